@@ -1,0 +1,159 @@
+"""The Python face of the pipeline: paths -> rows, without a library."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from sightsound import media, pipeline, walk
+from sightsound.errors import MediaError, SightsoundError
+from sightsound.host import Host
+from sightsound.types import Floats, Item, Modality, Outcome, Row, Rows
+
+PathLike = str | os.PathLike[str]
+
+
+def embed(
+    paths: PathLike | Sequence[PathLike],
+    model: str | None = None,
+    *,
+    host: Host | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    progress: bool | None = None,
+) -> Embeddings:
+    """Embeds pictures or sounds; iterate over the rows, or ask for a matrix.
+
+    >>> for row in sightsound.embed("photos"): print(row.item, row.seconds, row.embedding.shape)
+    >>> X = sightsound.embed(["a.jpg", "b.jpg"]).matrix()
+
+    Folders are walked. Without a `model` the first picture or sound decides which default is used; files of the other
+    modality are refused then, since their rows would be of another space. Nothing is read before the first row.
+    """
+    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    return Embeddings(paths, model, host or Host(), device, batch_size, progress)
+
+
+class Embeddings:
+    """An iterable of `Row`; every pass reads the files anew.
+
+    `outcomes` says what became of each file, in order, once it was reached. A file that fails gives a warning that
+    names it, and no rows.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[PathLike],
+        model: str | None,
+        host: Host,
+        device: str,
+        batch_size: int | None,
+        progress: bool | None,
+    ) -> None:
+        self.outcomes: list[Outcome] = []
+        self._found = list(walk.items(paths))
+        self._name = model
+        self._host, self._device = host, device
+        self._batch_size, self._progress = batch_size, progress
+
+    def __iter__(self) -> Iterator[Row]:
+        for rows in self.parts():
+            for i, embedding in enumerate(rows.embeddings):
+                seconds = None if rows.spans is None else (float(rows.spans[i, 0]), float(rows.spans[i, 1]))
+                yield Row(rows.item, seconds, embedding, None if rows.scores is None else rows.scores[i])
+
+    def parts(self) -> Iterator[Rows]:
+        """The same rows, in the pieces that the network gave them. Of a recording that breaks off in the middle the
+        rows before have been given by then; `outcomes` says that it failed."""
+        self.outcomes = [found for found in self._found if isinstance(found, Outcome)]
+        items = [found for found in self._found if isinstance(found, Item)]
+        if not items:
+            return
+        model = self._host.load(self._model(items), self._device)
+        jobs = [pipeline.Job(item) for item in items]
+        with (
+            contextlib.closing(pipeline.run(model, jobs, batch_size=self._batch_size)) as batches,
+            _bar(len(items), self._progress) as bar,
+        ):
+            for event in (event for events in batches for event in events):
+                if isinstance(event, Rows):
+                    yield event
+                else:
+                    self._note(event)
+                    bar.update()
+
+    def matrix(self, pool: Literal["mean", "max"] | None = "mean") -> Floats:
+        """float32 (files, dim), one row for each file in order, its windows pooled; with `pool=None` float32
+        (windows, dim), all rows as they come. Raises what a file failed with, noting the file."""
+        by_item: dict[Item, list[Floats]] = {}
+        for rows in self.parts():
+            by_item.setdefault(rows.item, []).append(rows.embeddings)
+        bad = next((outcome for outcome in self.outcomes if outcome.status != "ok"), None)
+        if bad is not None:
+            raise bad.error or MediaError(f"{bad.item}: {bad.reason or bad.status}")
+        if not by_item:
+            raise SightsoundError("nothing to embed: no files; name a file or a folder with files in it")
+        whole = [np.concatenate(parts) for parts in by_item.values()]
+        if pool is None:
+            return np.concatenate(whole)
+        pooled = [rows.mean(axis=0) if pool == "mean" else rows.max(axis=0) for rows in whole]
+        return np.stack(pooled)
+
+    def _model(self, items: list[Item]) -> str:
+        if self._name is not None:
+            return self._name
+        for item in items:
+            with contextlib.suppress(MediaError):
+                modality: Modality = media.identify(item.file)
+                return self._host.default(modality)
+        raise MediaError(f"{items[0]}: expected at least one picture or sound among {len(items)} files")
+
+    def _note(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        if outcome.status != "ok":
+            text = f"{outcome.item}: {outcome.status}" + (f" ({outcome.reason})" if outcome.reason else "")
+            warnings.warn(text, stacklevel=4)
+
+
+def _bar(total: int, progress: bool | None) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, unit="file", desc="embed", disable=None if progress is None else not progress)
+
+
+def save(rows: Embeddings, file: PathLike) -> int:
+    """Writes an .npz with `embeddings` float32 (n, dim), `paths` and `roots` (n,), `seconds` float64 (n, 2) for sound
+    and `scores` float32 (n, labels) where there are any; returns n. The file appears when it is whole."""
+    parts = list(rows.parts())
+    if not parts:
+        raise SightsoundError("nothing to save: no file gave an embedding" + _why(rows.outcomes))
+    arrays: dict[str, Any] = {
+        "embeddings": np.concatenate([part.embeddings for part in parts]),
+        "paths": np.array([part.item.path for part in parts for _ in part.embeddings]),
+        "roots": np.array([part.item.root for part in parts for _ in part.embeddings]),
+    }
+    spans = [part.spans for part in parts if part.spans is not None]
+    scores = [part.scores for part in parts if part.scores is not None]
+    arrays |= {"seconds": np.concatenate(spans)} if spans else {}
+    arrays |= {"scores": np.concatenate(scores)} if scores else {}
+    draft = f"{os.fspath(file)}.{os.getpid()}.part"
+    try:
+        with open(draft, "wb") as opened:
+            np.savez(opened, **arrays)
+        os.replace(draft, file)
+    except OSError as error:
+        raise SightsoundError(f"{os.fspath(file)}: cannot be written ({error.strerror})") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)
+    return len(arrays["embeddings"])
+
+
+def _why(outcomes: Sequence[Outcome]) -> str:
+    bad = [outcome for outcome in outcomes if outcome.reason]
+    return f"; {bad[0].item}: {bad[0].reason}" + (f" (and {len(bad) - 1} more)" if len(bad) > 1 else "") if bad else ""

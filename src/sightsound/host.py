@@ -1,0 +1,287 @@
+"""Discovers plugins, knows their cards, isolates what is broken, loads embedders by name. Imports no framework."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Any, Literal
+
+import pluggy
+
+from sightsound import hookspecs, stages
+from sightsound.errors import PluginError, SightsoundError, UnknownModel
+from sightsound.model import Model
+from sightsound.space import Space, Stage
+from sightsound.types import Card, Load, Modality
+from sightsound.weights import Found, Store
+
+DEFAULTS: Mapping[Modality, str] = MappingProxyType(
+    {"image": "tf_efficientnet_lite0.in1k", "sound": "yamnet.audioset_i8"}
+)
+"""The model that is used where none is named; both have weights in the package index."""
+
+_STAGES = ("preprocess", "embed", "postprocess")
+_NAME = re.compile(r"(?P<base>[^\[\]]+)(\[(?P<options>[^\[\]]*)\])?")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A row of `sightsound plugins`: what was found, and why it does not work where it does not."""
+
+    name: str
+    distribution: str = ""
+    version: str = ""
+    status: Literal["ok", "blocked", "broken"] = "ok"
+    reason: str = ""
+    embedders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    card: Card
+    load: Load
+    plugin: str
+
+
+class Host:
+    """The plugins of one process and their embedders.
+
+    `block` names plugins that are not even imported (beside those in SIGHTSOUND_BLOCK), `installed=False` leaves the
+    installed ones out, and `weights` are the user's own files and folders (see `weights.Store`).
+    """
+
+    def __init__(
+        self, block: Iterable[str] = (), installed: bool = True, *, weights: Iterable[str | os.PathLike[str]] = ()
+    ) -> None:
+        self.weights = Store([os.fspath(path) for path in weights])
+        self._blocked = {*block, *filter(None, map(str.strip, os.environ.get("SIGHTSOUND_BLOCK", "").split(",")))}
+        self._rows: dict[tuple[str, str], Plugin] = {}
+        self._cards: dict[str, _Entry] = {}
+        self._resolved: dict[str, _Entry] = {}
+        self._pluggy = pluggy.PluginManager(hookspecs.PROJECT)
+        self._pluggy.add_hookspecs(hookspecs)
+        self._pluggy.register(stages, name="stages")
+        if installed:
+            for point in sorted(entry_points(group=hookspecs.PROJECT), key=lambda p: (p.name, _origin(p)[0])):
+                self._discover(point)
+
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """Every plugin that was found or registered, broken and blocked ones with their reason."""
+        return tuple(self._rows.values())
+
+    @property
+    def cards(self) -> Mapping[str, Card]:
+        """The registered cards by name."""
+        return {name: entry.card for name, entry in self._cards.items()}
+
+    def register(self, plugin: object, name: str) -> None:
+        """Adds a plugin that is not installed. Raises `PluginError` where it cannot be used; nothing of it stays."""
+        row = Plugin(name, version=str(getattr(plugin, "__version__", "")))
+        try:
+            self._rows[name, ""] = self._add(plugin, row)
+        except Exception as error:
+            raise PluginError(f"plugin {name!r}: {_reason(error)}") from error
+
+    def card(self, name: str) -> Card:
+        """The card of a registered or resolvable name. Raises `UnknownModel` and suggests the nearest."""
+        return self._entry(name).card
+
+    def default(self, modality: Modality) -> str:
+        """The name of the model for pictures or sounds where the user names none."""
+        if DEFAULTS[modality] not in self._cards:
+            package = "sightsound-timm" if modality == "image" else "sightsound-audioset"
+            raise UnknownModel(
+                f"default {modality} model {DEFAULTS[modality]!r} is not there; "
+                f"install {package}, see `sightsound plugins`, or name a model"
+            )
+        return DEFAULTS[modality]
+
+    def space(self, name: str) -> Space:
+        """Where this model's vectors live, without loading it; its weight files are found or fetched, and hashed."""
+        entry = self._entry(name)
+        return self._space(entry.card, self._files(entry.card))
+
+    def load(self, name: str, device: str = "auto") -> Model:
+        """Loads an embedder on a device. Raises `MissingWeights`, or `PluginError` where its plugin fails."""
+        entry = self._entry(name)
+        files = self._files(entry.card)
+        space = self._space(entry.card, files)
+        try:
+            embedder = entry.load(device, {key: found.path for key, found in files.items()})
+        except (SightsoundError, MemoryError):
+            raise
+        except Exception as error:
+            raise PluginError(f"loading {name} (plugin {entry.plugin}): {_reason(error)}") from error
+        if getattr(embedder, "card", None) != entry.card:
+            raise PluginError(f"loading {name} (plugin {entry.plugin}): expected an embedder with the registered card")
+        passed = self._passed(entry.card)
+        callers = {s: self._pluggy.subset_hook_caller(s, remove_plugins=passed) for s in _STAGES}
+        return Model(
+            embedder,
+            space=space,
+            plugin=entry.plugin,
+            stages=dict(callers),
+            others={s: [p for p, _ in self._implementers(s, entry.card)] for s in _STAGES},
+        )
+
+    # -- discovery -----------------------------------------------------------------------------------------------
+
+    def _discover(self, point: EntryPoint) -> None:
+        distribution, version = _origin(point)
+        row = Plugin(point.name, distribution, version)
+        if point.name in self._blocked:
+            self._rows[point.name, distribution] = replace(row, status="blocked", reason="blocked by the user")
+            return
+        try:
+            row = self._add(point.load(), row)
+        except (Exception, SystemExit) as error:
+            row = replace(row, status="broken", reason=_reason(error))
+        self._rows[point.name, distribution] = row
+
+    def _add(self, plugin: object, row: Plugin) -> Plugin:
+        """Registers one plugin wholly or not at all; a failing `register` of pluggy leaves half of it behind."""
+        if self._pluggy.has_plugin(row.name) or self._pluggy.is_registered(plugin):
+            taken = next((r for r in self._rows.values() if r.name == row.name), Plugin("stages", "sightsound"))
+            raise PluginError(f"plugin name {row.name!r} is taken by {taken.distribution or taken.name}; rename one")
+        try:
+            self._pluggy.register(plugin, name=row.name)
+            self._pluggy.check_pending()
+            new = self._cards_of(plugin, row.name)
+        except BaseException:
+            if self._pluggy.is_registered(plugin):
+                self._pluggy.unregister(plugin)
+            raise
+        self._cards |= new
+        self._resolved.clear()
+        return replace(row, embedders=tuple(new))
+
+    def _cards_of(self, plugin: object, name: str) -> dict[str, _Entry]:
+        new: dict[str, _Entry] = {}
+
+        def register(card: Card, load: Load) -> None:
+            if not isinstance(card, Card) or not callable(load):
+                raise PluginError(f"register: expected a Card and a function, got {card!r} and {load!r}")
+            taken = new.get(card.name) or self._cards.get(card.name)
+            if taken:
+                raise PluginError(
+                    f"embedder {card.name!r} is taken by plugin {taken.plugin!r}; rename one or block one"
+                )
+            new[card.name] = _Entry(card, load, name)
+
+        others = [other for other in self._pluggy.get_plugins() if other is not plugin]
+        self._pluggy.subset_hook_caller("register_embedders", remove_plugins=others)(register=register)
+        return new
+
+    # -- names ---------------------------------------------------------------------------------------------------
+
+    def _entry(self, name: str) -> _Entry:
+        found = self._cards.get(name) or self._resolved.get(name) or self._resolve(name)
+        if found is None:
+            raise UnknownModel(self._unknown(name))
+        return found
+
+    def _resolve(self, name: str) -> _Entry | None:
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise UnknownModel(f"model {name!r}: expected arch.tag or arch.tag[option,...]")
+        options = _options(match["options"])
+        broken: PluginError | None = None
+        for plugin in self._pluggy.get_plugins():
+            others = [other for other in self._pluggy.get_plugins() if other is not plugin]
+            ask = self._pluggy.subset_hook_caller("resolve_embedder", remove_plugins=others)
+            owner = str(self._pluggy.get_name(plugin))
+            try:
+                found = ask(name=match["base"], options=dict(options))
+                if found is not None:
+                    card, load = found
+                    entry = _Entry(card, load, owner)
+                    self._resolved |= {name: entry, card.name: entry}
+                    return entry
+            except SightsoundError:
+                raise
+            except Exception as error:
+                broken = broken or PluginError(f"resolving {name!r} (plugin {owner}): {_reason(error)}")
+        if broken:
+            raise broken
+        return None
+
+    def _unknown(self, name: str) -> str:
+        base = name.partition("[")[0]
+        if base in self._cards:
+            return f"model {base!r} has no options {name[len(base) :]}; see `sightsound models`"
+        near = difflib.get_close_matches(name, self._cards, n=1, cutoff=0.5)
+        near = near or [known for known in self._cards if known.startswith(name)][:1]
+        dead = [row.name for row in self._rows.values() if row.status != "ok"]
+        advice = f"did you mean {near[0]!r}?" if near else "see `sightsound models`"
+        return f"no embedder {name!r} among {len(self._cards)}; {advice}" + (
+            f" (plugins not in use: {', '.join(dead)})" if dead else ""
+        )
+
+    # -- weights and spaces --------------------------------------------------------------------------------------
+
+    def _files(self, card: Card) -> dict[str, Found]:
+        return {file.name: self.weights.get(file, model=card.name) for file in card.weights}
+
+    def _space(self, card: Card, files: Mapping[str, Found]) -> Space:
+        seen: list[Stage] = []
+        for stage in _STAGES:
+            changing = [(p, i) for p, i in self._implementers(stage, card) if not self._same_numbers(p)]
+            for plugin, _ in changing:
+                row = next(row for row in self._rows.values() if row.name == plugin and row.status == "ok")
+                entry = Stage(plugin, row.version, self._stage_id(plugin, card) or "")
+                if entry not in seen:
+                    seen.append(entry)
+        return Space.of(card, {key: found.sha256 for key, found in files.items()}, tuple(seen))
+
+    def _implementers(self, stage: str, card: Card) -> list[tuple[str, pluggy.HookImpl]]:
+        """The plugins that stand in this stage for this card, in calling order. Two replacements are an error."""
+        found = [
+            (impl.plugin_name, impl)
+            for impl in reversed(getattr(self._pluggy.hook, stage).get_hookimpls())
+            if impl.plugin is not stages and self._stage_id(impl.plugin_name, card) is not None
+        ]
+        replacing = [plugin for plugin, impl in found if not (impl.wrapper or impl.hookwrapper)]
+        if len(replacing) > 1:
+            raise PluginError(
+                f"{stage} of {card.name}: plugins {' and '.join(map(repr, replacing))} both replace it; "
+                f"block one (--block {replacing[-1]}), or let its stage_id(card) return None for this card"
+            )
+        return found
+
+    def _passed(self, card: Card) -> list[Any]:
+        """The stage plugins that leave this card alone."""
+        impls = {i.plugin_name: i.plugin for s in _STAGES for i in getattr(self._pluggy.hook, s).get_hookimpls()}
+        impls.pop("stages")
+        return [plugin for name, plugin in impls.items() if self._stage_id(name, card) is None]
+
+    def _same_numbers(self, plugin: str) -> bool:
+        return bool(getattr(self._pluggy.get_plugin(plugin), "same_numbers", False))
+
+    def _stage_id(self, plugin: str, card: Card) -> str | None:
+        ask = getattr(self._pluggy.get_plugin(plugin), "stage_id", None)
+        try:
+            return "" if ask is None else ask(card)
+        except Exception as error:
+            raise PluginError(
+                f"stage_id of plugin {plugin!r} for {card.name}: {_reason(error)}; block it (--block {plugin})"
+            ) from error
+
+
+def _origin(point: EntryPoint) -> tuple[str, str]:
+    return (point.dist.name, point.dist.version) if point.dist else ("", "")
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, SightsoundError) else f"{type(error).__name__}: {error}"
+
+
+def _options(text: str | None) -> dict[str, str | bool]:
+    """`pca,layer=fc2` -> {"pca": True, "layer": "fc2"}"""
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    return {key: value if sign else True for key, sign, value in (part.partition("=") for part in parts)}

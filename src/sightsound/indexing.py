@@ -1,0 +1,317 @@
+"""Files -> library: what is new or changed is embedded, what is known is left alone."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sightsound import labels, media, pipeline, walk
+from sightsound.cores import cores
+from sightsound.errors import MediaError, NotMedia, SightsoundError
+from sightsound.host import Host
+from sightsound.library import Library
+from sightsound.types import Item, Modality, Outcome
+from sightsound.writer import Writer
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass
+class Report:
+    """What one run of `index` did.
+
+    `counts` holds, by item and model, `ok`, `failed`, `not-media`, `no-windows`, and of this run alone `unchanged`
+    and `no-model` (no model was named for its modality). `failed` are the outcomes to look at, those of earlier runs
+    included; `unmatched` the paths of a label table that are no items; `elapsed` in seconds.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: list[Outcome] = field(default_factory=list)
+    flags: Counter[str] = field(default_factory=Counter)
+    unmatched: list[str] = field(default_factory=list)
+    windows: int = 0
+    elapsed: float = 0.0
+
+
+def index(
+    paths: PathLike | Sequence[PathLike],
+    library: PathLike | Library,
+    *,
+    models: Sequence[str] = (),
+    host: Host | None = None,
+    device: str = "auto",
+    label_from: PathLike | None = None,
+    retry: bool = False,
+    progress: bool | None = None,
+    max_bytes: int | None = None,
+) -> Report:
+    """Embeds the pictures and sounds under `paths` into a library, which is made where there is none.
+
+    Without `models` pictures and sounds each go to their default model. Files whose size and time are those of the
+    last run are skipped, and contents that the library has are not embedded again; `retry` takes up those that failed
+    before. `label_from` is "folder", or a CSV whose `path` is relative to an indexed folder. Progress is shown on a
+    terminal unless `progress` says otherwise. What was committed stays whatever happens; call it again to go on.
+    """
+    began = time.monotonic()
+    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    opened = library if isinstance(library, Library) else Library(library, create=True)
+    with contextlib.ExitStack() as stack:
+        if opened is not library:
+            stack.enter_context(opened)
+        writer = stack.enter_context(opened.writing(max_bytes=max_bytes))
+        run = _Run(host or Host(), writer, device, retry, label_from == labels.FOLDER)
+        run.choose(models)
+        found = list(walk.items(paths, opened.roots))
+        with _bar(len(found), progress) as run.bar:
+            run.go(found)
+        if label_from is not None and label_from != labels.FOLDER:
+            folders = [path if os.path.isdir(path) else os.path.dirname(path) for path in map(os.path.abspath, paths)]
+            run.report.unmatched = labels.from_csv(writer, label_from, folders, opened.roots)
+    run.report.elapsed = time.monotonic() - began
+    return run.report
+
+
+def _bar(total: int, progress: bool | None) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, unit="file", desc="index", disable=None if progress is None else not progress)
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """A file that was looked at: its content and modality, or why it has none."""
+
+    item: Item
+    stat: tuple[int, int]
+    content: bytes | None = None
+    modality: Modality | None = None
+    error: Exception | None = None
+    known: bool = False
+
+
+@dataclass
+class _Run:
+    host: Host
+    writer: Writer
+    device: str
+    retry: bool
+    label_folders: bool
+    report: Report = field(default_factory=Report)
+    chosen: dict[Modality, list[str]] = field(default_factory=dict)
+    bar: Any = None
+    _spaces: dict[str, int] = field(default_factory=dict)
+    _waiting: dict[str, deque[_Scan]] = field(default_factory=dict)
+    _running: dict[str, dict[bytes, list[Item]]] = field(default_factory=dict)
+
+    def choose(self, models: Sequence[str]) -> None:
+        """Names the models of each modality; a mistake shows before anything is read."""
+        for name in models:
+            card = self.host.card(name)
+            self.chosen.setdefault(card.modality, []).append(card.name)
+
+    def go(self, found: list[Item | Outcome]) -> None:
+        """Looks at every file, and runs the models one after the other over those that need them."""
+        scans = self._scans(found)
+        with contextlib.closing(scans):
+            while True:
+                name = next((name for name, waiting in self._waiting.items() if waiting), None)
+                name = name or next(self._needed(scans), None)
+                if name is None:
+                    break
+                self._embed(name, scans)
+        self.writer.commit()
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def _scans(self, found: list[Item | Outcome]) -> Generator[_Scan]:
+        """Stat, hash and modality of every file in order; files are read by threads, ahead of who asks."""
+        with ThreadPoolExecutor(cores(), "sightsound-scan") as pool:
+            running: deque[Future[_Scan] | _Scan] = deque()
+            try:
+                for item in found:
+                    if isinstance(item, Outcome):
+                        self._count(item)
+                        continue
+                    running.append(self._known(item) or pool.submit(_scan, item))
+                    if len(running) > 4 * cores():
+                        yield _result(running.popleft())
+                while running:
+                    yield _result(running.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _known(self, item: Item) -> _Scan | None:
+        """A file that the library saw with this size and time need not be read."""
+        seen = self.writer.seen(item)
+        if seen is None or seen.content is None:
+            return None
+        try:
+            stat = _stat(item)
+        except OSError:
+            return None
+        return _Scan(item, stat, seen.content, seen.modality, known=True) if stat == seen.stat else None
+
+    def _needed(self, scans: Iterator[_Scan]) -> Iterator[str]:
+        """Takes files off `scans` and settles those that need no model; yields a model's name when one waits for it."""
+        for scan in scans:
+            for name in self._settle(scan):
+                self._waiting.setdefault(name, deque()).append(scan)
+                yield name
+
+    def _settle(self, scan: _Scan) -> list[str]:
+        """Notes a file; returns the models that it must still go through."""
+        if scan.content is None:
+            self._unread(scan)
+            return []
+        if not scan.known:
+            self.writer.see(scan.item, scan.stat, scan.content, scan.modality)
+        if self.label_folders:
+            self.writer.label(self.writer.id(scan.item), labels.COLUMN, [labels.from_folder(scan.item)])
+        if scan.modality is None:
+            self._not_media(scan)
+            return []
+        names = self._models(scan.modality)
+        if not names:
+            self.report.counts["no-model"] += 1
+            self.bar.update()
+        self.bar.total += max(0, len(names) - 1)
+        return [name for name in names if not self._done(scan, name)]
+
+    def _models(self, modality: Modality) -> list[str]:
+        if not self.chosen:
+            return [self.host.default(modality)]
+        return self.chosen.get(modality, [])
+
+    def _unread(self, scan: _Scan) -> None:
+        """A file that cannot be read keeps the vectors that it has."""
+        outcome = Outcome(scan.item, "failed", _reason(scan), error=scan.error)
+        if self.writer.seen(scan.item) is None or not self.writer.settled(scan.item):
+            self.writer.see(scan.item, scan.stat, None, None)
+            self.writer.settle(outcome, 0)
+        self._count(outcome)
+
+    def _not_media(self, scan: _Scan) -> None:
+        if scan.known and scan.error is None:
+            self._unchanged(Outcome(scan.item, self.writer.status(scan.item, 0) or "not-media"))
+            return
+        outcome = Outcome(scan.item, "not-media", _reason(scan))
+        self.writer.settle(outcome, 0)
+        self._count(outcome)
+
+    def _done(self, scan: _Scan, name: str) -> bool:
+        """Whether this content has its outcome in the model's space; a copy of a known content gets it here."""
+        space = self._space(name)
+        status = self.writer.status(scan.item, space) if scan.known else None
+        if status is not None and not (self.retry and status == "failed"):
+            self._unchanged(Outcome(scan.item, status, "failed before; --retry tries it again"))
+            return True
+        return self._copied(scan, name)
+
+    def _space(self, name: str) -> int:
+        if name not in self._spaces:
+            self._spaces[name] = self.writer.space(self.host.space(name))
+        return self._spaces[name]
+
+    # -- embedding -----------------------------------------------------------------------------------------------
+
+    def _embed(self, name: str, scans: Iterator[_Scan]) -> None:
+        """Runs one model over what waits for it and, meanwhile, over what turns up in `scans`."""
+        model, space = self.host.load(name, self.device), self._space(name)
+        with contextlib.closing(pipeline.run(model, self._jobs(name, scans))) as batches:
+            for events in batches:
+                for event in events:
+                    if isinstance(event, Outcome):
+                        self._finish(event, name, space)
+                    else:
+                        self.report.windows += len(event.embeddings)
+                        self.writer.add(event, space)
+                self.writer.commit()
+
+    def _jobs(self, name: str, scans: Iterator[_Scan]) -> Iterator[pipeline.Job]:
+        """A job for every content that waits for the model; further items of a content wait for the first."""
+        waiting = self._waiting.setdefault(name, deque())
+        running = self._running.setdefault(name, {})
+        while True:
+            while waiting:
+                scan = waiting.popleft()
+                assert scan.content is not None
+                if scan.content in running:
+                    running[scan.content].append(scan.item)
+                elif not self._copied(scan, name):
+                    running[scan.content] = [scan.item]
+                    yield pipeline.Job(scan.item, stat=scan.stat)
+            if not any(needed == name for needed in self._needed(scans)):
+                return
+
+    def _copied(self, scan: _Scan, name: str) -> bool:
+        """Settles an item whose content is complete in the space; with `retry`, a failed one is not."""
+        assert scan.content is not None
+        outcome = self.writer.settle_copy(scan.item, scan.content, self._space(name), failed=not self.retry)
+        if outcome is not None:
+            self._count(outcome)
+        return outcome is not None
+
+    def _finish(self, outcome: Outcome, name: str, space: int) -> None:
+        """Settles an item, and the copies of its content that turned up while it was being embedded."""
+        content, items = next((c, items) for c, items in self._running[name].items() if items[0] == outcome.item)
+        del self._running[name][content]
+        for item in items:
+            copy = replace(outcome, item=item)
+            self.writer.settle(copy, space)
+            self._count(copy)
+
+    def _count(self, outcome: Outcome) -> None:
+        self.report.counts[outcome.status] += 1
+        self.report.flags.update(outcome.flags)
+        if outcome.status == "failed":
+            self.report.failed.append(outcome)
+        self.bar.update()
+
+    def _unchanged(self, outcome: Outcome) -> None:
+        self.report.counts["unchanged"] += 1
+        if outcome.status == "failed":
+            self.report.failed.append(outcome)
+        self.bar.update()
+
+
+def _scan(item: Item) -> _Scan:
+    """Runs in a thread: what a file is, without decoding it."""
+    stat = (0, 0)
+    try:
+        stat = _stat(item)
+        modality: Modality | None = None
+        reason: Exception | None = None
+        try:
+            modality = media.identify(item.file)
+        except NotMedia as error:
+            reason = error
+        with item.file.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").digest()
+        if _stat(item) != stat:
+            raise MediaError(f"{item}: changed while it was read; index it again")
+        return _Scan(item, stat, content, modality, reason)
+    except (OSError, SightsoundError) as error:
+        return _Scan(item, stat, error=error)
+
+
+def _stat(item: Item) -> tuple[int, int]:
+    found = os.stat(item.file)
+    return found.st_size, found.st_mtime_ns
+
+
+def _result(scan: Future[_Scan] | _Scan) -> _Scan:
+    return scan.result() if isinstance(scan, Future) else scan
+
+
+def _reason(scan: _Scan) -> str:
+    error = scan.error
+    if isinstance(error, OSError):
+        return f"cannot be read ({error.strerror})"
+    return pipeline.reason(scan.item, error) if error else ""

@@ -1,0 +1,68 @@
+"""What is in a library, counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from sightsound import schema
+from sightsound.library import Library
+from sightsound.types import Outcome
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Counts of a library: items, outcomes as (space, status) -> items, flags, searchable vectors and dimension by
+    space, labels as (column, value) -> items, seconds of sound by space, the outcomes that failed, bytes on disk."""
+
+    items: int
+    roots: tuple[str, ...]
+    outcomes: dict[tuple[str, str], int]
+    flags: dict[str, int]
+    spaces: dict[str, tuple[str, int, int]]
+    labels: dict[tuple[str, str], int]
+    seconds: dict[str, float]
+    failed: tuple[Outcome, ...]
+    bytes: int
+
+
+def stats(library: Library) -> Stats:
+    """Counts everything; `spaces` maps `name` (with the fingerprint's first digits where two have one name) to
+    (fingerprint, dimension, vectors)."""
+    outcomes: Counter[tuple[str, str]] = Counter()
+    flags: Counter[str] = Counter()
+    seconds: Counter[str] = Counter()
+    failed = []
+    for outcome, space in library.outcomes():
+        outcomes[space, outcome.status] += 1
+        flags.update(outcome.flags)
+        if outcome.status == "failed":
+            failed.append(outcome)
+        if outcome.seconds:
+            seconds[space] += outcome.seconds  # type: ignore[assignment]
+    labels: Counter[tuple[str, str]] = Counter()
+    items = list(library.items())
+    for item in items:
+        assert item.id is not None
+        labels.update((column, value) for column, values in library.labels(item.id).items() for value in values)
+    size = sum(path.stat().st_size for path in library.path.glob(f"{schema.FILE}*"))
+    return Stats(
+        len(items),
+        tuple(library.roots),
+        dict(outcomes),
+        dict(flags),
+        _spaces(library),
+        dict(labels),
+        dict(seconds),
+        tuple(failed),
+        size,
+    )
+
+
+def _spaces(library: Library) -> dict[str, tuple[str, int, int]]:
+    names = Counter(space.name for space in library.spaces)
+    found = {}
+    for space, count in library.spaces.items():
+        shown = space.name if names[space.name] == 1 else f"{space.name} ({space.fingerprint[:8]})"
+        found[shown] = space.fingerprint, space.dim, count
+    return found

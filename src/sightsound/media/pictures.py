@@ -1,0 +1,234 @@
+"""Pictures, by Pillow: any format, mode and orientation becomes uint8 RGB; no colour profile is applied."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound.errors import MediaError, NotMedia
+from sightsound.media.files import line, opened, shown
+from sightsound.media.kinds import HEAD, Kind, known
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
+Pixels = NDArray[np.uint8]
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures are refused before they are decoded: one of 169 megapixels already takes 2 GiB the plain way."""
+
+_STRIP = 2**22
+"""Pixels that are converted at a time, so that only one whole copy of the picture stands beside Pillow's own."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """`pixels` uint8 RGB (height, width, 3), C-contiguous, upright.
+
+    `facts`: format, width and height (upright), mode (as stored, Pillow's name), frames (1 if they cannot be counted).
+    """
+
+    pixels: Pixels
+    facts: Mapping[str, Any]
+
+
+def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """The first frame of a picture, upright, as uint8 RGB.
+
+    Transparency is laid on white. 16-bit grey is divided by 257 and rounded; 16-bit colour arrives from Pillow as its
+    upper bytes. 32-bit and float grey have no agreed white: see `_white`. CMYK is converted as Pillow does it, without
+    profiles. A damaged EXIF block means no rotation. Raises `NotMedia` for what is no picture that we know, and
+    `MediaError` for one that is damaged, cut off, or larger than `max_pixels`.
+    """
+    with opened(path) as file:
+        head = file.read(HEAD)
+        kind = known(head)
+        if kind is None or kind.modality != "image":
+            what = f"{kind.name} is not a picture that we read" if kind else "not a picture by its first bytes"
+            raise NotMedia(f"{shown(path)}: {what}; convert it to PNG")
+        try:
+            return _read(file, kind, shown(path), max_pixels)
+        except MediaError:
+            raise
+        except Exception as error:  # Pillow's plugins raise anything, from SyntaxError to struct.error
+            bomb = type(error).__name__.startswith("DecompressionBomb")
+            what = f"cannot read image ({kind.name}), {'far too many pixels' if bomb else line(error).rstrip('.')}"
+            raise MediaError(f"{shown(path)}: {what}; save it anew, or leave it out") from error
+
+
+def opens(file: io.FileIO, kind: Kind) -> bool:
+    """Whether Pillow finds a valid header in the file."""
+    try:
+        _open(file, kind)
+    except Exception:  # as above
+        return False
+    return True
+
+
+def _read(file: io.FileIO, kind: Kind, name: str, max_pixels: int) -> Picture:
+    image = _open(file, kind)
+    _check(image.size, name, max_pixels)
+    key = _transparent_colour(image)
+    mode = image.mode
+    image.load()
+    _check(image.size, name, max_pixels)  # again: an icon may hold more than its directory says
+    pixels = _upright(_rgb(image, key), _orientation(image))
+    height, width, _ = pixels.shape
+    facts = {"format": image.format, "width": width, "height": height, "mode": mode, "frames": _frames(image)}
+    return Picture(pixels, facts)
+
+
+def _open(file: io.FileIO, kind: Kind) -> ImageFile:
+    """The picture with its header read.
+
+    One plugin is asked, by name. `Image.open` would warn above 89 megapixels and refuse above 179, by settings that are
+    global to the process; our own limit comes right after this.
+    """
+    from PIL import (  # noqa: F401 - each registers itself
+        AvifImagePlugin,
+        BmpImagePlugin,
+        GifImagePlugin,
+        IcoImagePlugin,
+        Image,
+        Jpeg2KImagePlugin,
+        JpegImagePlugin,
+        PngImagePlugin,
+        PpmImagePlugin,
+        QoiImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
+
+    file.seek(0)
+    factory, accept = Image.OPEN[kind.name]
+    buffered = io.BufferedReader(_Borrowed(file.fileno(), closefd=False))
+    answer = accept(buffered.peek(16)[:16]) if accept else True
+    if not answer or isinstance(answer, str):
+        raise OSError(answer or "not recognised by Pillow")
+    return factory(buffered, "")
+
+
+class _Borrowed(io.FileIO):
+    """A file whose descriptor belongs to somebody else."""
+
+
+def _check(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        what = f"{width} x {height} pixels, at most {max_pixels / 1e6:g} megapixels are read"
+        raise MediaError(f"{name}: {what}; make it smaller, or raise max_pixels")
+
+
+def _rgb(image: Image, key: tuple[int, ...] | None) -> Pixels:
+    """uint8 (h, w, 3) of any mode, a large picture strip by strip."""
+    width, height = image.size
+    white = _white(image) if image.mode in ("I", "F") else (0.0, 65535.0)
+    rows = max(1, _STRIP // width)
+    if rows >= height:
+        return _strip(image, key, white)
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = _strip(strip, key, white)
+    return pixels
+
+
+def _strip(strip: Image, key: tuple[int, ...] | None, white: tuple[float, float]) -> Pixels:
+    if strip.mode.startswith("I") or strip.mode == "F":
+        values = np.asarray(strip)
+        grey = _grey(values, white)
+        if key:
+            grey[values == key[0]] = 255
+        return np.broadcast_to(grey[..., None], (*grey.shape, 3))
+    if key:
+        pixels = np.array(strip.convert("RGB"))
+        pixels[(pixels == key).all(axis=2)] = 255
+        return pixels
+    if strip.has_transparency_data:
+        return _on_white(strip.convert("RGBA"))
+    return np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
+
+
+def _on_white(strip: Image) -> Pixels:
+    from PIL import Image
+
+    ground = Image.new("RGB", strip.size, "white")
+    ground.paste(strip, mask=strip)
+    return np.asarray(ground)
+
+
+def _grey(values: NDArray[Any], white: tuple[float, float]) -> Pixels:
+    """0 to 255, rounded, from the range (black, white); what is not a number becomes black."""
+    black, top = white
+    if values.dtype.kind == "u":  # 16 bit, in integers: / 257
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    scaled = (values.astype(np.float64) - black) * (255 / (top - black))
+    grey: Pixels = np.rint(np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).clip(0, 255)).astype(np.uint8)
+    return grey
+
+
+def _white(image: Image) -> tuple[float, float]:
+    """The values that become black and white in 32-bit integers and floats, which have no agreed range.
+
+    0 and the first of 1 (floats only), 255 (floats only) and 65535 that no value exceeds; where even that is too
+    small, or a value is negative, the smallest and largest finite value.
+    """
+    values = np.asarray(image)
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    for top in (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,):
+        if low >= 0 and high <= top:
+            return 0.0, top
+    return low, high if high > low else low + 1
+
+
+def _transparent_colour(image: ImageFile) -> tuple[int, ...] | None:
+    """The one colour of a PNG (tRNS) that means transparent, on the scale of the decoded values; ask before decoding.
+
+    The file gives it at its own depth, Pillow passes it on as it is. 16-bit colours are compared by upper bytes, all
+    that is left of them.
+    """
+    key = image.info.get("transparency")
+    if image.format != "PNG" or image.mode in ("P", "PA") or isinstance(key, bytes) or key is None:
+        return None
+    raw = image.tile[0].args if image.tile else ""
+    if isinstance(key, tuple):
+        return tuple(value >> 8 for value in key) if raw == "RGB;16B" else key
+    if image.mode.startswith("I"):
+        return (key,)
+    return (key * {"1": 255, "L;2": 85, "L;4": 17}.get(str(raw), 1),) * 3
+
+
+def _orientation(image: Image) -> int:
+    """EXIF orientation, 1 to 8; 1 where the block is damaged. Ask after decoding: PNG may carry it behind the pixels,
+    and Pillow turns a TIFF upright by itself."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except Exception:  # a damaged EXIF block raises anything
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undoes the orientation (EXIF 2.32, tag 0x0112: where row 0 and column 0 are)."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.require(pixels, requirements=["C", "W"])
+
+
+def _frames(image: Image) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # a later frame is damaged; the first is what counts
+        return 1

@@ -1,0 +1,86 @@
+"""Which files a path stands for, and which root and relative path each has."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sightsound.errors import SightsoundError
+from sightsound.types import Item, Outcome
+
+log = logging.getLogger(__name__)
+LIBRARY_FILE = "library.sqlite"
+
+
+def items(paths: Sequence[str | os.PathLike[str]], roots: Sequence[str] = ()) -> Iterator[Item | Outcome]:
+    """The files under these paths, each once, folders in the order of their names.
+
+    A folder is its own root and a file has its folder as root, unless one of the known `roots` holds it. Hidden files
+    and folders, links to folders and libraries inside a folder are passed over and counted in the log; a folder that
+    cannot be read comes as a failed `Outcome`. Raises `SightsoundError`, before anything is read, for a path that
+    does not exist.
+    """
+    absolute = [Path(os.path.abspath(path)) for path in paths]
+    for path, given in zip(absolute, paths):
+        if not os.path.lexists(path):
+            raise SightsoundError(f"{os.fspath(given)}: no such file or folder")
+    return _items(absolute, [*roots])
+
+
+def item(path: str | os.PathLike[str], roots: Sequence[str] = ()) -> Item:
+    """The item that one file is: below the nearest of the known roots, else below its own folder."""
+    return _item(Path(os.path.abspath(path)), roots, None)
+
+
+def _items(paths: list[Path], roots: list[str]) -> Iterator[Item | Outcome]:
+    seen: set[Path] = set()
+    for path in paths:
+        found = _folder(path) if path.is_dir() else iter([path])
+        for file in found:
+            if isinstance(file, Outcome):
+                yield file
+            elif file not in seen:
+                seen.add(file)
+                yield _item(file, roots, path if path.is_dir() else None)
+
+
+def _item(file: Path, roots: Sequence[str], folder: Path | None) -> Item:
+    holding = [Path(root) for root in roots if file.is_relative_to(root)]
+    root = max(holding, key=lambda r: len(r.parts), default=folder or file.parent)
+    return Item(str(root), file.relative_to(root).as_posix())
+
+
+def _folder(top: Path) -> Iterator[Path | Outcome]:
+    unread: list[OSError] = []
+    passed = 0
+    for folder, folders, files in os.walk(top, onerror=unread.append):
+        while unread:
+            yield _unreadable(top, unread.pop())
+        if LIBRARY_FILE in files:
+            passed += len(files)
+            folders.clear()
+            continue
+        kept = sorted(name for name in folders if not _passed(Path(folder, name)))
+        passed += len(folders) - len(kept)
+        folders[:] = kept
+        shown = sorted(name for name in files if not name.startswith("."))
+        passed += len(files) - len(shown)
+        yield from (Path(folder, name) for name in shown)
+    for error in unread:
+        yield _unreadable(top, error)
+    if passed:
+        log.info("%s: passed over %d hidden files and folders, links to folders, and libraries", top, passed)
+
+
+def _passed(folder: Path) -> bool:
+    if folder.is_symlink():
+        log.warning("%s: a link to a folder is not followed; index its target by name", folder)
+        return True
+    return folder.name.startswith(".")
+
+
+def _unreadable(top: Path, error: OSError) -> Outcome:
+    name = os.path.relpath(error.filename, top)
+    return Outcome(Item(str(top), name), "failed", f"{name}: cannot read folder ({error.strerror})")

@@ -1,0 +1,311 @@
+"""The one writer of a library: sees items, adds their vectors, settles their outcomes, forgets and relocates them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from sightsound import schema
+from sightsound.errors import LibraryError
+from sightsound.space import Space
+from sightsound.types import Item, Modality, Outcome, Rows, Status
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the library knows of an item: its id, the (size, mtime_ns) of the file when it was last hashed, and that
+    content (SHA-256, None where it could not be read) with its modality."""
+
+    id: int
+    stat: tuple[int, int]
+    content: bytes | None
+    modality: Modality | None
+
+
+@contextlib.contextmanager
+def writing(file: Path, *, max_bytes: int | None = None) -> Iterator[Writer]:
+    """Takes the lock, opens the database, and commits at the end; see `Library.writing`."""
+    with locked(file), schema.errors(file), contextlib.closing(schema.open_writing(file)) as db:
+        if max_bytes is not None:
+            (page,) = db.execute("PRAGMA page_size").fetchone()
+            db.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page)}")
+        writer = Writer(db)
+        try:
+            yield writer
+            writer.commit()
+        except BaseException:
+            writer.rollback()
+            raise
+
+
+@contextlib.contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """One process at a time; the next one is told who. The lock goes with the process, however that ends."""
+    lock, who = FileLock(file.with_name("writer.lock")), file.with_name("writer.json")
+    try:
+        lock.acquire(timeout=0)
+        who.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
+    except Timeout as error:
+        raise LibraryError(
+            f"{file.parent}: {_other(who)} is writing to it; wait until it is done, or stop it"
+        ) from error
+    except OSError as error:
+        lock.release()
+        raise LibraryError(f"{file.parent}: cannot be written ({error.strerror}); it can still be searched") from error
+    try:
+        yield
+    finally:
+        who.unlink(missing_ok=True)
+        lock.release()
+
+
+def _other(who: Path) -> str:
+    try:
+        other = json.loads(who.read_text())
+        since = time.strftime("%H:%M:%S", time.localtime(other["since"]))
+        return f"process {other['pid']} on {other['host']} (since {since})"
+    except (OSError, ValueError, KeyError):
+        return "another process"
+
+
+class Writer:
+    """What changes a library. Changes gather in one transaction until `commit`."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._ids: dict[Item, int] = {}
+        self._drop_pending()
+
+    # -- transactions --------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        self._ids.clear()
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def _do(self, query: str, *values: Any) -> sqlite3.Cursor:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        return self._db.execute(query, values)
+
+    def _drop_pending(self) -> None:
+        """Removes what a crash left of contents that were not complete."""
+        for content, space in self._db.execute("SELECT content, space FROM pending").fetchall():
+            self._do("DELETE FROM vectors WHERE content = ? AND space = ?", content, space)
+            self._do("DELETE FROM pending WHERE content = ? AND space = ?", content, space)
+        self.commit()
+
+    # -- items ---------------------------------------------------------------------------------------------------
+
+    def space(self, space: Space) -> int:
+        """The id of a space, which is added where it is new."""
+        values = (space.name, space.fingerprint, space.facts)
+        self._do("INSERT OR IGNORE INTO spaces (name, fingerprint, facts) VALUES (?, ?, ?)", *values)
+        query = "SELECT id FROM spaces WHERE name = ? AND fingerprint = ?"
+        return int(self._do(query, space.name, space.fingerprint).fetchone()[0])
+
+    def seen(self, item: Item) -> Seen | None:
+        """What is known of an item, or None."""
+        query = (
+            "SELECT i.id, i.size, i.mtime_ns, c.hash, c.modality FROM items i JOIN roots r ON r.id = i.root"
+            " LEFT JOIN contents c ON c.id = i.content WHERE r.path = ? AND i.path = ?"
+        )
+        row = self._db.execute(query, (os.fsencode(item.root), os.fsencode(item.path))).fetchone()
+        if row is None:
+            return None
+        id_, size, mtime_ns, content, modality = row
+        self._ids[item] = id_
+        return Seen(id_, (size, mtime_ns), content, modality)
+
+    def status(self, item: Item, space: int) -> Status | None:
+        """The outcome that an item's present content has in a space, None where it has none yet."""
+        query = (
+            "SELECT o.status FROM outcomes o JOIN items i ON i.id = o.item"
+            " WHERE o.item = ? AND o.space = ? AND o.content IS i.content"
+        )
+        row = self._db.execute(query, (self.id(item), space)).fetchone()
+        return None if row is None else row[0]
+
+    def settled(self, item: Item) -> bool:
+        """Whether an item has any outcome at all."""
+        return self._db.execute("SELECT 1 FROM outcomes WHERE item = ?", (self.id(item),)).fetchone() is not None
+
+    def see(self, item: Item, stat: tuple[int, int], content: bytes | None, modality: Modality | None) -> int:
+        """Notes that a file has this content now; its vectors stay until those of the new content are complete.
+
+        A new path whose content belongs to an item that is no longer on disk is that item, renamed.
+        """
+        self._do("INSERT OR IGNORE INTO roots (path) VALUES (?)", os.fsencode(item.root))
+        root = self._do("SELECT id FROM roots WHERE path = ?", os.fsencode(item.root)).fetchone()[0]
+        content_id = None if content is None else self._content(content, modality)
+        path = os.fsencode(item.path)
+        known = self._do("SELECT id, content FROM items WHERE root = ? AND path = ?", root, path).fetchone()
+        id_: int | None = known[0] if known else self._renamed(content_id)
+        if id_ is None:
+            new = self._do("INSERT INTO items (root, path) VALUES (?, ?) RETURNING id", root, path)
+            ((id_,),) = new.fetchall()
+        assert id_ is not None
+        self._do(
+            "UPDATE items SET root = ?, path = ?, size = ?, mtime_ns = ?, content = ? WHERE id = ?",
+            *(root, path, *stat, content_id, id_),
+        )
+        self._ids[item] = id_
+        return id_
+
+    def _content(self, content: bytes, modality: Modality | None) -> int:
+        self._do("INSERT OR IGNORE INTO contents (hash, modality) VALUES (?, ?)", content, modality)
+        return int(self._do("SELECT id FROM contents WHERE hash = ?", content).fetchone()[0])
+
+    def _renamed(self, content: int | None) -> int | None:
+        """An item of this content whose file has gone, or None."""
+        query = (
+            "SELECT i.id, r.path, i.path FROM items i JOIN roots r ON r.id = i.root WHERE i.content = ? ORDER BY i.id"
+        )
+        for id_, root, path in self._do(query, content).fetchall():
+            if os.path.isdir(os.fsdecode(root)) and not os.path.lexists(os.path.join(root, path)):
+                return int(id_)
+        return None
+
+    def id(self, item: Item) -> int:
+        """The id of an item that `seen` or `see` found."""
+        return self._ids[item]
+
+    # -- vectors and outcomes ------------------------------------------------------------------------------------
+
+    def add(self, rows: Rows, space: int) -> None:
+        """Stores some rows of an item's present content; they are pending until `settle` says that it is complete."""
+        content = self._content_of(self.id(rows.item))
+        self._do("INSERT OR IGNORE INTO pending (content, space) VALUES (?, ?)", content, space)
+        spans = [(None, None)] * len(rows.embeddings) if rows.spans is None else rows.spans.tolist()
+        embeddings = np.ascontiguousarray(rows.embeddings, "<f4")
+        self._db.executemany(
+            "INSERT INTO vectors (content, space, start, stop, embedding) VALUES (?, ?, ?, ?, ?)",
+            ((content, space, start, stop, row.tobytes()) for (start, stop), row in zip(spans, embeddings)),
+        )
+
+    def settle(self, outcome: Outcome, space: int) -> None:
+        """The end of an item: its outcome stands, its rows are searchable, and what they replace goes.
+
+        A failed item keeps no rows of its present content. `space` is 0 for an item that got to no model.
+        """
+        item = self.id(outcome.item)
+        content = self._content_of(item)
+        self._do("DELETE FROM pending WHERE content IS ? AND space = ?", content, space)
+        if outcome.status != "ok" and not self._shared(item, content, space):
+            self._do("DELETE FROM vectors WHERE content IS ? AND space = ?", content, space)
+        if space == 0:
+            self._drop_outcomes(item)
+        else:
+            self._do("DELETE FROM outcomes WHERE item = ? AND space = 0", item)
+        before = self._do("SELECT content FROM outcomes WHERE item = ? AND space = ?", item, space).fetchone()
+        self._do(
+            "INSERT OR REPLACE INTO outcomes (item, space, content, status, reason, flags, seconds, facts)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            *(item, space, content, outcome.status, outcome.reason.encode("utf-8", "replace").decode()),
+            *(" ".join(outcome.flags), outcome.seconds, json.dumps(dict(outcome.facts), default=str)),
+        )
+        if before and before[0] != content:
+            self._drop_unused(before[0], space)
+        self._changed(space)
+
+    def settle_copy(self, item: Item, content: bytes, space: int, *, failed: bool = True) -> Outcome | None:
+        """Settles an item whose content has an outcome in this space already; None where it has none, or a failed one
+        and `failed` is false."""
+        query = (
+            "SELECT o.status, o.reason, o.flags, o.seconds, o.facts FROM outcomes o JOIN contents c ON c.id = o.content"
+            " WHERE c.hash = ? AND o.space = ? AND (? OR o.status != 'failed') LIMIT 1"
+        )
+        row = self._do(query, content, space, failed).fetchone()
+        if row is None:
+            return None
+        status, reason, flags, seconds, facts = row
+        outcome = Outcome(item, status, reason, tuple(flags.split()), seconds, json.loads(facts))
+        self.settle(outcome, space)
+        return outcome
+
+    def _content_of(self, item: int) -> int | None:
+        found: int | None = self._do("SELECT content FROM items WHERE id = ?", item).fetchone()[0]
+        return found
+
+    def _shared(self, item: int, content: int | None, space: int) -> bool:
+        """Whether another item has this content in this space."""
+        query = "SELECT 1 FROM outcomes WHERE content = ? AND space = ? AND item != ? AND status = 'ok'"
+        return self._do(query, content, space, item).fetchone() is not None
+
+    def _drop_outcomes(self, item: int) -> None:
+        """Takes an item out of every space."""
+        for content, space in self._do("SELECT content, space FROM outcomes WHERE item = ?", item).fetchall():
+            self._do("DELETE FROM outcomes WHERE item = ? AND space = ?", item, space)
+            self._drop_unused(content, space)
+            self._changed(space)
+
+    def _drop_unused(self, content: int | None, space: int) -> None:
+        """Vectors go with the last item that has them, and a content with the last of its items."""
+        used = "SELECT 1 FROM outcomes WHERE content = ? AND space = ?"
+        if self._do(used, content, space).fetchone() is None:
+            self._do("DELETE FROM vectors WHERE content = ? AND space = ?", content, space)
+        self._do(
+            "DELETE FROM contents WHERE id = ? AND NOT EXISTS (SELECT 1 FROM items WHERE content = contents.id)"
+            " AND NOT EXISTS (SELECT 1 FROM outcomes WHERE content = contents.id)"
+            " AND NOT EXISTS (SELECT 1 FROM vectors WHERE content = contents.id)",
+            content,
+        )
+
+    def _changed(self, space: int) -> None:
+        self._do("UPDATE spaces SET generation = generation + 1 WHERE id = ?", space)
+
+    # -- labels, forgetting, moving ------------------------------------------------------------------------------
+
+    def label(self, item: int, column: str, values: Iterable[str]) -> None:
+        """Gives an item these values in a column, in place of those it had there."""
+        self._do('DELETE FROM labels WHERE item = ? AND "column" = ?', item, column)
+        for value in values:
+            self._do("INSERT OR IGNORE INTO labels VALUES (?, ?, ?)", item, column, value)
+
+    def forget(self, items: Iterable[int]) -> int:
+        """Removes items, their labels, outcomes and what no other item shares; returns how many."""
+        count = 0
+        for item in items:
+            content = self._content_of(item)
+            self._drop_outcomes(item)
+            count += self._do("DELETE FROM items WHERE id = ?", item).rowcount
+            self._drop_unused(content, 0)
+        self._do("DELETE FROM roots WHERE NOT EXISTS (SELECT 1 FROM items WHERE root = roots.id)")
+        return count
+
+    def relocate(self, old: str, new: str) -> int:
+        """Every root at or below the folder `old` is at `new` from now on; returns how many items moved.
+
+        Raises `LibraryError` where no root is there, or where the new place already has items.
+        """
+        moved = 0
+        for id_, path in self._do("SELECT id, path FROM roots").fetchall():
+            root = Path(os.fsdecode(path))
+            if not root.is_relative_to(old):
+                continue
+            target = os.fsencode(Path(new, root.relative_to(old)))
+            if self._do("SELECT 1 FROM roots WHERE path = ?", target).fetchone():
+                raise LibraryError(f"{os.fsdecode(target)}: is in the library already; forget one of the two first")
+            self._do("UPDATE roots SET path = ? WHERE id = ?", target, id_)
+            moved += self._do("SELECT count(*) FROM items WHERE root = ?", id_).fetchone()[0]
+        if not moved:
+            roots = [os.fsdecode(path) for (path,) in self._do("SELECT path FROM roots").fetchall()]
+            raise LibraryError(
+                f"{old}: expected an indexed folder or one above it; there are {', '.join(roots) or 'none'}"
+            )
+        return moved
