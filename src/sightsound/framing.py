@@ -54,17 +54,19 @@ def frames(card: Card, media: Floats, start: int, last: bool) -> tuple[Floats, S
     return np.lib.stride_tricks.sliding_window_view(media, window)[::hop][:n], spans, missing > 0
 
 
-def blocks(card: Card, pieces: Iterable[Floats]) -> Iterator[tuple[Floats, int, bool]]:
+def blocks(card: Card, pieces: Iterable[Floats], windows: int = 0) -> Iterator[tuple[Floats, int, bool]]:
     """Joins pieces of any length to blocks `(media, start, last)` on hop boundaries, of which exactly one is last.
 
-    An empty recording has no block. Raises `MediaError` for a recording over 30 minutes where the card has no window.
+    A block holds as many `windows` as are named, or some 30 s of them. An empty recording has no block.
+
+    Raises `MediaError` for a recording over 30 minutes where the card has no window.
     """
     if card.window is None:
         yield from _whole(card, pieces)
         return
     window, hop = _cut(card)
     assert card.sample_rate is not None
-    windows = max(1, BLOCK_SECONDS * card.sample_rate // hop)
+    windows = windows or max(1, BLOCK_SECONDS * card.sample_rate // hop)
     step, size = windows * hop, (windows - 1) * hop + window
     held, start = np.empty(0, np.float32), 0
     for piece in pieces:

@@ -31,7 +31,10 @@ _NAME = re.compile(r"(?P<base>[^\[\]]+)(\[(?P<options>[^\[\]]*)\])?")
 
 @dataclass(frozen=True)
 class Plugin:
-    """A row of `sightsound plugins`: what was found, and why it does not work where it does not."""
+    """A row of `sightsound plugins`: what was found, and why it does not work where it does not.
+
+    `stages` are those that the plugin wraps or replaces, `same_numbers` is its promise that rows stay as they are.
+    """
 
     name: str
     distribution: str = ""
@@ -39,6 +42,8 @@ class Plugin:
     status: Literal["ok", "blocked", "broken"] = "ok"
     reason: str = ""
     embedders: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    same_numbers: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,11 @@ class Host:
         entry = self._entry(name)
         return self._space(entry.card, self._files(entry.card))
 
-    def load(self, name: str, device: str = "auto") -> Model:
-        """Loads an embedder on a device. Raises `MissingWeights`, or `PluginError` where its plugin fails."""
+    def load(self, name: str, device: str = "auto", *, without: Iterable[str] = ()) -> Model:
+        """Loads an embedder on a device, its stages `without` those of some plugins (the space stays).
+
+        Raises `MissingWeights`, or `PluginError` where its plugin fails.
+        """
         entry = self._entry(name)
         files = self._files(entry.card)
         space = self._space(entry.card, files)
@@ -120,7 +128,7 @@ class Host:
             raise PluginError(f"loading {name} (plugin {entry.plugin}): {_reason(error)}") from error
         if getattr(embedder, "card", None) != entry.card:
             raise PluginError(f"loading {name} (plugin {entry.plugin}): expected an embedder with the registered card")
-        passed = self._passed(entry.card)
+        passed = [*self._passed(entry.card), *map(self._pluggy.get_plugin, without)]
         callers = {s: self._pluggy.subset_hook_caller(s, remove_plugins=passed) for s in _STAGES}
         return Model(
             embedder,
@@ -146,6 +154,10 @@ class Host:
 
     def _add(self, plugin: object, row: Plugin) -> Plugin:
         """Registers one plugin wholly or not at all; a failing `register` of pluggy leaves half of it behind."""
+        try:
+            hash(plugin)
+        except TypeError as error:
+            raise PluginError(f"expected a module or a hashable object, got a {type(plugin).__name__}") from error
         if self._pluggy.has_plugin(row.name) or self._pluggy.is_registered(plugin):
             taken = next((r for r in self._rows.values() if r.name == row.name), Plugin("stages", "sightsound"))
             raise PluginError(f"plugin name {row.name!r} is taken by {taken.distribution or taken.name}; rename one")
@@ -159,7 +171,10 @@ class Host:
             raise
         self._cards |= new
         self._resolved.clear()
-        return replace(row, embedders=tuple(new))
+        standing = tuple(s for s in _STAGES if any(i.plugin is plugin for i in self._implementations(s)))
+        return replace(
+            row, embedders=tuple(new), stages=standing, same_numbers=bool(getattr(plugin, "same_numbers", False))
+        )
 
     def _cards_of(self, plugin: object, name: str) -> dict[str, _Entry]:
         new: dict[str, _Entry] = {}
@@ -231,11 +246,10 @@ class Host:
     def _space(self, card: Card, files: Mapping[str, Found]) -> Space:
         seen: list[Stage] = []
         for stage in _STAGES:
-            changing = [(p, i) for p, i in self._implementers(stage, card) if not self._same_numbers(p)]
-            for plugin, _ in changing:
+            for plugin, _ in self._implementers(stage, card):
                 row = next(row for row in self._rows.values() if row.name == plugin and row.status == "ok")
                 entry = Stage(plugin, row.version, self._stage_id(plugin, card) or "")
-                if entry not in seen:
+                if not row.same_numbers and entry not in seen:
                     seen.append(entry)
         return Space.of(card, {key: found.sha256 for key, found in files.items()}, tuple(seen))
 
@@ -243,7 +257,7 @@ class Host:
         """The plugins that stand in this stage for this card, in calling order. Two replacements are an error."""
         found = [
             (impl.plugin_name, impl)
-            for impl in reversed(getattr(self._pluggy.hook, stage).get_hookimpls())
+            for impl in reversed(self._implementations(stage))
             if impl.plugin is not stages and self._stage_id(impl.plugin_name, card) is not None
         ]
         replacing = [plugin for plugin, impl in found if not (impl.wrapper or impl.hookwrapper)]
@@ -254,14 +268,15 @@ class Host:
             )
         return found
 
+    def _implementations(self, stage: str) -> list[pluggy.HookImpl]:
+        found: list[pluggy.HookImpl] = getattr(self._pluggy.hook, stage).get_hookimpls()
+        return found
+
     def _passed(self, card: Card) -> list[Any]:
         """The stage plugins that leave this card alone."""
-        impls = {i.plugin_name: i.plugin for s in _STAGES for i in getattr(self._pluggy.hook, s).get_hookimpls()}
+        impls = {impl.plugin_name: impl.plugin for stage in _STAGES for impl in self._implementations(stage)}
         impls.pop("stages")
         return [plugin for name, plugin in impls.items() if self._stage_id(name, card) is None]
-
-    def _same_numbers(self, plugin: str) -> bool:
-        return bool(getattr(self._pluggy.get_plugin(plugin), "same_numbers", False))
 
     def _stage_id(self, plugin: str, card: Card) -> str | None:
         ask = getattr(self._pluggy.get_plugin(plugin), "stage_id", None)

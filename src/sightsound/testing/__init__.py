@@ -38,13 +38,17 @@ class Result:
     seconds: float
 
 
-def check_model(model: str | Model, *, host: Host | None = None, golden: str | None = None) -> list[Result]:
+def check_model(
+    model: str | Model, *, host: Host | None = None, golden: str | os.PathLike[str] | None = None
+) -> list[Result]:
     """Every check on one model, in the order of `CHECKS`. Raises `UnknownModel` and whatever loading raises."""
     subject = Subject(model, host=host, golden=golden)
     return [_result(check, subject) for check in CHECKS]
 
 
-def conformance(name: str, *, host: Host | None = None, golden: str | None = None) -> Callable[..., None]:
+def conformance(
+    name: str, *, host: Host | None = None, golden: str | os.PathLike[str] | None = None
+) -> Callable[..., None]:
     """A test for pytest with one case for each check: `test_conforms = conformance("logspec.acme")`."""
     import pytest
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
@@ -131,7 +132,7 @@ def blocks_equal_the_whole(subject: Subject) -> str | None:
     names = list(subject.media)[:2]
     for size in (1, 2, 3):
         pieces: dict[str, list[Windows]] = {name: [] for name in names}
-        cuts = [_blocks(subject.card, subject.media[name], size) for name in names]
+        cuts = [framing.blocks(subject.card, [subject.media[name]], size) for name in names]
         for pair in zip(*cuts, strict=True):
             for name, block in zip(names, pair, strict=True):
                 pieces[name].append(subject.preprocess(*block))
@@ -314,8 +315,8 @@ def import_is_light(subject: Subject) -> str | None:
 
 def same_numbers_plugins_keep_them(subject: Subject) -> str | None:
     """Installed stage plugins that declare `same_numbers = True` leave the rows of this model as they are."""
-    standing = sorted({name for names in subject.model._others.values() for name in names})
-    names = [name for name in standing if subject.host._same_numbers(name)]
+    standing = sorted({name for names in subject.model.others.values() for name in names})
+    names = [row.name for row in subject.host.plugins if row.name in standing and row.same_numbers]
     if not names:
         return "no such stage plugin is installed"
     if not subject.repeatable:
@@ -337,8 +338,7 @@ def golden_file_agrees(subject: Subject) -> str | None:
     """The rows of the inputs in the golden file are the rows in the golden file."""
     if subject.golden is None:
         return "no golden file given"
-    with np.load(subject.golden, allow_pickle=False) as file:
-        stored = {key: file[key] for key in file.files}
+    stored = _golden(subject.golden)
     card, revision, tolerance = subject.card, int(stored["revision"]), float(stored["tolerance"])
     made = f"made by {stored['model']} revision {revision}" + (f" ({stored['about']})" if str(stored["about"]) else "")
     assert revision == card.revision, (
@@ -353,6 +353,17 @@ def golden_file_agrees(subject: Subject) -> str | None:
             "another preprocessing or a new version of a library; if it is meant, raise card.revision and write it anew"
         )
     return None
+
+
+def _golden(file: str | os.PathLike[str]) -> dict[str, Media]:
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            found = {key: stored[key] for key in stored.files}
+    except (AttributeError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise AssertionError(f"golden file: expected a file of testing.write_golden, got {error}") from error
+    missing = {"model", "revision", "tolerance", "about"} - set(found)
+    assert not missing, f"golden file: expected a file of testing.write_golden, got one without {sorted(missing)}"
+    return found
 
 
 def _array(what: str, found: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
@@ -397,17 +408,6 @@ def _same_as_whole(subject: Subject, name: str, pieces: list[Windows], size: int
     if whole.spans is not None and spans:
         shift = abs(np.sort(np.concatenate(spans), axis=0) - np.sort(whole.spans, axis=0)).max(initial=0.0)
         assert shift <= 1e-6, f"{what}: expected the same seconds, got {shift:.3g} s apart; is `start` added?"
-
-
-def _blocks(card: Card, media: Media, size: int) -> list[tuple[Media, int, bool]]:
-    """What `framing.blocks` gives, with `size` windows in each block."""
-    _, window, hop = cut(card)
-    step, length = size * hop, (size - 1) * hop + window
-    found, start = [], 0
-    while len(media) - start > max(step, length):
-        found.append((media[start : start + length], start, False))
-        start += step
-    return [*found, (media[start:], start, True)]
 
 
 def _host_blocks(card: Card, media: Media) -> Iterator[tuple[Media, int, bool]]:

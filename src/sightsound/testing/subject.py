@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,9 @@ class Rows:
 class Subject:
     """A loaded model and the media to try it on; every stage gets its own copy of what it is given."""
 
-    def __init__(self, model: str | Model, *, host: Host | None = None, golden: str | None = None) -> None:
+    def __init__(
+        self, model: str | Model, *, host: Host | None = None, golden: str | os.PathLike[str] | None = None
+    ) -> None:
         if not __debug__:
             raise SightsoundError("conformance kit: expected assertions, got Python -O; run it without -O")
         self.host = host or Host()
@@ -73,19 +76,14 @@ class Subject:
         return distance(self.rows(media), self.baseline[name]) <= TOLERANCE
 
     def without(self, plugin: str) -> Subject:
-        """The same loaded model without one of the stage plugins."""
-        manager = self.host._pluggy
-        gone = [*self.host._passed(self.card), manager.get_plugin(plugin)]
-        stages = {s: manager.subset_hook_caller(s, remove_plugins=gone) for s in self.model._stages}
-        model = self.model
-        bare = Model(model.embedder, space=model.space, plugin=model.plugin, stages=dict(stages), others={})
-        return Subject(bare, host=self.host)
+        """The same model without one of the stage plugins."""
+        return Subject(self.host.load(self.card.name, without=[plugin]), host=self.host)
 
     def call(self, stage: str, **arguments: Any) -> Any:
         """What a stage returns, called with the very arrays that are given, unchecked but for its type."""
         kind = {"preprocess": Windows, "embed": Output}.get(stage)
         try:
-            found = self.model._stages[stage](embedder=self.model.embedder, **arguments)
+            found = self.model.stages[stage](embedder=self.model.embedder, **arguments)
         except Exception as error:
             raise AssertionError(f"{stage} raised {type(error).__name__}: {error}") from error
         assert found is not None, f"{stage} returned nothing; is a `return` missing?"

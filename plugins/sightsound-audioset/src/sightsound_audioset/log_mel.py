@@ -1,0 +1,118 @@
+"""The log-mel front end of VGGish and YAMNet, which differ in the log offset and in how far windows overlap.
+
+The constants are those of the AudioSet releases in the TensorFlow model garden (research/audioset/vggish:
+vggish_params.py and mel_features.py; research/audioset/yamnet: params.py and features.py). The logarithm is taken of
+magnitudes, not of power, and the mel triangles are linear in mel: librosa's and torchaudio's are linear in Hz, which
+changes weights by up to 0.0044. Frames begin at the first sample, with no centring and no padding of their own.
+
+The transform runs in float64: in float32 the rounding of a pure tone's largest bin moves the logarithm of nearly
+empty bins by 1e-3, and NumPy's float32 transform is no faster.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound import framing
+from sightsound.types import Card, Floats, Windows
+
+SAMPLE_RATE = 16000
+"""Hz; SAMPLE_RATE of vggish_params.py and params.py."""
+
+FRAME, HOP, TRANSFORM = 400, 160, 512
+"""Samples: STFT_WINDOW_LENGTH_SECONDS 0.025, STFT_HOP_LENGTH_SECONDS 0.010, and the next power of two."""
+
+BANDS, LOW_HZ, HIGH_HZ = 64, 125.0, 7500.0
+"""NUM_MEL_BINS, MEL_MIN_HZ and MEL_MAX_HZ."""
+
+MEL_BREAK_HZ, MEL_Q = 700.0, 1127.0
+"""HTK's scale, mel = 1127 ln(1 + Hz / 700): _MEL_BREAK_FREQUENCY_HERTZ and _MEL_HIGH_FREQUENCY_Q of mel_features.py."""
+
+PATCH = 96
+"""Frames in one network input, 0.96 s."""
+
+WINDOW = (PATCH - 1) * HOP + FRAME
+"""Samples that one network input sees: 15600, 0.975 s."""
+
+CONSTANTS = {
+    "frame": FRAME,
+    "frame_hop": HOP,
+    "transform": TRANSFORM,
+    "frame_window": "hann, periodic",
+    "spectrum": "magnitude",
+    "mel_bands": BANDS,
+    "mel_low_hz": LOW_HZ,
+    "mel_high_hz": HIGH_HZ,
+    "mel_scale": "htk, triangles linear in mel",
+    "patch_frames": PATCH,
+}
+"""What a card says of this front end, beside its `log_offset`."""
+
+_GROUP = 12  # frames per matrix product: a divisor of both hops, and small enough that BLAS starts no threads for it
+_CHUNK = 96  # frames transformed at a time, 390 KB, so that they stay in the core's cache
+
+
+def windows(card: Card, media: Floats, start: int, last: bool) -> Windows:
+    """The log-mel patches of one block: inputs float32 (n, 96, 64).
+
+    Each frame is transformed once, also where windows overlap, and its numbers do not depend on the block it came in.
+    """
+    cut, spans, padded = framing.frames(card, media, start, last)
+    if not len(cut):
+        return Windows(np.empty((0, PATCH, BANDS), np.float32), spans, padded)
+    assert card.hop is not None
+    samples = (len(cut) - 1) * card.hop + WINDOW
+    media = np.pad(media[:samples], (0, max(0, samples - len(media))))
+    frames = log_mel(media, card.constants["log_offset"])
+    patches = np.lib.stride_tricks.sliding_window_view(frames, PATCH, axis=0)[:: card.hop // HOP]
+    return Windows(patches.swapaxes(1, 2).copy(), spans, padded)
+
+
+def log_mel(samples: Floats, offset: float) -> Floats:
+    """ln(mel + offset) of every whole frame: samples (n,) at 16 kHz -> float32 (frames, 64)."""
+    if len(samples) < FRAME:
+        return np.empty((0, BANDS), np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
+    mel: Floats = np.concatenate([_mel(frames[i : i + _CHUNK]) for i in range(0, len(frames), _CHUNK)])
+    mel += np.float32(offset)
+    np.log(mel, out=mel)
+    return mel
+
+
+def _mel(frames: NDArray[np.floating]) -> Floats:
+    """Mel magnitudes of at most _CHUNK frames. The product always has one shape, so each row always rounds alike."""
+    padded = np.zeros((-(-len(frames) // _GROUP) * _GROUP, TRANSFORM))
+    np.multiply(frames, hann(), out=padded[: len(frames), :FRAME])
+    magnitudes = np.abs(np.fft.rfft(padded)).astype(np.float32)
+    mel: Floats = magnitudes.reshape(-1, _GROUP, magnitudes.shape[1]) @ _mel_matrix32()
+    return mel.reshape(-1, BANDS)[: len(frames)]
+
+
+@cache
+def hann() -> NDArray[np.float64]:
+    """The periodic Hann window of one frame: periodic_hann of mel_features.py, tf.signal.hann_window's default."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
+
+
+@cache
+def mel_matrix() -> NDArray[np.float64]:
+    """Triangles evenly spaced and linear in mel, (257, 64); the bin at 0 Hz counts nowhere."""
+    edges = np.linspace(_mel_of(LOW_HZ), _mel_of(HIGH_HZ), BANDS + 2)
+    bins = _mel_of(np.linspace(0, SAMPLE_RATE / 2, TRANSFORM // 2 + 1))[:, np.newaxis]
+    rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    matrix = np.maximum(0, np.minimum(rise, fall))
+    matrix[0] = 0
+    return matrix
+
+
+@cache
+def _mel_matrix32() -> Floats:
+    return mel_matrix().astype(np.float32)
+
+
+def _mel_of(hz: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(MEL_Q * np.log1p(np.asarray(hz) / MEL_BREAK_HZ))

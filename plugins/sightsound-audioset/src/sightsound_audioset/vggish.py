@@ -1,0 +1,101 @@
+"""The plugin `vggish`: a 128-d embedding for every 0.975 s of sound, each 0.96 s, as AudioSet was published with.
+
+`vggish.audioset_f32` gives the network's raw output, which no ReLU has touched. The release's own last step comes as
+an option: `vggish.audioset_f32[pca]` projects, whitens and clips to [-2, 2]; `vggish.audioset_f32[pca,8bit]` gives the
+AudioSet features, whole numbers from 0 to 255. The constants are those of the TensorFlow model garden,
+research/audioset/vggish (vggish_params.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sightsound import hookimpl
+from sightsound.errors import UnknownModel
+from sightsound.types import Card, Embedder, Load, WeightFile
+from sightsound_audioset import log_mel, pca
+
+NETWORK = WeightFile(
+    name="vggish-10086976.pth",
+    sources=("https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth",),
+)
+PCA = WeightFile(
+    name="vggish_pca_params.npz",
+    sha256="4d878af3e306defbfb37095365aa7e5a6cecb86bad13e859e626151c4e6a8b9d",
+    sources=("https://storage.googleapis.com/audioset/vggish_pca_params.npz",),
+    size=73020,
+)
+
+F32 = Card(
+    name="vggish.audioset_f32",
+    modality="sound",
+    dim=128,  # EMBEDDING_SIZE
+    input_shape=(log_mel.PATCH, log_mel.BANDS),
+    sample_rate=log_mel.SAMPLE_RATE,
+    window=log_mel.WINDOW,
+    hop=log_mel.PATCH * log_mel.HOP,  # EXAMPLE_HOP_SECONDS 0.96: patches do not overlap
+    tail="drop",
+    weights=(NETWORK,),
+    constants={**log_mel.CONSTANTS, "log_offset": 0.01},  # LOG_OFFSET
+    params=72_141_184,
+    depth=9,
+    license="Apache-2.0",
+    about="VGGish, VGG on log-mel patches, trained by Google on YouTube-8M; raw embedding before PCA",
+)
+
+_LAST_STEPS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
+    ("pca",): {"pca_clip": [pca.LOW, pca.HIGH]},
+    ("pca", "8bit"): {"pca_clip": [pca.LOW, pca.HIGH], "levels": pca.LEVELS},
+}
+
+
+@hookimpl
+def register_embedders(register: Any) -> None:
+    register(F32, load)
+
+
+@hookimpl
+def resolve_embedder(name: str, options: Mapping[str, str | bool]) -> tuple[Card, Load] | None:
+    """The options `pca` and `pca,8bit`, in either order. Raises `UnknownModel` for others."""
+    if name != F32.name:
+        return None
+    if not options:
+        return F32, load
+    for chosen, constants in _LAST_STEPS.items():
+        if dict(options) == dict.fromkeys(chosen, True):
+            return _with_last_step(chosen, constants)
+    got = ",".join(key if value is True else f"{key}={value}" for key, value in options.items())
+    known = " or ".join(f"{name}[{','.join(chosen)}]" for chosen in _LAST_STEPS)
+    raise UnknownModel(f"{name}[{got}]: expected options pca, or pca and 8bit, got {got!r}; use {known}, or no options")
+
+
+def _with_last_step(chosen: tuple[str, ...], constants: Mapping[str, Any]) -> tuple[Card, Load]:
+    card = replace(
+        F32,
+        name=f"{F32.name}[{','.join(chosen)}]",
+        weights=(NETWORK, PCA),
+        constants={**F32.constants, **constants},
+        about=f"{F32.about.partition(';')[0]}; PCA and whitening, "
+        + ("as 8-bit values 0 to 255" if "8bit" in chosen else f"clipped to [{pca.LOW:g}, {pca.HIGH:g}]"),
+    )
+
+    def load_card(device: str, weights: Mapping[str, Path]) -> Embedder:
+        projection = pca.read(weights[PCA.name])
+        return _load(card, projection.eight_bit if "8bit" in chosen else projection.clipped, device, weights)
+
+    return card, load_card
+
+
+def load(device: str, weights: Mapping[str, Path]) -> Embedder:
+    """Raises `SightsoundError` where the file does not hold VGGish's weights."""
+    return _load(F32, None, device, weights)
+
+
+def _load(card: Card, last_step: Any, device: str, weights: Mapping[str, Path]) -> Embedder:
+    from sightsound_audioset.embedder import PatchEmbedder
+    from sightsound_audioset.vggish_network import read
+
+    return PatchEmbedder(card, read(weights[NETWORK.name]), device, cpu_batch_size=8, last_step=last_step)

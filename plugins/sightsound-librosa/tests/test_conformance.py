@@ -1,0 +1,3 @@
+from sightsound.testing import conformance
+
+test_mfcc_conforms = conformance("mfcc.librosa")

@@ -1,0 +1,143 @@
+"""Files to committed library, against the bare network and against the loop that a user would write.
+
+    python tests/benchmarks/end_to_end.py --sounds FOLDER --pictures FOLDER [--rounds 3]
+
+Every round runs, one after the other in this process: (index) `sightsound.index` into a new library; (bare) the network
+alone on ready-made batches of its best size, in as many lanes as it has; (decode) opening and preprocessing every file
+on one thread; (loop) one file after the other as a user would write it: soundfile, soxr and the network, or Pillow,
+timm's transform and the network, torch using its default threads. Printed are medians and the ratios
+
+    loop / index    how many times faster than the loop (wanted: sound 1.5, pictures 1.3)
+    limit / index   limit = bare + decode / cores, what these cores allow (wanted: 0.8)
+    index / again   how many times faster a second run over the unchanged files is (wanted: 100)
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from PIL import Image
+
+from sightsound import Host, Model, framing, index, media
+from sightsound.cores import cores
+
+SOUND_MODEL = "yamnet.audioset_i8"
+PICTURE_MODEL = "tf_efficientnet_lite0.in1k"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sounds", type=Path)
+    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--sound-model", default=SOUND_MODEL)
+    parser.add_argument("--picture-model", default=PICTURE_MODEL)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    host = Host()
+    if options.sounds:
+        measure(host, options.sound_model, files(options.sounds, "sound"), sound_loop, options.rounds)
+    if options.pictures:
+        measure(host, options.picture_model, files(options.pictures, "image"), picture_loop, options.rounds)
+
+
+def files(folder: Path, modality: str) -> list[Path]:
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with contextlib.suppress(media.NotMedia):
+            if media.identify(path) == modality:
+                found.append(path)
+    return found
+
+
+def measure(host: Host, name: str, paths: list[Path], loop: Callable[[Model, list[Path]], None], rounds: int) -> None:
+    model = host.load(name)
+    ready = [windows for path in paths for windows in preprocessed(model, path)]
+    inputs = np.concatenate(ready)
+    runs: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            again = lambda library=folder: index(paths, f"{library}/library", models=[name], host=host, progress=False)  # noqa: E731
+            timed(runs, "index", again)
+            timed(runs, "again", again)
+        timed(runs, "bare", lambda: bare(model, inputs))
+        timed(runs, "decode", lambda: [None for path in paths for _ in preprocessed(model, path)])
+        timed(runs, "loop", lambda: loop(model, paths))
+    show(name, len(paths), len(inputs), {key: statistics.median(values) for key, values in runs.items()})
+
+
+def timed(runs: dict[str, list[float]], key: str, run: Callable[[], Any]) -> None:
+    began = time.perf_counter()
+    run()
+    runs.setdefault(key, []).append(time.perf_counter() - began)
+
+
+def show(name: str, items: int, windows: int, seconds: dict[str, float]) -> None:
+    print(f"{name}: {items} files, {windows} windows, {cores()} cores")
+    for key, value in seconds.items():
+        print(f"  {key:8} {value:8.3f} s  {items / value:9.1f} files/s")
+    limit = seconds["bare"] + seconds["decode"] / cores()
+    print(f"  loop / index  {seconds['loop'] / seconds['index']:6.2f}")
+    print(f"  limit / index {limit / seconds['index']:6.2f}")
+    print(f"  index / again {seconds['index'] / seconds['again']:6.0f}", flush=True)
+
+
+def preprocessed(model: Model, path: Path) -> Iterator[np.ndarray]:
+    if model.card.modality == "image":
+        yield model.preprocess(media.read_image(path).pixels).inputs
+        return
+    assert model.card.sample_rate is not None
+    with media.open_sound(path) as sound:
+        for block in framing.blocks(model.card, sound.pieces(model.card.sample_rate)):
+            yield model.preprocess(*block).inputs
+
+
+def bare(model: Model, inputs: np.ndarray) -> None:
+    size = model.batch_size
+    with ThreadPoolExecutor(model.lanes) as lanes:
+        for output in lanes.map(model.embed, [inputs[a : a + size] for a in range(0, len(inputs), size)]):
+            model.postprocess(output)
+
+
+def sound_loop(model: Model, paths: list[Path]) -> None:
+    """Clip by clip; the front end and network are those of the model, for there is no other in torch that is right."""
+    import torch
+
+    network: Any = model.embedder._network  # type: ignore[attr-defined]
+    for path in paths:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        samples = soxr.resample(samples.mean(1), rate, model.card.sample_rate)
+        patches = model.embedder.preprocess(samples, 0, True).inputs
+        with torch.inference_mode():
+            [tensor.numpy() for tensor in network(torch.from_numpy(patches))]
+
+
+def picture_loop(model: Model, paths: list[Path]) -> None:
+    """timm's documented way: create_model, create_transform, one picture at a time."""
+    import torch
+
+    from sightsound.torch import torchvision
+
+    torchvision()
+    import timm
+
+    network = timm.create_model(model.card.name.partition(".")[0], num_classes=1000).eval()
+    transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=network))
+    for path in paths:
+        picture = transform(Image.open(path).convert("RGB"))
+        with torch.inference_mode():
+            network.forward_head(network.forward_features(picture[None]), pre_logits=True).numpy()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What several tests need: the shared data, distributions installed for real, and hosts with weight-free embedders."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sightsound import Host
+
+ROOT = Path(__file__).resolve().parents[1]
+DISTS = ROOT / "tests" / "dists"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of data beside the project; tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("SIGHTSOUND_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip("needs the project's shared data (../shared)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def install(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`install("tiny", "whiten")` -> a folder for PYTHONPATH with these packages of tests/dists, installed by pip."""
+    done: dict[tuple[str, ...], Path] = {}
+
+    def run(*names: str | Path) -> Path:
+        key = tuple(map(str, names))
+        if key not in done:
+            target = tmp_path_factory.mktemp("site")
+            folders = [str(name if isinstance(name, Path) else DISTS / name) for name in names]
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+            subprocess.run([*command, "--target", str(target), *folders], check=True, capture_output=True)
+            done[key] = target
+        return done[key]
+
+    return run
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A host with `colours.tiny` and `loudness.tiny` alone."""
+    monkeypatch.syspath_prepend(DISTS / "tiny")
+    import sightsound_tiny
+
+    host = Host(installed=False)
+    host.register(sightsound_tiny, "tiny")
+    return host
+
+
+@pytest.fixture
+def command(install: Callable[..., Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`command("index", folder, ...)` runs the real command line in a process of its own, with the packages of
+    `plugins` (from tests/dists) installed beside what is; returns it finished."""
+
+    def run(
+        *arguments: str | os.PathLike[str],
+        plugins: tuple[str | Path, ...] = ("tiny",),
+        timeout: float = 120,
+        **environment: str,
+    ) -> subprocess.CompletedProcess[str]:
+        paths = [str(install(*plugins)), os.environ.get("PYTHONPATH", "")]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
+        words = [sys.executable, "-c", "from sightsound.cli import main; main()", *map(os.fspath, arguments)]
+        return subprocess.run(words, env=env, capture_output=True, text=True, timeout=timeout, check=False)
+
+    return run

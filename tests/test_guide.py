@@ -1,0 +1,81 @@
+"""plugins/README.md works on the first try: its quotes are what the files say, and what it shows runs in its order."""
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sightsound import testing
+from sightsound.types import Card
+
+ROOT = Path(__file__).resolve().parents[1]
+GUIDE = (ROOT / "plugins" / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", GUIDE, re.M | re.S)
+QUOTES = [(path, code) for _, path, code in BLOCKS if path]
+
+
+@pytest.mark.parametrize(("path", "code"), QUOTES, ids=[path for path, _ in QUOTES])
+def test_a_quoted_file_is_the_file(path, code):
+    assert code == (ROOT / path).read_text()
+
+
+def test_the_python_blocks_run_in_order(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "examples" / "acme-logspec" / "src")
+    names = {"__name__": "guide"}
+    for number, (language, path, code) in enumerate(BLOCKS):
+        if language == "python" and not path:
+            exec(compile(code, f"plugins/README.md, block {number}", "exec"), names)
+    shown = capsys.readouterr().out
+    assert "scores_in_range ok" in shown
+    for line in re.findall(r"^# (\[.*\])$", GUIDE, re.M):
+        assert line in shown
+
+
+def test_the_first_steps_work_as_a_stranger_would_type_them(tmp_path):
+    (commands,) = (code for language, _, code in BLOCKS if language == "sh")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    site = tmp_path / "site"
+    ours = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": str(site),
+        "PIP_TARGET": str(site),  # a folder of its own instead of the environment that the tests run in
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's way to say "no isolation": setuptools is here, the network may not be
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PYTEST_ADDOPTS": "-p no:cacheprovider",
+    }
+    ran = subprocess.run(
+        ["bash", "-e", "-c", commands], cwd=tmp_path, env={**os.environ, **ours}, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "logspec.acme" in ran.stdout
+    assert f"{len(testing.CHECKS)} of {len(testing.CHECKS)} checks passed" in ran.stdout
+    assert " passed in " in ran.stdout
+
+
+def test_the_table_of_the_card_names_every_field():
+    table = GUIDE.partition("## The card")[2].partition("## Weights")[0]
+    for field in dataclasses.fields(Card):
+        assert f"`{field.name}`" in table
+
+
+def test_the_number_of_checks_is_the_one_the_guide_tells():
+    words = {16: "sixteen", 17: "seventeen", 18: "eighteen", 19: "nineteen", 20: "twenty"}
+    assert f"one line for {words[len(testing.CHECKS)]} checks" in GUIDE
+
+
+def test_every_link_leads_somewhere():
+    links = re.findall(r"\]\(([^)#]+)\)", GUIDE)
+    assert links
+    for link in links:
+        assert (ROOT / "plugins" / link).exists(), link
+
+
+def test_the_example_is_as_small_as_it_says():
+    lines = (ROOT / "examples" / "acme-logspec" / "src" / "acme_logspec.py").read_text().splitlines()
+    assert sum(bool(line.strip()) for line in lines) <= 45
