@@ -61,12 +61,12 @@ def forward(network: Callable[[torch.Tensor], Any], inputs: Floats, on: torch.de
     cores (tests/benchmarks/batch_size.py). Four-dimensional inputs go in channels last. Raises `MemoryError` when
     the device has no room for the batch.
     """
-    batch = torch.from_numpy(np.ascontiguousarray(inputs))
+    batch = torch.from_numpy(np.require(inputs, np.float32, ("C", "W")))
     if on.type == "cpu":
         torch.set_num_threads(1)  # holds for this thread alone
     try:
         batch = batch.to(on, memory_format=torch.channels_last if batch.ndim == 4 else torch.preserve_format)
-        with torch.inference_mode():
+        with torch.inference_mode(), _float32():
             found = network(batch)
     except torch.OutOfMemoryError as error:
         raise MemoryError(f"{on}: {str(error).splitlines()[0]}") from error
@@ -74,6 +74,14 @@ def forward(network: Callable[[torch.Tensor], Any], inputs: Floats, on: torch.de
         if on.type == "cpu":
             torch.set_num_threads(_THREADS)
     return tuple(map(_numpy, found)) if isinstance(found, tuple) else _numpy(found)
+
+
+def _float32() -> Any:
+    """Keeps cuDNN from rounding products to TF32's ten bits, its default for convolutions."""
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    )
 
 
 def _numpy(tensor: torch.Tensor | None) -> NDArray[np.float32] | None:

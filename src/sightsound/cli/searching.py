@@ -104,5 +104,5 @@ def _print(hits: list[Hit]) -> None:
     for hit in hits:
         seconds = [f"{hit.seconds[0]:.2f}-{hit.seconds[1]:.2f}" if hit.seconds else ""] if timed else []
         labels = [", ".join(f"{c}={v}" for c, values in hit.labels.items() for v in values)] if labelled else []
-        rows.append([f"{hit.score:.4f}", *seconds, str(hit.item.id), hit.item.path, *labels])
+        rows.append([f"{hit.score:.4f}", *seconds, hit.item.id, hit.item.path, *labels])
     output.table(header, rows)

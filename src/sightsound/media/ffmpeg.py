@@ -51,7 +51,7 @@ class FFmpeg:
         self.format = kind.name
         self.subtype = str(stream.codec_context.name)
         self.sample_rate = int((first or stream.codec_context).sample_rate)
-        self.channels = len((first or stream.codec_context).layout.channels)
+        self.channels = int((first or stream.codec_context).layout.nb_channels)
         self.promised = bool(stream.duration or self._container.duration)
         self.decoded = 0
 
@@ -80,7 +80,7 @@ class NoTrack(Exception):
 def _mono(frame: Any) -> NDArray[np.float32]:
     """Integers scaled to [-1, 1) as libsndfile does, then the mean over channels."""
     values = frame.to_ndarray()
-    channels = len(frame.layout.channels)
+    channels = frame.layout.nb_channels
     values = values.T if frame.format.is_planar else values.reshape(-1, channels)
     if values.dtype == np.uint8:
         samples = (values.astype(np.float32) - 128) / 128

@@ -90,8 +90,10 @@ class Sound:
         self.sample_rate: int = self._decoder.sample_rate
         self.channels: int = self._decoder.channels
         self.format: str = self._decoder.format
-        if not MIN_RATE <= self.sample_rate <= MAX_RATE:
+        if not (MIN_RATE <= self.sample_rate <= MAX_RATE and self.channels):
             what = f"sample rate {self.sample_rate} Hz, expected {MIN_RATE} to {MAX_RATE}"
+            if not self.channels:
+                what = "0 channels, expected at least 1"
             self._decoder.close()
             raise MediaError(f"{shown(path)}: {what}; correct its header, or leave it out")
 

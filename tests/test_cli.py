@@ -1,0 +1,180 @@
+"""The real command line, each call a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+MODELS = ("-m", "colours.tiny", "-m", "loudness.tiny")
+HEAVY = ("torch", "tensorflow", "faiss", "sklearn", "librosa", "pandas", "timm", "torchvision", "numpy", "pluggy")
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    """Two pictures, two sounds, a broken picture and a text."""
+    folder = tmp_path / "media"
+    (folder / "red").mkdir(parents=True)
+    (folder / "loud").mkdir()
+    Image.new("RGB", (40, 30), "red").save(folder / "red" / "one.png")
+    Image.new("RGB", (40, 30), (200, 30, 0)).save(folder / "red" / "two.png")
+    noise = np.random.default_rng(0).uniform(-1, 1, 4800)
+    soundfile.write(folder / "loud" / "long.wav", noise, 1600)
+    soundfile.write(folder / "loud" / "short.wav", noise[:1600], 1600)
+    return folder
+
+
+@pytest.fixture
+def library(command, media, tmp_path) -> Path:
+    made = tmp_path / "zoo"
+    ran = command("index", media, "--library", made, *MODELS, "--label-from", "folder")
+    assert ran.returncode == 0, ran.stderr
+    return made
+
+
+def test_help_and_version_import_nothing_heavy():
+    code = (
+        "import sys\nsys.argv[1:] = [{!r}]\nfrom sightsound.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+        "print('LOADED', *sorted(set(sys.modules) & set({!r})))"
+    )
+    for option in ("--help", "--version"):
+        script = code.format(option, HEAVY)
+        ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert ran.stdout.splitlines()[-1] == "LOADED", ran.stdout
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["index", "search", "embed", "models", "plugins", "weights", "stats", "check", "forget", "relocate", "check-model"],
+)
+def test_every_command_has_help(command, name):
+    ran = command(name, "--help")
+    assert ran.returncode == 0
+    assert "Usage:" in ran.stdout
+
+
+def test_index_says_what_it_did_and_again_that_nothing_changed(command, media, tmp_path):
+    first = command("index", media, "--library", tmp_path / "zoo", *MODELS)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("4 embedded; 8 new vectors in ")
+    again = command("index", media, "--library", tmp_path / "zoo", *MODELS)
+    assert (again.returncode, again.stdout[:11]) == (0, "4 unchanged")
+    assert again.stderr == ""  # no progress bar where the output is no terminal
+
+
+def test_a_bad_file_is_named_with_its_reason_and_the_exit_code_is_1(command, media, tmp_path):
+    (media / "broken.png").write_bytes((media / "red" / "one.png").read_bytes()[:40])
+    (media / "notes.txt").write_text("hello")
+    ran = command("index", media, "--library", tmp_path / "zoo", *MODELS)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("broken.png: ")
+    assert "4 embedded, 1 failed, 1 neither picture nor sound" in ran.stdout
+    again = command("index", media, "--library", tmp_path / "zoo", *MODELS, "--json")
+    found = json.loads(again.stdout)
+    assert again.returncode == 1
+    assert found["counts"] == {"unchanged": 6}
+    assert [row["path"] for row in found["failed"]] == ["broken.png"]
+
+
+def test_search_prints_hits_for_people_and_for_programs(command, media, library):
+    ran = command("search", media / "red" / "one.png", "--library", library)
+    assert ran.returncode == 0, ran.stderr
+    assert [line.split() for line in ran.stdout.splitlines()][1][-2:] == ["red/two.png", "label=red"]
+    ran = command("search", f"{media / 'loud' / 'long.wav'}@1.0-2.5", "--library", library, "--json")
+    (hit,) = json.loads(ran.stdout)
+    assert hit["path"] == "loud/short.wav"
+    assert hit["labels"] == {"label": ["loud"]}
+    assert hit["seconds"] == [0.0, 1.0]
+    assert 1.0 <= hit["query_seconds"][0] < hit["query_seconds"][1] <= 2.5
+
+
+def test_search_takes_an_id_or_a_vector_and_filters(command, media, library, tmp_path):
+    found = json.loads(command("search", "--id", "1", "--library", library, "--json").stdout)
+    assert len(found) == 1
+    np.save(tmp_path / "query.npy", np.ones(48, np.float32))
+    found = json.loads(command("search", "--vector", tmp_path / "query.npy", "-l", library, "--json").stdout)
+    assert {hit["path"] for hit in found} == {"red/one.png", "red/two.png"}
+    only = command("search", "--vector", tmp_path / "query.npy", "-l", library, "--path", "*one*", "--json")
+    assert [hit["path"] for hit in json.loads(only.stdout)] == ["red/one.png"]
+    none = command("search", "--vector", tmp_path / "query.npy", "-l", library, "--label", "blue")
+    assert none.stdout == "nothing found\n"
+
+
+def test_embed_writes_an_npz_without_pickles(command, media, tmp_path):
+    ran = command("embed", media / "loud", "--out", tmp_path / "rows.npz", "--model", "loudness.tiny")
+    assert ran.returncode == 0, ran.stderr
+    with np.load(tmp_path / "rows.npz", allow_pickle=False) as rows:
+        assert rows["embeddings"].shape == (6, 17)
+        assert rows["scores"].shape == (6, 2)
+        assert rows["seconds"].shape == (6, 2)
+        assert sorted(set(rows["paths"])) == ["long.wav", "short.wav"]
+    assert ran.stdout == f"6 rows of 2 files in {tmp_path / 'rows.npz'}\n"
+
+
+def test_stats_check_forget_and_relocate(command, media, library, tmp_path):
+    found = json.loads(command("stats", "--library", library, "--json").stdout)
+    assert found["items"] == 4
+    assert {space["name"]: space["vectors"] for space in found["spaces"]} == {"colours.tiny": 2, "loudness.tiny": 6}
+    assert ["label", "red", 2] in found["labels"]
+    assert command("check", "--library", library).stdout == "sound: every item, vector and space fits\n"
+    media.rename(tmp_path / "moved")
+    ran = command("relocate", media, tmp_path / "moved", "--library", library)
+    assert ran.stdout == f"4 items are below {tmp_path / 'moved'} now\n"
+    ran = command("forget", tmp_path / "moved" / "red", "--library", library)
+    assert ran.stdout.endswith("2 items forgotten\n")
+    assert "2 items" in command("stats", "--library", library).stdout
+
+
+def test_models_and_plugins_have_tables_and_json(command):
+    assert "colours.tiny" in command("models").stdout
+    row = next(row for row in json.loads(command("models", "--json").stdout) if row["name"] == "loudness.tiny")
+    assert (row["dim"], row["sample_rate"], row["classes"], row["state"]) == (17, 1600, 2, "none needed")
+    assert "tiny" in command("plugins").stdout
+    blocked = json.loads(command("--block", "tiny", "plugins", "--json").stdout)
+    assert next(row for row in blocked if row["name"] == "tiny")["status"] == "blocked"
+
+
+MISTAKES = [
+    (("search", "nothing.wav", "-l", "{library}"), "sightsound: nothing.wav: no such file"),
+    (("search", "--id", "99", "-l", "{library}"), "no item 99"),
+    (("search", "-l", "{library}"), "expected one of FILE, --id and --vector"),
+    (("search", "--id", "1", "-l", "nowhere"), "no library at"),
+    (("search", "--id", "1", "-l", "{library}", "--fact", "seconds"), "expected KEY=VALUE"),
+    (("index", "nowhere", "-l", "{library}"), "nowhere: no such file or folder"),
+    (("index", "{media}", "-l", "{library}", "-m", "colors.tiny"), "did you mean 'colours.tiny'?"),
+    (("index", "{media}", "-l", "{media}", "-m", "colours.tiny"), "expected a library or an empty folder"),
+    (("index", "{media}", "-l", "{library}", "--label-from", "no.csv", "-m", "colours.tiny"), "no.csv: cannot be read"),
+    (("forget", "-l", "{library}"), "expected PATH... or --missing"),
+    (("forget", "elsewhere", "-l", "{library}"), "elsewhere: nothing of this path"),
+    (("relocate", "a", "{media}", "-l", "{library}"), "a: expected an indexed folder"),
+    (("weights", "path", "colors.tiny"), "did you mean 'colours.tiny'?"),
+    (("--weights", "no.pth", "models"), "--weights no.pth: no such file"),
+    (("indes",), "No such command"),
+]
+
+
+@pytest.mark.parametrize(("words", "text"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
+def test_a_mistake_is_one_line_and_exit_code_2(command, library, media, words, text):
+    ran = command(*(word.format(library=library, media=media) for word in words))
+    assert ran.returncode == 2
+    assert text in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names are for POSIX file systems")
+def test_names_play_no_tricks_on_the_terminal(command, media, library):
+    strange = os.fsencode(media) + b"/red/\x1b[31m[x]\nname \xff.png"
+    os.link(media / "red" / "one.png", strange)
+    ran = command("index", media, "--library", library, *MODELS)
+    assert ran.returncode == 0, ran.stderr
+    ran = command("search", media / "red" / "two.png", "--library", library)
+    assert r"red/\x1b[31m[x]\nname \udcff.png" in ran.stdout
+    hits = json.loads(command("search", media / "red" / "two.png", "--library", library, "--json").stdout)
+    assert "red/\x1b[31m[x]\nname \udcff.png" in {hit["path"] for hit in hits}
