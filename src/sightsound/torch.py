@@ -40,14 +40,16 @@ def state_dict(path: Path) -> dict[str, torch.Tensor]:
     Raises `SightsoundError` for a file of another kind.
     """
     try:
-        if path.suffix == ".safetensors":
+        with path.open("rb") as file:
+            head = file.read(9)
+        if head[8:] == b"{":  # a length in eight bytes, then JSON
             from safetensors.torch import load_file
 
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0]
-        raise SightsoundError(f"{path}: expected tensors (.safetensors, .pth), got: {reason}") from error
+        raise SightsoundError(f"{path}: expected tensors (.safetensors, .pth), got: {reason}; give another file") from error
     found = found.get("state_dict", found) if isinstance(found, dict) else found
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise SightsoundError(f"{path}: expected a dictionary of tensors, got {type(found).__name__}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ def host(context: click.Context) -> Host:
 
 
 def _log(verbose: bool) -> None:
+    warnings.filterwarnings("ignore", module="PIL")  # remarks on metadata; what matters is in the outcomes
     log = logging.getLogger("sightsound")
     if not log.handlers:
         handler = logging.StreamHandler()

