@@ -151,7 +151,7 @@ MISTAKES = [
     (("index", "{media}", "-l", "{library}", "-m", "colors.tiny"), "did you mean 'colours.tiny'?"),
     (("index", "{media}", "-l", "{media}", "-m", "colours.tiny"), "expected a library or an empty folder"),
     (("index", "{media}", "-l", "{library}", "--label-from", "no.csv", "-m", "colours.tiny"), "no.csv: cannot be read"),
-    (("forget", "-l", "{library}"), "expected PATH... or --missing"),
+    (("forget", "-l", "{library}"), "expected one of PATH..., --missing and --space"),
     (("forget", "elsewhere", "-l", "{library}"), "elsewhere: nothing of this path"),
     (("relocate", "a", "{media}", "-l", "{library}"), "a: expected an indexed folder"),
     (("weights", "path", "colors.tiny"), "did you mean 'colours.tiny'?"),

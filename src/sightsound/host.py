@@ -128,15 +128,29 @@ class Host:
             raise PluginError(f"loading {name} (plugin {entry.plugin}): {_reason(error)}") from error
         if getattr(embedder, "card", None) != entry.card:
             raise PluginError(f"loading {name} (plugin {entry.plugin}): expected an embedder with the registered card")
-        passed = [*self._passed(entry.card), *map(self._pluggy.get_plugin, without)]
-        callers = {s: self._pluggy.subset_hook_caller(s, remove_plugins=passed) for s in _STAGES}
         return Model(
             embedder,
             space=space,
             plugin=entry.plugin,
-            stages=dict(callers),
+            stages=self._callers(entry.card, frozenset(without)),
             others={s: [p for p, _ in self._implementers(s, entry.card)] for s in _STAGES},
         )
+
+    def _callers(self, card: Card, without: frozenset[str]) -> dict[str, Any]:
+        """The stages as they stand now: what is registered later belongs to another space. Where a plugin replaces a
+        stage the embedder is not asked, so that a replacement that returns nothing does not pass for one that works."""
+        passed = self._passed(card)
+        frozen = pluggy.PluginManager(hookspecs.PROJECT)
+        frozen.add_hookspecs(hookspecs)
+        for name, plugin in self._pluggy.list_name_plugin():
+            if plugin not in passed and name not in without:
+                frozen.register(plugin, name=name)
+        callers = {}
+        for stage in _STAGES:
+            standing = [i for n, i in self._implementers(stage, card) if n not in without]
+            replaced = any(not (i.wrapper or i.hookwrapper) for i in standing)
+            callers[stage] = frozen.subset_hook_caller(stage, remove_plugins=[stages] if replaced else [])
+        return callers
 
     # -- discovery -----------------------------------------------------------------------------------------------
 
@@ -158,8 +172,11 @@ class Host:
             hash(plugin)
         except TypeError as error:
             raise PluginError(f"expected a module or a hashable object, got a {type(plugin).__name__}") from error
-        if self._pluggy.has_plugin(row.name) or self._pluggy.is_registered(plugin):
-            taken = next((r for r in self._rows.values() if r.name == row.name), Plugin("stages", "sightsound"))
+        if self._pluggy.is_registered(plugin):
+            raise PluginError(f"the same plugin is there as {self._pluggy.get_name(plugin)!r}; leave one of them out")
+        if self._pluggy.has_plugin(row.name):
+            same = (r for r in self._rows.values() if r.name == row.name and r.status == "ok")
+            taken = next(same, Plugin("stages", "sightsound"))
             raise PluginError(f"plugin name {row.name!r} is taken by {taken.distribution or taken.name}; rename one")
         try:
             self._pluggy.register(plugin, name=row.name)
@@ -207,10 +224,9 @@ class Host:
             raise UnknownModel(f"model {name!r}: expected arch.tag or arch.tag[option,...]")
         options = _options(match["options"])
         broken: PluginError | None = None
-        for plugin in self._pluggy.get_plugins():
+        for owner, plugin in reversed(self._pluggy.list_name_plugin()):  # the last registered first, as in pluggy
             others = [other for other in self._pluggy.get_plugins() if other is not plugin]
             ask = self._pluggy.subset_hook_caller("resolve_embedder", remove_plugins=others)
-            owner = str(self._pluggy.get_name(plugin))
             try:
                 found = ask(name=match["base"], options=dict(options))
                 if found is not None:
@@ -218,9 +234,9 @@ class Host:
                     entry = _Entry(card, load, owner)
                     self._resolved |= {name: entry, card.name: entry}
                     return entry
-            except SightsoundError:
-                raise
             except Exception as error:
+                if isinstance(error, SightsoundError) and not isinstance(error, PluginError):
+                    raise
                 broken = broken or PluginError(f"resolving {name!r} (plugin {owner}): {_reason(error)}")
         if broken:
             raise broken
@@ -230,13 +246,21 @@ class Host:
         base = name.partition("[")[0]
         if base in self._cards:
             return f"model {base!r} has no options {name[len(base) :]}; see `sightsound models`"
-        near = difflib.get_close_matches(name, self._cards, n=1, cutoff=0.5)
-        near = near or [known for known in self._cards if known.startswith(name)][:1]
+        near = self._near(name.lower())
         dead = [row.name for row in self._rows.values() if row.status != "ok"]
         advice = f"did you mean {near[0]!r}?" if near else "see `sightsound models`"
         return f"no embedder {name!r} among {len(self._cards)}; {advice}" + (
             f" (plugins not in use: {', '.join(dead)})" if dead else ""
         )
+
+    def _near(self, name: str) -> list[str]:
+        """The registered name nearest to one in lower case: by its whole, its beginning, its part before the tag."""
+        whole = {known.lower(): known for known in self._cards}
+        before_tag = {known.partition(".")[0]: known for known in reversed(whole)}
+        near = difflib.get_close_matches(name, whole, n=1, cutoff=0.5)
+        near = near or [known for known in whole if known.startswith(name)][:1]
+        near = near or [before_tag[k] for k in difflib.get_close_matches(name.partition(".")[0], before_tag, n=1)]
+        return [whole[known] for known in near]
 
     # -- weights and spaces --------------------------------------------------------------------------------------
 
@@ -281,7 +305,10 @@ class Host:
     def _stage_id(self, plugin: str, card: Card) -> str | None:
         ask = getattr(self._pluggy.get_plugin(plugin), "stage_id", None)
         try:
-            return "" if ask is None else ask(card)
+            found = "" if ask is None else ask(card)
+            if found is not None and not isinstance(found, str):
+                raise PluginError(f"expected a text or None, got {found!r}")
+            return found
         except Exception as error:
             raise PluginError(
                 f"stage_id of plugin {plugin!r} for {card.name}: {_reason(error)}; block it (--block {plugin})"
@@ -293,7 +320,8 @@ def _origin(point: EntryPoint) -> tuple[str, str]:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error) if isinstance(error, SightsoundError) else f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, SightsoundError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
 
 
 def _options(text: str | None) -> dict[str, str | bool]:

@@ -66,7 +66,7 @@ def index(
         if opened is not library:
             stack.enter_context(opened)
         writer = stack.enter_context(opened.writing(max_bytes=max_bytes))
-        run = _Run(host or Host(), writer, device, retry, label_from == labels.FOLDER)
+        run = _Run(host or Host(), opened, writer, device, retry, label_from == labels.FOLDER)
         run.choose(models)
         found = list(walk.items(paths, opened.roots))
         with _bar(len(found), progress) as run.bar:
@@ -99,6 +99,7 @@ class _Scan:
 @dataclass
 class _Run:
     host: Host
+    library: Library
     writer: Writer
     device: str
     retry: bool
@@ -216,7 +217,11 @@ class _Run:
 
     def _space(self, name: str) -> int:
         if name not in self._spaces:
-            self._spaces[name] = self.writer.space(self.host.space(name))
+            space = self.host.space(name)
+            for other in self.library.spaces:
+                if other.name == space.name:
+                    other.require(space, f"{self.library.path.name}, {name}")
+            self._spaces[name] = self.writer.space(space)
         return self._spaces[name]
 
     # -- embedding -----------------------------------------------------------------------------------------------

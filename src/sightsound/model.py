@@ -116,6 +116,7 @@ class Model:
             )
 
     def _broken(self, stage: str, problem: str) -> PluginError:
+        problem = " ".join(problem.split())
         others = self.others.get(stage, [])
         beside = f", with {', '.join(others)} in this stage" if others else ""
         return PluginError(

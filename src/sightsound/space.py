@@ -55,6 +55,11 @@ class Space:
         found: Modality = json.loads(self.facts)["modality"]
         return found
 
+    @property
+    def stages(self) -> frozenset[str]:
+        """The stage plugins that changed the numbers, each as `plugin version settings`."""
+        return frozenset(json.loads(self.facts)["stages"])
+
     def differences(self, other: Space) -> list[str]:
         """Every field in which `other` is not as this space, as `field: expected ..., got ...`."""
         mine, theirs = (dict(_flat(json.loads(space.facts))) for space in (self, other))
@@ -72,11 +77,15 @@ class Space:
 
 
 def hint(mine: Space, other: Space) -> str:
-    """What to do about two spaces of one name: install what is missing, or index anew."""
-    needed = set(json.loads(mine.facts)["stages"]) - set(json.loads(other.facts)["stages"])
+    """What to do about two spaces of one name: use what made the first, or make it anew."""
+    anew = f"or index anew after `sightsound forget --space {mine.name}`"
+    needed, surplus = mine.stages - other.stages, other.stages - mine.stages
     if needed:
-        return f"; install the plugin {', '.join(sorted(needed))}, or index these files again"
-    return "; use the model and weights that made it, or index these files again"
+        return f"; install the plugin {', '.join(sorted(needed))}, {anew}"
+    if surplus:
+        names = ",".join(sorted({stage.partition(" ")[0] for stage in surplus}))
+        return f"; leave the plugin out (--block {names}), {anew}"
+    return f"; use the model and weights that made it, {anew}"
 
 
 def _flat(facts: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

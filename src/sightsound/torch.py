@@ -49,7 +49,7 @@ def state_dict(path: Path) -> dict[str, torch.Tensor]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0]
-        raise SightsoundError(f"{path}: expected tensors (.safetensors, .pth), got: {reason}; give another file") from error
+        raise SightsoundError(f"{path}: expected tensors (.safetensors, .pth), got: {reason}") from error
     found = found.get("state_dict", found) if isinstance(found, dict) else found
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise SightsoundError(f"{path}: expected a dictionary of tensors, got {type(found).__name__}")

@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 Seconds = NDArray[np.float64]
 Modality = Literal["image", "sound"]
 FORMAT = 1
-_NAME = re.compile(r"[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*(\[[^\[\]]+\])?")
+_NAME = re.compile(r"[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*(\[[^\[\]\x00-\x1f\x7f]+\])?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,7 @@ class Card:
     def __post_init__(self) -> None:
         for problem in _problems(self):
             raise PluginError(f"card {self.name!r}: {problem}")
+        object.__setattr__(self, "constants", dict(self.constants))
 
     def to_json(self) -> str:
         """One line of JSON with `"format": 1`; `Card.from_json` gives an equal card."""
@@ -122,7 +123,11 @@ def _problems(card: Card) -> list[str]:
             (value is None or _count(value), f"{name}: expected a positive int or None, got {value!r}")
             for name, value in (("params", card.params), ("depth", card.depth))
         ),
-        (card.top1 is None or type(card.top1) in (int, float), f"top1: expected per cent or None, got {card.top1!r}"),
+        (
+            card.top1 is None or (type(card.top1) in (int, float) and 0 <= card.top1 <= 100),
+            f"top1: expected per cent or None, got {card.top1!r}",
+        ),
+        *((isinstance(t, str), f"{n}: expected a text") for n, t in (("license", card.license), ("about", card.about))),
         ((card.scores is None) == (not card.labels), "labels: expected exactly with scores"),
         (_count(card.revision), f"revision: expected a positive int, got {card.revision!r}"),
         (
@@ -151,6 +156,9 @@ def _files(values: object) -> bool:
 
 
 def _sound_file(file: WeightFile) -> bool:
+    typed = isinstance(file.name, str) and _texts(file.sources) and type(file.size) is int and file.size >= 0
+    if not typed:
+        return False
     plain = file.name not in ("", ".", "..") and not set(file.name) & set("/\\\0")
     return plain and all(
         not text or re.fullmatch(f"[0-9a-f]{{{digits}}}", text)

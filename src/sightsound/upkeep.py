@@ -57,6 +57,19 @@ def forget_missing(library: Library, *, yes: bool = False) -> list[Item]:
     return _forget(library, missing)
 
 
+def forget_space(library: Library, name: str) -> int:
+    """Forgets all vectors of a space, named by its model or by the first digits of its fingerprint; the items stay.
+
+    Returns how many vectors went. Raises `LibraryError` where not exactly one space is meant.
+    """
+    meant = [space for space in library.spaces if name == space.name or space.fingerprint.startswith(name)]
+    if len(meant) != 1:
+        have = ", ".join(f"{space.name} ({space.fingerprint[:12]})" for space in library.spaces) or "none"
+        raise LibraryError(f"space {name!r}: expected to mean one of the spaces, meant {len(meant)}; there are {have}")
+    with library.writing() as writer:
+        return writer.forget_space(meant[0])
+
+
 def relocate(library: Library, old: PathLike, new: PathLike) -> int:
     """Items that were indexed at or below the folder `old` are below `new` from now on; returns how many.
 

@@ -164,6 +164,8 @@ class Writer:
             "UPDATE items SET root = ?, path = ?, size = ?, mtime_ns = ?, content = ? WHERE id = ?",
             *(root, path, *stat, content_id, id_),
         )
+        if known and known[1] not in (None, content_id):
+            self._drop_unused(known[1], 0)
         self._ids[item] = id_
         return id_
 
@@ -286,6 +288,17 @@ class Writer:
             count += self._do("DELETE FROM items WHERE id = ?", item).rowcount
             self._drop_unused(content, 0)
         self._do("DELETE FROM roots WHERE NOT EXISTS (SELECT 1 FROM items WHERE root = roots.id)")
+        self._do("DELETE FROM spaces WHERE NOT EXISTS (SELECT 1 FROM outcomes WHERE space = spaces.id)")
+        return count
+
+    def forget_space(self, space: Space) -> int:
+        """Removes a space with its vectors and outcomes; the items stay. Returns how many vectors went."""
+        (id_,) = self._do(
+            "SELECT id FROM spaces WHERE name = ? AND fingerprint = ?", space.name, space.fingerprint
+        ).fetchone()
+        self._do("DELETE FROM outcomes WHERE space = ?", id_)
+        count = self._do("DELETE FROM vectors WHERE space = ?", id_).rowcount
+        self._do("DELETE FROM spaces WHERE id = ?", id_)
         return count
 
     def relocate(self, old: str, new: str) -> int:

@@ -57,7 +57,7 @@ def cli(context: click.Context, block: Sequence[str], weights: Sequence[str], ve
 
     Start with `sightsound index PHOTOS --library zoo`, then `sightsound search cat.jpg --library zoo`.
     """
-    context.obj = Settings(tuple(part for text in block for part in text.split(",")), tuple(weights), verbose)
+    context.obj = Settings(tuple(part.strip() for text in block for part in text.split(",")), tuple(weights), verbose)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

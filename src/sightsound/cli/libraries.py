@@ -89,14 +89,18 @@ def check(context: click.Context, library: str) -> None:
 @library_option()
 @click.option("--missing", is_flag=True, help="Forget the items whose files are gone.")
 @click.option("--yes", is_flag=True, help="Even where a root is absent or most files are gone.")
-def forget(paths: Sequence[str], library: str, missing: bool, yes: bool) -> None:
-    """Take files or folders out of a library; the files themselves stay."""
+@click.option("--space", metavar="NAME", help="Forget a model's vectors: its name, or digits of the fingerprint.")
+def forget(paths: Sequence[str], library: str, missing: bool, yes: bool, space: str | None) -> None:
+    """Take files or folders, or a model's vectors, out of a library; the files themselves stay."""
     from sightsound import upkeep
     from sightsound.library import Library
 
-    if bool(paths) == missing:
-        raise click.UsageError("expected PATH... or --missing")
+    if bool(paths) + missing + bool(space) != 1:
+        raise click.UsageError("expected one of PATH..., --missing and --space")
     with Library(library) as opened:
+        if space:
+            click.echo(f"{upkeep.forget_space(opened, space)} vectors forgotten")
+            return
         gone = upkeep.forget_missing(opened, yes=yes) if missing else upkeep.forget(opened, paths)
     for item in gone:
         click.echo(f"forgot {output.safe(item)}")

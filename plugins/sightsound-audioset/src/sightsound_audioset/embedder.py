@@ -33,7 +33,7 @@ class PatchEmbedder:
         self.card = card
         self._device = torch_device(device)
         network = network.eval().requires_grad_(False)
-        self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._last_step = last_step
         on_cpu = self._device.type == "cpu"
         self.batch_size = cpu_batch_size if on_cpu else _ACCELERATOR_BATCH_SIZE
@@ -48,7 +48,7 @@ class PatchEmbedder:
         return log_mel.windows(self.card, media, start, last)
 
     def embed(self, inputs: Floats) -> Output:
-        found = forward(self._network, inputs, self._device)
+        found = forward(self.network, inputs, self._device)
         return Output(*found) if isinstance(found, tuple) else Output(found)
 
     def postprocess(self, output: Output) -> Floats:

@@ -39,7 +39,7 @@ class Network:
         self.batch_size = CPU_BATCH if on.type == "cpu" else OTHER_BATCH
         self.lanes = cores() if on.type == "cpu" else 1
         module.eval().requires_grad_(False)
-        self._module: Any = module.to(device=on, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Any = module.to(device=on, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._on = on
         self._picture = CenterCrop(card.constants) if "resize" in card.constants else _by_timm(card.constants)
 
@@ -49,7 +49,7 @@ class Network:
 
     def embed(self, inputs: Floats) -> Output:
         """float32 (n, 3, height, width) -> features before the head (n, dim) and softmax (n, classes) or None."""
-        embeddings, scores = forward(self._module, inputs, self._on)
+        embeddings, scores = forward(self.network, inputs, self._on)
         return Output(embeddings, scores)
 
     def postprocess(self, output: Output) -> Floats:

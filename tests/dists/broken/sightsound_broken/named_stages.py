@@ -1,0 +1,8 @@
+"""Its entry point has the name of the host's own plugin."""
+
+from sightsound import hookimpl
+
+
+@hookimpl
+def register_embedders(register):
+    pass

@@ -1,0 +1,8 @@
+"""Raises when it is asked for its embedders."""
+
+from sightsound import hookimpl
+
+
+@hookimpl
+def register_embedders(register):
+    raise KeyError("no such\nsetting")

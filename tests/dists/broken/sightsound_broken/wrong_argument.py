@@ -1,0 +1,8 @@
+"""Calls the argument of a hook by another name."""
+
+from sightsound import hookimpl
+
+
+@hookimpl(wrapper=True)
+def embed(embedder, batch):
+    return (yield)

@@ -1,0 +1,8 @@
+"""Registers a dictionary where a card is due."""
+
+from sightsound import hookimpl
+
+
+@hookimpl
+def register_embedders(register):
+    register({"name": "wrong_card.broken"}, lambda device, weights: None)
