@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,11 +31,17 @@ def install(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """`install("tiny", "whiten")` -> a folder for PYTHONPATH with these packages of tests/dists, installed by pip."""
     done: dict[tuple[str, ...], Path] = {}
 
+    def copied(package: Path) -> str:
+        """Built in a copy, for setuptools leaves what it builds beside the source."""
+        copy = tmp_path_factory.mktemp("source") / package.name
+        shutil.copytree(package, copy, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+        return str(copy)
+
     def run(*names: str | Path) -> Path:
         key = tuple(map(str, names))
         if key not in done:
             target = tmp_path_factory.mktemp("site")
-            folders = [str(name if isinstance(name, Path) else DISTS / name) for name in names]
+            folders = [copied(name if isinstance(name, Path) else DISTS / name) for name in names]
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
             subprocess.run([*command, "--target", str(target), *folders], check=True, capture_output=True)
             done[key] = target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,7 @@ DEFAULTS: Mapping[Modality, str] = MappingProxyType(
 )
 """The model that is used where none is named; both have weights in the package index."""
 
+log = logging.getLogger(__name__)
 _STAGES = ("preprocess", "embed", "postprocess")
 _NAME = re.compile(r"(?P<base>[^\[\]]+)(\[(?P<options>[^\[\]]*)\])?")
 
@@ -64,7 +66,9 @@ class Host:
         self, block: Iterable[str] = (), installed: bool = True, *, weights: Iterable[str | os.PathLike[str]] = ()
     ) -> None:
         self.weights = Store([os.fspath(path) for path in weights])
-        self._blocked = {*block, *filter(None, map(str.strip, os.environ.get("SIGHTSOUND_BLOCK", "").split(",")))}
+        named = [block] if isinstance(block, str) else [*block]
+        named.append(os.environ.get("SIGHTSOUND_BLOCK", ""))
+        self._blocked = {name.strip() for text in named for name in text.split(",") if name.strip()}
         self._rows: dict[tuple[str, str], Plugin] = {}
         self._cards: dict[str, _Entry] = {}
         self._resolved: dict[str, _Entry] = {}
@@ -74,6 +78,8 @@ class Host:
         if installed:
             for point in sorted(entry_points(group=hookspecs.PROJECT), key=lambda p: (p.name, _origin(p)[0])):
                 self._discover(point)
+            for name in sorted(self._blocked - {row.name for row in self._rows.values()}):
+                log.warning("--block %s: there is no such plugin; see `sightsound plugins`", name)
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
@@ -124,7 +130,7 @@ class Host:
             embedder = entry.load(device, {key: found.path for key, found in files.items()})
         except (SightsoundError, MemoryError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(f"loading {name} (plugin {entry.plugin}): {_reason(error)}") from error
         if getattr(embedder, "card", None) != entry.card:
             raise PluginError(f"loading {name} (plugin {entry.plugin}): expected an embedder with the registered card")
@@ -181,6 +187,8 @@ class Host:
         try:
             self._pluggy.register(plugin, name=row.name)
             self._pluggy.check_pending()
+            if not self._pluggy.get_hookcallers(plugin):
+                raise PluginError("no hook found; mark its functions with @sightsound.hookimpl")
             new = self._cards_of(plugin, row.name)
         except BaseException:
             if self._pluggy.is_registered(plugin):

@@ -61,19 +61,21 @@ def index(
     """
     began = time.monotonic()
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    host = host or Host()
+    chosen, existing = _chosen(host, models), walk.existing(paths)
+    table = None if label_from in (None, labels.FOLDER) else labels.read(label_from)
     opened = library if isinstance(library, Library) else Library(library, create=True)
     with contextlib.ExitStack() as stack:
         if opened is not library:
             stack.enter_context(opened)
         writer = stack.enter_context(opened.writing(max_bytes=max_bytes))
-        run = _Run(host or Host(), opened, writer, device, retry, label_from == labels.FOLDER)
-        run.choose(models)
+        run = _Run(host, opened, writer, device, retry, label_from == labels.FOLDER, chosen)
         found = list(walk.items(paths, opened.roots))
         with _bar(len(found), progress) as run.bar:
             run.go(found)
-        if label_from is not None and label_from != labels.FOLDER:
-            folders = [path if os.path.isdir(path) else os.path.dirname(path) for path in map(os.path.abspath, paths)]
-            run.report.unmatched = labels.from_csv(writer, label_from, folders, opened.roots)
+        if table is not None:
+            folders = [str(path if path.is_dir() else path.parent) for path in existing]
+            run.report.unmatched = labels.give(writer, table, folders, opened.roots)
     run.report.elapsed = time.monotonic() - began
     return run.report
 
@@ -82,6 +84,16 @@ def _bar(total: int, progress: bool | None) -> Any:
     from tqdm.auto import tqdm
 
     return tqdm(total=total, unit="file", desc="index", disable=None if progress is None else not progress)
+
+
+def _chosen(host: Host, models: Sequence[str]) -> dict[Modality, list[str]]:
+    """The models named, by modality; a mistake shows before anything is read or made."""
+    chosen: dict[Modality, list[str]] = {}
+    for name in models:
+        card = host.card(name)
+        if card.name not in chosen.setdefault(card.modality, []):
+            chosen[card.modality].append(card.name)
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -104,18 +116,12 @@ class _Run:
     device: str
     retry: bool
     label_folders: bool
+    chosen: dict[Modality, list[str]]
     report: Report = field(default_factory=Report)
-    chosen: dict[Modality, list[str]] = field(default_factory=dict)
     bar: Any = None
     _spaces: dict[str, int] = field(default_factory=dict)
     _waiting: dict[str, deque[_Scan]] = field(default_factory=dict)
     _running: dict[str, dict[bytes, list[Item]]] = field(default_factory=dict)
-
-    def choose(self, models: Sequence[str]) -> None:
-        """Names the models of each modality; a mistake shows before anything is read."""
-        for name in models:
-            card = self.host.card(name)
-            self.chosen.setdefault(card.modality, []).append(card.name)
 
     def go(self, found: list[Item | Outcome]) -> None:
         """Looks at every file, and runs the models one after the other over those that need them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sightsound import walk
@@ -22,15 +22,17 @@ def from_folder(item: Item) -> str:
     return Path(item.root, item.path).parent.name
 
 
-def from_csv(writer: Writer, table: str | os.PathLike[str], folders: Sequence[str], roots: Sequence[str]) -> list[str]:
-    """Gives items the values of every column but `path`, which is relative to one of the indexed `folders`.
+Table = Sequence[tuple[str, Mapping[str, str]]]
 
-    Several rows of one path add up. Returns the paths that match no item. Raises `SightsoundError` for a table that
-    cannot be read or has no `path` column.
+
+def give(writer: Writer, table: Table, folders: Sequence[str], roots: Sequence[str]) -> list[str]:
+    """Gives items the values of a table, whose paths are relative to one of the indexed `folders`.
+
+    Several rows of one path add up. Returns the paths that match no item.
     """
     unmatched: list[str] = []
     values: dict[Item, dict[str, list[str]]] = {}
-    for path, row in _table(Path(table)):
+    for path, row in table:
         items = [walk.item(Path(folder, path), roots) for folder in folders]
         item = next((item for item in items if writer.seen(item)), None)
         if item is None:
@@ -44,13 +46,16 @@ def from_csv(writer: Writer, table: str | os.PathLike[str], folders: Sequence[st
     return unmatched
 
 
-def _table(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def read(table: str | os.PathLike[str]) -> Table:
+    """The rows of a CSV as (path, values of the other columns).
+
+    Raises `SightsoundError` for a table that cannot be read or has no `path` column.
+    """
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
+        with open(table, newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             if "path" not in (rows.fieldnames or ()):
-                raise SightsoundError(f"{table}: expected a CSV with a column 'path', got {rows.fieldnames}")
-            for row in rows:
-                yield row["path"], {key: value or "" for key, value in row.items() if key and key != "path"}
+                raise SightsoundError(f"{table!s}: expected a CSV with a column 'path', got {rows.fieldnames}")
+            return [(row["path"], {k: v or "" for k, v in row.items() if k and k != "path"}) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SightsoundError(f"{table}: cannot be read as CSV ({error})") from error
+        raise SightsoundError(f"{table!s}: cannot be read as CSV ({error})") from error

@@ -19,14 +19,18 @@ def items(paths: Sequence[str | os.PathLike[str]], roots: Sequence[str] = ()) ->
 
     A folder is its own root and a file has its folder as root, unless one of the known `roots` holds it. Hidden files
     and folders, links to folders and libraries inside a folder are passed over and counted in the log; a folder that
-    cannot be read comes as a failed `Outcome`. Raises `SightsoundError`, before anything is read, for a path that
-    does not exist.
+    cannot be read comes as a failed `Outcome`. Raises as `existing` does, before anything is read.
     """
+    return _items(existing(paths), [*roots])
+
+
+def existing(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """The absolute paths. Raises `SightsoundError` for one that does not exist."""
     absolute = [Path(os.path.abspath(path)) for path in paths]
     for path, given in zip(absolute, paths):
         if not os.path.lexists(path):
             raise SightsoundError(f"{os.fspath(given)}: no such file or folder")
-    return _items(absolute, [*roots])
+    return absolute
 
 
 def item(path: str | os.PathLike[str], roots: Sequence[str] = ()) -> Item:

@@ -113,7 +113,7 @@ def sound_loop(model: Model, paths: list[Path]) -> None:
     """Clip by clip; the front end and network are those of the model, for there is no other in torch that is right."""
     import torch
 
-    network: Any = model.embedder._network  # type: ignore[attr-defined]
+    network: Any = model.embedder.network  # type: ignore[attr-defined]
     for path in paths:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         samples = soxr.resample(samples.mean(1), rate, model.card.sample_rate)
