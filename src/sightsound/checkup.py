@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
+from sightsound import schema
+from sightsound.errors import LibraryError
 from sightsound.library import Library
 
 _CHUNK = 4096  # vectors that are looked at together
@@ -15,7 +18,13 @@ _CHUNK = 4096  # vectors that are looked at together
 
 def check(library: Library) -> list[str]:
     """Every problem found, one line each; none for a sound library. Nothing is changed."""
-    return [*_database(library), *_spaces(library), *_vectors(library), *_outcomes(library)]
+    problems: list[str] = []
+    for look in (_database, _spaces, _vectors, _outcomes, _checksums):
+        try:
+            problems += look(library)
+        except (LibraryError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            problems.append(f"cannot be read: {' '.join(str(error).split())}; restore the library from a copy")
+    return problems
 
 
 def _database(library: Library) -> Iterator[str]:
@@ -36,17 +45,13 @@ def _vectors(library: Library) -> Iterator[str]:
     dims = {
         id_: (name, json.loads(facts)["dim"]) for id_, name, facts in library.rows("SELECT id, name, facts FROM spaces")
     }
-    last = 0
-    while rows := library.rows(
-        "SELECT id, space, embedding FROM vectors WHERE id > ? ORDER BY id LIMIT ?", last, _CHUNK
-    ):
+    for rows in _chunks(library, "SELECT id, space, embedding FROM vectors"):
         for id_, space, row in rows:
             name, dim = dims.get(space, ("?", -1))
             if len(row) != 4 * dim:
                 yield f"vector {id_} of {name}: expected {4 * dim} bytes, got {len(row)}; index into a new library"
             elif not np.isfinite(np.frombuffer(row, "<f4")).all():
                 yield f"vector {id_} of {name}: not finite; index into a new library"
-        last = rows[-1][0]
 
 
 def _outcomes(library: Library) -> Iterator[str]:
@@ -65,3 +70,26 @@ def _outcomes(library: Library) -> Iterator[str]:
     for (count,) in loose:
         if count:
             yield f"{count} vectors belong to no item; index the files again into a new library"
+
+
+def _checksums(library: Library) -> Iterator[str]:
+    """Vectors that are missing, were added or changed since their item was settled."""
+    sums: dict[tuple[int, int], tuple[int, int]] = {}
+    for rows in _chunks(library, "SELECT id, content, space, start, stop, embedding FROM vectors"):
+        for _, content, space, start, stop, embedding in rows:
+            count, before = sums.get((content, space), (0, 0))
+            sums[content, space] = count + 1, schema.checksum(before, start, stop, embedding)
+    settled = library.rows("SELECT item, content, space, windows, checksum FROM outcomes WHERE status = 'ok'")
+    for item, content, space, windows, crc in settled:
+        found = sums.get((content, space), (0, 0))
+        if found != (windows, crc):
+            what = f"expected {windows} vectors, got {found[0]}" if found[0] != windows else "its vectors have changed"
+            yield f"item {item}: {what}; forget it and index it again"
+
+
+def _chunks(library: Library, query: str) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a query on `vectors`, whose first column is the id, some thousands at a time."""
+    last = 0
+    while rows := library.rows(f"{query} WHERE id > ? ORDER BY id LIMIT ?", last, _CHUNK):
+        yield rows
+        last = rows[-1][0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -70,8 +71,14 @@ class Embeddings:
     def parts(self) -> Iterator[Rows]:
         """The same rows, in the pieces that the network gave them. Of a recording that breaks off in the middle the
         rows before have been given by then; `outcomes` says that it failed."""
-        self.outcomes = [found for found in self._found if isinstance(found, Outcome)]
+        return (event for event in self._events() if isinstance(event, Rows))
+
+    def _events(self) -> Iterator[Rows | Outcome]:
+        """Rows, and an outcome after the last of each file."""
+        self.outcomes = []
         items = [found for found in self._found if isinstance(found, Item)]
+        for unread in (found for found in self._found if isinstance(found, Outcome)):
+            self._note(unread)
         if not items:
             return
         model = self._host.load(self._model(items), self._device)
@@ -81,24 +88,27 @@ class Embeddings:
             _bar(len(items), self._progress) as bar,
         ):
             for event in (event for events in batches for event in events):
-                if isinstance(event, Rows):
-                    yield event
-                else:
+                if isinstance(event, Outcome):
                     self._note(event)
                     bar.update()
+                yield event
 
     def matrix(self, pool: Literal["mean", "max"] | None = "mean") -> Floats:
         """float32 (files, dim), one row for each file in order, its windows pooled; with `pool=None` float32
         (windows, dim), all rows as they come. Raises what a file failed with, noting the file."""
-        by_item: dict[Item, list[Floats]] = {}
-        for rows in self.parts():
-            by_item.setdefault(rows.item, []).append(rows.embeddings)
+        whole: list[Floats] = []
+        parts: list[Floats] = []
+        for event in self._events():
+            if isinstance(event, Rows):
+                parts.append(event.embeddings)
+            elif event.status == "ok":
+                whole.append(np.concatenate(parts))
+                parts = []
         bad = next((outcome for outcome in self.outcomes if outcome.status != "ok"), None)
         if bad is not None:
             raise bad.error or MediaError(f"{bad.item}: {bad.reason or bad.status}")
-        if not by_item:
+        if not whole:
             raise SightsoundError("nothing to embed: no files; name a file or a folder with files in it")
-        whole = [np.concatenate(parts) for parts in by_item.values()]
         if pool is None:
             return np.concatenate(whole)
         pooled = [rows.mean(axis=0) if pool == "mean" else rows.max(axis=0) for rows in whole]
@@ -117,7 +127,15 @@ class Embeddings:
         self.outcomes.append(outcome)
         if outcome.status != "ok":
             text = f"{outcome.item}: {outcome.status}" + (f" ({outcome.reason})" if outcome.reason else "")
-            warnings.warn(text, stacklevel=4)
+            warnings.warn(text, stacklevel=_depth())
+
+
+def _depth() -> int:
+    """How far up the caller is who iterates or asks for the matrix: the first frame that is not in this file."""
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 def _bar(total: int, progress: bool | None) -> Any:

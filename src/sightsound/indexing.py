@@ -70,7 +70,7 @@ def index(
             stack.enter_context(opened)
         writer = stack.enter_context(opened.writing(max_bytes=max_bytes))
         run = _Run(host, opened, writer, device, retry, label_from == labels.FOLDER, chosen)
-        found = list(walk.items(paths, opened.roots))
+        found = _once(walk.items(paths, opened.roots))
         with _bar(len(found), progress) as run.bar:
             run.go(found)
         if table is not None:
@@ -78,6 +78,14 @@ def index(
             run.report.unmatched = labels.give(writer, table, folders, opened.roots)
     run.report.elapsed = time.monotonic() - began
     return run.report
+
+
+def _once(found: Iterator[Item | Outcome]) -> list[Item | Outcome]:
+    """Each file once, though the paths may overlap; the path that was named first is its root."""
+    once: dict[object, Item | Outcome] = {}
+    for one in found:
+        once.setdefault(one.file if isinstance(one, Item) else id(one), one)
+    return list(once.values())
 
 
 def _bar(total: int, progress: bool | None) -> Any:
@@ -121,7 +129,7 @@ class _Run:
     bar: Any = None
     _spaces: dict[str, int] = field(default_factory=dict)
     _waiting: dict[str, deque[_Scan]] = field(default_factory=dict)
-    _running: dict[str, dict[bytes, list[Item]]] = field(default_factory=dict)
+    _running: dict[str, dict[bytes, list[_Scan]]] = field(default_factory=dict)
 
     def go(self, found: list[Item | Outcome]) -> None:
         """Looks at every file, and runs the models one after the other over those that need them."""
@@ -168,9 +176,10 @@ class _Run:
     def _needed(self, scans: Iterator[_Scan]) -> Iterator[str]:
         """Takes files off `scans` and settles those that need no model; yields a model's name when one waits for it."""
         for scan in scans:
-            for name in self._settle(scan):
+            names = self._settle(scan)
+            for name in names:
                 self._waiting.setdefault(name, deque()).append(scan)
-                yield name
+            yield from names
 
     def _settle(self, scan: _Scan) -> list[str]:
         """Notes a file; returns the models that it must still go through."""
@@ -254,27 +263,31 @@ class _Run:
                 scan = waiting.popleft()
                 assert scan.content is not None
                 if scan.content in running:
-                    running[scan.content].append(scan.item)
+                    running[scan.content].append(scan)
                 elif not self._copied(scan, name):
-                    running[scan.content] = [scan.item]
+                    running[scan.content] = [scan]
                     yield pipeline.Job(scan.item, stat=scan.stat)
             if not any(needed == name for needed in self._needed(scans)):
                 return
 
     def _copied(self, scan: _Scan, name: str) -> bool:
-        """Settles an item whose content is complete in the space; with `retry`, a failed one is not."""
+        """Settles an item whose content is complete in the space."""
         assert scan.content is not None
-        outcome = self.writer.settle_copy(scan.item, scan.content, self._space(name), failed=not self.retry)
+        outcome = self.writer.settle_copy(scan.item, scan.content, self._space(name))
         if outcome is not None:
             self._count(outcome)
         return outcome is not None
 
     def _finish(self, outcome: Outcome, name: str, space: int) -> None:
-        """Settles an item, and the copies of its content that turned up while it was being embedded."""
-        content, items = next((c, items) for c, items in self._running[name].items() if items[0] == outcome.item)
-        del self._running[name][content]
-        for item in items:
-            copy = replace(outcome, item=item)
+        """Settles an item, and the copies of its content that turned up while it was being embedded; where it failed
+        they are tried themselves, for it may have vanished or be on a bad disk."""
+        running = self._running[name]
+        content, scans = next((c, scans) for c, scans in running.items() if scans[0].item == outcome.item)
+        del running[content]
+        again = scans[1:] if outcome.status == "failed" else []
+        self._waiting[name].extend(again)
+        for scan in scans[: len(scans) - len(again)]:
+            copy = replace(outcome, item=scan.item)
             self.writer.settle(copy, space)
             self._count(copy)
 

@@ -32,7 +32,10 @@ def give(writer: Writer, table: Table, folders: Sequence[str], roots: Sequence[s
     """
     unmatched: list[str] = []
     values: dict[Item, dict[str, list[str]]] = {}
-    for path, row in table:
+    for number, (path, row) in enumerate(table, 1):
+        if not path:
+            unmatched.append(f"row {number}, which has no path")
+            continue
         items = [walk.item(Path(folder, path), roots) for folder in folders]
         item = next((item for item in items if writer.seen(item)), None)
         if item is None:
@@ -56,6 +59,6 @@ def read(table: str | os.PathLike[str]) -> Table:
             rows = csv.DictReader(file)
             if "path" not in (rows.fieldnames or ()):
                 raise SightsoundError(f"{table!s}: expected a CSV with a column 'path', got {rows.fieldnames}")
-            return [(row["path"], {k: v or "" for k, v in row.items() if k and k != "path"}) for row in rows]
+            return [(row["path"] or "", {k: v or "" for k, v in row.items() if k and k != "path"}) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SightsoundError(f"{table!s}: cannot be read as CSV ({error})") from error

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import functools
 import json
+import operator
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -44,6 +47,26 @@ class Filter:
         return bool(self.labels or self.paths or self.facts)
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _told(read: Callable[P, R]) -> Callable[P, R]:
+    """What a damaged library makes of a method that reads it, said in one line."""
+
+    @functools.wraps(read)
+    def told(*arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return read(*arguments, **named)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+            place = getattr(arguments[0], "path", "library")
+            raise LibraryError(
+                f"{place}: damaged ({type(error).__name__}: {error}); run `sightsound check`, restore it from a copy"
+            ) from error
+
+    return told
+
+
 @dataclass
 class _Loaded:
     generation: int
@@ -61,7 +84,7 @@ class Library:
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
         self.path = Path(os.path.abspath(path))
         self._file = self.path / schema.FILE
-        if not self._file.exists():
+        if not _there(self._file):
             if not create:
                 raise LibraryError(f"no library at {self.path}; make one: sightsound index PATH --library {self.path}")
             _create(self._file)
@@ -87,6 +110,9 @@ class Library:
         `max_bytes` bounds the database file. Raises `LibraryError` that names the other writer where there is one.
         """
         with writing(self._file, max_bytes=max_bytes) as writer:
+            if schema.is_copy(self._db):  # the file was of an older format, until the writer opened it
+                self._db.close()
+                self._db = schema.open_reading(self._file)
             yield writer
 
     # -- what is in it -------------------------------------------------------------------------------------------
@@ -97,6 +123,7 @@ class Library:
         return [os.fsdecode(path) for (path,) in self.rows("SELECT path FROM roots ORDER BY path")]
 
     @property
+    @_told
     def spaces(self) -> dict[Space, int]:
         """Every space with the number of its searchable vectors."""
         counts = dict(
@@ -105,15 +132,21 @@ class Library:
                 " (SELECT 1 FROM pending p WHERE p.content = v.content AND p.space = v.space) GROUP BY v.space"
             )
         )
-        rows = self.rows("SELECT id, name, facts FROM spaces ORDER BY id")
-        return {Space(name, facts): counts.get(id_, 0) for id_, name, facts in rows}
+        found = {}
+        for id_, name, facts, fingerprint in self.rows("SELECT id, name, facts, fingerprint FROM spaces ORDER BY id"):
+            space = Space(name, facts)
+            if space.fingerprint != fingerprint:
+                raise ValueError(f"the facts of space {name} do not give its fingerprint")
+            found[space] = counts.get(id_, 0)
+        return found
 
-    def items(self) -> Iterator[Item]:
+    @_told
+    def items(self) -> list[Item]:
         """Every item, in the order of its id."""
         query = "SELECT i.id, r.path, i.path FROM items i JOIN roots r ON r.id = i.root ORDER BY i.id"
-        for id_, root, path in self.rows(query):
-            yield Item(os.fsdecode(root), os.fsdecode(path), id_)
+        return [Item(os.fsdecode(root), os.fsdecode(path), id_) for id_, root, path in self.rows(query)]
 
+    @_told
     def item(self, id_: int) -> Item:
         """The item of an id. Raises `LibraryError` where there is none."""
         query = "SELECT r.path, i.path FROM items i JOIN roots r ON r.id = i.root WHERE i.id = ?"
@@ -121,6 +154,7 @@ class Library:
             return Item(os.fsdecode(root), os.fsdecode(path), id_)
         raise LibraryError(f"no item {id_} in {self.path.name}; `sightsound stats` and `search` show ids")
 
+    @_told
     def labels(self, id_: int) -> dict[str, tuple[str, ...]]:
         """The labels of an item: column -> values."""
         found: dict[str, tuple[str, ...]] = {}
@@ -128,17 +162,21 @@ class Library:
             found[column] = (*found.get(column, ()), value)
         return found
 
-    def outcomes(self) -> Iterator[tuple[Outcome, str]]:
+    @_told
+    def outcomes(self) -> list[tuple[Outcome, str]]:
         """What became of every item, with the name of the space ('' where the item got to no model)."""
         query = (
             "SELECT i.id, r.path, i.path, o.status, o.reason, o.flags, o.seconds, o.facts, coalesce(s.name, '')"
             " FROM outcomes o JOIN items i ON i.id = o.item JOIN roots r ON r.id = i.root"
             " LEFT JOIN spaces s ON s.id = o.space ORDER BY i.id, o.space"
         )
+        found = []
         for id_, root, path, status, reason, flags, seconds, facts, space in self.rows(query):
             item = Item(os.fsdecode(root), os.fsdecode(path), id_)
-            yield Outcome(item, status, reason, tuple(flags.split()), seconds, json.loads(facts)), space
+            found.append((Outcome(item, status, reason, tuple(flags.split()), seconds, json.loads(facts)), space))
+        return found
 
+    @_told
     def vectors(self, space: Space, content: bytes) -> tuple[Floats, Seconds | None] | None:
         """The stored rows of a content (its SHA-256) in a space: float32 (n, dim), seconds (n, 2) or None for images;
         None where the space does not hold it."""
@@ -155,6 +193,7 @@ class Library:
             return vectors, np.array([row[1:] for row in rows], np.float64) if timed else None
         return None
 
+    @_told
     def content(self, id_: int) -> bytes:
         """The SHA-256 of an item's content when it was last seen."""
         for (found,) in self.rows("SELECT c.hash FROM items i JOIN contents c ON c.id = i.content WHERE i.id = ?", id_):
@@ -211,6 +250,7 @@ class Library:
             ranked[space] = self._search(space, rows, depth, floor, where or Filter(), leave_out, spans)
         return (_fused(ranked) if len(ranked) > 1 else [hit for hits in ranked.values() for hit in hits])[:k]
 
+    @_told
     def _search(
         self,
         space: Space,
@@ -306,6 +346,7 @@ class Library:
             finally:
                 self._db.execute("COMMIT")
 
+    @_told
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """What a query reads from the tables (schema.py), for those who look deeper than this class does."""
         with schema.errors(self._file):
@@ -313,6 +354,15 @@ class Library:
                 return self._db.execute(query, values).fetchall()
             except sqlite3.ProgrammingError as error:
                 raise LibraryError(f"{self.path}: the library was closed") from error
+
+
+def _there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError as error:
+        raise LibraryError(
+            f"library {file.parent}: cannot be opened ({error.strerror}); see that it may be read"
+        ) from error
 
 
 def _create(file: Path) -> None:
@@ -336,21 +386,26 @@ def _create(file: Path) -> None:
 
 
 def _fact_test(text: str) -> Callable[[Mapping[str, Any]], bool]:
-    for sign in "<>=":
-        key, found, value = text.partition(sign)
-        if not found or not key:
-            continue
+    match = re.fullmatch(r"(?P<key>[^<>=]+)(?P<sign>[<>=])(?P<value>.*)", text, re.DOTALL)
+    if match:
+        key, sign, value = match.groups()
+        number = _number(value)
         if sign == "=":
-            return lambda facts: str(facts.get(key)) == value
-        try:
-            bound = float(value)
-        except ValueError:
-            break
-        below = sign == "<"
-        return lambda facts: (
-            isinstance(facts.get(key), int | float) and (facts[key] < bound if below else facts[key] > bound)
-        )
+            return lambda facts: (
+                key in facts and (str(facts[key]) == value or _number(facts[key]) == number is not None)
+            )
+        if number is not None:
+            way = operator.lt if sign == "<" else operator.gt
+            return lambda facts: (found := _number(facts.get(key))) is not None and bool(way(found, number))
     raise SightsoundError(f"filter {text!r}: expected KEY=VALUE, KEY<NUMBER or KEY>NUMBER")
+
+
+def _number(value: object) -> float | None:
+    """A number, or a text that is one; None for anything else."""
+    try:
+        return float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+    except ValueError:
+        return None
 
 
 def _fused(ranked: Mapping[Space, list[Hit]]) -> list[Hit]:

@@ -99,7 +99,7 @@ class Model:
             found = self.stages[stage](embedder=self.embedder, **arguments)
         except (SightsoundError, MemoryError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._broken(stage, f"{type(error).__name__}: {error}") from error
         if found is None:
             raise self._broken(stage, "returned nothing")

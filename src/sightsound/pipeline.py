@@ -252,27 +252,22 @@ class _Batcher:
         for stream in streams:
             failed: list[Outcome] = []
             for windows in stream:
-                for a, b in self._cuts(len(windows.inputs), batch):
-                    spans = None if windows.spans is None else windows.spans[a:b]
-                    batch.parts.append(_Part(stream.job.item, windows.inputs[a:b], spans, failed))
-                    if len(batch) >= self.size:
+                a = 0
+                while a < len(windows.inputs):
+                    if len(batch) >= self.size:  # not before, so that an item that ends here ends in its batch
                         yield batch
                         batch = _Batch()
+                    b = a + self.size - len(batch)
+                    spans = None if windows.spans is None else windows.spans[a:b]
+                    batch.parts.append(_Part(stream.job.item, windows.inputs[a:b], spans, failed))
+                    a = b
             empty = np.empty((0, *self.model.card.input_shape), np.float32)
             batch.parts.append(_Part(stream.job.item, empty, None, failed, stream.outcome))
-            if len(batch.parts) >= max(_ENDS, 2 * self.size):
+            if len(batch) >= self.size or len(batch.parts) >= max(_ENDS, 2 * self.size):
                 yield batch
                 batch = _Batch()
         if batch.parts:
             yield batch
-
-    def _cuts(self, count: int, batch: _Batch) -> Iterator[tuple[int, int]]:
-        """Where `count` new inputs are cut so that the open batch, then whole batches, are filled."""
-        a, room = 0, self.size - len(batch)
-        while a < count:
-            b = min(count, a + max(1, room))
-            yield a, b
-            a, room = b, self.size
 
     def embed(self, inputs: Floats | None) -> _Result:
         """Runs in a lane. A batch that does not fit the device, or fails, is halved down to the inputs at fault."""
@@ -328,8 +323,9 @@ def _error(result: _Result, start: int, stop: int) -> Exception | None:
     for index in range(start, stop):
         if index in result.errors:
             return result.errors[index]
-    if result.rows is None or not np.isfinite(result.rows[start:stop]).all():
-        return PluginError("the network gave NaN or infinity; run `sightsound check-model` on it")
+    for rows in (result.rows, result.scores):
+        if rows is not None and not np.isfinite(rows[start:stop]).all():
+            return PluginError("the network gave NaN or infinity; run `sightsound check-model` on it")
     return None
 
 

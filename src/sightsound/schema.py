@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sightsound.errors import LibraryError
 
 APPLICATION_ID = 0x73736C62  # "sslb"
-FORMAT = 1
+FORMAT = 2
 FILE = "library.sqlite"
 
 TABLES = """
@@ -56,6 +58,8 @@ CREATE TABLE outcomes (
     flags TEXT NOT NULL,                   -- separated by spaces
     seconds REAL,
     facts TEXT NOT NULL,                   -- JSON
+    windows INTEGER NOT NULL DEFAULT 0,    -- how many vectors the content has in the space
+    checksum INTEGER NOT NULL DEFAULT 0,   -- of these vectors, see `checksum`
     PRIMARY KEY (item, space)
 ) WITHOUT ROWID;
 CREATE INDEX outcomes_by_content ON outcomes (content, space);
@@ -74,7 +78,35 @@ CREATE TABLE pending (                     -- rows of contents that are not comp
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {}
+
+def checksum(before: int, start: float | None, stop: float | None, embedding: bytes) -> int:
+    """CRC-32 over the vectors of a content in the order of their ids, each its seconds (float64, NaN for images) and
+    then its numbers; `before` is that of the vectors before, 0 for the first."""
+    nan = float("nan")
+    seconds = struct.pack("<dd", nan if start is None else start, nan if stop is None else stop)
+    return zlib.crc32(embedding, zlib.crc32(seconds, before))
+
+
+def checksums(db: sqlite3.Connection) -> dict[tuple[int, int], tuple[int, int]]:
+    """(content, space) -> how many vectors there are, and their checksum."""
+    sums: dict[tuple[int, int], tuple[int, int]] = {}
+    query = "SELECT content, space, start, stop, embedding FROM vectors ORDER BY id"
+    for content, space, start, stop, embedding in db.execute(query):
+        count, before = sums.get((content, space), (0, 0))
+        sums[content, space] = count + 1, checksum(before, start, stop, embedding)
+    return sums
+
+
+def _add_checksums(db: sqlite3.Connection) -> None:
+    """Format 2 counts the vectors of each outcome and keeps their checksum."""
+    for column in ("windows", "checksum"):
+        db.execute(f"ALTER TABLE outcomes ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+    for (content, space), (count, crc) in checksums(db).items():
+        values = (count, crc, content, space)
+        db.execute("UPDATE outcomes SET windows = ?, checksum = ? WHERE content = ? AND space = ?", values)
+
+
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_checksums}
 """From a format to the next; each runs inside one transaction, after a copy of the file was put aside."""
 
 
@@ -136,7 +168,7 @@ def errors(file: Path) -> Iterator[None]:
                 "free some space and run the same command again"
             ) from error
         raise LibraryError(f"{file.parent}: {error}; run `sightsound check --library {file.parent}`") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise LibraryError(f"{file.parent}: damaged, or not a library ({error}); restore it from a copy") from error
 
 
@@ -183,3 +215,8 @@ def _open_older(db: sqlite3.Connection, file: Path) -> sqlite3.Connection:
         MIGRATIONS[step](copy)
     copy.execute("PRAGMA query_only = ON")
     return copy
+
+
+def is_copy(db: sqlite3.Connection) -> bool:
+    """Whether a connection reads a copy in memory."""
+    return not db.execute("PRAGMA database_list").fetchone()[2]

@@ -23,7 +23,7 @@ from sightsound.space import Space
 from sightsound.types import Floats, Hit, Item, Outcome, Rows, Seconds
 
 log = logging.getLogger(__name__)
-_PART = re.compile(r"(?P<path>.+)@(?P<start>\d+(\.\d+)?)-(?P<stop>\d+(\.\d+)?)")
+_PART = re.compile(r"(?P<path>.+)@(?P<start>\d+(\.\d+)?)-(?P<stop>\d+(\.\d+)?)", re.DOTALL)
 
 Query = str | os.PathLike[str] | int | NDArray[Any]
 
@@ -77,9 +77,10 @@ class _Rows:
             self._file(*part(query))
 
     def _vector(self, query: NDArray[Any]) -> None:
-        rows = np.atleast_2d(np.asarray(query, np.float32))
-        if rows.ndim != 2 or not np.isfinite(rows).all():
-            raise SightsoundError(f"query: expected finite numbers (dim,) or (n, dim), got {np.shape(query)}")
+        numbers = query.dtype.kind in "fiu"
+        rows = np.atleast_2d(query.astype(np.float32) if numbers else query)
+        if not numbers or rows.ndim != 2 or not np.isfinite(rows).all():
+            raise SightsoundError(f"query: expected finite numbers (dim,) or (n, dim), got {query.dtype} {query.shape}")
         fitting = [self.host.space(name) for name in self.models] or [
             space for space in self.library.spaces if space.dim == rows.shape[1]
         ]

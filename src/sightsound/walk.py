@@ -15,7 +15,7 @@ LIBRARY_FILE = "library.sqlite"
 
 
 def items(paths: Sequence[str | os.PathLike[str]], roots: Sequence[str] = ()) -> Iterator[Item | Outcome]:
-    """The files under these paths, each once, folders in the order of their names.
+    """The files under these paths, folders in the order of their names.
 
     A folder is its own root and a file has its folder as root, unless one of the known `roots` holds it. Hidden files
     and folders, links to folders and libraries inside a folder are passed over and counted in the log; a folder that
@@ -39,15 +39,9 @@ def item(path: str | os.PathLike[str], roots: Sequence[str] = ()) -> Item:
 
 
 def _items(paths: list[Path], roots: list[str]) -> Iterator[Item | Outcome]:
-    seen: set[Path] = set()
     for path in paths:
-        found = _folder(path) if path.is_dir() else iter([path])
-        for file in found:
-            if isinstance(file, Outcome):
-                yield file
-            elif file not in seen:
-                seen.add(file)
-                yield _item(file, roots, path if path.is_dir() else None)
+        for file in _folder(path) if path.is_dir() else iter([path]):
+            yield file if isinstance(file, Outcome) else _item(file, roots, path if path.is_dir() else None)
 
 
 def _item(file: Path, roots: Sequence[str], folder: Path | None) -> Item:

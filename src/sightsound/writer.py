@@ -85,6 +85,7 @@ class Writer:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._ids: dict[Item, int] = {}
+        self._sums: dict[tuple[int | None, int], tuple[int, int]] = {}  # of what is pending
         self._drop_pending()
 
     # -- transactions --------------------------------------------------------------------------------------------
@@ -95,6 +96,7 @@ class Writer:
 
     def rollback(self) -> None:
         self._ids.clear()
+        self._sums.clear()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
@@ -194,11 +196,15 @@ class Writer:
         content = self._content_of(self.id(rows.item))
         self._do("INSERT OR IGNORE INTO pending (content, space) VALUES (?, ?)", content, space)
         spans = [(None, None)] * len(rows.embeddings) if rows.spans is None else rows.spans.tolist()
-        embeddings = np.ascontiguousarray(rows.embeddings, "<f4")
+        count, crc = self._sums.get((content, space), (0, 0))
+        values = []
+        for (start, stop), row in zip(spans, np.ascontiguousarray(rows.embeddings, "<f4")):
+            values.append((content, space, start, stop, row.tobytes()))
+            crc = schema.checksum(crc, *values[-1][2:])
         self._db.executemany(
-            "INSERT INTO vectors (content, space, start, stop, embedding) VALUES (?, ?, ?, ?, ?)",
-            ((content, space, start, stop, row.tobytes()) for (start, stop), row in zip(spans, embeddings)),
+            "INSERT INTO vectors (content, space, start, stop, embedding) VALUES (?, ?, ?, ?, ?)", values
         )
+        self._sums[content, space] = count + len(values), crc
 
     def settle(self, outcome: Outcome, space: int) -> None:
         """The end of an item: its outcome stands, its rows are searchable, and what they replace goes.
@@ -208,31 +214,33 @@ class Writer:
         item = self.id(outcome.item)
         content = self._content_of(item)
         self._do("DELETE FROM pending WHERE content IS ? AND space = ?", content, space)
-        if outcome.status != "ok" and not self._shared(item, content, space):
+        windows, crc = self._sums.pop((content, space), (0, 0)) if outcome.status == "ok" else (0, 0)
+        shared = self._shared(item, content, space)
+        if shared and outcome.status == "ok":
+            windows, crc = shared
+        elif not shared and outcome.status != "ok":
             self._do("DELETE FROM vectors WHERE content IS ? AND space = ?", content, space)
-        if space == 0:
-            self._drop_outcomes(item)
-        else:
-            self._do("DELETE FROM outcomes WHERE item = ? AND space = 0", item)
+        self._drop_outcomes(item, self._foreign(space))
         before = self._do("SELECT content FROM outcomes WHERE item = ? AND space = ?", item, space).fetchone()
         self._do(
-            "INSERT OR REPLACE INTO outcomes (item, space, content, status, reason, flags, seconds, facts)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *(item, space, content, outcome.status, outcome.reason.encode("utf-8", "replace").decode()),
-            *(" ".join(outcome.flags), outcome.seconds, json.dumps(dict(outcome.facts), default=str)),
+            "INSERT OR REPLACE INTO outcomes"
+            " (item, space, content, status, reason, flags, seconds, facts, windows, checksum)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            *(item, space, content, outcome.status, _text(outcome.reason)),
+            *(" ".join(outcome.flags), outcome.seconds, json.dumps(dict(outcome.facts), default=str), windows, crc),
         )
         if before and before[0] != content:
             self._drop_unused(before[0], space)
         self._changed(space)
 
-    def settle_copy(self, item: Item, content: bytes, space: int, *, failed: bool = True) -> Outcome | None:
-        """Settles an item whose content has an outcome in this space already; None where it has none, or a failed one
-        and `failed` is false."""
+    def settle_copy(self, item: Item, content: bytes, space: int) -> Outcome | None:
+        """Settles an item whose content has an outcome in this space already; None where it has none that is not
+        failed, for a failure may be that of the other file."""
         query = (
             "SELECT o.status, o.reason, o.flags, o.seconds, o.facts FROM outcomes o JOIN contents c ON c.id = o.content"
-            " WHERE c.hash = ? AND o.space = ? AND (? OR o.status != 'failed') LIMIT 1"
+            " WHERE c.hash = ? AND o.space = ? AND o.status != 'failed' LIMIT 1"
         )
-        row = self._do(query, content, space, failed).fetchone()
+        row = self._do(query, content, space).fetchone()
         if row is None:
             return None
         status, reason, flags, seconds, facts = row
@@ -244,14 +252,26 @@ class Writer:
         found: int | None = self._do("SELECT content FROM items WHERE id = ?", item).fetchone()[0]
         return found
 
-    def _shared(self, item: int, content: int | None, space: int) -> bool:
-        """Whether another item has this content in this space."""
-        query = "SELECT 1 FROM outcomes WHERE content = ? AND space = ? AND item != ? AND status = 'ok'"
-        return self._do(query, content, space, item).fetchone() is not None
+    def _shared(self, item: int, content: int | None, space: int) -> tuple[int, int] | None:
+        """The windows and checksum of this content in this space where an item, another one or this, has them."""
+        query = (
+            "SELECT windows, checksum FROM outcomes WHERE content = ? AND space = ? AND status = 'ok'"
+            " ORDER BY item = ? LIMIT 1"
+        )
+        found: tuple[int, int] | None = self._do(query, content, space, item).fetchone()
+        return found
 
-    def _drop_outcomes(self, item: int) -> None:
-        """Takes an item out of every space."""
+    def _foreign(self, space: int) -> set[int]:
+        """The spaces that an item cannot be in while it is in this one: those of another modality, and 0."""
+        rows = self._do("SELECT id, json_extract(facts, '$.modality') FROM spaces").fetchall()
+        mine = dict(rows).get(space)
+        return {0, *(id_ for id_, modality in rows if modality != mine)} - {space}
+
+    def _drop_outcomes(self, item: int, spaces: set[int] | None = None) -> None:
+        """Takes an item out of these spaces, or of every one."""
         for content, space in self._do("SELECT content, space FROM outcomes WHERE item = ?", item).fetchall():
+            if spaces is not None and space not in spaces:
+                continue
             self._do("DELETE FROM outcomes WHERE item = ? AND space = ?", item, space)
             self._drop_unused(content, space)
             self._changed(space)
@@ -275,9 +295,9 @@ class Writer:
 
     def label(self, item: int, column: str, values: Iterable[str]) -> None:
         """Gives an item these values in a column, in place of those it had there."""
-        self._do('DELETE FROM labels WHERE item = ? AND "column" = ?', item, column)
+        self._do('DELETE FROM labels WHERE item = ? AND "column" = ?', item, _text(column))
         for value in values:
-            self._do("INSERT OR IGNORE INTO labels VALUES (?, ?, ?)", item, column, value)
+            self._do("INSERT OR IGNORE INTO labels VALUES (?, ?, ?)", item, _text(column), _text(value))
 
     def forget(self, items: Iterable[int]) -> int:
         """Removes items, their labels, outcomes and what no other item shares; returns how many."""
@@ -322,3 +342,8 @@ class Writer:
                 f"{old}: expected an indexed folder or one above it; there are {', '.join(roots) or 'none'}"
             )
         return moved
+
+
+def _text(text: str) -> str:
+    """Text that SQLite takes: bytes of a name that are not UTF-8 are spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -76,7 +76,11 @@ def _query(path: str | None, item: int | None, vector: str | None) -> Query:
             found: Any = np.load(vector, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise SightsoundError(f"{vector}: expected a .npy file of numbers ({error})") from error
-        return found  # type: ignore[no-any-return]
+        if not isinstance(found, np.ndarray):
+            raise SightsoundError(
+                f"{vector}: expected a .npy file of one array, got several; save the one to search by"
+            )
+        return found
     return given[0]
 
 

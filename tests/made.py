@@ -1,0 +1,96 @@
+"""What the tests of the pipeline and the library make: media in a folder, and embedders that misbehave."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+from sightsound import Host, hookimpl
+
+RATE = 1600
+"""Hz of `loudness.tiny`, whose windows last a second and begin every half."""
+
+
+def picture(path: Path, seed: int = 0) -> Path:
+    """A PNG of 24 x 20 random pixels; equal seeds give equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (20, 24, 3), np.uint8)
+    Image.fromarray(pixels).save(os.fspath(path), "PNG")
+    return path
+
+
+def sound(path: Path, seed: int = 0, seconds: float = 1.0, rate: int = RATE) -> Path:
+    """A WAV (float) of noise whose loudness changes every tenth of a second; equal arguments give equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    steps = np.repeat(random.random(int(seconds * 10) + 1), rate // 10)[: round(seconds * rate)]
+    samples = steps * random.uniform(-1, 1, len(steps))
+    with path.open("wb") as file:
+        soundfile.write(file, samples.astype(np.float32), rate, "FLOAT", format="WAV")
+    return path
+
+
+class Stand:
+    """An embedder like another, under a name of its own; `embed(inner, inputs)`, `preprocess(inner, media, start,
+    last)` and `postprocess(inner, output)` stand in for its stages where they are given."""
+
+    def __init__(self, inner: Any, card: Any, stages: dict[str, Callable[..., Any]], batch_size: int, lanes: int):
+        self.inner, self.card, self.stages = inner, card, stages
+        self.batch_size, self.lanes = batch_size, lanes
+
+    def preprocess(self, media, start, last):
+        return self._stage("preprocess", media, start, last)
+
+    def embed(self, inputs):
+        return self._stage("embed", inputs)
+
+    def postprocess(self, output):
+        return self._stage("postprocess", output)
+
+    def _stage(self, name, *values):
+        if name in self.stages:
+            return self.stages[name](self.inner, *values)
+        return getattr(self.inner, name)(*values)
+
+
+def stand(
+    host: Host, name: str, like: str = "colours.tiny", *, batch_size: int = 4, lanes: int = 2, facts=None, **stages
+) -> str:
+    """Registers a `Stand` for the model `like`; `facts` are fields of its card that differ. Returns its name."""
+    inner = host.load(like).embedder
+    card = dataclasses.replace(inner.card, name=name, **(facts or {}))
+
+    class Plugin:
+        @hookimpl
+        def register_embedders(self, register):
+            register(card, lambda device, weights: Stand(inner, card, stages, batch_size, lanes))
+
+    host.register(Plugin(), name.partition(".")[0])
+    return name
+
+
+def tints(host: Host, name: str = "tints.tiny", **options) -> str:
+    """Registers a second network for pictures: 12 numbers, the mean colours of a 2 x 2 grid less a half."""
+
+    def postprocess(inner, output):
+        grid = output.embeddings.reshape(-1, 2, 2, 2, 2, 3).mean(axis=(2, 4))
+        return (grid.reshape(-1, 12) - 0.5).astype(np.float32)
+
+    return stand(host, name, facts={"dim": 12}, postprocess=postprocess, **options)
+
+
+def started(site: Path, *arguments: Any, **environment: str) -> subprocess.Popen[str]:
+    """The real command line with the packages in `site`, running."""
+    paths = [str(site), os.environ.get("PYTHONPATH", "")]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
+    words = [sys.executable, "-c", "from sightsound.cli import main; main()", *map(os.fspath, arguments)]
+    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
