@@ -41,14 +41,15 @@ MAY_IMPORT: dict[str, str] = {
     "schema": "errors",
     "neighbours": "cores errors types",
     "writer": "errors schema space types",
-    "library": "errors neighbours schema space types writer",
+    "filters": "errors types",
+    "library": "errors filters neighbours schema space types writer",
     "labels": "errors library types walk writer",
     "upkeep": "errors library types writer",
     "inventory": "errors library schema types",
     "checkup": "errors library schema types",
     # both together
     "indexing": "cores errors host labels library media pipeline space types walk writer",
-    "searching": "errors host library media pipeline space types walk",
+    "searching": "errors filters host library media pipeline space types walk",
     # for plugin authors
     "torch": "errors types",
     "testing": "errors framing hookspecs host model space types",

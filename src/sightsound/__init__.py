@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sightsound.embedding import Embeddings, embed
     from sightsound.errors import SightsoundError
+    from sightsound.filters import Filter
     from sightsound.hookspecs import hookimpl
     from sightsound.host import Host
     from sightsound.indexing import Report, index
-    from sightsound.library import Filter, Library
+    from sightsound.library import Library
     from sightsound.model import Model
     from sightsound.searching import search
     from sightsound.space import Space
@@ -25,7 +26,8 @@ _ROOMS = {
     "hookspecs": ("hookimpl",),
     "host": ("Host",),
     "indexing": ("Report", "index"),
-    "library": ("Filter", "Library"),
+    "filters": ("Filter",),
+    "library": ("Library",),
     "model": ("Model",),
     "searching": ("search",),
     "space": ("Space",),

@@ -92,4 +92,6 @@ def _chunks(library: Library, query: str) -> Iterator[list[tuple[Any, ...]]]:
     last = 0
     while rows := library.rows(f"{query} WHERE id > ? ORDER BY id LIMIT ?", last, _CHUNK):
         yield rows
+        if rows[-1][0] <= last:
+            raise LibraryError("vectors: their ids do not rise")
         last = rows[-1][0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import time
 from collections import Counter, deque
@@ -14,12 +15,13 @@ from typing import Any
 
 from sightsound import labels, media, pipeline, walk
 from sightsound.cores import cores
-from sightsound.errors import MediaError, NotMedia, SightsoundError
+from sightsound.errors import MediaError, NotMedia, SightsoundError, UnknownModel
 from sightsound.host import Host
 from sightsound.library import Library
 from sightsound.types import Item, Modality, Outcome
 from sightsound.writer import Writer
 
+log = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
 
@@ -127,6 +129,7 @@ class _Run:
     chosen: dict[Modality, list[str]]
     report: Report = field(default_factory=Report)
     bar: Any = None
+    _defaults: dict[Modality, list[str]] = field(default_factory=dict)
     _spaces: dict[str, int] = field(default_factory=dict)
     _waiting: dict[str, deque[_Scan]] = field(default_factory=dict)
     _running: dict[str, dict[bytes, list[_Scan]]] = field(default_factory=dict)
@@ -201,9 +204,14 @@ class _Run:
         return [name for name in names if not self._done(scan, name)]
 
     def _models(self, modality: Modality) -> list[str]:
-        if not self.chosen:
-            return [self.host.default(modality)]
-        return self.chosen.get(modality, [])
+        """The models for a modality; none where others were named, or where the default one is not installed."""
+        if not self.chosen and modality not in self._defaults:
+            try:
+                self._defaults[modality] = [self.host.default(modality)]
+            except UnknownModel as error:
+                log.warning("%s", error)
+                self._defaults[modality] = []
+        return self.chosen.get(modality, []) if self.chosen else self._defaults[modality]
 
     def _unread(self, scan: _Scan) -> None:
         """A file that cannot be read keeps the vectors that it has."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import functools
 import json
-import operator
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ import numpy as np
 
 from sightsound import schema
 from sightsound.errors import LibraryError, SightsoundError, SpaceMismatch
+from sightsound.filters import Filter
 from sightsound.neighbours import Neighbours, Pair
 from sightsound.space import Space, hint
 from sightsound.types import Floats, Hit, Item, Outcome, Seconds
@@ -29,22 +27,6 @@ FUSION_K = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009)."""
 
 _FUSION_DEPTH = 1000  # ranks below this add less than 1/1060 to a fused score
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which items a search may find: all that is given must hold.
-
-    `labels` are `VALUE` (in any column) or `COLUMN=VALUE`; `paths` are globs on the path relative to the root;
-    `facts` are `KEY=VALUE`, `KEY<NUMBER` or `KEY>NUMBER` on what is known of the file (seconds, channels, width, ...).
-    """
-
-    labels: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.labels or self.paths or self.facts)
 
 
 P = ParamSpec("P")
@@ -238,8 +220,11 @@ class Library:
         query's own. Raises `SpaceMismatch` for a space that the library does not have.
         """
         ranked = {}
+        where = where or Filter()
         for space, rows in queries.items():
             self.require(space)
+            if where.modality not in (None, space.modality):
+                continue
             if np.ndim(rows) != 2 or np.shape(rows)[1] != space.dim:
                 raise SightsoundError(
                     f"query: expected rows of {space.dim} numbers for {space.name}, got {np.shape(rows)}"
@@ -247,7 +232,7 @@ class Library:
             spans = (query_spans or {}).get(space)
             depth = k if len(queries) == 1 else max(k, _FUSION_DEPTH)
             floor = -1.0 if min_score is None else min_score
-            ranked[space] = self._search(space, rows, depth, floor, where or Filter(), leave_out, spans)
+            ranked[space] = self._search(space, rows, depth, floor, where, leave_out, spans)
         return (_fused(ranked) if len(ranked) > 1 else [hit for hits in ranked.values() for hit in hits])[:k]
 
     @_told
@@ -312,17 +297,14 @@ class Library:
             " WHERE o.space = ? AND o.status = 'ok' AND c.hash IS NOT ? ORDER BY i.id"
         )
         labelled = self._labelled(where.labels)
-        tests = [_fact_test(text) for text in where.facts]
+        known = where.known()
         found: dict[int, list[Item]] = {}
         for content, id_, root, path, seconds, facts in self.rows(query, space_id, leave_out):
             item = Item(os.fsdecode(root), os.fsdecode(path), id_)
-            if where.paths and not any(fnmatch.fnmatchcase(item.path, glob) for glob in where.paths):
-                continue
             if labelled is not None and id_ not in labelled:
                 continue
-            if tests and not all(test({"seconds": seconds, **json.loads(facts)}) for test in tests):
-                continue
-            found.setdefault(content, []).append(item)
+            if where.fits(item.path) and (not where.facts or known({"seconds": seconds, **json.loads(facts)})):
+                found.setdefault(content, []).append(item)
         return found
 
     def _labelled(self, labels: Sequence[str]) -> set[int] | None:
@@ -383,29 +365,6 @@ def _create(file: Path) -> None:
     with locked(file):
         if not file.exists():
             schema.create(file)
-
-
-def _fact_test(text: str) -> Callable[[Mapping[str, Any]], bool]:
-    match = re.fullmatch(r"(?P<key>[^<>=]+)(?P<sign>[<>=])(?P<value>.*)", text, re.DOTALL)
-    if match:
-        key, sign, value = match.groups()
-        number = _number(value)
-        if sign == "=":
-            return lambda facts: (
-                key in facts and (str(facts[key]) == value or _number(facts[key]) == number is not None)
-            )
-        if number is not None:
-            way = operator.lt if sign == "<" else operator.gt
-            return lambda facts: (found := _number(facts.get(key))) is not None and bool(way(found, number))
-    raise SightsoundError(f"filter {text!r}: expected KEY=VALUE, KEY<NUMBER or KEY>NUMBER")
-
-
-def _number(value: object) -> float | None:
-    """A number, or a text that is one; None for anything else."""
-    try:
-        return float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-    except ValueError:
-        return None
 
 
 def _fused(ranked: Mapping[Space, list[Hit]]) -> list[Hit]:

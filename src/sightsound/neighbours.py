@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from sightsound.cores import cores
 from sightsound.types import Floats
 
 _QUERIES = 256  # windows of the query that are searched at once
+_TOGETHER = 2**22  # scores that are held at once: many windows of the query with many neighbours each, as in silence
 _FIRST = 64  # neighbours asked for at first; more where they hold too few items
 
 
@@ -47,7 +48,7 @@ class Neighbours:
         for a in range(0, len(queries), _QUERIES):
             for pair in self._best(queries[a : a + _QUERIES], k, allowed):
                 if pair.content not in best or best[pair.content].score < pair.score:
-                    best[pair.content] = Pair(pair.content, pair.score, pair.row, pair.query_row + a)
+                    best[pair.content] = replace(pair, query_row=pair.query_row + a)
         ranked = sorted(best.values(), key=lambda pair: (-pair.score, pair.content))
         return [pair for pair in ranked if pair.score >= min_score][:k]
 
@@ -68,6 +69,10 @@ class Neighbours:
                     for row, score, query in zip(rows.ravel()[chosen], scores.ravel()[chosen], chosen // wanted)
                 ]
             wanted = min(total, 4 * wanted)
+            if len(queries) > 1 and len(queries) * wanted > _TOGETHER:
+                half = len(queries) // 2
+                second = [replace(p, query_row=p.query_row + half) for p in self._best(queries[half:], k, allowed)]
+                return self._best(queries[:half], k, allowed) + second
 
     def _search(self, queries: Floats, k: int, allowed: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int64]]:
         import importlib

@@ -254,10 +254,11 @@ class _Batcher:
             for windows in stream:
                 a = 0
                 while a < len(windows.inputs):
-                    if len(batch) >= self.size:  # not before, so that an item that ends here ends in its batch
+                    size = self.size  # a lane may halve it at any moment
+                    if len(batch) >= size:  # not before, so that an item that ends here ends in its batch
                         yield batch
                         batch = _Batch()
-                    b = a + self.size - len(batch)
+                    b = a + size - len(batch)
                     spans = None if windows.spans is None else windows.spans[a:b]
                     batch.parts.append(_Part(stream.job.item, windows.inputs[a:b], spans, failed))
                     a = b

@@ -219,4 +219,5 @@ def _open_older(db: sqlite3.Connection, file: Path) -> sqlite3.Connection:
 
 def is_copy(db: sqlite3.Connection) -> bool:
     """Whether a connection reads a copy in memory."""
-    return not db.execute("PRAGMA database_list").fetchone()[2]
+    query = "SELECT file = '' FROM pragma_database_list WHERE name = 'main'"  # the name itself need not be UTF-8
+    return bool(db.execute(query).fetchone()[0])

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from sightsound import media, pipeline, walk
 from sightsound.errors import MediaError, SightsoundError, SpaceMismatch
+from sightsound.filters import Filter
 from sightsound.host import Host
-from sightsound.library import Filter, Library
+from sightsound.library import Library
 from sightsound.space import Space
 from sightsound.types import Floats, Hit, Item, Outcome, Rows, Seconds
 

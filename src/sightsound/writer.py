@@ -214,7 +214,8 @@ class Writer:
         item = self.id(outcome.item)
         content = self._content_of(item)
         self._do("DELETE FROM pending WHERE content IS ? AND space = ?", content, space)
-        windows, crc = self._sums.pop((content, space), (0, 0)) if outcome.status == "ok" else (0, 0)
+        sums = self._sums.pop((content, space), (0, 0))
+        windows, crc = sums if outcome.status == "ok" else (0, 0)
         shared = self._shared(item, content, space)
         if shared and outcome.status == "ok":
             windows, crc = shared
@@ -303,6 +304,8 @@ class Writer:
         """Removes items, their labels, outcomes and what no other item shares; returns how many."""
         count = 0
         for item in items:
+            if self._do("SELECT 1 FROM items WHERE id = ?", item).fetchone() is None:
+                continue  # another process was faster
             content = self._content_of(item)
             self._drop_outcomes(item)
             count += self._do("DELETE FROM items WHERE id = ?", item).rowcount

@@ -11,11 +11,14 @@ import click
 
 
 def safe(text: object) -> str:
-    """Text on one line: control characters and bytes that are not UTF-8 are shown as escapes."""
-    shown = "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in str(text)
-    )
-    return shown.encode("utf-8", "backslashreplace").decode()
+    """Text on one line: control characters and bytes of a name that are not UTF-8 are shown as escapes."""
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in str(text))
+
+
+def _escape(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":  # how Python carries a byte that it could not decode
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode()
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -13,7 +13,7 @@ from sightsound.errors import SightsoundError
 
 if TYPE_CHECKING:
     from sightsound.searching import Query
-    from sightsound.types import Hit
+    from sightsound.types import Hit, Modality
 
 
 @click.command()
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("-m", "--model", "models", multiple=True, help="Only this space; several are fused.")
 @click.option("--min-score", type=float, help="The least cosine.")
 @click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
+@click.option("--modality", type=click.Choice(["image", "sound"]), help="Only pictures, or only sounds.")
 @click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths like this.")
 @click.option("--fact", "facts", multiple=True, metavar="KEY=VALUE", help="Only files such as 'seconds>10'.")
 @device_option()
@@ -40,13 +41,14 @@ def search(
     models: Sequence[str],
     min_score: float | None,
     labels: tuple[str, ...],
+    modality: Modality | None,
     paths: tuple[str, ...],
     facts: tuple[str, ...],
     device: str,
     as_json: bool,
 ) -> None:
     """Find what looks or sounds like a file, or like the seconds START to STOP of a recording."""
-    from sightsound.library import Filter
+    from sightsound.filters import Filter
     from sightsound.searching import search as run
 
     hits = run(
@@ -57,7 +59,7 @@ def search(
         host=host(context),
         device=device,
         min_score=min_score,
-        where=Filter(labels, paths, facts),
+        where=Filter(labels, paths, facts, modality),
     )
     if as_json:
         output.dump([_plain(hit) for hit in hits])
