@@ -26,9 +26,14 @@ class Settings:
 
 
 def host(context: click.Context) -> Host:
-    """A host with the blocked plugins and the user's weights of this call; logging is set up on the way."""
+    """A host with the blocked plugins and the user's weights of this call; logging is set up on the way.
+
+    A program that runs these commands itself may hand over its own host as click's `obj`.
+    """
     from sightsound.host import Host
 
+    if given := context.find_object(Host):
+        return given
     settings = context.find_object(Settings) or Settings()
     _log(settings.verbose)
     return Host(settings.block, weights=settings.weights)
