@@ -21,6 +21,9 @@ from sightsound.library import Library
 from sightsound.types import Item, Modality, Outcome
 from sightsound.writer import Writer
 
+COMMIT_SECONDS = 0.2
+"""How much work a crash may cost, beside the items in flight."""
+
 log = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
@@ -129,6 +132,7 @@ class _Run:
     chosen: dict[Modality, list[str]]
     report: Report = field(default_factory=Report)
     bar: Any = None
+    _committed: float = 0.0
     _defaults: dict[Modality, list[str]] = field(default_factory=dict)
     _spaces: dict[str, int] = field(default_factory=dict)
     _waiting: dict[str, deque[_Scan]] = field(default_factory=dict)
@@ -260,7 +264,13 @@ class _Run:
                     else:
                         self.report.windows += len(event.embeddings)
                         self.writer.add(event, space)
-                self.writer.commit()
+                self._commit()
+
+    def _commit(self) -> None:
+        """One transaction a batch, but batches that follow within a moment share one: a commit writes a dozen pages."""
+        if time.monotonic() - self._committed > COMMIT_SECONDS:
+            self.writer.commit()
+            self._committed = time.monotonic()
 
     def _jobs(self, name: str, scans: Iterator[_Scan]) -> Iterator[pipeline.Job]:
         """A job for every content that waits for the model; further items of a content wait for the first."""

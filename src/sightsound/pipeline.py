@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightsound import framing, media
 from sightsound.cores import cores
@@ -31,6 +32,7 @@ SILENCE = 1e-5
 """A recording whose samples all lie within this (-100 dB of full scale) is flagged `silent`."""
 
 _AHEAD = 2  # blocks that a reader may be ahead of the network, per item
+_RUNNING = 4  # batches a lane that are under way, so that lanes do not wait while rows are stored
 _ENDS = 64  # items that may end in one batch, so that a thousand unreadable files do not wait for a window
 
 
@@ -66,8 +68,8 @@ def run(model: Model, jobs: Iterable[Job], *, batch_size: int | None = None) -> 
         try:
             running: deque[tuple[_Batch, Future[_Result]]] = deque()
             for batch in batcher.batches(_streams(model, jobs, reading, 4 * readers, stop)):
-                running.append((batch, embedding.submit(batcher.embed, batch.inputs())))
-                while len(running) > 2 * lanes or (running and running[0][1].done()):
+                running.append((batch, embedding.submit(batcher.result, batch)))
+                while len(running) > _RUNNING * lanes or (running and running[0][1].done()):
                     yield _events(model, *running.popleft())
             while running:
                 yield _events(model, *running.popleft())
@@ -235,11 +237,13 @@ class _Batch:
 
 @dataclass
 class _Result:
-    """Rows and scores for every input of a batch, and the errors of those that have none."""
+    """Rows and scores for every input of a batch, the errors of those that have none, and bool (n,) of which rows and
+    scores are finite."""
 
     rows: Floats | None = None
     scores: Floats | None = None
     errors: dict[int, Exception] = field(default_factory=dict)
+    finite: NDArray[np.bool_] | None = None
 
 
 class _Batcher:
@@ -270,10 +274,19 @@ class _Batcher:
         if batch.parts:
             yield batch
 
-    def embed(self, inputs: Floats | None) -> _Result:
-        """Runs in a lane. A batch that does not fit the device, or fails, is halved down to the inputs at fault."""
+    def result(self, batch: _Batch) -> _Result:
+        """Runs in a lane."""
+        inputs = batch.inputs()
         if inputs is None:
             return _Result()
+        found = self._embed(inputs)
+        known = [rows for rows in (found.rows, found.scores) if rows is not None]
+        if known:
+            found.finite = np.logical_and.reduce([np.isfinite(rows).all(axis=1) for rows in known])
+        return found
+
+    def _embed(self, inputs: Floats) -> _Result:
+        """A batch that does not fit the device, or fails, is halved down to the inputs at fault."""
         try:
             output = self.model.embed(inputs)
             return _Result(self.model.postprocess(output), output.scores)
@@ -284,7 +297,7 @@ class _Batcher:
             if isinstance(error, MemoryError) and half < self.size:
                 log.warning("out of memory with %d inputs at once; going on with %d (%s)", len(inputs), half, error)
                 self.size = half
-            return self._join(self.embed(inputs[:half]), self.embed(inputs[half:]), half, len(inputs))
+            return self._join(self._embed(inputs[:half]), self._embed(inputs[half:]), half, len(inputs))
 
     def _join(self, first: _Result, second: _Result, half: int, count: int) -> _Result:
         def joined(a: Floats | None, b: Floats | None) -> Floats | None:
@@ -324,9 +337,8 @@ def _error(result: _Result, start: int, stop: int) -> Exception | None:
     for index in range(start, stop):
         if index in result.errors:
             return result.errors[index]
-    for rows in (result.rows, result.scores):
-        if rows is not None and not np.isfinite(rows[start:stop]).all():
-            return PluginError("the network gave NaN or infinity; run `sightsound check-model` on it")
+    if result.finite is None or not result.finite[start:stop].all():
+        return PluginError("the network gave NaN or infinity; run `sightsound check-model` on it")
     return None
 
 

@@ -85,6 +85,8 @@ class Writer:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._ids: dict[Item, int] = {}
+        self._roots: dict[str, int] = {}
+        self._modalities: dict[int, str] = {}
         self._sums: dict[tuple[int | None, int], tuple[int, int]] = {}  # of what is pending
         self._drop_pending()
 
@@ -95,8 +97,8 @@ class Writer:
             self._db.execute("COMMIT")
 
     def rollback(self) -> None:
-        self._ids.clear()
-        self._sums.clear()
+        for known in (self._ids, self._roots, self._modalities, self._sums):
+            known.clear()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
@@ -116,6 +118,7 @@ class Writer:
 
     def space(self, space: Space) -> int:
         """The id of a space, which is added where it is new."""
+        self._modalities.clear()
         values = (space.name, space.fingerprint, space.facts)
         self._do("INSERT OR IGNORE INTO spaces (name, fingerprint, facts) VALUES (?, ?, ?)", *values)
         query = "SELECT id FROM spaces WHERE name = ? AND fingerprint = ?"
@@ -152,8 +155,7 @@ class Writer:
 
         A new path whose content belongs to an item that is no longer on disk is that item, renamed.
         """
-        self._do("INSERT OR IGNORE INTO roots (path) VALUES (?)", os.fsencode(item.root))
-        root = self._do("SELECT id FROM roots WHERE path = ?", os.fsencode(item.root)).fetchone()[0]
+        root = self._root(item.root)
         content_id = None if content is None else self._content(content, modality)
         path = os.fsencode(item.path)
         known = self._do("SELECT id, content FROM items WHERE root = ? AND path = ?", root, path).fetchone()
@@ -170,6 +172,13 @@ class Writer:
             self._drop_unused(known[1], 0)
         self._ids[item] = id_
         return id_
+
+    def _root(self, path: str) -> int:
+        if path not in self._roots:
+            self._do("INSERT OR IGNORE INTO roots (path) VALUES (?)", os.fsencode(path))
+            found = self._do("SELECT id FROM roots WHERE path = ?", os.fsencode(path))
+            self._roots[path] = int(found.fetchone()[0])
+        return self._roots[path]
 
     def _content(self, content: bytes, modality: Modality | None) -> int:
         self._do("INSERT OR IGNORE INTO contents (hash, modality) VALUES (?, ?)", content, modality)
@@ -264,9 +273,11 @@ class Writer:
 
     def _foreign(self, space: int) -> set[int]:
         """The spaces that an item cannot be in while it is in this one: those of another modality, and 0."""
-        rows = self._do("SELECT id, json_extract(facts, '$.modality') FROM spaces").fetchall()
-        mine = dict(rows).get(space)
-        return {0, *(id_ for id_, modality in rows if modality != mine)} - {space}
+        if space not in self._modalities:
+            rows = self._do("SELECT id, json_extract(facts, '$.modality') FROM spaces").fetchall()
+            self._modalities = {0: "", **dict(rows)}
+        mine = self._modalities[space]
+        return {id_ for id_, modality in self._modalities.items() if modality != mine}
 
     def _drop_outcomes(self, item: int, spaces: set[int] | None = None) -> None:
         """Takes an item out of these spaces, or of every one."""
@@ -310,6 +321,7 @@ class Writer:
             self._drop_outcomes(item)
             count += self._do("DELETE FROM items WHERE id = ?", item).rowcount
             self._drop_unused(content, 0)
+        self._roots.clear()
         self._do("DELETE FROM roots WHERE NOT EXISTS (SELECT 1 FROM items WHERE root = roots.id)")
         self._do("DELETE FROM spaces WHERE NOT EXISTS (SELECT 1 FROM outcomes WHERE space = spaces.id)")
         return count
@@ -330,6 +342,7 @@ class Writer:
         Raises `LibraryError` where no root is there, or where the new place already has items.
         """
         moved = 0
+        self._roots.clear()
         for id_, path in self._do("SELECT id, path FROM roots").fetchall():
             root = Path(os.fsdecode(path))
             if not root.is_relative_to(old):

@@ -2,12 +2,13 @@
 
     python tests/benchmarks/end_to_end.py --sounds FOLDER --pictures FOLDER [--rounds 3]
 
-Every round runs, one after the other in this process: (index) `sightsound.index` into a new library; (bare) the network
-alone on ready-made batches of its best size, in as many lanes as it has; (decode) opening and preprocessing every file
-on one thread; (loop) one file after the other as a user would write it: soundfile, soxr and the network, or Pillow,
-timm's transform and the network, torch using its default threads. Printed are medians and the ratios
+Every round runs, one after the other: (index) `sightsound.index` into a new library; (bare) the network alone on
+ready-made batches of its best size, in as many lanes as it has; (decode) opening and preprocessing every file on one
+thread; (loop) in a process of its own, one file after the other as a user would write it: soundfile, soxr and the
+network in float32, or Pillow, timm's transform and the network, torch using its default threads; (same) for sound, that
+loop with the very network that the index uses. Printed are medians and the ratios
 
-    loop / index    how many times faster than the loop (wanted: sound 1.5, pictures 1.3)
+    loop / index    how many times faster than the loop (wanted: sound 1.5, pictures 1.3); likewise same / index
     limit / index   limit = bare + decode / cores, what these cores allow (wanted: 0.8)
     index / again   how many times faster a second run over the unchanged files is (wanted: 100)
 """
@@ -16,7 +17,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -43,12 +47,21 @@ def main() -> None:
     parser.add_argument("--sound-model", default=SOUND_MODEL)
     parser.add_argument("--picture-model", default=PICTURE_MODEL)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--loop", choices=LOOPS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     host = Host()
+    if options.loop:
+        name, folder = (
+            (options.sound_model, options.sounds) if options.sounds else (options.picture_model, options.pictures)
+        )
+        run, paths = LOOPS[options.loop](host.load(name)), files(folder, host.card(name).modality)
+        run(paths[:2])
+        print(seconds(lambda: run(paths)))
+        return
     if options.sounds:
-        measure(host, options.sound_model, files(options.sounds, "sound"), sound_loop, options.rounds)
+        measure(host, options.sound_model, "--sounds", options.sounds, ("loop", "same"), options.rounds)
     if options.pictures:
-        measure(host, options.picture_model, files(options.pictures, "image"), picture_loop, options.rounds)
+        measure(host, options.picture_model, "--pictures", options.pictures, ("photos",), options.rounds)
 
 
 def files(folder: Path, modality: str) -> list[Path]:
@@ -60,34 +73,42 @@ def files(folder: Path, modality: str) -> list[Path]:
     return found
 
 
-def measure(host: Host, name: str, paths: list[Path], loop: Callable[[Model, list[Path]], None], rounds: int) -> None:
+def measure(host: Host, name: str, option: str, folder: Path, loops: tuple[str, ...], rounds: int) -> None:
     model = host.load(name)
-    ready = [windows for path in paths for windows in preprocessed(model, path)]
-    inputs = np.concatenate(ready)
+    paths = files(folder, model.card.modality)
+    inputs = np.concatenate([inputs for path in paths for inputs in preprocessed(model, path)])
     runs: dict[str, list[float]] = {}
     for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            again = lambda library=folder: index(paths, f"{library}/library", models=[name], host=host, progress=False)  # noqa: E731
-            timed(runs, "index", again)
-            timed(runs, "again", again)
+        with tempfile.TemporaryDirectory() as place:
+            for key in ("index", "again"):
+                timed(runs, key, lambda: index(paths, f"{place}/library", models=[name], host=host, progress=False))
         timed(runs, "bare", lambda: bare(model, inputs))
         timed(runs, "decode", lambda: [None for path in paths for _ in preprocessed(model, path)])
-        timed(runs, "loop", lambda: loop(model, paths))
+        for loop in loops:
+            command = [sys.executable, __file__, option, str(folder), option[:-1] + "-model", name, "--loop", loop]
+            plain = {**os.environ, "GLIBC_TUNABLES": ""}  # keeps sightsound.torch from setting malloc up in there
+            ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=plain)
+            runs.setdefault(loop, []).append(float(ran.stdout))
     show(name, len(paths), len(inputs), {key: statistics.median(values) for key, values in runs.items()})
 
 
 def timed(runs: dict[str, list[float]], key: str, run: Callable[[], Any]) -> None:
+    runs.setdefault(key, []).append(seconds(run))
+
+
+def seconds(run: Callable[[], Any]) -> float:
     began = time.perf_counter()
     run()
-    runs.setdefault(key, []).append(time.perf_counter() - began)
+    return time.perf_counter() - began
 
 
 def show(name: str, items: int, windows: int, seconds: dict[str, float]) -> None:
     print(f"{name}: {items} files, {windows} windows, {cores()} cores")
     for key, value in seconds.items():
         print(f"  {key:8} {value:8.3f} s  {items / value:9.1f} files/s")
+    for loop in LOOPS.keys() & seconds.keys():
+        print(f"  {loop} / index  {seconds[loop] / seconds['index']:6.2f}")
     limit = seconds["bare"] + seconds["decode"] / cores()
-    print(f"  loop / index  {seconds['loop'] / seconds['index']:6.2f}")
     print(f"  limit / index {limit / seconds['index']:6.2f}")
     print(f"  index / again {seconds['index'] / seconds['again']:6.0f}", flush=True)
 
@@ -109,20 +130,39 @@ def bare(model: Model, inputs: np.ndarray) -> None:
             model.postprocess(output)
 
 
-def sound_loop(model: Model, paths: list[Path]) -> None:
-    """Clip by clip; the front end and network are those of the model, for there is no other in torch that is right."""
+Loop = Callable[[list[Path]], None]
+
+
+def sound_loop(model: Model) -> Loop:
+    """Clip by clip, the network in float32 as every port to torch has it."""
+    from sightsound_audioset import yamnet, yamnet_int8, yamnet_network
+
+    if model.card.name != yamnet.I8.name:
+        return same_loop(model)
+    weights = yamnet_int8.read_tflite(Host().weights.get(yamnet.TFLITE).path)
+    return clip_by_clip(model, yamnet_network.int8(weights, instructions=False).eval())
+
+
+def same_loop(model: Model) -> Loop:
+    return clip_by_clip(model, model.embedder.network)  # type: ignore[attr-defined]
+
+
+def clip_by_clip(model: Model, network: Any) -> Loop:
+    """The front end is the model's, for there is no other in torch that is right."""
     import torch
 
-    network: Any = model.embedder.network  # type: ignore[attr-defined]
-    for path in paths:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        samples = soxr.resample(samples.mean(1), rate, model.card.sample_rate)
-        patches = model.embedder.preprocess(samples, 0, True).inputs
-        with torch.inference_mode():
-            [tensor.numpy() for tensor in network(torch.from_numpy(patches))]
+    def run(paths: list[Path]) -> None:
+        for path in paths:
+            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+            samples = soxr.resample(samples.mean(1), rate, model.card.sample_rate)
+            patches = model.embedder.preprocess(samples, 0, True).inputs
+            with torch.inference_mode():
+                [tensor.numpy() for tensor in network(torch.from_numpy(patches))]
+
+    return run
 
 
-def picture_loop(model: Model, paths: list[Path]) -> None:
+def picture_loop(model: Model) -> Loop:
     """timm's documented way: create_model, create_transform, one picture at a time."""
     import torch
 
@@ -133,10 +173,17 @@ def picture_loop(model: Model, paths: list[Path]) -> None:
 
     network = timm.create_model(model.card.name.partition(".")[0], num_classes=1000).eval()
     transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=network))
-    for path in paths:
-        picture = transform(Image.open(path).convert("RGB"))
-        with torch.inference_mode():
-            network.forward_head(network.forward_features(picture[None]), pre_logits=True).numpy()
+
+    def run(paths: list[Path]) -> None:
+        for path in paths:
+            picture = transform(Image.open(path).convert("RGB"))
+            with torch.inference_mode():
+                network.forward_head(network.forward_features(picture[None]), pre_logits=True).numpy()
+
+    return run
+
+
+LOOPS = {"loop": sound_loop, "same": same_loop, "photos": picture_loop}
 
 
 if __name__ == "__main__":

@@ -155,12 +155,13 @@ def whole_numbers(weights, patches):
     return x
 
 
-def test_the_network_computes_in_whole_numbers_without_any_rounding_of_its_own():
+@pytest.mark.parametrize("instructions", [False, True])
+def test_the_network_computes_in_whole_numbers_without_any_rounding_of_its_own(instructions):
     import torch
 
     weights, patches = seeded_int8(), reference.patches(2)
     with torch.inference_mode():
-        embeddings, _ = int8(weights)(torch.from_numpy(patches))
+        embeddings, _ = int8(weights, instructions=instructions)(torch.from_numpy(patches))
     expected = whole_numbers(weights, patches)
     assert len(np.unique(expected)) > 100
     np.testing.assert_allclose(embeddings, expected.mean(axis=(1, 2)) * weights.output_scale, rtol=1e-6, atol=1e-7)

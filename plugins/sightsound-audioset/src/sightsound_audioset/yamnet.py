@@ -78,8 +78,11 @@ def load_f32(device: str, weights: Mapping[str, Path]) -> Embedder:
 
 def load_i8(device: str, weights: Mapping[str, Path]) -> Embedder:
     """Raises `SightsoundError` where the file is not the int8 TFLite build of YAMNet."""
+    from sightsound.torch import device as torch_device
     from sightsound_audioset.embedder import PatchEmbedder
     from sightsound_audioset.yamnet_int8 import read_tflite
-    from sightsound_audioset.yamnet_network import int8
+    from sightsound_audioset.yamnet_network import has_int8_instructions, int8
 
-    return PatchEmbedder(I8, int8(read_tflite(weights[TFLITE.name])), device, cpu_batch_size=_CPU_BATCH_SIZE)
+    instructions = torch_device(device).type == "cpu" and has_int8_instructions()
+    network = int8(read_tflite(weights[TFLITE.name]), instructions=instructions)
+    return PatchEmbedder(I8, network, device, cpu_batch_size=_CPU_BATCH_SIZE)

@@ -26,7 +26,7 @@ from timm.data.transforms_factory import create_transform  # noqa: E402
 
 from sightsound_timm.batchnorm import folded  # noqa: E402
 
-CPU_BATCH = 2
+CPU_BATCH = 4
 OTHER_BATCH = 64
 """Inputs in a batch: on a CPU as measured (README.md, Speed), elsewhere a usual choice that nobody measured."""
 
