@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import made
 from sightsound import Host
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,3 +79,14 @@ def command(install: Callable[..., Path]) -> Callable[..., subprocess.CompletedP
         return subprocess.run(words, env=env, capture_output=True, text=True, timeout=timeout, check=False)
 
     return run
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Path:
+    """A folder with three pictures and two recordings."""
+    folder = tmp_path / "zoo"
+    for i in range(3):
+        made.picture(folder / "cats" / f"{i}.png", i)
+    for i in range(2):
+        made.sound(folder / "dogs" / f"{i}.wav", i, seconds=2)
+    return folder

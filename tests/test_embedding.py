@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tempfile
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 
 import sightsound
-from made import picture, sound, stand
+from made import nobody, picture, sound, stand
 from sightsound import SightsoundError, embed, media
 from sightsound.embedding import save
 from sightsound.errors import MediaError, PluginError, UnknownModel
@@ -218,19 +217,6 @@ def test_a_folder_that_cannot_be_read_is_a_warning_too(tiny):
         with nobody(), pytest.warns(UserWarning, match="shut: .*cannot read folder"):
             list(embed(Path(name, "in"), "colours.tiny", host=tiny))
         os.chmod(Path(name, "in", "shut"), 0o755)
-
-
-@contextlib.contextmanager
-def nobody():
-    """An ordinary user for a while, since root may read everything."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 # -- the file ----------------------------------------------------------------------------------------------------

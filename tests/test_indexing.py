@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from made import picture, sound, stand, started, tints
+from made import nobody, picture, sound, stand, started, tints
 from sightsound import Library, SightsoundError, hookimpl, index, search
 from sightsound.checkup import check
 from sightsound.errors import MediaError
@@ -35,17 +35,6 @@ class Counter:
     def preprocess(self, embedder, media, start, last):
         self.decoded += 1
         return (yield)
-
-
-@pytest.fixture
-def zoo(tmp_path):
-    """A folder with three pictures and two recordings."""
-    folder = tmp_path / "zoo"
-    for i in range(3):
-        picture(folder / "cats" / f"{i}.png", i)
-    for i in range(2):
-        sound(folder / "dogs" / f"{i}.wav", i, seconds=2)
-    return folder
 
 
 @pytest.fixture
@@ -89,19 +78,6 @@ def older(path, seconds=10):
     stat = path.stat()
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns - seconds * 10**9))
     return path
-
-
-@contextlib.contextmanager
-def nobody():
-    """An ordinary user for a while, since root may read everything."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 # -- the first run -----------------------------------------------------------------------------------------------

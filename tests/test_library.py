@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from made import picture, sound, stand, started, tints
+from made import nobody, sound, stand, started, tints
 from sightsound import Item, Library, SightsoundError, index, schema, search
 from sightsound.checkup import check
 from sightsound.errors import LibraryError, SpaceMismatch
@@ -26,16 +26,6 @@ from sightsound.upkeep import forget_missing
 
 MODELS = ("colours.tiny", "loudness.tiny")
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX")
-
-
-@pytest.fixture
-def zoo(tmp_path):
-    folder = tmp_path / "zoo"
-    for i in range(3):
-        picture(folder / "cats" / f"{i}.png", i)
-    for i in range(2):
-        sound(folder / "dogs" / f"{i}.wav", i, seconds=2)
-    return folder
 
 
 @pytest.fixture
@@ -512,19 +502,6 @@ def public(where):
             yield place
         finally:
             place.chmod(0o755)
-
-
-@contextlib.contextmanager
-def nobody():
-    """An ordinary user for a while, since root may do everything."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 # -- damage ------------------------------------------------------------------------------------------------------
