@@ -35,19 +35,27 @@ def existing(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 def item(path: str | os.PathLike[str], roots: Sequence[str] = ()) -> Item:
     """The item that one file is: below the nearest of the known roots, else below its own folder."""
-    return _item(Path(os.path.abspath(path)), roots, None)
+    return _item(os.path.abspath(path), set(roots), None)
 
 
 def _items(paths: list[Path], roots: list[str]) -> Iterator[Item | Outcome]:
+    known = set(roots)
     for path in paths:
-        for file in _folder(path) if path.is_dir() else iter([path]):
-            yield file if isinstance(file, Outcome) else _item(file, roots, path if path.is_dir() else None)
+        top = str(path) if path.is_dir() else None
+        for file in _folder(path) if top else iter([path]):
+            yield file if isinstance(file, Outcome) else _item(str(file), known, top)
 
 
-def _item(file: Path, roots: Sequence[str], folder: Path | None) -> Item:
-    holding = [Path(root) for root in roots if file.is_relative_to(root)]
-    root = max(holding, key=lambda r: len(r.parts), default=folder or file.parent)
-    return Item(str(root), file.relative_to(root).as_posix())
+def _item(file: str, roots: set[str], folder: str | None) -> Item:
+    """Looks upwards from the file for a root; text instead of paths, as this is done for every file of every run."""
+    at = os.path.dirname(file)
+    while at not in roots:
+        above = os.path.dirname(at)
+        if above == at:
+            at = folder or os.path.dirname(file)
+            break
+        at = above
+    return Item(at, os.path.relpath(file, at).replace(os.sep, "/"))
 
 
 def _folder(top: Path) -> Iterator[Path | Outcome]:
