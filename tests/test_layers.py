@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, str] = {
     "stages": "hookspecs types",
     "space": "errors types",
     "cores": "errors",
+    "progress": "",
     "framing": "errors types",
     # files: media and weights know nothing of plugins or libraries
     "media": "errors",
@@ -33,12 +34,12 @@ MAY_IMPORT: dict[str, str] = {
     # plugins
     "model": "errors space types",
     "host": "errors hookspecs model space stages types weights",
-    # files through a model
-    "walk": "errors types",
-    "pipeline": "cores errors framing media model types",
-    "embedding": "errors host media pipeline types walk",
-    # the library: SQLite and FAISS, of which no plugin and no media file knows
+    # files through a model; a walk passes over libraries by the name of their file
     "schema": "errors",
+    "walk": "errors schema types",
+    "pipeline": "cores errors framing media model types",
+    "embedding": "errors host media pipeline progress types walk",
+    # the library: SQLite and FAISS, of which no plugin and no media file knows
     "neighbours": "cores errors types",
     "writer": "errors schema space types",
     "filters": "errors types",
@@ -48,7 +49,7 @@ MAY_IMPORT: dict[str, str] = {
     "inventory": "errors library schema types",
     "checkup": "errors library schema types",
     # both together
-    "indexing": "cores errors host labels library media pipeline space types walk writer",
+    "indexing": "cores errors host labels library media pipeline progress space types walk writer",
     "searching": "errors filters host library media pipeline space types walk",
     # for plugin authors
     "torch": "errors types",

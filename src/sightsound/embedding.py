@@ -14,6 +14,7 @@ import numpy as np
 from sightsound import media, pipeline, walk
 from sightsound.errors import MediaError, SightsoundError
 from sightsound.host import Host
+from sightsound.progress import bar
 from sightsound.types import Floats, Item, Modality, Outcome, Row, Rows
 
 PathLike = str | os.PathLike[str]
@@ -85,12 +86,12 @@ class Embeddings:
         jobs = [pipeline.Job(item) for item in items]
         with (
             contextlib.closing(pipeline.run(model, jobs, batch_size=self._batch_size)) as batches,
-            _bar(len(items), self._progress) as bar,
+            bar(len(items), "embed", self._progress) as files,
         ):
             for event in (event for events in batches for event in events):
                 if isinstance(event, Outcome):
                     self._note(event)
-                    bar.update()
+                    files.update()
                 yield event
 
     def matrix(self, pool: Literal["mean", "max"] | None = "mean") -> Floats:
@@ -136,12 +137,6 @@ def _depth() -> int:
     while frame.f_back is not None and frame.f_code.co_filename == __file__:
         frame, depth = frame.f_back, depth + 1
     return depth
-
-
-def _bar(total: int, progress: bool | None) -> Any:
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, unit="file", desc="embed", disable=None if progress is None else not progress)
 
 
 def save(rows: Embeddings, file: PathLike) -> int:

@@ -18,6 +18,7 @@ from sightsound.cores import cores
 from sightsound.errors import MediaError, NotMedia, SightsoundError, UnknownModel
 from sightsound.host import Host
 from sightsound.library import Library
+from sightsound.progress import bar
 from sightsound.types import Item, Modality, Outcome
 from sightsound.writer import Writer
 
@@ -76,7 +77,7 @@ def index(
         writer = stack.enter_context(opened.writing(max_bytes=max_bytes))
         run = _Run(host, opened, writer, device, retry, label_from == labels.FOLDER, chosen)
         found = _once(walk.items(paths, opened.roots))
-        with _bar(len(found), progress) as run.bar:
+        with bar(len(found), "index", progress) as run.bar:
             run.go(found)
         if table is not None:
             folders = [str(path if path.is_dir() else path.parent) for path in existing]
@@ -91,12 +92,6 @@ def _once(found: Iterator[Item | Outcome]) -> list[Item | Outcome]:
     for one in found:
         once.setdefault(one.file if isinstance(one, Item) else id(one), one)
     return list(once.values())
-
-
-def _bar(total: int, progress: bool | None) -> Any:
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, unit="file", desc="index", disable=None if progress is None else not progress)
 
 
 def _chosen(host: Host, models: Sequence[str]) -> dict[Modality, list[str]]:
@@ -175,7 +170,7 @@ class _Run:
         if seen is None or seen.content is None:
             return None
         try:
-            stat = _stat(item)
+            stat = item.stat()
         except OSError:
             return None
         return _Scan(item, stat, seen.content, seen.modality, known=True) if stat == seen.stat else None
@@ -327,7 +322,7 @@ def _scan(item: Item) -> _Scan:
     """Runs in a thread: what a file is, without decoding it."""
     stat = (0, 0)
     try:
-        stat = _stat(item)
+        stat = item.stat()
         modality: Modality | None = None
         reason: Exception | None = None
         try:
@@ -336,16 +331,11 @@ def _scan(item: Item) -> _Scan:
             reason = error
         with item.file.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").digest()
-        if _stat(item) != stat:
+        if item.stat() != stat:
             raise MediaError(f"{item}: changed while it was read; index it again")
         return _Scan(item, stat, content, modality, reason)
     except (OSError, SightsoundError) as error:
         return _Scan(item, stat, error=error)
-
-
-def _stat(item: Item) -> tuple[int, int]:
-    found = os.stat(item.file)
-    return found.st_size, found.st_mtime_ns
 
 
 def _result(scan: Future[_Scan] | _Scan) -> _Scan:

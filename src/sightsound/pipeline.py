@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import queue
 import threading
 from collections import deque
@@ -139,7 +138,7 @@ def _read(model: Model, stream: _Stream) -> None:
 def _read_item(model: Model, stream: _Stream) -> Outcome:
     item, job = stream.job.item, stream.job
     outcome = _read_image(model, stream) if model.card.modality == "image" else _read_sound(model, stream)
-    if job.stat is not None and job.stat != _stat(item):
+    if job.stat is not None and job.stat != item.stat():
         raise MediaError(f"{item}: changed while it was read; index it again")
     return outcome
 
@@ -201,11 +200,6 @@ def reason(item: Item, error: Exception) -> str:
     for name in (f"{item.file}: ", f"{item}: "):
         text = text.removeprefix(name)
     return " ".join(text.split())
-
-
-def _stat(item: Item) -> tuple[int, int]:
-    found = os.stat(item.file)
-    return found.st_size, found.st_mtime_ns
 
 
 # -- batches -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -236,6 +237,11 @@ class Item:
     @property
     def file(self) -> Path:
         return Path(self.root, self.path)
+
+    def stat(self) -> tuple[int, int]:
+        """The size in bytes and mtime_ns of the file now, by which a change is noticed. Raises `OSError`."""
+        found = os.stat(self.file)
+        return found.st_size, found.st_mtime_ns
 
     def __str__(self) -> str:
         return self.path

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sightsound import schema
 from sightsound.errors import SightsoundError
 from sightsound.types import Item, Outcome
 
 log = logging.getLogger(__name__)
-LIBRARY_FILE = "library.sqlite"
 
 
 def items(paths: Sequence[str | os.PathLike[str]], roots: Sequence[str] = ()) -> Iterator[Item | Outcome]:
@@ -64,7 +64,7 @@ def _folder(top: Path) -> Iterator[Path | Outcome]:
     for folder, folders, files in os.walk(top, onerror=unread.append):
         while unread:
             yield _unreadable(top, unread.pop())
-        if LIBRARY_FILE in files:
+        if schema.FILE in files:
             passed += len(files)
             folders.clear()
             continue
