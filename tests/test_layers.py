@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, str] = {
     "cache": "errors types",
     "sources": "errors types",
     "weights": "cache errors sources types",
+    "drafts": "errors",
     # plugins
     "model": "errors space types",
     "host": "errors hookspecs model space stages types weights",
@@ -38,7 +39,15 @@ MAY_IMPORT: dict[str, str] = {
     "schema": "errors",
     "walk": "errors schema types",
     "pipeline": "cores errors framing media model types",
-    "embedding": "errors host media pipeline progress types walk",
+    "embedding": "drafts errors host media pipeline progress types walk",
+    # what a sound or a picture is: classes, the ontology over them, segments
+    "ontology": "errors types weights",
+    "classes": "errors ontology types",
+    "segments": "classes errors types",
+    "classifying": "classes errors framing host media model ontology pipeline segments types walk weights",
+    "tagging": "classes classifying errors host media model pipeline progress segments types walk",
+    "tracks": "tagging types",
+    "plots": "drafts errors media types",
     # the library: SQLite and FAISS, of which no plugin and no media file knows
     "neighbours": "cores errors types",
     "writer": "errors schema space types",
@@ -61,7 +70,20 @@ nothing imports `cli`, and `sightsound/__init__.py` imports rooms when one of it
 FRAMEWORKS = {"torch", "tensorflow", "keras", "sklearn", "librosa", "pandas", "timm", "torchvision", "torchaudio"}
 """What the host imports nowhere, not even inside a function; `torch.py` is for plugins."""
 
-SLOW = {*FRAMEWORKS, "faiss", "soundfile", "soxr", "PIL", "av", "scipy", "tqdm", "matplotlib", "urllib3", "requests"}
+SLOW = {
+    *FRAMEWORKS,
+    "faiss",
+    "soundfile",
+    "soxr",
+    "PIL",
+    "av",
+    "scipy",
+    "tqdm",
+    "matplotlib",
+    "wordcloud",
+    "urllib3",
+    "requests",
+}
 """What is imported only inside the functions that need it."""
 
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu", "ai_edge_litert": "ai-edge-litert"}

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sightsound import media, pipeline, walk
+from sightsound.drafts import draft
 from sightsound.errors import MediaError, SightsoundError
 from sightsound.host import Host
 from sightsound.progress import bar
@@ -154,16 +155,8 @@ def save(rows: Embeddings, file: PathLike) -> int:
     scores = [part.scores for part in parts if part.scores is not None]
     arrays |= {"seconds": np.concatenate(spans)} if spans else {}
     arrays |= {"scores": np.concatenate(scores)} if scores else {}
-    draft = f"{os.fspath(file)}.{os.getpid()}.part"
-    try:
-        with open(draft, "wb") as opened:
-            np.savez(opened, **arrays)
-        os.replace(draft, file)
-    except OSError as error:
-        raise SightsoundError(f"{os.fspath(file)}: cannot be written ({error.strerror})") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
+    with draft(file) as part, part.open("wb") as opened:
+        np.savez(opened, **arrays)
     return len(arrays["embeddings"])
 
 

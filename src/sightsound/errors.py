@@ -13,6 +13,10 @@ class UnknownModel(SightsoundError):
     """No embedder of that name; the text suggests the nearest."""
 
 
+class UnknownClass(SightsoundError):
+    """No class of that name or id; the text suggests the nearest."""
+
+
 class PluginError(SightsoundError):
     """A plugin broke its contract: a bad card, a wrong shape, a stage that raised."""
 

@@ -54,10 +54,13 @@ def frames(card: Card, media: Floats, start: int, last: bool) -> tuple[Floats, S
     return np.lib.stride_tricks.sliding_window_view(media, window)[::hop][:n], spans, missing > 0
 
 
-def blocks(card: Card, pieces: Iterable[Floats], windows: int = 0) -> Iterator[tuple[Floats, int, bool]]:
+def blocks(
+    card: Card, pieces: Iterable[Floats], windows: int = 0, *, soon: bool = False
+) -> Iterator[tuple[Floats, int, bool]]:
     """Joins pieces of any length to blocks `(media, start, last)` on hop boundaries, of which exactly one is last.
 
-    A block holds as many `windows` as are named, or some 30 s of them. An empty recording has no block.
+    A block holds as many `windows` as are named, or some 30 s of them; where they are wanted `soon`, as many as there
+    are when a piece has come, and that many at most. An empty recording has no block.
 
     Raises `MediaError` for a recording over 30 minutes where the card has no window.
     """
@@ -67,13 +70,15 @@ def blocks(card: Card, pieces: Iterable[Floats], windows: int = 0) -> Iterator[t
     window, hop = _cut(card)
     assert card.sample_rate is not None
     windows = windows or max(1, BLOCK_SECONDS * card.sample_rate // hop)
-    step, size = windows * hop, (windows - 1) * hop + window
     held, start = np.empty(0, np.float32), 0
     for piece in pieces:
         held = np.concatenate([held, piece])
-        while len(held) > max(step, size):  # at least one sample more, so this block is not the last
-            yield held[:size], start, False
-            held, start = held[step:], start + step
+        while True:  # at least one sample stays, so this block is not the last
+            n = min(windows, (len(held) - 1) // hop, (len(held) - 1 - window) // hop + 1)
+            if n < (1 if soon else windows):
+                break
+            yield held[: (n - 1) * hop + window], start, False
+            held, start = held[n * hop :], start + n * hop
     if start + len(held):
         yield held, start, True
 

@@ -37,7 +37,7 @@ _ENDS = 64  # items that may end in one batch, so that a thousand unreadable fil
 
 @dataclass(frozen=True)
 class Job:
-    """An item to embed, or the part of it between `start` and `stop` seconds (sound only).
+    """An item to embed, or the part of it between `start` and `stop` seconds, or one `channel` from 0 (sound only).
 
     `stat` is the (size, mtime_ns) that the file had when it was hashed: a file that changed since is refused.
     """
@@ -46,6 +46,7 @@ class Job:
     start: float = 0.0
     stop: float | None = None
     stat: tuple[int, int] | None = None
+    channel: int | None = None
 
 
 Event = Rows | Outcome
@@ -156,7 +157,7 @@ def _read_sound(model: Model, stream: _Stream) -> Outcome:
     assert rate is not None
     count, peak, padded = 0, 0.0, False
     with media.open_sound(job.item.file) as sound:
-        pieces = sound.pieces(rate, start=job.start, stop=job.stop)
+        pieces = sound.pieces(rate, start=job.start, stop=job.stop, channel=job.channel)
         for block, start, last in framing.blocks(model.card, pieces):
             peak = max(peak, float(np.abs(block).max(initial=0)))
             windows = model.preprocess(block, start, last)

@@ -46,7 +46,9 @@ class Card:
     `name` is `arch.tag` as in timm, with options in brackets: `vggish.audioset_f32[pca]`. `input_shape` is one network
     input as `preprocess` returns it, without the batch axis. For sound, `sample_rate` is in Hz, `window` and `hop` in
     samples at that rate (a card without them gets whole recordings), and `tail` says whether the samples after the
-    last whole window are zero-padded to one (`pad`) or left out (`drop`). `scores` says what `Output.scores` are.
+    last whole window are zero-padded to one (`pad`) or left out (`drop`). `scores` says what `Output.scores` are,
+    `labels` names their classes in order, and `label_ids` are the ids of these classes where they have some: the mids
+    of AudioSet's ontology (`/m/05tny_`), WordNet's (`n02123045`); all different, for words need not be.
     `constants` holds every number of pre- and postprocessing that changes the result; `revision` is raised by the
     author whenever the numbers change. `top1` is ImageNet accuracy in per cent, `params` a count, `depth` in layers.
 
@@ -62,6 +64,7 @@ class Card:
     hop: int | None = None
     tail: Literal["pad", "drop"] = "pad"
     labels: tuple[str, ...] = ()
+    label_ids: tuple[str, ...] = ()
     scores: Literal["sigmoid", "softmax"] | None = None
     weights: tuple[WeightFile, ...] = ()
     constants: Mapping[str, Any] = field(default_factory=dict)
@@ -93,7 +96,7 @@ class Card:
         fields["weights"] = tuple(
             WeightFile(**{**weight, "sources": tuple(weight["sources"])}) for weight in fields.get("weights", ())
         )
-        for name in ("input_shape", "labels"):
+        for name in ("input_shape", "labels", "label_ids"):
             fields[name] = tuple(fields.get(name, ()))
         return cls(**fields)
 
@@ -119,6 +122,9 @@ def _problems(card: Card) -> list[str]:
             f"scores: expected 'sigmoid', 'softmax' or None, got {card.scores!r}",
         ),
         (_texts(card.labels), "labels: expected a tuple of texts"),
+        (_texts(card.label_ids), "label_ids: expected a tuple of texts"),
+        (not card.label_ids or len(card.label_ids) == len(card.labels), "label_ids: expected none, or one a label"),
+        (len(set(card.label_ids)) == len(card.label_ids), "label_ids: expected all different"),
         (_files(card.weights), "weights: expected a tuple of WeightFile"),
         *(
             (value is None or _count(value), f"{name}: expected a positive int or None, got {value!r}")
@@ -248,9 +254,34 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """One class that a network sees in a picture or hears in a sound: its name, its score from 0 to 1, and its id (an
+    AudioSet mid, a WordNet id) where the card has ids."""
+
+    label: str
+    score: float
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One class that a network hears from `start` to `stop` (seconds of the recording, clipped to it): its mean and
+    its highest score over these windows. `channel` counts from 0 where channels were classified each by itself."""
+
+    label: str
+    start: float
+    stop: float
+    mean: float
+    peak: float
+    id: str = ""
+    channel: int | None = None
+
+
+@dataclass(frozen=True)
 class Hit:
-    """One item that a search found: its best window's seconds (None for images), the score (cosine, or the fused
-    reciprocal rank), the query's seconds that matched, its labels, and the space or spaces that found it."""
+    """What a search found: an item, its best window's seconds (None for images), the score (cosine, or the fused
+    reciprocal rank), the query's seconds that matched, its labels, and the space or spaces that found it. A search for
+    a tag finds segments: `tag` is the class, `seconds` where it is, `score` its mean."""
 
     item: Item
     score: float
@@ -258,6 +289,7 @@ class Hit:
     query_seconds: tuple[float, float] | None = None
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     spaces: tuple[str, ...] = ()
+    tag: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from sightsound.errors import SightsoundError
 _COMMANDS = {
     "index": "indexing:index",
     "search": "searching:search",
+    "tag": "tagging:tag",
+    "ontology": "ontology:ontology",
     "embed": "embedding:embed",
     "models": "models:models",
     "plugins": "models:plugins",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,34 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     for line in ([*map(str, header)], *cells):
         padded = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(line, widths, right)]
         click.echo("  ".join(padded).rstrip())
+
+
+STATUSES = {
+    "ok": "tagged",
+    "failed": "failed",
+    "no-windows": "too short",
+    "not-media": "neither picture nor sound",
+}
+"""What became of files, in words."""
+
+
+def line(text: str) -> None:
+    """A line of text as it comes, above the progress bar where there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(text)
+    sys.stdout.flush()
+
+
+def write(text: str, out: str | None) -> None:
+    """Text to a file, or to standard output."""
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    from sightsound.drafts import draft
+
+    with draft(out) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def shorten(text: str, width: int | None = None) -> str:

@@ -14,7 +14,7 @@ from sightsound.media import ffmpeg, pictures, sounds
 from sightsound.media.files import opened, shown
 from sightsound.media.kinds import HEAD, known
 from sightsound.media.pictures import MAX_PIXELS, Picture, read_image
-from sightsound.media.sounds import MAX_RATE, MIN_RATE, Sound, open_sound, read_sound
+from sightsound.media.sounds import MAX_RATE, MIN_RATE, Sound, open_sound, pipe_sound, read_sound, stream_sound
 
 __all__ = [
     "MAX_PIXELS",
@@ -24,8 +24,11 @@ __all__ = [
     "Sound",
     "identify",
     "open_sound",
+    "pipe_sound",
     "read_image",
     "read_sound",
+    "shown",
+    "stream_sound",
 ]
 
 

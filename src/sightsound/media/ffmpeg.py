@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sightsound.media.channels import Floats, scaled
 from sightsound.media.kinds import Kind
 
 
@@ -55,13 +55,12 @@ class FFmpeg:
         self.promised = bool(stream.duration or self._container.duration)
         self.decoded = 0
 
-    def blocks(self, size: int) -> Iterator[NDArray[np.float32]]:
-        """Mono float32 (n,), n about `size` frames."""
-        held: list[NDArray[np.float32]] = []
+    def blocks(self, size: int) -> Iterator[Floats]:
+        held: list[Floats] = []
         for frame in self._frames:
             if frame.sample_rate != self.sample_rate:
                 raise ValueError(f"the sample rate changes from {self.sample_rate} to {frame.sample_rate} Hz")
-            held.append(_mono(frame))
+            held.append(_samples(frame))
             self.decoded += len(held[-1])
             if sum(map(len, held)) >= size:
                 yield np.concatenate(held)
@@ -77,15 +76,7 @@ class NoTrack(Exception):
     """A film without sound."""
 
 
-def _mono(frame: Any) -> NDArray[np.float32]:
-    """Integers scaled to [-1, 1) as libsndfile does, then the mean over channels."""
+def _samples(frame: Any) -> Floats:
+    """(n, channels)"""
     values = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
-    if values.dtype == np.uint8:
-        samples = (values.astype(np.float32) - 128) / 128
-    elif values.dtype.kind == "i":
-        samples = values.astype(np.float32) / np.float32(2.0 ** (8 * values.itemsize - 1))
-    else:
-        samples = values.astype(np.float32)
-    return np.ascontiguousarray(samples[:, 0]) if channels == 1 else samples.mean(axis=1, dtype=np.float32)
+    return scaled(values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels))

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.errors import MediaError, NotMedia
+from sightsound.media.channels import Floats, mono, resampled, scaled
 from sightsound.media.ffmpeg import FFmpeg, NoTrack, available
 from sightsound.media.files import line, opened, shown
 from sightsound.media.kinds import HEAD, Kind, known
-
-Floats = NDArray[np.float32]
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
 """Sample rates in Hz that are believed: from the slowest loggers to eight times DVD audio."""
@@ -58,10 +58,33 @@ def open_sound(path: str | os.PathLike[str]) -> Sound:
         if kind is None or kind.modality != "sound":
             what = f"{kind.name} is not a sound" if kind else "not a sound by its first bytes"
             raise NotMedia(f"{shown(path)}: {what}; convert it to WAV")
-        return Sound(path, file, kind)
+        return Sound(shown(path), lambda: _decoder(shown(path), file, kind), file.close)
     except BaseException:
         file.close()
         raise
+
+
+def stream_sound(blocks: Iterable[NDArray[Any]], sample_rate: int) -> Sound:
+    """A sound that comes as arrays, (n,) or (n, channels), any n: floating-point numbers nominally in [-1, 1], or
+    integers, which are scaled to that as in a WAV. It passes once, and each piece is given as soon as it can be.
+
+    Raises `MediaError` for another shape or dtype, and as `open_sound` and `Sound.pieces`.
+    """
+    decoder = Arrays(blocks, sample_rate)
+    return Sound("stream", lambda: decoder, lambda: None)
+
+
+def pipe_sound(descriptor: int) -> Sound:
+    """The WAV that another program writes into a pipe. It passes once; nothing of it is kept. Raises as `open_sound`,
+    and for other formats, which only a file can hold."""
+    from soundfile import SoundFileError
+
+    try:
+        decoder = Libsndfile(io.FileIO(descriptor, "rb", closefd=False))
+    except (SoundFileError, OSError) as error:
+        what = f"cannot read audio from a pipe ({_reason(error)}), expected a WAV"
+        raise MediaError(f"standard input: {what}; convert it to WAV, or name a file") from error
+    return Sound("standard input", lambda: decoder, lambda: None)
 
 
 def read_sound(path: str | os.PathLike[str], sample_rate: int) -> Floats:
@@ -84,9 +107,9 @@ class Sound:
     """An open sound: `sample_rate` (Hz) and `channels` of the source, `format`, and `facts` (format, subtype,
     sample_rate, channels, decoder). For one thread at a time."""
 
-    def __init__(self, path: str | os.PathLike[str], file: io.FileIO, kind: Kind) -> None:
-        self._path, self._file, self._kind = path, file, kind
-        self._decoder = _decoder(shown(path), file, kind)
+    def __init__(self, name: str, decode: Callable[[], Decoder], close: Callable[[], None]) -> None:
+        self._name, self._decode, self._close = name, decode, close
+        self._decoder = decode()
         self.sample_rate: int = self._decoder.sample_rate
         self.channels: int = self._decoder.channels
         self.format: str = self._decoder.format
@@ -95,7 +118,7 @@ class Sound:
             if not self.channels:
                 what = "0 channels, expected at least 1"
             self._decoder.close()
-            raise MediaError(f"{shown(path)}: {what}; correct its header, or leave it out")
+            raise MediaError(f"{name}: {what}; correct its header, or leave it out")
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -114,21 +137,27 @@ class Sound:
         """How much was decoded so far; once `pieces` is exhausted, the duration, whatever the header says."""
         return self._decoder.decoded / self.sample_rate
 
-    def pieces(self, sample_rate: int, *, start: float = 0.0, stop: float | None = None) -> Iterator[Floats]:
+    def pieces(
+        self, sample_rate: int, *, start: float = 0.0, stop: float | None = None, channel: int | None = None
+    ) -> Iterator[Floats]:
         """Mono float32 (n,) at `sample_rate` Hz, piece by piece; never empty ones, and none for an empty sound.
 
-        The mean over channels, resampled by soxr HQ, not clipped. `start` and `stop` in seconds cut the resampled
-        sound at samples `round(start * sample_rate)` and `round(stop * sample_rate)`, so a cut equals the slice of the
-        whole; decoding ends once `stop` is reached. Each call begins anew. Raises `MediaError`, with the second, where
-        the decoder fails or a sample is not finite (or beyond 1e15).
+        The mean over channels or one `channel` (from 0), resampled by soxr HQ, not clipped. `start` and `stop` in
+        seconds cut the resampled sound at samples `round(start * sample_rate)` and `round(stop * sample_rate)`, so a
+        cut equals the slice of the whole; decoding ends once `stop` is reached. Each call begins anew. Raises
+        `MediaError`, with the second, where the decoder fails or a sample is not finite (or beyond 1e15).
         """
         if not (0 <= start < math.inf and (stop is None or start <= stop)):
-            raise MediaError(f"{shown(self._path)}: from {start} to {stop} s, expected 0 <= start <= stop; correct it")
+            raise MediaError(f"{self._name}: from {start} to {stop} s, expected 0 <= start <= stop; correct it")
         first = round(start * sample_rate)
         last = math.inf if stop is None or stop == math.inf else round(stop * sample_rate)
         position = 0
-        resampled = self._resampled(sample_rate) if last > first else iter(())
-        for piece in resampled:
+        if channel is not None and not 0 <= channel < self.channels:
+            what = f"channel {channel}, expected one of {self.channels}, from 0"
+            raise MediaError(f"{self._name}: {what}; name another channel")
+        size = max(1, int(_BLOCK * min(1, self.sample_rate / sample_rate)))
+        blocks = self._mono(size, channel) if last > first else iter(())
+        for piece in resampled(blocks, self.sample_rate, sample_rate):
             begin, position = position, position + len(piece)
             cut = piece[max(0, first - begin) : int(min(last, position)) - begin]
             if len(cut):
@@ -136,53 +165,54 @@ class Sound:
             if position >= last:
                 return
 
-    def _resampled(self, sample_rate: int) -> Iterator[Floats]:
-        if sample_rate == self.sample_rate:
-            yield from self._mono(_BLOCK)
-            return
-        import soxr
-
-        stream = soxr.ResampleStream(self.sample_rate, sample_rate, 1, dtype="float32", quality="HQ")
-        size = max(1, int(_BLOCK * min(1, self.sample_rate / sample_rate)))
-        for block in self._mono(size):
-            yield stream.resample_chunk(block)
-        yield stream.resample_chunk(np.empty(0, np.float32), last=True)
-
-    def _mono(self, size: int) -> Iterator[Floats]:
+    def _mono(self, size: int, channel: int | None) -> Iterator[Floats]:
         """Blocks at the source's rate, of about `size` frames at most, every sample checked."""
         decoder = self._rewound()
         blocks = decoder.blocks(max(1, min(size, _VALUES // self.channels)))
-        while (block := self._next(blocks)) is not None:
+        while (frames := self._next(blocks)) is not None:
+            with np.errstate(all="ignore"):  # the mean of +inf and -inf; found by the check for finite samples
+                block = mono(frames, channel)
             good = np.abs(block) < _LOUDEST  # False for what is not a number
             if not good.all():
                 bad = int(np.argmin(good))
                 second = (decoder.decoded - len(block) + bad) / self.sample_rate
                 what = f"the sample at second {second:.3f} is {block[bad]:g}, expected numbers about -1 to 1"
-                raise MediaError(f"{shown(self._path)}: {what}; repair it, or cut it there")
+                raise MediaError(f"{self._name}: {what}; repair it, or cut it there")
             yield block
         if decoder.promised and not decoder.decoded:
             what = f"no sample behind the header ({decoder.format})"
-            raise MediaError(f"{shown(self._path)}: {what}, it is cut off; copy it anew, or leave it out")
+            raise MediaError(f"{self._name}: {what}, it is cut off; copy it anew, or leave it out")
+
+    def frames(self, seconds: float) -> Iterator[Floats]:
+        """Every channel as it is decoded, float32 (n, channels) at the source's rate, some `seconds` at a time."""
+        decoder = self._rewound()
+        blocks = decoder.blocks(max(1, min(int(seconds * self.sample_rate), _VALUES // self.channels)))
+        while (block := self._next(blocks)) is not None:
+            yield block
 
     def _next(self, blocks: Iterator[Floats]) -> Floats | None:
         try:
-            with np.errstate(all="ignore"):  # the mean of +inf and -inf; found by the check for finite samples
-                return next(blocks, None)
+            return next(blocks, None)
+        except MediaError:
+            raise
         except Exception as error:  # libsndfile's, ffmpeg's, the file system's
             what = f"cannot decode beyond second {self.seconds:.2f}, {_reason(error)}"
-            raise MediaError(f"{shown(self._path)}: {what}; copy it anew, or cut it there") from error
+            raise MediaError(f"{self._name}: {what}; copy it anew, or cut it there") from error
 
-    def _rewound(self) -> Libsndfile | FFmpeg:
+    def _rewound(self) -> Decoder:
         """A decoder at the beginning: opened anew, for not every format finds back there bit for bit."""
         if self._decoder.decoded:
+            again = self._decode()
+            if again is self._decoder:
+                raise MediaError(f"{self._name}: passes only once; keep it in a file to read it again")
             self._decoder.close()
-            self._decoder = _decoder(shown(self._path), self._file, self._kind)
+            self._decoder = again
         return self._decoder
 
     def close(self) -> None:
         """Closes the file; `seconds` and `facts` stay."""
         self._decoder.close()
-        self._file.close()
+        self._close()
 
     def __enter__(self) -> Sound:
         return self
@@ -193,14 +223,28 @@ class Sound:
         self.close()
 
 
-class Libsndfile:
-    """Decodes an open file. `promised`: whether the header tells of any frames; how many is not to be believed.
+class Decoder(Protocol):
+    """`promised`: whether the header tells of any frames; how many is not to be believed. `decoded`: frames so far."""
 
-    Raises soundfile's errors.
-    """
+    sample_rate: int
+    channels: int
+    format: str
+    subtype: str
+    promised: bool
+    decoded: int
+
+    def blocks(self, size: int) -> Iterator[Floats]:
+        """float32 (n, channels), n about `size`."""
+
+    def close(self) -> None: ...
+
+
+class Libsndfile:
+    """Decodes an open file, or the WAV in a pipe. Raises soundfile's errors."""
 
     def __init__(self, file: io.FileIO) -> None:
-        file.seek(0)
+        if file.seekable():
+            file.seek(0)
         source = file.fileno() if os.name == "posix" else file  # two C runtimes on Windows share no descriptors
         self._file = _forward_only()(source, closefd=False)
         self.format: str = self._file.format
@@ -211,19 +255,50 @@ class Libsndfile:
         self.decoded = 0
 
     def blocks(self, size: int) -> Iterator[Floats]:
-        """Mono float32 (n,), n = `size` frames except in the last."""
         while True:
             block, n = np.empty((size, self.channels), np.float32), 0
             while n < size and (read := len(self._file.read(out=block[n : n + _STEP]))):
                 n += read
                 self.decoded += read
             if n:
-                yield block[:n, 0] if self.channels == 1 else block[:n].mean(axis=1, dtype=np.float32)
+                yield block[:n]
             if n < size:
                 return
 
     def close(self) -> None:
         self._file.close()
+
+
+class Arrays:
+    """Decodes nothing: arrays as a program has them."""
+
+    format, subtype, promised = "array", "", False
+
+    def __init__(self, blocks: Iterable[NDArray[Any]], sample_rate: int) -> None:
+        self._blocks = iter(blocks)
+        self._first = next(self._blocks, None)
+        self.sample_rate = int(sample_rate)
+        self.channels = 1 if self._first is None else self._frames(self._first).shape[1]
+        self.decoded = 0
+
+    def blocks(self, size: int) -> Iterator[Floats]:
+        given = itertools.chain([] if self._first is None else [self._first], self._blocks)
+        for block in map(self._frames, given):
+            if block.shape[1] != self.channels:
+                raise MediaError(f"stream: expected {self.channels} channels, got {block.shape[1]}; keep to one number")
+            for a in range(0, len(block), size):
+                self.decoded += len(block[a : a + size])
+                yield block[a : a + size]
+
+    def _frames(self, block: NDArray[Any]) -> Floats:
+        block = np.asarray(block)
+        if block.ndim not in (1, 2) or (block.dtype.kind not in "if" and block.dtype != np.uint8):
+            what = f"expected samples (n,) or (n, channels), floats or integers, got {block.dtype} {block.shape}"
+            raise MediaError(f"stream: {what}; convert it to float32 between -1 and 1")
+        return scaled(block if block.ndim == 2 else block[:, np.newaxis])
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 @functools.cache
@@ -239,7 +314,7 @@ def _forward_only() -> type[Any]:
     return ForwardOnly
 
 
-def _decoder(name: str, file: io.FileIO, kind: Kind) -> Libsndfile | FFmpeg:
+def _decoder(name: str, file: io.FileIO, kind: Kind) -> Decoder:
     """libsndfile where it can, ffmpeg where that can. Raises `MediaError`."""
     from soundfile import SoundFileError
 

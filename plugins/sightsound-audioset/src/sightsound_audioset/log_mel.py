@@ -51,7 +51,7 @@ CONSTANTS = {
 }
 """What a card says of this front end, beside its `log_offset`."""
 
-_GROUP = 12  # frames per matrix product: a divisor of both hops, and small enough that BLAS starts no threads for it
+_GROUP = 12  # frames per matrix product: small enough that BLAS starts no threads for it
 _CHUNK = 96  # frames transformed at a time, 390 KB, so that they stay in the core's cache
 
 
@@ -66,29 +66,36 @@ def windows(card: Card, media: Floats, start: int, last: bool) -> Windows:
     assert card.hop is not None
     samples = (len(cut) - 1) * card.hop + WINDOW
     media = np.pad(media[:samples], (0, max(0, samples - len(media))))
-    frames = log_mel(media, card.constants["log_offset"])
+    frames = log_mel(media, card.constants["log_offset"], start // HOP)
     patches = np.lib.stride_tricks.sliding_window_view(frames, PATCH, axis=0)[:: card.hop // HOP]
     return Windows(patches.swapaxes(1, 2).copy(), spans, padded)
 
 
-def log_mel(samples: Floats, offset: float) -> Floats:
-    """ln(mel + offset) of every whole frame: samples (n,) at 16 kHz -> float32 (frames, 64)."""
+def log_mel(samples: Floats, offset: float, first: int = 0) -> Floats:
+    """ln(mel + offset) of every whole frame: samples (n,) at 16 kHz -> float32 (frames, 64).
+
+    `first` is the number of the first frame in its recording: groups of frames are counted from there, for where a
+    frame stands in its group may change how it rounds.
+    """
     if len(samples) < FRAME:
         return np.empty((0, BANDS), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
-    mel: Floats = np.concatenate([_mel(frames[i : i + _CHUNK]) for i in range(0, len(frames), _CHUNK)])
+    lead = first % _GROUP
+    starts = [0, *range(_CHUNK - lead, len(frames), _CHUNK)]
+    mel: Floats = np.concatenate([_mel(frames[a:b], 0 if a else lead) for a, b in zip(starts, [*starts[1:], None])])
     mel += np.float32(offset)
     np.log(mel, out=mel)
     return mel
 
 
-def _mel(frames: NDArray[np.floating]) -> Floats:
-    """Mel magnitudes of at most _CHUNK frames. The product always has one shape, so each row always rounds alike."""
-    padded = np.zeros((-(-len(frames) // _GROUP) * _GROUP, TRANSFORM))
-    np.multiply(frames, hann(), out=padded[: len(frames), :FRAME])
+def _mel(frames: NDArray[np.floating], lead: int) -> Floats:
+    """Mel magnitudes of at most _CHUNK frames, the first at place `lead` of its group. The product always has one
+    shape, so each row always rounds alike."""
+    padded = np.zeros((-(-(lead + len(frames)) // _GROUP) * _GROUP, TRANSFORM))
+    np.multiply(frames, hann(), out=padded[lead : lead + len(frames), :FRAME])
     magnitudes = np.abs(np.fft.rfft(padded)).astype(np.float32)
     mel: Floats = magnitudes.reshape(-1, _GROUP, magnitudes.shape[1]) @ _mel_matrix32()
-    return mel.reshape(-1, BANDS)[: len(frames)]
+    return mel.reshape(-1, BANDS)[lead : lead + len(frames)]
 
 
 @cache

@@ -1,19 +1,22 @@
 """The plugin `yamnet`: 521 sound classes and a 1024-d embedding for every 0.975 s of sound, each 0.48 s.
 
 Two cards for one network: Google's float32 weights, and Google's int8 TFLite build, which the package index carries
-and which is computed here as TFLite computes it, rounding by rounding. The constants are those of the TensorFlow model
-garden, research/audioset/yamnet (params.py).
+and which is computed here as TFLite computes it, rounding by rounding. The option `hop` moves the windows by any
+multiple of 10 ms: `yamnet.audioset_i8[hop=0.1]`. The constants are those of the TensorFlow model garden,
+research/audioset/yamnet (params.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from sightsound import hookimpl
-from sightsound.types import Card, Embedder, WeightFile
+from sightsound.errors import UnknownModel
+from sightsound.types import Card, Embedder, Load, WeightFile
 from sightsound_audioset import log_mel
 from sightsound_audioset.classes import classes
 
@@ -39,6 +42,7 @@ F32 = Card(
     hop=48 * log_mel.HOP,  # PATCH_HOP_SECONDS 0.48 of params.py
     tail="pad",
     labels=tuple(label.name for label in classes()),
+    label_ids=tuple(label.mid for label in classes()),
     scores="sigmoid",
     weights=(H5,),
     # LOG_OFFSET, BATCHNORM_EPSILON of params.py; the embedding is the mean over the last feature map
@@ -57,6 +61,7 @@ I8 = replace(
     about="YAMNet, MobileNet v1 on log-mel patches, trained by Google on AudioSet; the int8 TFLite build",
 )
 
+_LONGEST_HOP = 60 * 100  # frames of 10 ms: a minute, beyond which it is hardly listening
 _CPU_BATCH_SIZE = 16  # measured with two lanes: 1.1 ms a window, against 1.5 at 8 or 32 and 2.0 at 4
 
 
@@ -66,17 +71,43 @@ def register_embedders(register: Any) -> None:
     register(I8, load_i8)
 
 
-def load_f32(device: str, weights: Mapping[str, Path]) -> Embedder:
+@hookimpl
+def resolve_embedder(name: str, options: Mapping[str, str | bool]) -> tuple[Card, Load] | None:
+    """The option `hop`, in seconds. Raises `UnknownModel` for others, and for what is no multiple of 10 ms."""
+    own = {card.name: (card, load) for card, load in ((F32, load_f32), (I8, load_i8))}.get(name)
+    if own is None or not options:
+        return own
+    card, load = own
+    hop = _frames(options.get("hop", ""))
+    if set(options) != {"hop"} or not hop:
+        got = ",".join(key if value is True else f"{key}={value}" for key, value in options.items())
+        raise UnknownModel(f"{name}[{got}]: expected a hop in seconds, a multiple of 0.01; use {name}[hop=0.24], say")
+    if hop * log_mel.HOP == card.hop:
+        return own
+    moved = replace(card, name=f"{name}[hop={hop / 100:g}]", hop=hop * log_mel.HOP)
+    return moved, lambda device, weights: load(device, weights, moved)
+
+
+def _frames(seconds: str | bool) -> int:
+    """The seconds of a text in frames of 10 ms; 0 where it is something else."""
+    try:
+        frames = Decimal(str(seconds)) * 100
+        return int(frames) if 0 < frames <= _LONGEST_HOP and frames == int(frames) else 0
+    except ArithmeticError:
+        return 0
+
+
+def load_f32(device: str, weights: Mapping[str, Path], card: Card = F32) -> Embedder:
     """Raises `SightsoundError` where the file is not YAMNet's weights in Google's Keras layout."""
     from sightsound_audioset.embedder import PatchEmbedder
     from sightsound_audioset.yamnet_network import Yamnet
     from sightsound_audioset.yamnet_weights import read_keras
 
     layers = read_keras(weights[H5.name], F32.constants["batch_norm_epsilon"])
-    return PatchEmbedder(F32, Yamnet(layers), device, cpu_batch_size=_CPU_BATCH_SIZE)
+    return PatchEmbedder(card, Yamnet(layers), device, cpu_batch_size=_CPU_BATCH_SIZE)
 
 
-def load_i8(device: str, weights: Mapping[str, Path]) -> Embedder:
+def load_i8(device: str, weights: Mapping[str, Path], card: Card = I8) -> Embedder:
     """Raises `SightsoundError` where the file is not the int8 TFLite build of YAMNet."""
     from sightsound.torch import device as torch_device
     from sightsound_audioset.embedder import PatchEmbedder
@@ -85,4 +116,4 @@ def load_i8(device: str, weights: Mapping[str, Path]) -> Embedder:
 
     instructions = torch_device(device).type == "cpu" and has_int8_instructions()
     network = int8(read_tflite(weights[TFLITE.name]), instructions=instructions)
-    return PatchEmbedder(I8, network, device, cpu_batch_size=_CPU_BATCH_SIZE)
+    return PatchEmbedder(card, network, device, cpu_batch_size=_CPU_BATCH_SIZE)

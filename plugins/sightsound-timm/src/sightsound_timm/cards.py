@@ -16,11 +16,20 @@ TIMM_TAGS = {"IMAGENET1K_V1": "tv_in1k", "IMAGENET1K_V2": "tv2_in1k"}
 """timm's tags for torchvision's weights; they also name those of torchvision's networks that timm does not have."""
 
 
-@cache
 def imagenet1k() -> tuple[str, ...]:
     """The 1,000 classes of ImageNet-1k in the usual order, as WordNet's words: `tench, Tinca tinca`."""
+    return tuple(words for _, words in _imagenet1k())
+
+
+def imagenet1k_ids() -> tuple[str, ...]:
+    """Their WordNet ids: `n01440764`. Two classes are called crane; the ids tell them apart."""
+    return tuple(id_ for id_, _ in _imagenet1k())
+
+
+@cache
+def _imagenet1k() -> tuple[tuple[str, str], ...]:
     lines = files("sightsound_timm").joinpath("imagenet1k.tsv").read_text("utf-8").splitlines()
-    return tuple(line.partition("\t")[2] for line in lines)
+    return tuple((id_, words) for id_, _, words in (line.partition("\t") for line in lines))
 
 
 def constants(
@@ -50,6 +59,7 @@ def _lite(number: int, size: int, resize: int, weights: WeightFile, top1: float,
         dim=1280,
         input_shape=(3, size, size),
         labels=imagenet1k(),
+        label_ids=imagenet1k_ids(),
         scores="softmax",
         weights=(weights,),
         constants=constants(resize, size, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
@@ -118,6 +128,7 @@ MOBILENET = Card(
     dim=1280,
     input_shape=(3, 224, 224),
     labels=imagenet1k(),
+    label_ids=imagenet1k_ids(),
     scores="softmax",
     weights=(
         WeightFile(

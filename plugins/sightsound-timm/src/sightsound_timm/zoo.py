@@ -10,7 +10,7 @@ from typing import Any
 
 from sightsound.errors import SightsoundError
 from sightsound.types import Card, WeightFile
-from sightsound_timm.cards import REGISTERED, TIMM_TAGS, constants, imagenet1k
+from sightsound_timm.cards import REGISTERED, TIMM_TAGS, constants, imagenet1k, imagenet1k_ids
 
 
 def mentioned(name: str) -> bool:
@@ -72,13 +72,14 @@ def _timm_card(name: str) -> Card:
     told = timm.get_pretrained_cfg(name)
     assert told is not None, name
     dim, params = network.timm_facts(name)
-    labels = _labels(told)
+    labels, ids = _labels(told)
     return Card(
         name=name,
         modality="image",
         dim=dim,
         input_shape=tuple(told.input_size),
         labels=labels,
+        label_ids=ids,
         scores="softmax" if labels else None,
         weights=(_timm_file(name, told),),
         constants=_timm_constants(told),
@@ -115,8 +116,8 @@ def _timm_file(name: str, told: Any) -> WeightFile:
     return WeightFile(name=f"{name}.safetensors")
 
 
-def _labels(told: Any) -> tuple[str, ...]:
-    """The classes in words, where the outputs are classes that timm has words for; else none."""
+def _labels(told: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The classes in words and their WordNet ids, where the outputs are classes that timm has words for; else none."""
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     from sightsound_timm import network
@@ -124,8 +125,9 @@ def _labels(told: Any) -> tuple[str, ...]:
     count = network.class_count(told)
     subset = infer_imagenet_subset({"num_classes": count})
     if count == 1000 or subset is None:
-        return imagenet1k() if count else ()
-    return tuple(ImageNetInfo(subset).label_descriptions())
+        return (imagenet1k(), imagenet1k_ids()) if count else ((), ())
+    told = ImageNetInfo(subset)
+    return tuple(told.label_descriptions()), tuple(told.label_names())
 
 
 # -- torchvision -------------------------------------------------------------------------------------------------------
@@ -142,6 +144,7 @@ def _torchvision_card(name: str, arch: str, weights: Any) -> Card:
         dim=network.torchvision_width(arch, len(classes)),
         input_shape=(3, told.crop_size[0], told.crop_size[0]),
         labels=imagenet1k() if len(classes) == 1000 else classes,
+        label_ids=imagenet1k_ids() if len(classes) == 1000 else (),
         scores="softmax",
         weights=(WeightFile(name=weights.url.rpartition("/")[2], sources=(weights.url,)),),
         constants=constants(told.resize_size[0], told.crop_size[0], told.interpolation.value, told.mean, told.std),

@@ -1,0 +1,29 @@
+"""Files that appear when they are whole: what is written in their place until then goes if writing fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sightsound.errors import SightsoundError
+
+
+@contextlib.contextmanager
+def draft(file: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path of the same suffix beside `file` to write to, which takes its name at the end.
+
+    Raises `SightsoundError` where it cannot be written; a `file` that was there before stays then.
+    """
+    whole = Path(file)
+    part = whole.with_name(f"{whole.stem}.{os.getpid()}.part{whole.suffix}")
+    try:
+        yield part
+        os.replace(part, whole)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise SightsoundError(f"{os.fspath(file)}: cannot be written ({why}); name another place") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
