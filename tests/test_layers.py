@@ -58,8 +58,11 @@ MAY_IMPORT: dict[str, str] = {
     "inventory": "errors library schema types",
     "checkup": "errors library schema types",
     # both together
-    "indexing": "cores errors host labels library media pipeline progress space types walk writer",
-    "searching": "errors filters host library media pipeline space types walk",
+    "indexing": (
+        "classifying cores errors host labels library media model pipeline progress segments space tagging types walk"
+        " writer"
+    ),
+    "searching": "errors filters host library media ontology pipeline space types walk",
     # for plugin authors
     "torch": "errors types",
     "testing": "errors framing hookspecs host model space types",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sightsound.library import Library
     from sightsound.model import Model
     from sightsound.ontology import Ontology
-    from sightsound.searching import search
+    from sightsound.searching import search, search_tags
     from sightsound.segments import Rules
     from sightsound.space import Space
     from sightsound.tagging import Tags, tag
@@ -48,7 +48,7 @@ _ROOMS = {
     "library": ("Library",),
     "model": ("Model",),
     "ontology": ("Ontology",),
-    "searching": ("search",),
+    "searching": ("search", "search_tags"),
     "segments": ("Rules",),
     "space": ("Space",),
     "tagging": ("Tags", "tag"),
@@ -92,6 +92,7 @@ __all__ = [
     "index",
     "ontology",
     "search",
+    "search_tags",
     "tag",
 ]
 

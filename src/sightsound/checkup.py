@@ -19,7 +19,7 @@ _CHUNK = 4096  # vectors that are looked at together
 def check(library: Library) -> list[str]:
     """Every problem found, one line each; none for a sound library. Nothing is changed."""
     problems: list[str] = []
-    for look in (_database, _spaces, _vectors, _outcomes, _checksums):
+    for look in (_database, _spaces, _vectors, _outcomes, _checksums, _tags):
         try:
             problems += look(library)
         except (LibraryError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -85,6 +85,16 @@ def _checksums(library: Library) -> Iterator[str]:
         if found != (windows, crc):
             what = f"expected {windows} vectors, got {found[0]}" if found[0] != windows else "its vectors have changed"
             yield f"item {item}: {what}; forget it and index it again"
+
+
+def _tags(library: Library) -> Iterator[str]:
+    """Tags of contents that no item has, or that nobody noted as tagged."""
+    settled = "SELECT content, space FROM outcomes WHERE status = 'ok'"
+    for table, known in (("tagged", settled), ("tags", "SELECT content, space FROM tagged")):
+        query = f"SELECT count(*) FROM {table} WHERE (content, space) NOT IN (VALUES (-1, -1) UNION ALL {known})"
+        for (count,) in library.rows(query):
+            if count:
+                yield f"{count} rows of {table} belong to no item; run `sightsound index --tags` into a new library"
 
 
 def _chunks(library: Library, query: str) -> Iterator[list[tuple[Any, ...]]]:

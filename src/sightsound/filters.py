@@ -19,13 +19,15 @@ class Filter:
 
     `modality` is `image` or `sound`; `labels` are `VALUE` (in any column) or `COLUMN=VALUE`; `paths` are globs on the
     path relative to the root; `facts` are `KEY=VALUE`, `KEY<NUMBER` or `KEY>NUMBER` on what is known of the file
-    (seconds, channels, width, ...).
+    (seconds, channels, width, ...); `tags` are sets of labels or ids of classes, of each of which an item must have
+    one (see `searching.tags_of`).
     """
 
     labels: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     modality: Modality | None = None
+    tags: tuple[frozenset[str], ...] = ()
 
     def fits(self, path: str) -> bool:
         """Whether one of the globs fits a path, or none was given."""

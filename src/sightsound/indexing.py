@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import time
@@ -14,11 +15,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sightsound import labels, media, pipeline, walk
+from sightsound.classifying import classes_of
 from sightsound.cores import cores
 from sightsound.errors import MediaError, NotMedia, SightsoundError, UnknownModel
 from sightsound.host import Host
 from sightsound.library import Library
+from sightsound.model import Model
 from sightsound.progress import bar
+from sightsound.segments import Rules
+from sightsound.tagging import Collector, Tags
 from sightsound.types import Item, Modality, Outcome
 from sightsound.writer import Writer
 
@@ -33,9 +38,10 @@ PathLike = str | os.PathLike[str]
 class Report:
     """What one run of `index` did.
 
-    `counts` holds, by item and model, `ok`, `failed`, `not-media`, `no-windows`, and of this run alone `unchanged`
-    and `no-model` (no model was named for its modality). `failed` are the outcomes to look at, those of earlier runs
-    included; `unmatched` the paths of a label table that are no items; `elapsed` in seconds.
+    `counts` holds, by item and model, `ok`, `failed`, `not-media`, `no-windows`, and of this run alone `unchanged`,
+    `tagged` (had its vectors, has got tags) and `no-model` (no model was named for its modality). `failed` are the
+    outcomes to look at, those of earlier runs included; `unmatched` the paths of a label table that are no items;
+    `elapsed` in seconds.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -55,6 +61,7 @@ def index(
     device: str = "auto",
     label_from: PathLike | None = None,
     retry: bool = False,
+    tags: bool | Rules = False,
     progress: bool | None = None,
     max_bytes: int | None = None,
 ) -> Report:
@@ -62,20 +69,26 @@ def index(
 
     Without `models` pictures and sounds each go to their default model. Files whose size and time are those of the
     last run are skipped, and contents that the library has are not embedded again; `retry` takes up those that failed
-    before. `label_from` is "folder", or a CSV whose `path` is relative to an indexed folder. Progress is shown on a
-    terminal unless `progress` says otherwise. What was committed stays whatever happens; call it again to go on.
+    before. `label_from` is "folder", or a CSV whose `path` is relative to an indexed folder. With `tags` what is in
+    them is stored beside the vectors, the segments of sounds (by these `Rules`) and the best classes of pictures, for
+    every model that has classes; files that have vectors but no such tags go through the network again. Progress is
+    shown on a terminal unless `progress` says otherwise. What was committed stays whatever happens; call it again to
+    go on.
     """
     began = time.monotonic()
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     host = host or Host()
     chosen, existing = _chosen(host, models), walk.existing(paths)
+    tagging = _Tagging(host, Rules() if tags is True else tags) if tags else None
+    if tagging and models and not any(tagging.can(name) for names in chosen.values() for name in names):
+        raise SightsoundError(f"{', '.join(models)}: no classes to tag with; name a model that has some")
     table = None if label_from in (None, labels.FOLDER) else labels.read(label_from)
     opened = library if isinstance(library, Library) else Library(library, create=True)
     with contextlib.ExitStack() as stack:
         if opened is not library:
             stack.enter_context(opened)
         writer = stack.enter_context(opened.writing(max_bytes=max_bytes))
-        run = _Run(host, opened, writer, device, retry, label_from == labels.FOLDER, chosen)
+        run = _Run(host, opened, writer, device, retry, label_from == labels.FOLDER, chosen, tagging)
         found = _once(walk.items(paths, opened.roots))
         with bar(len(found), "index", progress) as run.bar:
             run.go(found)
@@ -116,6 +129,28 @@ class _Scan:
     known: bool = False
 
 
+TOP = 5
+"""The classes of a picture that are stored as its tags."""
+
+
+class _Tagging:
+    """The tags that are asked for."""
+
+    def __init__(self, host: Host, rules: Rules) -> None:
+        self._host, self._rules = host, rules
+        self.text = json.dumps({"top": TOP, **json.loads(rules.to_json())}, sort_keys=True)
+
+    def can(self, name: str) -> bool:
+        """Whether a model has classes."""
+        return bool(self._host.card(name).labels)
+
+    def collector(self, model: Model) -> Collector | None:
+        if not model.card.labels:
+            return None
+        rules = self._rules if model.card.modality == "sound" else Rules()
+        return Collector(model, classes_of(model.card, rules, self._host.weights), rules, TOP)
+
+
 @dataclass
 class _Run:
     host: Host
@@ -125,6 +160,7 @@ class _Run:
     retry: bool
     label_folders: bool
     chosen: dict[Modality, list[str]]
+    tagging: _Tagging | None
     report: Report = field(default_factory=Report)
     bar: Any = None
     _committed: float = 0.0
@@ -132,6 +168,7 @@ class _Run:
     _spaces: dict[str, int] = field(default_factory=dict)
     _waiting: dict[str, deque[_Scan]] = field(default_factory=dict)
     _running: dict[str, dict[bytes, list[_Scan]]] = field(default_factory=dict)
+    _again: set[Item] = field(default_factory=set)  # under way for their tags alone
 
     def go(self, found: list[Item | Outcome]) -> None:
         """Looks at every file, and runs the models one after the other over those that need them."""
@@ -232,6 +269,8 @@ class _Run:
         """Whether this content has its outcome in the model's space; a copy of a known content gets it here."""
         space = self._space(name)
         status = self.writer.status(scan.item, space) if scan.known else None
+        if status == "ok" and self._untagged(scan, name):
+            return False
         if status is not None and not (self.retry and status == "failed"):
             self._unchanged(Outcome(scan.item, status, "failed before; --retry tries it again"))
             return True
@@ -251,14 +290,18 @@ class _Run:
     def _embed(self, name: str, scans: Iterator[_Scan]) -> None:
         """Runs one model over what waits for it and, meanwhile, over what turns up in `scans`."""
         model, space = self.host.load(name, self.device), self._space(name)
+        tags = self.tagging.collector(model) if self.tagging else None
         with contextlib.closing(pipeline.run(model, self._jobs(name, scans))) as batches:
             for events in batches:
                 for event in events:
                     if isinstance(event, Outcome):
-                        self._finish(event, name, space)
-                    else:
+                        self._finish(event, name, space, tags.take(event) if tags else None)
+                        continue
+                    if event.item not in self._again:
                         self.report.windows += len(event.embeddings)
                         self.writer.add(event, space)
+                    if tags:
+                        tags.feed(event)
                 self._commit()
 
     def _commit(self) -> None:
@@ -279,6 +322,8 @@ class _Run:
                     running[scan.content].append(scan)
                 elif not self._copied(scan, name):
                     running[scan.content] = [scan]
+                    if self._untagged(scan, name):
+                        self._again.add(scan.item)
                     yield pipeline.Job(scan.item, stat=scan.stat)
             if not any(needed == name for needed in self._needed(scans)):
                 return
@@ -286,26 +331,41 @@ class _Run:
     def _copied(self, scan: _Scan, name: str) -> bool:
         """Settles an item whose content is complete in the space."""
         assert scan.content is not None
+        if self._untagged(scan, name):
+            return False
         outcome = self.writer.settle_copy(scan.item, scan.content, self._space(name))
         if outcome is not None:
             self._count(outcome)
         return outcome is not None
 
-    def _finish(self, outcome: Outcome, name: str, space: int) -> None:
+    def _untagged(self, scan: _Scan, name: str) -> bool:
+        """Whether a content has all its vectors, but not the tags that are asked for."""
+        assert scan.content is not None
+        if self.tagging is None or not self.tagging.can(name):
+            return False
+        return self.writer.untagged(scan.content, self._space(name), self.tagging.text)
+
+    def _finish(self, outcome: Outcome, name: str, space: int, tags: Tags | None) -> None:
         """Settles an item, and the copies of its content that turned up while it was being embedded; where it failed
-        they are tried themselves, for it may have vanished or be on a bad disk."""
+        they are tried themselves, for it may have vanished or be on a bad disk. An item that has its vectors already
+        and only went through the network for its tags stays as it is."""
         running = self._running[name]
         content, scans = next((c, scans) for c, scans in running.items() if scans[0].item == outcome.item)
         del running[content]
         again = scans[1:] if outcome.status == "failed" else []
         self._waiting[name].extend(again)
+        only_tags = outcome.item in self._again
+        self._again.discard(outcome.item)
         for scan in scans[: len(scans) - len(again)]:
             copy = replace(outcome, item=scan.item)
-            self.writer.settle(copy, space)
-            self._count(copy)
+            if not (only_tags and self.writer.status(scan.item, space) == "ok"):
+                self.writer.settle(copy, space)
+            self._count(copy, "tagged" if only_tags else "")
+        if tags and self.tagging and outcome.status == "ok":
+            self.writer.tag(outcome.item, space, self.tagging.text, tags.segments or tags.top)
 
-    def _count(self, outcome: Outcome) -> None:
-        self.report.counts[outcome.status] += 1
+    def _count(self, outcome: Outcome, word: str = "") -> None:
+        self.report.counts[word if word and outcome.status == "ok" else outcome.status] += 1
         self.report.flags.update(outcome.flags)
         if outcome.status == "failed":
             self.report.failed.append(outcome)

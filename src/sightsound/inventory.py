@@ -13,7 +13,8 @@ from sightsound.types import Outcome
 @dataclass(frozen=True)
 class Stats:
     """Counts of a library: items, outcomes as (space, status) -> items, flags, searchable vectors and dimension by
-    space, labels as (column, value) -> items, seconds of sound by space, the outcomes that failed, bytes on disk."""
+    space, labels as (column, value) -> items, seconds of sound by space, tags as label -> (items, seconds; 0 for those
+    of pictures), the outcomes that failed, bytes on disk."""
 
     items: int
     roots: tuple[str, ...]
@@ -22,6 +23,7 @@ class Stats:
     spaces: dict[str, tuple[str, int, int]]
     labels: dict[tuple[str, str], int]
     seconds: dict[str, float]
+    tags: dict[str, tuple[int, float]]
     failed: tuple[Outcome, ...]
     bytes: int
 
@@ -54,9 +56,19 @@ def stats(library: Library) -> Stats:
         _spaces(library),
         dict(labels),
         dict(seconds),
+        _tags(library),
         tuple(failed),
         size,
     )
+
+
+def _tags(library: Library) -> dict[str, tuple[int, float]]:
+    """Each class with the items that have it and their seconds, most items first."""
+    query = (
+        "SELECT t.label, count(DISTINCT o.item), total(t.stop - t.start) FROM tags t"
+        " JOIN outcomes o ON o.content = t.content AND o.space = t.space GROUP BY t.label ORDER BY 2 DESC, 3 DESC, 1"
+    )
+    return {label: (items, seconds) for label, items, seconds in library.rows(query)}
 
 
 def _spaces(library: Library) -> dict[str, tuple[str, int, int]]:

@@ -7,7 +7,7 @@ import functools
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -182,6 +182,11 @@ class Library:
             return bytes(found)
         raise LibraryError(f"item {self.item(id_)} was never read; index it again")
 
+    @_told
+    def tag_labels(self) -> dict[str, str]:
+        """The classes that items are tagged with: label -> id ("" where the network gives none)."""
+        return dict(self.rows("SELECT DISTINCT label, class FROM tags ORDER BY label"))
+
     # -- search --------------------------------------------------------------------------------------------------
 
     def require(self, space: Space) -> None:
@@ -254,6 +259,32 @@ class Library:
             hits = [self._hit(pair, item, space, neighbours, spans) for pair in pairs for item in items[pair.content]]
         return hits[:k]
 
+    @_told
+    def tagged(
+        self, tags: Collection[str], k: int = 10, *, min_score: float | None = None, where: Filter | None = None
+    ) -> list[Hit]:
+        """The `k` segments of sounds and classes of pictures with the highest mean score among those whose label or
+        id is one of `tags`, best first. `min_score` is the least mean."""
+        where = where or Filter()
+        hits: list[Hit] = []
+        with self._snapshot():
+            for id_, name, facts in self.rows("SELECT id, name, facts FROM spaces"):
+                if where.modality not in (None, Space(name, facts).modality):
+                    continue
+                items = self._items_by_content(id_, where, None)
+                named, values = _one_of(tags)
+                query = f"SELECT content, label, start, stop, mean FROM tags WHERE space = ? AND {named}"
+                for content, label, start, stop, mean in self.rows(query, id_, *values):
+                    if min_score is not None and mean < min_score:
+                        continue
+                    seconds = None if start is None else (start, stop)
+                    hits += [
+                        Hit(item, mean, seconds, None, self.labels(item.id or 0), (name,), label)
+                        for item in items.get(content, ())
+                    ]
+        hits.sort(key=lambda hit: (-hit.score, hit.item.id, hit.seconds or (), hit.tag))
+        return hits[:k]
+
     def _hit(self, pair: Pair, item: Item, space: Space, neighbours: Neighbours, spans: Seconds | None) -> Hit:
         start, stop = neighbours.spans[pair.row]
         return Hit(
@@ -297,11 +328,12 @@ class Library:
             " WHERE o.space = ? AND o.status = 'ok' AND c.hash IS NOT ? ORDER BY i.id"
         )
         labelled = self._labelled(where.labels)
+        tagged = self._tagged(where.tags)
         known = where.known()
         found: dict[int, list[Item]] = {}
         for content, id_, root, path, seconds, facts in self.rows(query, space_id, leave_out):
             item = Item(os.fsdecode(root), os.fsdecode(path), id_)
-            if labelled is not None and id_ not in labelled:
+            if (labelled is not None and id_ not in labelled) or (tagged is not None and content not in tagged):
                 continue
             if where.fits(item.path) and (not where.facts or known({"seconds": seconds, **json.loads(facts)})):
                 found.setdefault(content, []).append(item)
@@ -316,6 +348,14 @@ class Library:
             if sign:
                 query, values = f'{query} AND "column" = ?', [value, column]
             sets.append({item for (item,) in self.rows(query, *values)})
+        return set.intersection(*sets) if sets else None
+
+    def _tagged(self, tags: Sequence[Collection[str]]) -> set[int] | None:
+        """The contents that have one tag of each of these sets, or None where no tag is asked for."""
+        sets = []
+        for names in tags:
+            named, values = _one_of(names)
+            sets.append({content for (content,) in self.rows(f"SELECT content FROM tags WHERE {named}", *values)})
         return set.intersection(*sets) if sets else None
 
     @contextlib.contextmanager
@@ -336,6 +376,12 @@ class Library:
                 return self._db.execute(query, values).fetchall()
             except sqlite3.ProgrammingError as error:
                 raise LibraryError(f"{self.path}: the library was closed") from error
+
+
+def _one_of(tags: Collection[str]) -> tuple[str, list[str]]:
+    """The condition that a tag has one of these labels or ids, and its values."""
+    marks = ", ".join("?" * len(tags))
+    return f"(label COLLATE NOCASE IN ({marks}) OR class IN ({marks}))", [*tags, *tags]
 
 
 def _there(file: Path) -> bool:

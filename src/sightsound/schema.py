@@ -13,7 +13,7 @@ from pathlib import Path
 from sightsound.errors import LibraryError
 
 APPLICATION_ID = 0x73736C62  # "sslb"
-FORMAT = 2
+FORMAT = 3
 FILE = "library.sqlite"
 
 TABLES = """
@@ -77,6 +77,25 @@ CREATE TABLE pending (                     -- rows of contents that are not comp
     PRIMARY KEY (content, space)
 ) WITHOUT ROWID;
 """
+TAGS = """
+CREATE TABLE tagged (                      -- contents whose tags are known, and the rules that they came by
+    content INTEGER NOT NULL REFERENCES contents,
+    space INTEGER NOT NULL REFERENCES spaces,
+    rules TEXT NOT NULL,                   -- JSON
+    PRIMARY KEY (content, space)
+) WITHOUT ROWID;
+CREATE TABLE tags (                        -- segments of sounds, the best classes of pictures
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    content INTEGER NOT NULL REFERENCES contents,
+    space INTEGER NOT NULL REFERENCES spaces,
+    label TEXT NOT NULL,
+    class TEXT NOT NULL,                   -- id of the class: AudioSet's mid, WordNet's id, or ''
+    start REAL, stop REAL,                 -- seconds; NULL for images
+    mean REAL NOT NULL, peak REAL NOT NULL -- scores
+);
+CREATE INDEX tags_by_content ON tags (content, space);
+"""
+TABLES += TAGS
 
 
 def checksum(before: int, start: float | None, stop: float | None, embedding: bytes) -> int:
@@ -106,7 +125,13 @@ def _add_checksums(db: sqlite3.Connection) -> None:
         db.execute("UPDATE outcomes SET windows = ?, checksum = ? WHERE content = ? AND space = ?", values)
 
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_checksums}
+def _add_tags(db: sqlite3.Connection) -> None:
+    """Format 3 keeps tags beside vectors."""
+    for statement in filter(str.strip, TAGS.split(";\n")):
+        db.execute(statement)
+
+
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_checksums, 2: _add_tags}
 """From a format to the next; each runs inside one transaction, after a copy of the file was put aside."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import logging
 import os
@@ -15,8 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound import media, pipeline, walk
-from sightsound.errors import MediaError, SightsoundError, SpaceMismatch
+from sightsound import media, ontology, pipeline, walk
+from sightsound.errors import (
+    LibraryError,
+    MediaError,
+    MissingWeights,
+    SightsoundError,
+    SpaceMismatch,
+    UnknownClass,
+)
 from sightsound.filters import Filter
 from sightsound.host import Host
 from sightsound.library import Library
@@ -55,6 +63,51 @@ def search(
         return opened.search(
             rows.found, k, min_score=min_score, where=where, leave_out=rows.content, query_spans=rows.spans
         )
+
+
+def search_tags(
+    tags: str | Sequence[str],
+    library: str | os.PathLike[str] | Library,
+    *,
+    k: int = 10,
+    host: Host | None = None,
+    min_score: float | None = None,
+    where: Filter | None = None,
+) -> list[Hit]:
+    """The `k` segments of sounds, and pictures, that were tagged with one of these classes (`index` with `tags`), the
+    highest mean score first.
+
+    Tags are labels, ids of classes, and `subtree:NAME` of AudioSet's ontology. Raises `LibraryError` for a library
+    without tags, and `UnknownClass` for a name that nobody knows.
+    """
+    with contextlib.ExitStack() as stack:
+        opened = library if isinstance(library, Library) else stack.enter_context(Library(library))
+        named = [tags] if isinstance(tags, str) else tags
+        meant = frozenset().union(*tags_of(named, opened, host))
+        return opened.tagged(meant, k, min_score=min_score, where=where)
+
+
+def tags_of(tags: Sequence[str], library: Library, host: Host | None = None) -> tuple[frozenset[str], ...]:
+    """For each tag the labels or ids that it stands for, as `Filter` takes them. Raises as `search_tags`."""
+    known = {label.casefold(): label for label in library.tag_labels()}
+    ids = set(library.tag_labels().values())
+    if tags and not known:
+        raise LibraryError(f"{library.path.name} has no tags; run `sightsound index --tags` on it")
+    found = []
+    for text in tags:
+        if text.casefold() in known or text in ids:
+            found.append(frozenset([known.get(text.casefold(), text)]))
+            continue
+        try:
+            nodes = ontology.load((host or Host()).weights).expand(text)
+            found.append(frozenset(node.id for node in nodes))
+        except (MissingWeights, UnknownClass) as error:
+            if text.startswith(ontology.SUBTREE) and isinstance(error, MissingWeights):
+                raise
+            near = difflib.get_close_matches(text.casefold(), known, n=1, cutoff=0.5)
+            advice = f"did you mean {known[near[0]]!r}?" if near else "`sightsound stats` lists its tags"
+            raise UnknownClass(f"{library.path.name} has no tag {text!r} among {len(known)}; {advice}") from error
+    return tuple(found)
 
 
 @dataclass

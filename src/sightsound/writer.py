@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from sightsound import schema
 from sightsound.errors import LibraryError
 from sightsound.space import Space
-from sightsound.types import Item, Modality, Outcome, Rows, Status
+from sightsound.types import Item, Modality, Outcome, Prediction, Rows, Segment, Status
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class Writer:
         if shared and outcome.status == "ok":
             windows, crc = shared
         elif not shared and outcome.status != "ok":
-            self._do("DELETE FROM vectors WHERE content IS ? AND space = ?", content, space)
+            self._drop_rows(content, space)
         self._drop_outcomes(item, self._foreign(space))
         before = self._do("SELECT content FROM outcomes WHERE item = ? AND space = ?", item, space).fetchone()
         self._do(
@@ -242,6 +242,30 @@ class Writer:
         if before and before[0] != content:
             self._drop_unused(before[0], space)
         self._changed(space)
+
+    def untagged(self, content: bytes, space: int, rules: str) -> bool:
+        """Whether a content has its vectors in a space, but no tags that came by these rules."""
+        query = (
+            "SELECT 1 FROM contents c JOIN outcomes o ON o.content = c.id AND o.space = ? AND o.status = 'ok'"
+            " LEFT JOIN tagged t ON t.content = c.id AND t.space = o.space WHERE c.hash = ? AND t.rules IS NOT ?"
+        )
+        return self._db.execute(query, (space, content, rules)).fetchone() is not None
+
+    def tag(self, item: Item, space: int, rules: str, found: Iterable[Segment | Prediction]) -> None:
+        """Gives the present content of a settled item these tags, in place of those it had."""
+        content = self._content_of(self.id(item))
+        self._do("DELETE FROM tags WHERE content = ? AND space = ?", content, space)
+        self._do("INSERT OR REPLACE INTO tagged VALUES (?, ?, ?)", content, space, rules)
+        rows = [
+            (content, space, _text(tag.label), tag.id, tag.start, tag.stop, tag.mean, tag.peak)
+            if isinstance(tag, Segment)
+            else (content, space, _text(tag.label), tag.id, None, None, tag.score, tag.score)
+            for tag in found
+        ]
+        self._db.executemany(
+            "INSERT INTO tags (content, space, label, class, start, stop, mean, peak) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
 
     def settle_copy(self, item: Item, content: bytes, space: int) -> Outcome | None:
         """Settles an item whose content has an outcome in this space already; None where it has none that is not
@@ -292,13 +316,17 @@ class Writer:
         """Vectors go with the last item that has them, and a content with the last of its items."""
         used = "SELECT 1 FROM outcomes WHERE content = ? AND space = ?"
         if self._do(used, content, space).fetchone() is None:
-            self._do("DELETE FROM vectors WHERE content = ? AND space = ?", content, space)
+            self._drop_rows(content, space)
         self._do(
             "DELETE FROM contents WHERE id = ? AND NOT EXISTS (SELECT 1 FROM items WHERE content = contents.id)"
             " AND NOT EXISTS (SELECT 1 FROM outcomes WHERE content = contents.id)"
             " AND NOT EXISTS (SELECT 1 FROM vectors WHERE content = contents.id)",
             content,
         )
+
+    def _drop_rows(self, content: int | None, space: int) -> None:
+        for table in ("vectors", "tags", "tagged"):
+            self._do(f"DELETE FROM {table} WHERE content IS ? AND space = ?", content, space)
 
     def _changed(self, space: int) -> None:
         self._do("UPDATE spaces SET generation = generation + 1 WHERE id = ?", space)
@@ -331,7 +359,8 @@ class Writer:
         (id_,) = self._do(
             "SELECT id FROM spaces WHERE name = ? AND fingerprint = ?", space.name, space.fingerprint
         ).fetchone()
-        self._do("DELETE FROM outcomes WHERE space = ?", id_)
+        for table in ("outcomes", "tags", "tagged"):
+            self._do(f"DELETE FROM {table} WHERE space = ?", id_)
         count = self._do("DELETE FROM vectors WHERE space = ?", id_).rowcount
         self._do("DELETE FROM spaces WHERE id = ?", id_)
         return count

@@ -22,6 +22,7 @@ _SHOWN = 20  # failed files that are printed; --json and `stats` have them all
 @click.option("-m", "--model", "models", multiple=True, help="A model instead of the defaults; may be repeated.")
 @device_option()
 @click.option("--label-from", metavar="folder|CSV", help="Labels: the folder's name, or a CSV with a `path` column.")
+@click.option("--tags", is_flag=True, help="Store what is in them too: segments of sounds, classes of pictures.")
 @click.option("--retry", is_flag=True, help="Try again what failed before.")
 @json_option()
 @click.pass_context
@@ -32,6 +33,7 @@ def index(
     models: Sequence[str],
     device: str,
     label_from: str | None,
+    tags: bool,
     retry: bool,
     as_json: bool,
 ) -> None:
@@ -42,7 +44,16 @@ def index(
     """
     from sightsound.indexing import index as run
 
-    report = run(paths, library, models=models, host=host(context), device=device, label_from=label_from, retry=retry)
+    report = run(
+        paths,
+        library,
+        models=models,
+        host=host(context),
+        device=device,
+        label_from=label_from,
+        retry=retry,
+        tags=tags,
+    )
     if as_json:
         output.dump(_plain(report))
     else:
@@ -63,6 +74,7 @@ def _plain(report: Report) -> dict[str, Any]:
 
 _WORDS = {
     "ok": "embedded",
+    "tagged": "tagged anew",
     "unchanged": "unchanged",
     "failed": "failed",
     "no-windows": "too short",

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from sightsound.inventory import Stats
 
 
+_TAGS = 20  # classes that are printed
+
+
 @click.command()
 @library_option()
 @json_option()
@@ -64,6 +67,12 @@ def _print(found: Stats) -> None:
         click.echo(f"{count} items {flag}")
     if found.labels:
         output.table(["column", "label", "items"], [(c, v, n) for (c, v), n in sorted(found.labels.items())])
+    if found.tags:
+        tags = list(found.tags.items())
+        cells = [(label, n, f"{seconds:.1f}" if seconds else "") for label, (n, seconds) in tags[:_TAGS]]
+        output.table(["tag", "items", "seconds"], cells)
+        if len(tags) > _TAGS:
+            click.echo(f"... and {len(tags) - _TAGS} more; --json has all")
     for outcome in found.failed:
         click.echo(f"failed: {output.safe(outcome.item)}: {output.safe(outcome.reason)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 @click.option("--vector", metavar="NPY", help="Search by the vector or rows in a .npy file.")
 @click.option("-k", default=10, show_default=True, type=click.IntRange(1), help="How many items.")
 @click.option("-m", "--model", "models", multiple=True, help="Only this space; several are fused.")
-@click.option("--min-score", type=float, help="The least cosine.")
+@click.option("--tag", "tags", multiple=True, metavar="CLASS", help="Find segments of a class, or subtree:NAME.")
+@click.option("--min-score", type=float, help="The least cosine, or the least score of a tag.")
 @click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
 @click.option("--modality", type=click.Choice(["image", "sound"]), help="Only pictures, or only sounds.")
 @click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths like this.")
@@ -39,6 +41,7 @@ def search(
     vector: str | None,
     k: int,
     models: Sequence[str],
+    tags: tuple[str, ...],
     min_score: float | None,
     labels: tuple[str, ...],
     modality: Modality | None,
@@ -47,20 +50,26 @@ def search(
     device: str,
     as_json: bool,
 ) -> None:
-    """Find what looks or sounds like a file, or like the seconds START to STOP of a recording."""
-    from sightsound.filters import Filter
-    from sightsound.searching import search as run
+    """Find what looks or sounds like a file, or like the seconds START to STOP of a recording.
 
-    hits = run(
-        _query(query, item, vector),
-        library,
-        k=k,
-        models=models,
-        host=host(context),
-        device=device,
-        min_score=min_score,
-        where=Filter(labels, paths, facts, modality),
-    )
+    With --tag alone, find where a class was heard or seen (after `index --tags`); with --tag and a query, only items
+    that have it.
+    """
+    from sightsound.filters import Filter
+    from sightsound.library import Library
+    from sightsound.searching import search as run
+    from sightsound.searching import search_tags, tags_of
+
+    where = Filter(labels, paths, facts, modality)
+    with Library(library) as zoo:
+        if tags and (query, item, vector) == (None, None, None):
+            hits = search_tags(tags, zoo, k=k, host=host(context), min_score=min_score, where=where)
+        else:
+            found = _query(query, item, vector)
+            where = dataclasses.replace(where, tags=tags_of(tags, zoo, host(context)))
+            hits = run(
+                found, zoo, k=k, models=models, host=host(context), device=device, min_score=min_score, where=where
+            )
     if as_json:
         output.dump([_plain(hit) for hit in hits])
     else:
@@ -70,7 +79,7 @@ def search(
 def _query(path: str | None, item: int | None, vector: str | None) -> Query:
     given = [query for query in (path, item, vector) if query is not None]
     if len(given) != 1:
-        raise click.UsageError("expected one of FILE, --id and --vector")
+        raise click.UsageError("expected one of FILE, --id and --vector, or --tag")
     if vector is not None:
         import numpy as np
 
@@ -96,6 +105,7 @@ def _plain(hit: Hit) -> dict[str, Any]:
         "query_seconds": hit.query_seconds,
         "labels": {column: list(values) for column, values in hit.labels.items()},
         "spaces": hit.spaces,
+        "tag": hit.tag or None,
     }
 
 
@@ -105,10 +115,15 @@ def _print(hits: list[Hit]) -> None:
         return
     timed = any(hit.seconds for hit in hits)
     labelled = any(hit.labels for hit in hits)
-    header = ["score", *(["seconds"] if timed else []), "id", "path", *(["labels"] if labelled else [])]
+    tagged = any(hit.tag for hit in hits)
+    header = [
+        *("score", *(["seconds"] if timed else []), *(["tag"] if tagged else [])),
+        *("id", "path", *(["labels"] if labelled else [])),
+    ]
     rows = []
     for hit in hits:
         seconds = [f"{hit.seconds[0]:.2f}-{hit.seconds[1]:.2f}" if hit.seconds else ""] if timed else []
         labels = [", ".join(f"{c}={v}" for c, values in hit.labels.items() for v in values)] if labelled else []
-        rows.append([f"{hit.score:.4f}", *seconds, hit.item.id, hit.item.path, *labels])
+        tag = [hit.tag] if tagged else []
+        rows.append([f"{hit.score:.4f}", *seconds, *tag, hit.item.id, hit.item.path, *labels])
     output.table(header, rows)
