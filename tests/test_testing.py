@@ -267,6 +267,20 @@ class ScoresUndeclared(RightImage):
     card = dataclasses.replace(IMAGE, scores=None, labels=())
 
 
+class LabelsWithLineEnds(RightSound):
+    card = dataclasses.replace(SOUND, labels=("low\n", "middle\n", "high"))
+
+
+class TwoOfOneName(RightSound):
+    card = dataclasses.replace(SOUND, labels=("low", "middle", "low"))
+
+
+class ScoresOfNothing(RightSound):
+    def embed(self, inputs):
+        output = super().embed(inputs)
+        return changed(output, scores=np.full_like(output.scores, 1 / 3))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LongerCard(Card):
     paper: str = ""
@@ -307,6 +321,9 @@ WRONG = [
     (ABackgroundClass, "scores_in_range", "a background class too many"),
     (NoScores, "scores_in_range", "got None; embed has to return Output(rows, scores)"),
     (ScoresUndeclared, "scores_in_range", "declare scores and labels, or drop them"),
+    (LabelsWithLineEnds, "labels_name_the_scores", "likely a table read with its line ends"),
+    (TwoOfOneName, "labels_name_the_scores", "got 'low' twice; tell the classes apart, or give label_ids"),
+    (ScoresOfNothing, "labels_name_the_scores", "expected different ones for different items, got the same"),
     (CardOfItsOwn, "card_survives_json", "unknown fields"),
 ]
 

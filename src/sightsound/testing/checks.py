@@ -279,6 +279,31 @@ def scores_in_range(subject: Subject) -> str | None:
     return None if card.scores else "no scores"
 
 
+def labels_name_the_scores(subject: Subject) -> str | None:
+    """Every score has a name of its own, or an id of its own, and different items have different scores."""
+    card = subject.card
+    if not card.labels:
+        return "no scores"
+    empty = [i for i, label in enumerate(card.labels) if label != label.strip() or not label.isprintable() or not label]
+    assert not empty, (
+        f"labels: expected words, got {card.labels[empty[0]]!r} at {empty[0]}; likely a table read with its line ends or "
+        "blank lines: strip them, and see that no class is lost"
+    )
+    twice = [label for i, label in enumerate(card.labels) if label in card.labels[:i]]
+    assert card.label_ids or not twice, (
+        f"labels: expected all different, got {twice[0]!r} twice; tell the classes apart, or give label_ids"
+    )
+    first, *others = subject.baseline.values()
+    if first.scores is None or any(apart(first.embeddings[:1], rows.embeddings[:1]) <= 1e-6 for rows in others):
+        return None  # `scores_in_range` and `different_inputs_differ` report that
+    far = max((apart(first.scores[:1], rows.scores[:1]) for rows in others if rows.scores is not None), default=1.0)
+    assert far > 1e-6, (
+        "scores: expected different ones for different items, got the same; likely of the wrong tensor, or every one "
+        "saturates (a sigmoid or softmax taken twice)"
+    )
+    return None
+
+
 def card_survives_json(subject: Subject) -> str | None:
     """The card written as JSON and read again is the same card."""
     card = subject.card
@@ -434,6 +459,7 @@ CHECKS: tuple[Check, ...] = (
     different_inputs_differ,
     odd_inputs_work,
     scores_in_range,
+    labels_name_the_scores,
     card_survives_json,
     import_is_light,
     same_numbers_plugins_keep_them,
