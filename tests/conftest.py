@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import made
@@ -60,6 +62,19 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Host:
     host = Host(installed=False)
     host.register(sightsound_tiny, "tiny")
     return host
+
+
+@pytest.fixture
+def warm(tiny: Host) -> str:
+    """The name of a classifier of three colours, whose scores are the means of their channels."""
+
+    def embed(inner, inputs):
+        output = inner.embed(inputs)
+        means = inputs.mean(axis=(1, 2))
+        return dataclasses.replace(output, scores=(means / means.sum(axis=1, keepdims=True)).astype(np.float32))
+
+    facts = {"labels": ("red", "green", "blue"), "label_ids": ("r", "g", "b"), "scores": "softmax"}
+    return made.stand(tiny, "warm.tiny", facts=facts, embed=embed)
 
 
 @pytest.fixture

@@ -40,6 +40,13 @@ def sound(path: Path, seed: int = 0, seconds: float = 1.0, rate: int = RATE) -> 
     return path
 
 
+def loud(*seconds: float) -> np.ndarray:
+    """Samples at `RATE`: noise at a level of 0.9 for the first of the seconds, then silence for the next, and so on."""
+    random = np.random.default_rng(0)
+    parts = [random.choice([-1.0, 1.0], round(s * RATE)) * (0.0 if i % 2 else 0.9) for i, s in enumerate(seconds)]
+    return np.concatenate(parts).astype(np.float32)
+
+
 class Stand:
     """An embedder like another, under a name of its own; `embed(inner, inputs)`, `preprocess(inner, media, start,
     last)` and `postprocess(inner, output)` stand in for its stages where they are given."""
@@ -89,12 +96,13 @@ def tints(host: Host, name: str = "tints.tiny", **options) -> str:
     return stand(host, name, facts={"dim": 12}, postprocess=postprocess, **options)
 
 
-def started(site: Path, *arguments: Any, **environment: str) -> subprocess.Popen[str]:
-    """The real command line with the packages in `site`, running."""
+def started(site: Path, *arguments: Any, pipe: bool = False, **environment: str) -> subprocess.Popen[str]:
+    """The real command line with the packages in `site`, running; with a `pipe` to its standard input."""
     paths = [str(site), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
     words = [sys.executable, "-c", "from sightsound.cli import main; main()", *map(os.fspath, arguments)]
-    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    outputs = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(words, env=env, stdin=subprocess.PIPE if pipe else None, text=True, **outputs)
 
 
 @contextlib.contextmanager

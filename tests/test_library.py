@@ -184,7 +184,7 @@ def test_a_newer_format_is_refused(where, zoo, tiny):
     before = content_of_file(where)
     for work in (lambda: Library(where), lambda: index(zoo, where, models=MODELS, host=tiny)):
         with pytest.raises(
-            LibraryError, match="lib: library of format 7, this program reads up to 2; upgrade sightsound"
+            LibraryError, match="lib: library of format 7, this program reads up to 3; upgrade sightsound"
         ):
             work()
     assert content_of_file(where) == before

@@ -196,6 +196,7 @@ class Ontology:
                 all(word in parts for word in wanted),
                 all(word in name for word in wanted),
                 all(word in _words(name + " " + text) for word in wanted),
+                all(word in name + " " + text for word in wanted),
             )
             if any(ranks):
                 ranked.append((ranks.index(True), i))

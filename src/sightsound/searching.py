@@ -91,7 +91,7 @@ def tags_of(tags: Sequence[str], library: Library, host: Host | None = None) -> 
     """For each tag the labels or ids that it stands for, as `Filter` takes them. Raises as `search_tags`."""
     known = {label.casefold(): label for label in library.tag_labels()}
     ids = set(library.tag_labels().values())
-    if tags and not known:
+    if tags and not library.rows("SELECT 1 FROM tagged LIMIT 1"):
         raise LibraryError(f"{library.path.name} has no tags; run `sightsound index --tags` on it")
     found = []
     for text in tags:
