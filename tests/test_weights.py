@@ -634,9 +634,10 @@ def run(store, server):
 
 def test_list_shows_every_file_and_its_state(run):
     result = run("list")
-    assert [line.split("  ") for line in result.output.splitlines()[1:]] == [
-        ["acme.net", "net.bin", " 1.0 MB", " fetchable", "MIT\\x1b[1m"],
-        ["acme.net", "lost.bin", "unknown", "missing", "", "MIT\\x1b[1m"],
+    assert [line.replace(" MB", "MB").replace(" kB", "kB").split() for line in result.output.splitlines()[1:]] == [
+        ["acme.net", "net.bin", "1.0MB", "fetchable", "MIT\\x1b[1m"],
+        ["acme.net", "lost.bin", "unknown", "missing", "MIT\\x1b[1m"],
+        ["ontology", "ontology.json", "342.8kB", "fetchable", "CC-BY-SA-4.0"],
     ]
 
 
@@ -645,6 +646,7 @@ def test_list_as_json_has_the_same_rows(run, server):
     assert [(row["model"], row["file"], row["state"]) for row in rows] == [
         ("acme.net", "net.bin", "fetchable"),
         ("acme.net", "lost.bin", "missing"),
+        ("ontology", "ontology.json", "fetchable"),
     ]
     assert rows[0]["sha256"] == SHA
     assert not server.asked

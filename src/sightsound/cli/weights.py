@@ -13,7 +13,7 @@ from sightsound.errors import SightsoundError
 
 if TYPE_CHECKING:
     from sightsound.host import Host
-    from sightsound.types import Card, WeightFile
+    from sightsound.types import WeightFile
 
 
 @click.group()
@@ -25,9 +25,12 @@ def weights() -> None:
 @settings.json_option()
 @click.pass_context
 def list_(context: click.Context, as_json: bool) -> None:
-    """Every weight file: model, file, size, state (present, fetchable, missing) and licence."""
+    """Every weight file, and AudioSet's ontology: size, state (present, fetchable, missing) and licence."""
+    from sightsound import ontology
+
     host = settings.host(context)
-    rows = [_row(host, card, file) for card in host.cards.values() for file in card.weights]
+    rows = [_row(host, card.name, card.license, file) for card in host.cards.values() for file in card.weights]
+    rows.append(_row(host, "ontology", ontology.LICENSE, ontology.FILE))
     if as_json:
         output.dump(rows)
         return
@@ -88,7 +91,10 @@ def path(context: click.Context, name: str) -> None:
 
 def _files(host: Host, name: str | None) -> list[tuple[str, WeightFile]]:
     """(model, file) for a model, for a file name, or for all. Raises `UnknownModel`."""
+    from sightsound import ontology
+
     every = [(card.name, file) for card in host.cards.values() for file in card.weights]
+    every.append(("ontology", ontology.FILE))
     if name is None:
         return every
     named = [(model, file) for model, file in every if name in (model, file.name)]
@@ -102,13 +108,13 @@ def _here(host: Host, model: str, file: WeightFile) -> Path:
     return found.path
 
 
-def _row(host: Host, card: Card, file: WeightFile) -> dict[str, Any]:
+def _row(host: Host, model: str, license: str, file: WeightFile) -> dict[str, Any]:
     return {
-        "model": card.name,
+        "model": model,
         "file": file.name,
         "size": file.size,
         "state": host.weights.state(file),
-        "license": card.license,
+        "license": license,
         "sha256": file.sha256,
         "git_blob": file.git_blob,
     }

@@ -286,8 +286,8 @@ def labels_name_the_scores(subject: Subject) -> str | None:
         return "no scores"
     empty = [i for i, label in enumerate(card.labels) if label != label.strip() or not label.isprintable() or not label]
     assert not empty, (
-        f"labels: expected words, got {card.labels[empty[0]]!r} at {empty[0]}; likely a table read with its line ends or "
-        "blank lines: strip them, and see that no class is lost"
+        f"labels: expected words, got {card.labels[empty[0]]!r} at {empty[0]}; likely a table read with its line ends "
+        "or blank lines: strip them, and see that no class is lost"
     )
     twice = [label for i, label in enumerate(card.labels) if label in card.labels[:i]]
     assert card.label_ids or not twice, (

@@ -1,0 +1,130 @@
+"""YAMNet through `classify_sound`: the goldens' scores, ESC-10's classes, streams, hops; all as a user calls it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from audioset_data import YAMNET_GOLDENS
+from esc10 import KINDS
+from sightsound import Host, Rules, classify_sound, classify_stream, ontology, tag
+from sightsound.errors import UnknownModel
+from sightsound.evaluation import evaluate
+from sightsound.testing import check_model
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def host(shared):
+    return Host(weights=[shared / "weights/yamnet/yamnet.h5"])
+
+
+@pytest.fixture(scope="module")
+def f32(host):
+    return host.load("yamnet.audioset_f32")
+
+
+@pytest.fixture(scope="module")
+def i8(tflite_file):
+    return Host().load("yamnet.audioset_i8")
+
+
+@pytest.mark.parametrize("name", YAMNET_GOLDENS)
+def test_scores_are_those_of_the_reference(f32, shared, name):
+    golden = np.load(shared / "goldens/yamnet" / name)
+    found = classify_sound(golden["waveform"], RATE, model=f32)
+    assert found.scores.shape == golden["scores"].shape and found.labels == f32.card.labels
+    np.testing.assert_allclose(found.scores, golden["scores"], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found.spans[:, 0], 0.48 * np.arange(len(found.spans)))
+    assert found.spans[-1, 1] == pytest.approx(min(found.spans[-1, 0] + 0.975, len(golden["waveform"]) / RATE))
+
+
+def test_a_dog_barks_and_silence_is_silent(f32, shared):
+    dog = np.load(shared / "goldens/yamnet/golden_clip_dog_975ms.npz")["waveform"]
+    bark = classify_sound(dog, RATE, model=f32, include="subtree:Dog", threshold=0.2).segments[0]
+    assert (bark.start, bark.stop) == (0.0, pytest.approx(len(dog) / RATE, abs=0.48))
+    silence = np.load(shared / "goldens/yamnet/golden_clip_silence.npz")["waveform"]
+    assert [s.label for s in classify_sound(silence, RATE, model=f32).segments] == ["Silence"]
+
+
+@pytest.mark.parametrize(("model", "wanted"), [("yamnet.audioset_f32", 0.78), ("yamnet.audioset_i8", 0.85)])
+def test_esc_10_is_heard(host, shared, tflite_file, model, wanted):
+    found = [t for t in tag(shared / "data/esc10", models=model, host=host) if t.outcome.status == "ok"]
+    assert len(found) == 400
+    expected = [KINDS[t.item.path.partition("/")[0]] for t in found]
+    score = evaluate(expected, [t.top for t in found], ontology.load()).whole
+    assert score.hits >= wanted, score
+
+
+def sounds(seconds: float) -> np.ndarray:
+    """A siren, noise and silence in turn."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    siren = 0.3 * np.sign(np.sin(2 * np.pi * np.cumsum(900 + 350 * np.sin(2 * np.pi * 0.4 * t)) / RATE))
+    noise = 0.2 * np.random.default_rng(0).standard_normal(len(t))
+    return np.select([t % 9 < 3, t % 9 < 6], [siren, noise], 0).astype(np.float32)
+
+
+@pytest.mark.parametrize("block", [1, 777, 16000, 50000])
+def test_a_stream_is_heard_as_the_whole_whatever_its_blocks(i8, block):
+    samples = sounds(12)
+    blocks = np.split(samples, range(block, len(samples), block) if block > 1 else [1])
+    stream = sorted(classify_stream(blocks, RATE, model=i8), key=lambda s: (s.start, s.stop, s.label))
+    whole = classify_sound(samples, RATE, model=i8).segments
+    assert [(s.label, s.start, s.stop) for s in stream] == [(s.label, s.start, s.stop) for s in whole]
+    np.testing.assert_allclose([s.mean for s in stream], [s.mean for s in whole], atol=1e-6)
+    assert {"Siren", "Silence"} & {s.label for s in whole}
+
+
+# -- hops --------------------------------------------------------------------------------------------------------
+
+
+def test_a_shorter_hop_gives_the_same_windows_and_those_between(i8, tflite_file):
+    samples = sounds(5)
+    plain = classify_sound(samples, RATE, model=i8)
+    dense = classify_sound(samples, RATE, hop=0.12)
+    np.testing.assert_allclose(dense.spans[:, 0], 0.12 * np.arange(len(dense.spans)))
+    np.testing.assert_allclose(dense.scores[: 4 * 8 : 4], plain.scores[:8], atol=1e-6)
+
+
+def test_a_hop_is_part_of_the_space_but_not_where_it_is_the_usual_one(tflite_file):
+    host = Host()
+    usual, moved = host.space("yamnet.audioset_i8"), host.space("yamnet.audioset_i8[hop=0.1]")
+    assert host.space("yamnet.audioset_i8[hop=0.48]") == usual
+    assert host.card("yamnet.audioset_i8[hop=0.10]") == host.card("yamnet.audioset_i8[hop=0.1]")
+    assert [d.partition(":")[0] for d in usual.differences(moved)] == ["hop", "name"]
+
+
+@pytest.mark.parametrize(
+    "option", ["hop", "hop=0", "hop=-0.1", "hop=0.105", "hop=x", "hop=nan", "hop=1e9", "pca", "hop=1,pca"]
+)
+def test_other_options_are_refused(option):
+    with pytest.raises(UnknownModel, match=r"expected a hop in seconds, a multiple of 0.01"):
+        Host().card(f"yamnet.audioset_i8[{option}]")
+
+
+@pytest.mark.parametrize("hop", ["0.01", "0.11", "1.5"])
+def test_networks_with_a_hop_keep_to_the_contract(tflite_file, hop):
+    results = check_model(f"yamnet.audioset_i8[hop={hop}]")
+    assert [(r.check, r.reason) for r in results if not r.passed] == []
+
+
+def test_both_builds_know_the_ids_of_their_classes():
+    for name in ("yamnet.audioset_f32", "yamnet.audioset_i8"):
+        card = Host().card(name)
+        assert len(card.label_ids) == 521 and card.label_ids[:2] == ("/m/09x0r", "/m/0ytgt")
+
+
+def test_specificity_on_a_real_recording(f32, shared):
+    """A general class never sounds at the time of a specific one below it, and with `low` the other way round."""
+    file = shared / "data/esc10/001 - Dog bark/1-30344-A.ogg"
+    audioset = ontology.load()
+    for specificity in ("high", "low"):
+        found = classify_sound(file, model=f32, specificity=specificity).segments
+        for one in found:
+            for other in found:
+                if other.id in {node.id for node in audioset.descendants(one.id)}:
+                    assert one.stop <= other.start + 1e-6 or other.stop <= one.start + 1e-6
+    every = {s.label for s in classify_sound(file, model=f32, specificity="none").segments}
+    assert {"Animal", "Dog", "Bark"} <= every
+    assert Rules().specificity == "high"

@@ -1,0 +1,50 @@
+"""ESC-10 through the sound networks: is the expected kind, or one below it, among the five best of a clip's mean? And
+what does the ontology's back-off add, class by class?
+
+    python tests/benchmarks/esc10_classes.py --sounds ESC10 [--weights yamnet.h5] [MODEL ...]
+
+ESC10 is the folder of K. J. Piczak's ESC-10. `links` is the mean distance in the ontology from the expected kind to
+the best class. Wanted: at least 78 % for yamnet.audioset_f32 and 85 % for yamnet.audioset_i8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from sightsound import Host, Rules, ontology, tag
+from sightsound.evaluation import Evaluation, evaluate
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins/sightsound-audioset/tests"))
+from esc10 import KINDS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", default=["yamnet.audioset_i8"])
+    parser.add_argument("--sounds", type=Path, required=True)
+    parser.add_argument("--weights", action="append", default=[])
+    options = parser.parse_args()
+    host = Host(weights=options.weights)
+    for model in options.models:
+        plain, backed = (evaluated(options.sounds, model, host, backoff) for backoff in (False, True))
+        print(f"\n{model:28} top 5  with back-off   links  with back-off")
+        for name in plain.classes:
+            show(name, plain.classes[name], backed.classes[name])
+        show("all", plain.whole, backed.whole)
+
+
+def evaluated(folder: Path, model: str, host: Host, backoff: bool) -> Evaluation:
+    found = [t for t in tag(folder, models=model, host=host, rules=Rules(backoff=backoff)) if t.outcome.status == "ok"]
+    expected = [KINDS[tags.item.path.partition("/")[0]] for tags in found]
+    return evaluate(expected, [tags.top for tags in found], ontology.load(host.weights))
+
+
+def show(name, plain, backed):  # type: ignore[no-untyped-def]
+    gain = f"{100 * backed.hits:5.1f} ({100 * (backed.hits - plain.hits):+.1f})"
+    print(f"{name:28} {100 * plain.hits:5.1f}  {gain:14} {plain.distance:5.2f}  {backed.distance:5.2f}")
+
+
+if __name__ == "__main__":
+    main()
