@@ -12,18 +12,22 @@ from sightsound.errors import SightsoundError
 
 @contextlib.contextmanager
 def draft(file: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path of the same suffix beside `file` to write to, which takes its name at the end.
+    """A path of the same suffix beside `file` to write to, which takes its name at the end. A device or a pipe
+    (/dev/stdout) is written itself, for it must not be replaced.
 
     Raises `SightsoundError` where it cannot be written; a `file` that was there before stays then.
     """
     whole = Path(file)
-    part = whole.with_name(f"{whole.stem}.{os.getpid()}.part{whole.suffix}")
+    strange = whole.exists() and not whole.is_file()
+    part = whole if strange else whole.with_name(f"{whole.stem}.{os.getpid()}.part{whole.suffix}")
     try:
         yield part
-        os.replace(part, whole)
+        if part != whole:
+            os.replace(part, whole)
     except OSError as error:
         why = error.strerror or str(error)
         raise SightsoundError(f"{os.fspath(file)}: cannot be written ({why}); name another place") from error
     finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+        if part != whole:
+            with contextlib.suppress(OSError):
+                part.unlink()
