@@ -13,8 +13,9 @@ from sightsound.types import Card, Embedder, Load
 @hookimpl
 def register_embedders(register: Callable[[Card, Load], None]) -> None:
     from sightsound_timm.cards import REGISTERED
+    from sightsound_timm.places365 import PLACES365
 
-    for card, builder in REGISTERED:
+    for card, builder in (*REGISTERED, *PLACES365):
         register(card, _load(card, builder))
 
 

@@ -30,6 +30,8 @@ CPU_BATCH = 4
 OTHER_BATCH = 64
 """Inputs in a batch: on a CPU as measured (README.md, Speed), elsewhere a usual choice that nobody measured."""
 
+_SCENES = 365  # the classes of Places365
+
 
 class Network:
     """The embedder: `card`, the module that gives (embeddings, scores or None), and the device it is on."""
@@ -65,7 +67,7 @@ def load(card: Card, builder: str, name: str, weights: Mapping[str, Path]) -> Em
     """
     on = device(name)
     (path,) = (weights[file.name] for file in card.weights)
-    tensors = state_dict(path)
+    tensors = {key.removeprefix("module."): tensor for key, tensor in state_dict(path).items()}  # trained in parallel
     try:
         module = BUILDERS[builder](card.name, tensors)
     except (RuntimeError, KeyError, ValueError) as error:
@@ -255,7 +257,21 @@ def _torchvision(name: str, tensors: dict[str, Tensor]) -> nn.Module:
     given = object.__new__(type(weights))  # the same weights, but with the tensors at hand instead of a download
     vars(given).update(vars(weights), get_state_dict=lambda *args, **kwargs: tensors)
     network = folded(vision.models.get_model(arch, weights=given))
-    classes = len(weights.meta["categories"])
+    return _split(network, len(weights.meta["categories"]))
+
+
+def _blank_places365(name: str) -> nn.Module:
+    network: nn.Module = vision.models.get_model(name.partition(".")[0], weights=None, num_classes=_SCENES)
+    return network
+
+
+def _places365(name: str, tensors: dict[str, Tensor]) -> nn.Module:
+    network = _blank_places365(name)
+    network.load_state_dict(tensors)
+    return _split(folded(network), _SCENES)
+
+
+def _split(network: nn.Module, classes: int) -> nn.Module:
     head = _head(network, classes)
     network.set_submodule(head, Beside(network.get_submodule(head)))
     return Split(network, classes)
@@ -276,8 +292,14 @@ BUILDERS: dict[str, Callable[[str, dict[str, Tensor]], nn.Module]] = {
     "timm": _timm,
     "timm_in_order": _timm_in_order,
     "torchvision": _torchvision,
+    "places365": _places365,
 }
 """Name and tensors -> a module that gives (embeddings, scores or None)."""
 
-BLANKS = {"timm": _blank_timm, "timm_in_order": _blank_timm, "torchvision": _blank_torchvision}
+BLANKS: dict[str, Callable[[str], nn.Module]] = {
+    "timm": _blank_timm,
+    "timm_in_order": _blank_timm,
+    "torchvision": _blank_torchvision,
+    "places365": _blank_places365,
+}
 """The same networks before anything was loaded."""

@@ -24,6 +24,7 @@ class CenterCrop:
 
     def __init__(self, constants: Mapping[str, Any]) -> None:
         self._resize = int(constants["resize"])
+        self._squash = constants.get("resize_mode") == "squash"
         self._crop = int(constants["crop"])
         self._filter = Image.Resampling[constants["interpolation"].upper()]
         self._mean = np.array(constants["mean"], np.float32)[:, None, None]
@@ -32,7 +33,9 @@ class CenterCrop:
     def __call__(self, rgb: NDArray[np.uint8]) -> Floats:
         """uint8 RGB (h, w, 3) -> float32 (1, 3, crop, crop). Raises `MediaError` for a picture that is too long."""
         picture = Image.fromarray(rgb)
-        width, height = scaled(picture.width, picture.height, self._resize)
+        width = height = self._resize
+        if not self._squash:
+            width, height = scaled(picture.width, picture.height, self._resize)
         left, top = round((width - self._crop) / 2), round((height - self._crop) / 2)
         if width * height > AT_ONCE and min(picture.size) < self._resize:
             picture = self._down(self._across(picture, width, left), height, top)

@@ -1,0 +1,49 @@
+"""The networks that were trained on the scenes of Places365, and the names of its classes.
+
+B. Zhou, A. Lapedriza, A. Khosla, A. Oliva, A. Torralba: Places: A 10 million image database for scene recognition,
+TPAMI 2017. No package index carries the files: they are the user's, from the project page of MIT CSAIL.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from sightsound.types import Card, WeightFile
+from sightsound_timm.cards import constants
+
+ABOUT = "trained on 365 kinds of scenes by MIT CSAIL (Zhou et al., TPAMI 2017); file from places2.csail.mit.edu"
+
+
+@cache
+def scenes() -> tuple[str, ...]:
+    """The 365 classes in the order of the scores: `airfield`, ..., `apartment building, outdoor`."""
+    return tuple(files("sightsound_timm").joinpath("places365.txt").read_text("utf-8").splitlines())
+
+
+def _card(arch: str, dim: int, params: int, depth: int) -> Card:
+    return Card(
+        name=f"{arch}.places365",
+        modality="image",
+        dim=dim,
+        input_shape=(3, 224, 224),
+        labels=scenes(),
+        scores="softmax",
+        weights=(WeightFile(name=f"{arch}_places365.pth.tar"),),
+        # as in the authors' demo: both sides become 256, whatever the picture's shape
+        constants={
+            **constants(256, 224, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            "resize_mode": "squash",
+        },
+        params=params,
+        depth=depth,
+        license="CC-BY-4.0",
+        about=f"{arch} {ABOUT}",
+    )
+
+
+PLACES365 = (
+    (_card("resnet18", 512, 11_363_757, 18), "places365"),
+    (_card("resnet50", 2048, 24_255_917, 50), "places365"),
+)
+"""Each card and the function of `network.py` that fills its network."""
