@@ -42,17 +42,23 @@ def recording(path: Path, seconds: int) -> Path:
 
 def peak(path: Path, library: Path) -> float:
     """MiB at most resident in a process that indexes one file."""
+    code = "import sightsound, sys; sightsound.index(sys.argv[1], sys.argv[2], progress=False)"
+    return process(path.name, code, path, str(library))[1]
+
+
+def process(name: str, code: str, file: Path, *arguments: str) -> tuple[float, float]:
+    """Seconds and MiB of a Python program over one recording, in a process of its own; prints them."""
     began = time.perf_counter()
-    command = "import sightsound, sys; sightsound.index(sys.argv[1], sys.argv[2], progress=False)"
-    child = subprocess.Popen([sys.executable, "-c", command, str(path), str(library)])
+    words = [sys.executable, "-c", code, str(file), *arguments]
+    child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     if status:
-        sys.exit(f"indexing {path.name} failed")
-    seconds, sound = time.perf_counter() - began, soundfile.info(path).duration
+        sys.exit(f"{name} failed")
+    seconds, sound = time.perf_counter() - began, soundfile.info(file).duration
     mebibytes = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
-    rate = f"{seconds:.1f} s, {sound / seconds:.0f} times real time"
-    print(f"{path.name:12} {sound:8.0f} s of sound  {rate}  {mebibytes:.0f} MiB")
-    return mebibytes
+    rate = f"{seconds:6.2f} s, {sound / seconds:.0f} times real time"
+    print(f"{name:20} {sound:8.0f} s of sound  {rate}  {mebibytes:.0f} MiB")
+    return seconds, mebibytes
 
 
 if __name__ == "__main__":

@@ -14,11 +14,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import soundfile
-from memory import recording
+from memory import process, recording
 
 OURS = """
 import sys
@@ -57,33 +55,17 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
         minute = recording(Path(folder, "minute.wav"), 60)
-        run("tag, a minute", OURS, minute)
+        process("tag, a minute", OURS, minute)
         hour = recording(Path(folder, "long.wav"), round(3600 * options.hours))
         ratios: dict[str, list[float]] = {"1 thread": [], f"{cores} threads": []}
         for _ in range(options.rounds):
-            ours = run("tag", OURS, hour)
+            ours, _ = process("tag", OURS, hour)
             for name, threads in zip(ratios, (1, cores)):
-                ratios[name].append(run(f"LiteRT, {name}", THEIRS, hour, weights, str(threads)) / ours)
+                theirs, _ = process(f"LiteRT, {name}", THEIRS, hour, weights, str(threads))
+                ratios[name].append(theirs / ours)
     for name, found in ratios.items():
         each = ", ".join(f"{ratio:.2f}" for ratio in found)
         print(f"LiteRT with {name} / tag: {each}, median {statistics.median(found):.2f}")
-
-
-def run(name: str, code: str, file: Path, *arguments: str) -> float:
-    """Seconds of a process over one file."""
-    began = time.perf_counter()
-    words = [sys.executable, "-c", code, str(file), *arguments]
-    child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert child.stdout is not None
-    child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        sys.exit(f"{name} failed")
-    seconds, sound = time.perf_counter() - began, soundfile.info(file).duration
-    mebibytes = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
-    rate = f"{seconds:6.2f} s  {sound / seconds:5.0f} times real time"
-    print(f"{name:20} {sound:7.0f} s of sound  {rate}  {mebibytes:.0f} MiB")
-    return seconds
 
 
 if __name__ == "__main__":

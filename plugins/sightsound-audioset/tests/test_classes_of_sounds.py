@@ -128,3 +128,17 @@ def test_specificity_on_a_real_recording(f32, shared):
     every = {s.label for s in classify_sound(file, model=f32, specificity="none").segments}
     assert {"Animal", "Dog", "Bark"} <= every
     assert Rules().specificity == "high"
+
+
+def test_odd_files_have_classes_or_one_clear_line(shared, tflite_file, caplog):
+    found = list(tag(shared / "data/odd-media/audio", models="yamnet.audioset_i8"))
+    assert len(found) > 80 and sum(t.outcome.status == "ok" for t in found) > 70
+    for tags in found:
+        reason = tags.outcome.reason
+        if tags.outcome.status == "ok":
+            end = tags.outcome.seconds + 0.01
+            assert tags.top and all(0 <= s.start < s.stop <= end for s in tags.segments), tags.item
+        else:
+            assert len("no samples") <= len(reason) < 300 and "\n" not in reason and "Traceback" not in reason, (
+                tags.item
+            )
