@@ -141,5 +141,3 @@ def test_odd_files_have_classes_or_one_clear_line(shared, tflite_file, caplog):
         else:
             assert len("no samples") <= len(reason) < 300, tags.item
             assert "\n" not in reason and "Traceback" not in reason, tags.item
-                tags.item
-            )
