@@ -90,6 +90,8 @@ def heard(recording: Path, host: Host) -> None:
     found = sightsound.classify_sound(recording, host=host)
     for segment in found.segments[:_SHOWN]:
         print(f"   {segment.start:5.2f}-{segment.stop:5.2f} s  {segment.mean:.2f}  {segment.label}")
+    if len(found.segments) > _SHOWN:
+        print(f"   ... and {len(found.segments) - _SHOWN} more")
     plots.sound(recording, found.segments, found.seconds, HERE / "heard.png")
     print(f"   look at {HERE / 'heard.png'}")
 

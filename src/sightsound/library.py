@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
@@ -278,12 +278,9 @@ class Library:
                     if min_score is not None and mean < min_score:
                         continue
                     seconds = None if start is None else (start, stop)
-                    hits += [
-                        Hit(item, mean, seconds, None, self.labels(item.id or 0), (name,), label)
-                        for item in items.get(content, ())
-                    ]
-        hits.sort(key=lambda hit: (-hit.score, hit.item.id, hit.seconds or (), hit.tag))
-        return hits[:k]
+                    hits += [Hit(item, mean, seconds, None, {}, (name,), label) for item in items.get(content, ())]
+            hits.sort(key=lambda hit: (-hit.score, hit.item.id, hit.seconds or (), hit.tag))
+            return [replace(hit, labels=self.labels(hit.item.id or 0)) for hit in hits[:k]]
 
     def _hit(self, pair: Pair, item: Item, space: Space, neighbours: Neighbours, spans: Seconds | None) -> Hit:
         start, stop = neighbours.spans[pair.row]

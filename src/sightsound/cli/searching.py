@@ -52,8 +52,8 @@ def search(
 ) -> None:
     """Find what looks or sounds like a file, or like the seconds START to STOP of a recording.
 
-    With --tag alone, find where a class was heard or seen (after `index --tags`); with --tag and a query, only items
-    that have it.
+    With --tag alone, find where one of these classes was heard or seen (after `index --tags`); with --tag and a query,
+    only items that have them all.
     """
     from sightsound.filters import Filter
     from sightsound.library import Library
