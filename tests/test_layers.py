@@ -59,10 +59,7 @@ MAY_IMPORT: dict[str, str] = {
     "inventory": "errors library schema types",
     "checkup": "errors library schema types",
     # both together
-    "indexing": (
-        "classifying cores errors host labels library media model pipeline progress segments space tagging types walk"
-        " writer"
-    ),
+    "indexing": ("cores errors host labels library media pipeline progress segments space tagging types walk writer"),
     "searching": "errors filters host library media ontology pipeline space types walk",
     # for plugin authors
     "torch": "errors types",

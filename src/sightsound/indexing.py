@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 import time
@@ -15,15 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sightsound import labels, media, pipeline, walk
-from sightsound.classifying import classes_of
 from sightsound.cores import cores
 from sightsound.errors import MediaError, NotMedia, SightsoundError, UnknownModel
 from sightsound.host import Host
 from sightsound.library import Library
-from sightsound.model import Model
 from sightsound.progress import bar
 from sightsound.segments import Rules
-from sightsound.tagging import Collector, Tags
+from sightsound.tagging import Tagger, Tags
 from sightsound.types import Item, Modality, Outcome
 from sightsound.writer import Writer
 
@@ -79,7 +76,7 @@ def index(
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     host = host or Host()
     chosen, existing = _chosen(host, models), walk.existing(paths)
-    tagging = _Tagging(host, Rules() if tags is True else tags) if tags else None
+    tagging = Tagger(host, Rules() if tags is True else tags) if tags else None
     if tagging and models and not any(tagging.can(name) for names in chosen.values() for name in names):
         raise SightsoundError(f"{', '.join(models)}: no classes to tag with; name a model that has some")
     table = None if label_from in (None, labels.FOLDER) else labels.read(label_from)
@@ -129,28 +126,6 @@ class _Scan:
     known: bool = False
 
 
-TOP = 5
-"""The classes of a picture that are stored as its tags."""
-
-
-class _Tagging:
-    """The tags that are asked for."""
-
-    def __init__(self, host: Host, rules: Rules) -> None:
-        self._host, self._rules = host, rules
-        self.text = json.dumps({"top": TOP, **json.loads(rules.to_json())}, sort_keys=True)
-
-    def can(self, name: str) -> bool:
-        """Whether a model has classes."""
-        return bool(self._host.card(name).labels)
-
-    def collector(self, model: Model) -> Collector | None:
-        if not model.card.labels:
-            return None
-        rules = self._rules if model.card.modality == "sound" else Rules()
-        return Collector(model, classes_of(model.card, rules, self._host.weights), rules, TOP)
-
-
 @dataclass
 class _Run:
     host: Host
@@ -160,7 +135,7 @@ class _Run:
     retry: bool
     label_folders: bool
     chosen: dict[Modality, list[str]]
-    tagging: _Tagging | None
+    tagging: Tagger | None
     report: Report = field(default_factory=Report)
     bar: Any = None
     _committed: float = 0.0

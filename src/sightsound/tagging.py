@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 from collections import Counter, deque
@@ -101,6 +102,29 @@ class Collector:
 
     def _new(self) -> Heard:
         return Heard(self._classes, self._rules, channels=self._each)
+
+
+TOP = 5
+"""The classes of a picture that are stored as its tags."""
+
+
+class Tagger:
+    """The tags that a library is asked to store, by some rules; `text` is what tells them from those of other rules."""
+
+    def __init__(self, host: Host, rules: Rules) -> None:
+        self._host, self._rules = host, rules
+        self.text = json.dumps({"top": TOP, **json.loads(rules.to_json())}, sort_keys=True)
+
+    def can(self, name: str) -> bool:
+        """Whether a model has classes."""
+        return bool(self._host.card(name).labels)
+
+    def collector(self, model: Model) -> Collector | None:
+        """What takes the rows of a model; None where it has no classes."""
+        if not model.card.labels:
+            return None
+        rules = self._rules if model.card.modality == "sound" else Rules()
+        return Collector(model, classes_of(model.card, rules, self._host.weights), rules, TOP)
 
 
 @dataclass
