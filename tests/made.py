@@ -100,7 +100,9 @@ def started(site: Path, *arguments: Any, pipe: bool = False, **environment: str)
     """The real command line with the packages in `site`, running; with a `pipe` to its standard input."""
     paths = [str(site), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
-    words = [sys.executable, "-c", "from sightsound.cli import main; main()", *map(os.fspath, arguments)]
+    # a shell that runs the tests in the background has its children ignore ^C
+    code = "from signal import *; signal(SIGINT, default_int_handler); from sightsound.cli import main; main()"
+    words = [sys.executable, "-c", code, *map(os.fspath, arguments)]
     outputs = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(words, env=env, stdin=subprocess.PIPE if pipe else None, text=True, **outputs)
 
