@@ -89,10 +89,6 @@ class _Region:
     windows: list[tuple[float, float, float]] = field(default_factory=list)
     active: int = 0
 
-    @property
-    def seconds(self) -> float:
-        return self.stop - self.start
-
 
 class Segmenter:
     """Takes windows as they come and gives each segment as soon as no later window can change it.
