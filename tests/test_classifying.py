@@ -110,6 +110,8 @@ def test_a_file_shorter_than_a_segment_may_be_has_its_top_classes(model, wav):
         (np.zeros((2, 2, 2)), {"sample_rate": RATE}, r"expected samples \(n,\) or \(n, channels\)"),
         (np.zeros(9, complex), {"sample_rate": RATE}, "got complex128"),
         (np.zeros(9, np.uint16), {"sample_rate": RATE}, "got uint16"),
+        (np.zeros(9, np.int64), {"sample_rate": RATE}, "got int64"),
+        (np.zeros((2, 1600)), {"sample_rate": RATE}, "got 1600 channels; transpose it"),
         (np.zeros((9, 0)), {"sample_rate": RATE}, "0 channels, expected at least 1"),
         (np.zeros(9), {"sample_rate": 3}, "sample rate 3 Hz, expected 1000 to 768000"),
         (np.full(RATE, np.nan), {"sample_rate": RATE}, "the sample at second 0.000 is nan"),

@@ -94,7 +94,7 @@ def test_files_that_have_vectors_get_tags_and_keep_their_vectors(sounds, tiny, t
 def test_other_rules_give_other_tags(lib, sounds, tiny):
     report = index(sounds, lib, models=[MODEL], host=tiny, tags=Rules(include=("quiet",)))
     assert report.windows == 0 and report.counts["tagged"] >= 2
-    assert set(lib.tag_labels()) == {"quiet"} and check(lib) == []
+    assert lib.tag_classes() == [("quiet", "")] and check(lib) == []
 
 
 def test_a_changed_file_has_its_new_tags_alone(lib, sounds, tiny):
@@ -112,7 +112,7 @@ def test_tags_go_with_the_last_file_of_their_content(lib, sounds):
 
 def test_tags_go_with_their_space(lib):
     forget_space(lib, MODEL)
-    assert lib.tag_labels() == {} and lib.rows("SELECT count(*) FROM tagged") == [(0,)] and check(lib) == []
+    assert lib.tag_classes() == [] and lib.rows("SELECT count(*) FROM tagged") == [(0,)] and check(lib) == []
 
 
 def test_a_network_that_fails_on_the_second_time_leaves_vectors_and_is_reported(sounds, tiny, tmp_path):
@@ -150,6 +150,44 @@ def test_classes_of_pictures_are_tags_without_seconds(zoo, tiny, warm, tmp_path)
         assert len(hits) == 3 and {hit.seconds for hit in hits} == {None} and hits[0].tag == "red"
         assert search_tags("r", library) == hits, "by the id of the class"
         assert stats(library).tags["red"] == (3, 0.0)
+
+
+def test_two_classes_of_one_name_are_told_apart_by_their_ids(zoo, tiny, tmp_path):
+    import dataclasses
+
+    def embed(inner, inputs):
+        means = inputs.mean(axis=(1, 2))
+        scores = (means / means.sum(axis=1, keepdims=True)).astype("f4")
+        return dataclasses.replace(inner.embed(inputs), scores=scores)
+
+    facts = {"labels": ("crane", "crane", "blue"), "label_ids": ("n1", "n2", "n3"), "scores": "softmax"}
+    name = made.stand(tiny, "cranes.tiny", facts=facts, embed=embed)
+    index(zoo, tmp_path / "lib", models=[name], host=tiny, tags=True)
+    with Library(tmp_path / "lib") as library:
+        assert len(search_tags("n1", library)) == len(search_tags("n2", library)) == 3
+        assert len(search_tags("crane", library)) == 6
+
+
+def test_a_recording_without_segments_has_no_tags(sounds, tiny, tmp_path):
+    report = index(sounds, tmp_path / "lib", models=[MODEL], host=tiny, tags=Rules(threshold=1, include=("loud",)))
+    with Library(tmp_path / "lib") as library:
+        assert report.counts["ok"] == 3 and library.tag_classes() == [] == search_tags("Siren", library)
+        assert index(sounds, library, models=[MODEL], host=tiny, tags=Rules(threshold=1, include=("loud",))).counts == {
+            "unchanged": 3
+        }
+
+
+def test_other_rules_for_sounds_leave_pictures_alone(zoo, tiny, warm, tmp_path):
+    index(zoo, tmp_path / "lib", models=[warm, MODEL], host=tiny, tags=True)
+    report = index(zoo, tmp_path / "lib", models=[warm, MODEL], host=tiny, tags=Rules(threshold=0.2))
+    assert report.counts == {"unchanged": 3, "tagged": 2}
+
+
+def test_only_the_tags_of_some_models(lib, tiny):
+    assert len(search_tags("loud", lib, models=[MODEL], host=tiny)) == 3
+    assert search_tags("loud", lib, models=["colours.tiny"], host=tiny) == []
+    with pytest.raises(SightsoundError, match="no embedder 'nonsuch'"):
+        search_tags("loud", lib, models=["nonsuch"], host=tiny)
 
 
 def test_models_without_classes_have_no_tags(zoo, tiny, tmp_path):

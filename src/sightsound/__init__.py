@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sightsound import ontology
-    from sightsound.classifying import SoundClasses, classify_image, classify_sound, classify_stream
+    from sightsound.classifying import SoundClasses, SoundStream, classify_image, classify_sound, classify_stream
     from sightsound.embedding import Embeddings, embed
     from sightsound.errors import SightsoundError
     from sightsound.filters import Filter
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "classifying": ("SoundClasses", "classify_image", "classify_sound", "classify_stream"),
+    "classifying": ("SoundClasses", "SoundStream", "classify_image", "classify_sound", "classify_stream"),
     "embedding": ("Embeddings", "embed"),
     "errors": ("SightsoundError",),
     "hookspecs": ("hookimpl",),
@@ -80,6 +80,7 @@ __all__ = [
     "Segment",
     "SightsoundError",
     "SoundClasses",
+    "SoundStream",
     "Space",
     "Tags",
     "WeightFile",

@@ -111,9 +111,8 @@ def choose(
 def _steps(ontology: Ontology, at: dict[int, int]) -> tuple[tuple[int, tuple[int, ...]], ...]:
     """(kind, the kinds directly below it), every kind after all that lie below it."""
     depth = ontology.below.sum(axis=1)  # a kind has more below it than any of those
-    found = []
+    found, nodes = [], list(ontology)
     for i in sorted(at, key=lambda i: int(depth[i])):
-        nodes = list(ontology)
         children = tuple(at[ontology.index(child)] for child in ontology.children(nodes[i]))
         if children:
             found.append((at[i], children))
@@ -133,7 +132,7 @@ def _meant(
             hits = [id_ in meant for id_ in ids]
         else:
             wanted = text.strip().casefold()
-            hits = [wanted == id_ or wanted == label.casefold() for label, id_ in zip(labels, ids)]
+            hits = [wanted == id_.casefold() or wanted == label.casefold() for label, id_ in zip(labels, ids)]
         if not any(hits):
             raise UnknownClass(_unknown(text, card, labels, ontology))
         found |= hits

@@ -111,6 +111,7 @@ def classify_sound(
         exclude=exclude,  # type: ignore[arg-type]
         backoff=backoff,
     )
+    segments: list[Segment] = []
     is_file = isinstance(sound, str | os.PathLike)
     if is_file == (sample_rate is not None):
         what = "not for files, which have their own" if is_file else "expected Hz with an array of samples"
@@ -119,18 +120,18 @@ def classify_sound(
     loaded = load(host, model, "sound", hop=hop, device=device)
     heard = Heard(classes_of(loaded.card, rules, host.weights), rules, channels=each_channel(channels), keep=True)
     if is_file:
-        seconds = _file(loaded, sound, heard)
+        seconds = _file(loaded, sound, heard, segments)
     else:
         assert sample_rate is not None
         array = np.asarray(sound)
         streams = _streams([array], sample_rate, heard.each)
         for channel, stream in enumerate(streams):
             for spans, scores in _windows(loaded, stream, channel if heard.each else None):
-                heard.feed(scores, spans, channel)
+                segments += heard.feed(scores, spans, channel)
         seconds = streams[0].seconds if streams else 0.0
     if not heard.windows:
         raise MediaError("sound: expected samples, got none; give at least one")
-    return heard.table(loaded.card, seconds)
+    return heard.table(loaded.card, seconds, [*segments, *heard.close()])
 
 
 def classify_stream(
@@ -143,18 +144,34 @@ def classify_stream(
     channels: Channels = "mean",
     host: Host | None = None,
     device: str = "auto",
-) -> Iterator[Segment]:
+) -> SoundStream:
     """What is to be heard in a sound that comes in blocks, (n,) or (n, channels) of any n: each segment as soon as no
     later block can change it. All together they are those of `classify_sound` for the same samples.
 
     >>> for segment in sightsound.classify_stream(microphone, 48000): print(segment.start, segment.label)
 
-    Values and errors are those of `classify_sound`.
+    Values and errors are those of `classify_sound`, but for a stream without samples, which has no segments.
     """
     rules, host = rules or Rules(), host or Host()
     loaded = load(host, model, "sound", hop=hop, device=device)
     heard = Heard(classes_of(loaded.card, rules, host.weights), rules, channels=each_channel(channels), keep=False)
-    return _streamed(loaded, blocks, sample_rate, heard)
+    return SoundStream(loaded, blocks, sample_rate, heard)
+
+
+class SoundStream(Iterator[Segment]):
+    """The segments of a sound as they end, by the network `model`. It keeps none of them."""
+
+    def __init__(self, model: Model, blocks: Iterable[NDArray[Any]], sample_rate: int, heard: Heard) -> None:
+        self.model = model.card.name
+        self._heard = heard
+        self._segments = _streamed(model, blocks, sample_rate, heard)
+
+    def __next__(self) -> Segment:
+        return next(self._segments)
+
+    def top(self, k: int = 5) -> tuple[Prediction, ...]:
+        """The `k` classes of the highest mean over all windows so far, best first."""
+        return self._heard.top(k)
 
 
 def _streamed(model: Model, blocks: Iterable[NDArray[Any]], sample_rate: int, heard: Heard) -> Iterator[Segment]:
@@ -194,8 +211,8 @@ def _windows(
             yield windows.spans[part], scores
 
 
-def _file(model: Model, path: Any, heard: Heard) -> float:
-    """Hears a file; returns its seconds. Raises what it failed with."""
+def _file(model: Model, path: Any, heard: Heard, segments: list[Segment]) -> float:
+    """Hears a file and adds to `segments` those that end; returns its seconds. Raises what it failed with."""
     item = walk.item(path)
     outcome = None
     with contextlib.closing(pipeline.run(model, [*jobs(item, heard.each)])) as batches:
@@ -203,7 +220,7 @@ def _file(model: Model, path: Any, heard: Heard) -> float:
         for event in (event for events in batches for event in events):
             if isinstance(event, Rows):
                 assert event.scores is not None and event.spans is not None
-                heard.feed(event.scores, event.spans, channel)
+                segments += heard.feed(event.scores, event.spans, channel)
                 continue
             outcome, channel = event, channel + 1
             if outcome.status != "ok":
@@ -248,7 +265,11 @@ def load(
 def named(host: Host, model: str | None, modality: Modality, hop: float | None = None) -> str:
     """The full name of a model, with its hop."""
     name = model or host.default(modality)
-    return name if hop is None else f"{name}[hop={hop:g}]"
+    if hop is None:
+        return name
+    if "[" in name:
+        raise SightsoundError(f"hop: expected once, got {hop} and {name}; leave one out")
+    return f"{name}[hop={hop!r}]"
 
 
 def _require(card: Card, modality: Modality) -> None:
@@ -270,18 +291,17 @@ def classes_of(card: Card, rules: Rules, weights: Store) -> Classes:
 
 
 class Heard:
-    """What the windows of one recording have told so far: segments, mean scores and, to `keep`, the whole table."""
+    """What the windows of one recording have told so far: mean scores, open regions and, to `keep`, all rows."""
 
     def __init__(self, chosen: Classes, rules: Rules, *, channels: bool = False, keep: bool = False) -> None:
         self.each, self.windows = channels, 0
-        self.segments: list[Segment] = []
         self._classes, self._rules, self._keep = chosen, rules, keep
         self._segmenters: dict[int, Segmenter] = {}
         self._sum: NDArray[np.float64] | None = None
         self._rows: dict[int, list[tuple[Seconds, Floats]]] = {}
 
     def feed(self, scores: Floats, spans: Seconds, channel: int = 0) -> list[Segment]:
-        """The next windows of a channel -> the segments that they complete."""
+        """The next windows of a channel -> the segments that they complete, which it does not keep."""
         if channel not in self._segmenters:
             self._segmenters[channel] = Segmenter(self._classes, self._rules, channel if self.each else None)
         found = self._segmenters[channel].feed(scores, spans)
@@ -290,14 +310,11 @@ class Heard:
         self.windows += len(scores)
         if self._keep:
             self._rows.setdefault(channel, []).append((spans, scores))
-        self.segments += found
         return found
 
     def close(self) -> list[Segment]:
         """The recording is over -> the segments that were still open."""
-        found = [segment for segmenter in self._segmenters.values() for segment in segmenter.close()]
-        self.segments += found
-        return found
+        return [segment for segmenter in self._segmenters.values() for segment in segmenter.close()]
 
     def top(self, k: int) -> tuple[Prediction, ...]:
         """The classes of the highest mean over all windows."""
@@ -305,12 +322,11 @@ class Heard:
             return ()
         return self._classes.top((self._sum / self.windows).astype(np.float32), k, self._rules.threshold)
 
-    def table(self, card: Card, seconds: float) -> SoundClasses:
-        self.close()
+    def table(self, card: Card, seconds: float, segments: Sequence[Segment]) -> SoundClasses:
         rows = [row for channel in sorted(self._rows) for row in self._rows[channel]]
         of = [channel for channel in sorted(self._rows) for _, scores in self._rows[channel] for _ in scores]
         return SoundClasses(
-            ordered(self.segments),
+            ordered(segments),
             np.concatenate([scores for _, scores in rows]),
             np.concatenate([spans for spans, _ in rows]),
             card.labels,

@@ -10,6 +10,15 @@ from pathlib import Path
 from sightsound.errors import SightsoundError
 
 
+def writable(file: str | os.PathLike[str]) -> None:
+    """Raises `SightsoundError` where `draft` could not write, before there is anything to write."""
+    folder = Path(file).absolute().parent
+    if not folder.is_dir():
+        raise SightsoundError(f"{os.fspath(file)}: cannot be written (No such file or directory); name another place")
+    if not os.access(folder, os.W_OK):
+        raise SightsoundError(f"{os.fspath(file)}: cannot be written (Permission denied); name another place")
+
+
 @contextlib.contextmanager
 def draft(file: str | os.PathLike[str]) -> Iterator[Path]:
     """A path of the same suffix beside `file` to write to, which takes its name at the end. A device or a pipe

@@ -318,7 +318,7 @@ class _Run:
         assert scan.content is not None
         if self.tagging is None or not self.tagging.can(name):
             return False
-        return self.writer.untagged(scan.content, self._space(name), self.tagging.text)
+        return self.writer.untagged(scan.content, self._space(name), self.tagging.text(name))
 
     def _finish(self, outcome: Outcome, name: str, space: int, tags: Tags | None) -> None:
         """Settles an item, and the copies of its content that turned up while it was being embedded; where it failed
@@ -337,7 +337,8 @@ class _Run:
                 self.writer.settle(copy, space)
             self._count(copy, "tagged" if only_tags else "")
         if tags and self.tagging and outcome.status == "ok":
-            self.writer.tag(outcome.item, space, self.tagging.text, tags.segments or tags.top)
+            found = tags.top if outcome.seconds is None else tags.segments
+            self.writer.tag(outcome.item, space, self.tagging.text(name), found)
 
     def _count(self, outcome: Outcome, word: str = "") -> None:
         self.report.counts[word if word and outcome.status == "ok" else outcome.status] += 1

@@ -183,9 +183,10 @@ class Library:
         raise LibraryError(f"item {self.item(id_)} was never read; index it again")
 
     @_told
-    def tag_labels(self) -> dict[str, str]:
-        """The classes that items are tagged with: label -> id ("" where the network gives none)."""
-        return dict(self.rows("SELECT DISTINCT label, class FROM tags ORDER BY label"))
+    def tag_classes(self) -> list[tuple[str, str]]:
+        """The classes that items are tagged with, as label and id ("" where the network gives none)."""
+        rows = self.rows("SELECT DISTINCT label, class FROM tags ORDER BY label, class")
+        return [(label, id_) for label, id_ in rows]
 
     # -- search --------------------------------------------------------------------------------------------------
 
@@ -261,15 +262,21 @@ class Library:
 
     @_told
     def tagged(
-        self, tags: Collection[str], k: int = 10, *, min_score: float | None = None, where: Filter | None = None
+        self,
+        tags: Collection[str],
+        k: int = 10,
+        *,
+        spaces: Collection[str] = (),
+        min_score: float | None = None,
+        where: Filter | None = None,
     ) -> list[Hit]:
         """The `k` segments of sounds and classes of pictures with the highest mean score among those whose label or
-        id is one of `tags`, best first. `min_score` is the least mean."""
+        id is one of `tags`, best first; of these `spaces` by name, or of all. `min_score` is the least mean."""
         where = where or Filter()
         hits: list[Hit] = []
         with self._snapshot():
             for id_, name, facts in self.rows("SELECT id, name, facts FROM spaces"):
-                if where.modality not in (None, Space(name, facts).modality):
+                if where.modality not in (None, Space(name, facts).modality) or (spaces and name not in spaces):
                     continue
                 items = self._items_by_content(id_, where, None)
                 named, values = _one_of(tags)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound import media
-from sightsound.drafts import draft
+from sightsound.drafts import draft, writable
 from sightsound.errors import SightsoundError
 from sightsound.types import Floats, Segment
 
@@ -27,6 +27,22 @@ CLASSES = 18
 _FRAME = 512
 _FLOOR_DB = -80.0
 PathLike = str | os.PathLike[str]
+
+
+def check(plot: PathLike | None, words: PathLike | None) -> None:
+    """Raises `SightsoundError` where `sound` or `wordcloud` could not draw these files, before there is anything to."""
+    if plot:
+        _needs("matplotlib")
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        kind = os.fspath(plot).rpartition(".")[2]
+        if kind.lower() not in FigureCanvasBase.get_supported_filetypes():
+            raise SightsoundError(f"{os.fspath(plot)}: Format {kind!r} is not supported; name a .png")
+    if words:
+        _needs("wordcloud")
+    for file in (plot, words):
+        if file:
+            writable(file)
 
 
 def sound(file: PathLike, segments: Sequence[Segment], seconds: float, out: PathLike) -> None:

@@ -70,6 +70,7 @@ def search_tags(
     library: str | os.PathLike[str] | Library,
     *,
     k: int = 10,
+    models: Sequence[str] = (),
     host: Host | None = None,
     min_score: float | None = None,
     where: Filter | None = None,
@@ -77,20 +78,23 @@ def search_tags(
     """The `k` segments of sounds, and pictures, that were tagged with one of these classes (`index` with `tags`), the
     highest mean score first.
 
-    Tags are labels, ids of classes, and `subtree:NAME` of AudioSet's ontology. Raises `LibraryError` for a library
-    without tags, and `UnknownClass` for a name that nobody knows.
+    `models` are those whose tags count, all where none is named. Tags are labels, ids of classes, and `subtree:NAME`
+    of AudioSet's ontology. Raises `LibraryError` for a library without tags, and `UnknownClass` for a name that nobody
+    knows.
     """
     with contextlib.ExitStack() as stack:
         opened = library if isinstance(library, Library) else stack.enter_context(Library(library))
         named = [tags] if isinstance(tags, str) else tags
         meant = frozenset().union(*tags_of(named, opened, host))
-        return opened.tagged(meant, k, min_score=min_score, where=where)
+        spaces = [(host or Host()).card(name).name for name in models]
+        return opened.tagged(meant, k, spaces=spaces, min_score=min_score, where=where)
 
 
 def tags_of(tags: Sequence[str], library: Library, host: Host | None = None) -> tuple[frozenset[str], ...]:
     """For each tag the labels or ids that it stands for, as `Filter` takes them. Raises as `search_tags`."""
-    known = {label.casefold(): label for label in library.tag_labels()}
-    ids = set(library.tag_labels().values())
+    classes = library.tag_classes()
+    known = {label.casefold(): label for label, _ in classes}
+    ids = {id_ for _, id_ in classes if id_}
     if tags and not library.rows("SELECT 1 FROM tagged LIMIT 1"):
         raise LibraryError(f"{library.path.name} has no tags; run `sightsound index --tags` on it")
     found = []

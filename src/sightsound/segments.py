@@ -31,7 +31,8 @@ class Rules:
     3. Regions shorter than `min_duration` seconds are dropped.
     4. `specificity`: where one region lies below another in the ontology, `high` takes the time of the more specific
        one away from the more general (Dog, while Bark sounds), `low` that of the more general one from the more
-       specific, `none` reports all. What remains of a region and is shorter than `min_duration` is dropped.
+       specific, `none` reports all. What remains of a region is dropped where it is shorter than `min_duration`, or
+       lies between two windows (of a hop longer than a window).
 
     A segment's mean and peak are taken over the windows of its region that reach into it, from the first active one
     to the last. Source: the page of classifySound in MathWorks' documentation of Audio Toolbox (R2020b and later),
@@ -93,7 +94,8 @@ class _Region:
 class Segmenter:
     """Takes windows as they come and gives each segment as soon as no later window can change it.
 
-    What it keeps does not grow with the recording, but for three numbers a window of each region that is still open.
+    Of a recording it keeps the regions that are open, with three numbers for each of their windows, and complete ones
+    until no region above or below them in the ontology is open: minutes of sound in practice, all of it at the worst.
     """
 
     def __init__(self, classes: Classes, rules: Rules, channel: int | None = None) -> None:
@@ -165,6 +167,8 @@ class Segmenter:
             if not self._long(start, stop):
                 continue
             scores = [score for a, b, score in region.windows if a < stop - EPSILON and b > start + EPSILON]
+            if not scores:
+                continue
             mean, peak = (float(f(scores)) for f in (np.mean, np.max))
             yield Segment(label, start, stop, mean, peak, id_, self._channel)
 

@@ -81,24 +81,24 @@ class Collector:
     def __init__(self, model: Model, chosen: Classes, rules: Rules, k: int, each: bool = False) -> None:
         self._model, self._classes, self._rules, self._k, self._each = model, chosen, rules, k, each
         self._heard = self._new()
+        self._segments: list[Segment] = []
         self._picture: tuple[Prediction, ...] = ()
 
     def feed(self, rows: Rows, channel: int = 0) -> None:
         assert rows.scores is not None
         if rows.spans is not None:
-            self._heard.feed(rows.scores, rows.spans, channel)
+            self._segments += self._heard.feed(rows.scores, rows.spans, channel)
         else:
             self._picture = self._classes.top(rows.scores[0], self._k, self._rules.threshold)
 
     def take(self, outcome: Outcome) -> Tags:
         """The tags of the item whose rows were fed since the last time."""
-        heard, picture = self._heard, self._picture
-        self._heard, self._picture = self._new(), ()
-        heard.close()
+        heard, picture, segments = self._heard, self._picture, [*self._segments, *self._heard.close()]
+        self._heard, self._picture, self._segments = self._new(), (), []
         name = self._model.card.name
         if outcome.status != "ok":
             return Tags(outcome.item, outcome, name)
-        return Tags(outcome.item, outcome, name, picture or heard.top(self._k), ordered(heard.segments))
+        return Tags(outcome.item, outcome, name, picture or heard.top(self._k), ordered(segments))
 
     def _new(self) -> Heard:
         return Heard(self._classes, self._rules, channels=self._each)
@@ -109,11 +109,14 @@ TOP = 5
 
 
 class Tagger:
-    """The tags that a library is asked to store, by some rules; `text` is what tells them from those of other rules."""
+    """The tags that a library is asked to store: segments of sounds by some rules, the best classes of pictures."""
 
     def __init__(self, host: Host, rules: Rules) -> None:
         self._host, self._rules = host, rules
-        self.text = json.dumps({"top": TOP, **json.loads(rules.to_json())}, sort_keys=True)
+
+    def text(self, name: str) -> str:
+        """What tells the tags of a model from those by other rules, as JSON."""
+        return self._rules.to_json() if self._host.card(name).modality == "sound" else json.dumps({"top": TOP})
 
     def can(self, name: str) -> bool:
         """Whether a model has classes."""

@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import io
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,12 +83,16 @@ def _object(tags: Tags) -> dict[str, Any]:
 
 
 def file_names(found: Sequence[Tags]) -> Iterator[tuple[str, Tags]]:
-    """A name for the label track of each recording: that of the file, its folders joined to it where two are alike."""
-    names = Counter(Path(tags.item.path).stem for tags in found)
+    """A name for the label track of each recording, all different: that of the file, numbered where two are alike."""
+    taken: set[str] = set()
     for tags in found:
-        path = Path(tags.item.path)
-        unique = path.stem if names[path.stem] == 1 else "-".join([*path.parts[:-1], path.name])
-        yield f"{unique}.txt", tags
+        stem = name = Path(tags.item.path).stem
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{stem} ({number})"
+        taken.add(name)
+        yield f"{name}.txt", tags
 
 
 def _plain(text: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from audioset_data import YAMNET_GOLDENS
 from esc10 import KINDS
-from sightsound import Host, Rules, classify_sound, classify_stream, ontology, tag
+from sightsound import Host, Rules, SightsoundError, classify_sound, classify_stream, ontology, tag
 from sightsound.errors import UnknownModel
 from sightsound.evaluation import evaluate
 from sightsound.testing import check_model
@@ -101,6 +101,11 @@ def test_a_hop_is_part_of_the_space_but_not_where_it_is_the_usual_one(tflite_fil
 def test_other_options_are_refused(option):
     with pytest.raises(UnknownModel, match=r"expected a hop in seconds, a multiple of 0.01"):
         Host().card(f"yamnet.audioset_i8[{option}]")
+
+
+def test_a_hop_is_given_once(tflite_file):
+    with pytest.raises(SightsoundError, match=r"hop: expected once, got 0.1 and yamnet.audioset_i8\[hop=0.24\]"):
+        classify_sound(sounds(1), RATE, model="yamnet.audioset_i8[hop=0.24]", hop=0.1)
 
 
 @pytest.mark.parametrize("hop", ["0.01", "0.11", "1.5"])

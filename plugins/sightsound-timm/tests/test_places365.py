@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+import socket
+from collections import OrderedDict
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,17 +17,63 @@ from sightsound import Host, SightsoundError, classify_image
 from sightsound.errors import MissingWeights
 from sightsound.testing import check_model
 from sightsound.torch import torchvision
+from sightsound.weights import Store
 from sightsound_timm.picture import CenterCrop
 from sightsound_timm.places365 import PLACES365, scenes
 
 NAME = "resnet18.places365"
 FILE = "resnet18_places365.pth.tar"
+CARDS = {card.name.partition(".")[0]: card for card, _ in PLACES365}
+
+
+class Pickler(pickle._Pickler):
+    """Pickles as Python 2.7 and torch 0.2 did on a GPU: byte strings, dictionaries as lists, an older tensor."""
+
+    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
+
+    def save_str(self, text):
+        data = ("cuda:0" if text == "cpu" else text).encode()
+        self.write(pickle.SHORT_BINSTRING + bytes([len(data)]) + data)
+        self.memoize(text)
+
+    dispatch[str] = save_str
+
+    def reducer_override(self, value):
+        if isinstance(value, OrderedDict):
+            return OrderedDict, ([[key, tensor] for key, tensor in value.items()],)
+        if isinstance(value, torch.Tensor):
+            return torch._utils._rebuild_tensor, (value._typed_storage(), 0, tuple(value.shape), value.stride())
+        return NotImplemented
+
+
+class Python2:
+    """What `torch.save` takes for the module `pickle`."""
+
+    Pickler = Pickler
+
+    @staticmethod
+    def dump(value, file, protocol):
+        Pickler(file, protocol).dump(value)
+
+
+def published(made: torch.nn.Module, path: Path, **more) -> Path:
+    """A checkpoint of a network that was trained in parallel, in the format of 2017."""
+    named = made.state_dict().items()
+    tensors = OrderedDict((f"module.{k}", v) for k, v in named if "num_batches_tracked" not in k)
+    checkpoint = {"epoch": 90, "arch": "resnet18", "state_dict": tensors, "best_prec1": 54.2, **more}
+    torch.save(checkpoint, path, Python2, pickle_protocol=2, _use_new_zipfile_serialization=False)
+    return path
+
+
+@pytest.fixture(scope="module", params=["resnet18", "resnet50"])
+def arch(request) -> str:
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def network():
+def network(arch):
     torch.manual_seed(0)
-    made = torchvision().models.resnet18(weights=None, num_classes=365).eval()
+    made = torchvision().models.get_model(arch, weights=None, num_classes=365).eval()
     for layer in made.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.running_mean.uniform_(-0.1, 0.1)
@@ -32,13 +82,8 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def host(network, tmp_path_factory) -> Host:
-    """A host with the file of a network that was trained in parallel, in torch's format of 2017."""
-    tensors = {f"module.{k}": v for k, v in network.state_dict().items() if "num_batches_tracked" not in k}
-    checkpoint = {"epoch": 90, "arch": "resnet18", "state_dict": tensors, "best_prec1": 54.2}
-    path = tmp_path_factory.mktemp("weights") / FILE
-    torch.save(checkpoint, path, _use_new_zipfile_serialization=False)
-    return host_with(path)
+def host(network, arch, tmp_path_factory) -> Host:
+    return host_with(published(network, tmp_path_factory.mktemp("weights") / f"{arch}_places365.pth.tar"))
 
 
 def host_with(*files: Path) -> Host:
@@ -76,25 +121,38 @@ def test_a_picture_is_squashed_as_the_authors_do_it(size):
     np.testing.assert_array_equal(found[0], transform()(picture).numpy())
 
 
-def test_features_and_scores_are_those_of_torchvisions_network(host, network, photos):
+def test_the_files_are_of_python_2(tmp_path):
+    """So that the tests below say something of the published ones."""
+    raw = published(torch.nn.Linear(2, 2), tmp_path / FILE).read_bytes()
+    assert b"_rebuild_tensor\n" in raw and b"cuda:0" in raw and b"U\x0dmodule.weight" in raw
+
+
+def test_a_long_picture_has_a_row_too(arch):
+    """Squashed it takes no more memory than another."""
+    squashed = CenterCrop(CARDS[arch].constants)
+    assert squashed(np.zeros((1, 300_000, 3), np.uint8)).shape == (1, 3, 224, 224)
+
+
+def test_features_and_scores_are_those_of_torchvisions_network(host, network, arch, photos):
     from PIL import Image
 
-    model = host.load(NAME, device="cpu")
+    model = host.load(f"{arch}.places365", device="cpu")
     for photo in photos.values():
         inputs = transform()(Image.fromarray(photo))[None]
         with torch.inference_mode():
             scores = network(inputs).softmax(1).numpy()
             features = torch.nn.Sequential(*list(network.children())[:-1])(inputs).flatten(1).numpy()
         _, found, found_scores = model.rows(photo)
-        np.testing.assert_allclose(found, features, rtol=1e-4, atol=1e-4)
+        assert np.abs(found - features).max() < 1e-5 * np.abs(features).max()
         np.testing.assert_allclose(found_scores, scores, atol=1e-5)
 
 
-def test_a_scene_has_a_name(host, photos):
-    (best, *_) = classify_image(photos["coffee"], NAME, host=host)
+def test_a_scene_has_a_name(host, arch, photos):
+    (best, *_) = classify_image(photos["coffee"], f"{arch}.places365", host=host)
     assert best.label in scenes() and 0 < best.score <= 1 and best.id == ""
 
 
+@pytest.mark.parametrize("arch", ["resnet18"], indirect=True)
 def test_the_network_keeps_to_the_contract(host):
     assert [(r.check, r.reason) for r in check_model(NAME, host=host) if not r.passed] == []
 
@@ -105,16 +163,36 @@ def test_a_file_of_another_network_is_refused(tmp_path):
         host_with(tmp_path / FILE).load(NAME)
 
 
-def test_without_the_file_the_error_says_what_to_give(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(MissingWeights, match=rf"no source is known; give --weights {FILE}=PATH"):
-        host_with().load(NAME)
+def test_a_deeper_network_of_the_same_scenes_is_refused_in_one_line(tmp_path):
+    path = published(torchvision().models.resnet34(num_classes=365), tmp_path / FILE)
+    with pytest.raises(SightsoundError, match=r"expected no tensor layer1\.2\.conv1\.weight; give a file of resnet18"):
+        host_with(path).load(NAME)
+
+
+def test_a_file_that_brings_more_than_tensors_is_refused(tmp_path):
+    path = published(torch.nn.Linear(2, 2), tmp_path / FILE, arch=Path("x"))
+    with pytest.raises(SightsoundError, match="expected tensors"):
+        host_with(path).load(NAME)
+
+
+def test_without_the_file_the_error_says_where_it_is_and_what_to_give(monkeypatch, tmp_path):
+    def unreachable(*args, **kwargs):
+        raise socket.gaierror("no network here")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    host = host_with()
+    host.weights = Store(folders=(), cache=tmp_path, offline=False)
+    assert host.weights.state(host.card(NAME).weights[0]) == "fetchable"
+    with pytest.raises(MissingWeights, match=rf"; https://places2\.csail.*/{FILE}: .*give --weights {FILE}=PATH"):
+        host.load(NAME)
 
 
 @pytest.mark.parametrize("card", [card for card, _ in PLACES365], ids=lambda card: card.name)
 def test_the_card_tells_the_networks_size(card):
+    """Its depth as the other cards of this plugin count it."""
     from sightsound_timm.network import BLANKS
 
     network = BLANKS["places365"](card.name)
     assert sum(p.numel() for p in network.parameters()) == card.params
     assert network.fc.in_features == card.dim
+    assert card.depth == sum(isinstance(layer, torch.nn.Conv2d | torch.nn.Linear) for layer in network.modules())

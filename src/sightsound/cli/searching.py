@@ -63,7 +63,7 @@ def search(
     where = Filter(labels, paths, facts, modality)
     with Library(library) as zoo:
         if tags and (query, item, vector) == (None, None, None):
-            hits = search_tags(tags, zoo, k=k, host=host(context), min_score=min_score, where=where)
+            hits = search_tags(tags, zoo, k=k, models=models, host=host(context), min_score=min_score, where=where)
         else:
             found = _query(query, item, vector)
             where = dataclasses.replace(where, tags=tags_of(tags, zoo, host(context)))

@@ -71,12 +71,13 @@ def tag(
     form = "json" if as_json else form
     if out and not form:
         raise click.UsageError("--out goes with --json, --csv, --audacity or --raven")
+    _ready(out, plot, wordcloud)
     given = Rules(**{name: value for name, value in rules.items() if value not in (None, ())})
     settings = {"hop": hop, "channels": channels, "host": host(context), "device": device}
     if "-" in paths:
         if len(paths) > 1 or len(models) > 1 or plot:
             raise click.UsageError("- is read alone, with one model and without --plot")
-        found = iter([_piped(given, models, settings, live=form is None)])
+        found = iter([_piped(given, models, top, settings, live=form is None)])
     else:
         from sightsound.tagging import tag as run
 
@@ -91,7 +92,19 @@ def tag(
     context.exit(1 if "failed" in statuses or (kept and "ok" not in statuses) else 0)
 
 
-def _piped(rules: Rules, models: Sequence[str], settings: dict[str, Any], *, live: bool) -> Tags:
+def _ready(out: str | None, plot: str | None, wordcloud: str | None) -> None:
+    """What cannot be written shows before hours of work."""
+    if out:
+        from sightsound.drafts import writable
+
+        writable(out)
+    if plot or wordcloud:
+        from sightsound import plots
+
+        plots.check(plot, wordcloud)
+
+
+def _piped(rules: Rules, models: Sequence[str], top: int, settings: dict[str, Any], *, live: bool) -> Tags:
     """Hears standard input to its end; `live` prints every segment as it ends."""
     from sightsound import media
     from sightsound.classifying import classify_stream
@@ -102,12 +115,13 @@ def _piped(rules: Rules, models: Sequence[str], settings: dict[str, Any], *, liv
     found = []
     with media.pipe_sound(0) as sound:
         blocks, model = sound.frames(_LATENCY), next(iter(models), None)
-        for segment in classify_stream(blocks, sound.sample_rate, model=model, rules=rules, **settings):
+        stream = classify_stream(blocks, sound.sample_rate, model=model, rules=rules, **settings)
+        for segment in stream:
             found.append(segment)
             if live:
                 output.line("  ".join(map(str, _row(segment))))
         outcome = Outcome(Item("", "-"), "ok", seconds=sound.seconds, facts=sound.facts)
-    return Tags(outcome.item, outcome, segments=ordered(found))
+    return Tags(outcome.item, outcome, stream.model, stream.top(top), ordered(found))
 
 
 def _noted(tags: Tags, one: bool, form: str | None) -> Tags:
@@ -143,9 +157,8 @@ def _print(tags: Tags) -> None:
         output.table(["score", "class"], [(f"{p.score:.4f}", p.label) for p in tags.top])
         return
     if tags.item.path == "-":
-        click.echo(f"{len(tags.segments)} segments in {output.duration(tags.outcome.seconds)}")
-        return
-    if tags.segments:
+        click.echo(f"{len(tags.segments)} segments")
+    elif tags.segments:
         channel = [] if tags.segments[0].channel is None else [""]
         output.table(["seconds", *channel, "class", "mean", "peak"], [_row(s) for s in tags.segments])
     else:
@@ -175,7 +188,7 @@ def _summary(kept: Sequence[Tags]) -> None:
 
 def _export(kept: Sequence[Tags], form: str, out: str | None) -> None:
     if form == "audacity":
-        _audacity([tags for tags in kept if tags.outcome.status == "ok"], out)
+        _audacity([tags for tags in kept if tags.outcome.status == "ok" and tags.outcome.seconds is not None], out)
     else:
         from sightsound import tracks
 
@@ -186,8 +199,10 @@ def _export(kept: Sequence[Tags], form: str, out: str | None) -> None:
 def _audacity(kept: Sequence[Tags], out: str | None) -> None:
     from sightsound import tracks
 
-    if len(kept) <= 1 and not (out and os.path.isdir(out)):
-        output.write("".join(tracks.audacity(tags.segments) for tags in kept), out)
+    if not kept:
+        return
+    if len(kept) == 1 and not (out and os.path.isdir(out)):
+        output.write(tracks.audacity(kept[0].segments), out)
         return
     if not out:
         raise SightsoundError(f"--audacity: expected one recording, got {len(kept)}; name a folder with --out")

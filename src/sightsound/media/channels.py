@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 
 def scaled(values: NDArray[Any]) -> Floats:
     """Integers of any width scaled to [-1, 1) as libsndfile does; floating-point numbers as they are."""
-    found: Floats = values.astype(np.float32)
+    found: Floats = values.astype(np.float32, copy=False)
     if values.dtype == np.uint8:
         found = (found - np.float32(128)) / np.float32(128)
     elif values.dtype.kind == "i":

@@ -66,7 +66,7 @@ def open_sound(path: str | os.PathLike[str]) -> Sound:
 
 def stream_sound(blocks: Iterable[NDArray[Any]], sample_rate: int) -> Sound:
     """A sound that comes as arrays, (n,) or (n, channels), any n: floating-point numbers nominally in [-1, 1], or
-    integers, which are scaled to that as in a WAV. It passes once, and each piece is given as soon as it can be.
+    integers of 8 to 32 bits, which are scaled to that as in a WAV. It passes once; each piece comes as soon as it can.
 
     Raises `MediaError` for another shape or dtype, and as `open_sound` and `Sound.pieces`.
     """
@@ -269,6 +269,12 @@ class Libsndfile:
         self._file.close()
 
 
+_DTYPES = ("uint8", "int16", "int32", "float16", "float32", "float64")
+"""Of samples in memory: those that a WAV has. Nobody knows the scale of NumPy's own integers, which have 64 bits."""
+
+_CHANNELS = 1024  # more in an array are samples that lie the other way round
+
+
 class Arrays:
     """Decodes nothing: arrays as a program has them."""
 
@@ -292,9 +298,11 @@ class Arrays:
 
     def _frames(self, block: NDArray[Any]) -> Floats:
         block = np.asarray(block)
-        if block.ndim not in (1, 2) or (block.dtype.kind not in "if" and block.dtype != np.uint8):
-            what = f"expected samples (n,) or (n, channels), floats or integers, got {block.dtype} {block.shape}"
+        if block.ndim not in (1, 2) or block.dtype not in _DTYPES:
+            what = f"expected samples (n,) or (n, channels), floats or 8 to 32 bits, got {block.dtype} {block.shape}"
             raise MediaError(f"stream: {what}; convert it to float32 between -1 and 1")
+        if block.ndim == 2 and block.shape[1] > _CHANNELS:
+            raise MediaError(f"stream: expected (n, channels), got {block.shape[1]} channels; transpose it")
         return scaled(block if block.ndim == 2 else block[:, np.newaxis])
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from sightsound.torch import device, forward, state_dict, torchvision
 from sightsound.types import Card, Embedder, Floats, Output, Windows
 from sightsound_timm.cards import TIMM_TAGS
 from sightsound_timm.picture import CenterCrop
+from sightsound_timm.places365 import scenes
 
 vision = torchvision()  # before timm, which imports it
 import timm  # noqa: E402
@@ -29,8 +30,6 @@ from sightsound_timm.batchnorm import folded  # noqa: E402
 CPU_BATCH = 4
 OTHER_BATCH = 64
 """Inputs in a batch: on a CPU as measured (README.md, Speed), elsewhere a usual choice that nobody measured."""
-
-_SCENES = 365  # the classes of Places365
 
 
 class Network:
@@ -77,12 +76,15 @@ def load(card: Card, builder: str, name: str, weights: Mapping[str, Path]) -> Em
 
 
 def _difference(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
-    """The first tensor by name that the file has in another shape, or else lacks."""
+    """The first tensor by name that the file has in another shape, or else lacks, or else has beyond the network's."""
     for name in own.keys() & tensors.keys():
         if own[name].shape != tensors[name].shape:
             return f"{name}: expected shape {tuple(own[name].shape)}, got {tuple(tensors[name].shape)}"
-    lacking = next((name for name in own if name not in tensors), None)
-    return f"expected a tensor {lacking}, got {next(iter(tensors), 'none')} and others" if lacking else ""
+    for name in own:
+        if name not in tensors and not name.endswith("num_batches_tracked"):  # files from before torch 0.4 have none
+            return f"expected a tensor {name}, got {next(iter(tensors), 'none')} and others"
+    beyond = next((name for name in tensors if name not in own), None)
+    return f"expected no tensor {beyond}" if beyond else ""
 
 
 def _by_timm(constants: Mapping[str, Any]) -> Callable[[NDArray[Any]], Floats]:
@@ -261,14 +263,14 @@ def _torchvision(name: str, tensors: dict[str, Tensor]) -> nn.Module:
 
 
 def _blank_places365(name: str) -> nn.Module:
-    network: nn.Module = vision.models.get_model(name.partition(".")[0], weights=None, num_classes=_SCENES)
+    network: nn.Module = vision.models.get_model(name.partition(".")[0], weights=None, num_classes=len(scenes()))
     return network
 
 
 def _places365(name: str, tensors: dict[str, Tensor]) -> nn.Module:
     network = _blank_places365(name)
     network.load_state_dict(tensors)
-    return _split(folded(network), _SCENES)
+    return _split(folded(network), len(scenes()))
 
 
 def _split(network: nn.Module, classes: int) -> nn.Module:

@@ -1,7 +1,7 @@
 """The networks that were trained on the scenes of Places365, and the names of its classes.
 
 B. Zhou, A. Lapedriza, A. Khosla, A. Oliva, A. Torralba: Places: A 10 million image database for scene recognition,
-TPAMI 2017. No package index carries the files: they are the user's, from the project page of MIT CSAIL.
+TPAMI 2017. No package index carries the files: they come from the project page of MIT CSAIL, or from the user.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from importlib.resources import files
 from sightsound.types import Card, WeightFile
 from sightsound_timm.cards import constants
 
-ABOUT = "trained on 365 kinds of scenes by MIT CSAIL (Zhou et al., TPAMI 2017); file from places2.csail.mit.edu"
+ABOUT = "trained on 365 kinds of scenes by MIT CSAIL (Zhou et al., TPAMI 2017)"
+FILES = "https://places2.csail.mit.edu/models_places365"
+"""The authors' own list names it with plain http, which the host does not take, and no hashes."""
 
 
 @cache
@@ -22,6 +24,7 @@ def scenes() -> tuple[str, ...]:
 
 
 def _card(arch: str, dim: int, params: int, depth: int) -> Card:
+    file = f"{arch}_places365.pth.tar"
     return Card(
         name=f"{arch}.places365",
         modality="image",
@@ -29,7 +32,7 @@ def _card(arch: str, dim: int, params: int, depth: int) -> Card:
         input_shape=(3, 224, 224),
         labels=scenes(),
         scores="softmax",
-        weights=(WeightFile(name=f"{arch}_places365.pth.tar"),),
+        weights=(WeightFile(name=file, sources=(f"{FILES}/{file}",)),),
         # as in the authors' demo: both sides become 256, whatever the picture's shape
         constants={
             **constants(256, 224, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -37,13 +40,13 @@ def _card(arch: str, dim: int, params: int, depth: int) -> Card:
         },
         params=params,
         depth=depth,
-        license="CC-BY-4.0",
+        license="CC-BY",
         about=f"{arch} {ABOUT}",
     )
 
 
 PLACES365 = (
-    (_card("resnet18", 512, 11_363_757, 18), "places365"),
-    (_card("resnet50", 2048, 24_255_917, 50), "places365"),
+    (_card("resnet18", 512, 11_363_757, 21), "places365"),
+    (_card("resnet50", 2048, 24_255_917, 54), "places365"),
 )
 """Each card and the function of `network.py` that fills its network."""
