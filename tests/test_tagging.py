@@ -96,6 +96,12 @@ def test_rules_about_sounds_leave_pictures_alone(zoo, tiny, warm):
     assert len(found["cats/0.png"].top) == 3 and [p.label for p in found["dogs/0.wav"].top] == ["loud"]
 
 
+def test_a_file_that_is_named_twice_is_tagged_once(folder, tiny):
+    paths = [folder / "a.wav", folder, folder / "a.wav"]
+    found = [tags.item.file.name for tags in tag(paths, models="loudness.tiny", host=tiny)]
+    assert found.count("a.wav") == 1 and len(found) == 6
+
+
 def test_an_empty_folder_has_no_tags(tmp_path, tiny):
     assert list(tag(tmp_path, models="loudness.tiny", host=tiny)) == []
 

@@ -86,7 +86,7 @@ def index(
             stack.enter_context(opened)
         writer = stack.enter_context(opened.writing(max_bytes=max_bytes))
         run = _Run(host, opened, writer, device, retry, label_from == labels.FOLDER, chosen, tagging)
-        found = _once(walk.items(paths, opened.roots))
+        found = walk.once(walk.items(paths, opened.roots))
         with bar(len(found), "index", progress) as run.bar:
             run.go(found)
         if table is not None:
@@ -94,14 +94,6 @@ def index(
             run.report.unmatched = labels.give(writer, table, folders, opened.roots)
     run.report.elapsed = time.monotonic() - began
     return run.report
-
-
-def _once(found: Iterator[Item | Outcome]) -> list[Item | Outcome]:
-    """Each file once, though the paths may overlap; the path that was named first is its root."""
-    once: dict[object, Item | Outcome] = {}
-    for one in found:
-        once.setdefault(one.file if isinstance(one, Item) else id(one), one)
-    return list(once.values())
 
 
 def _chosen(host: Host, models: Sequence[str]) -> dict[Modality, list[str]]:

@@ -72,7 +72,7 @@ def tag(
         run.classes("sound")
     for modality in chosen:
         run.classes(modality)
-    return run.go(list(walk.items(paths)), progress)
+    return run.go(walk.once(walk.items(paths)), progress)
 
 
 class Collector:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sightsound import schema
@@ -22,6 +22,14 @@ def items(paths: Sequence[str | os.PathLike[str]], roots: Sequence[str] = ()) ->
     cannot be read comes as a failed `Outcome`. Raises as `existing` does, before anything is read.
     """
     return _items(existing(paths), [*roots])
+
+
+def once(found: Iterable[Item | Outcome]) -> list[Item | Outcome]:
+    """Each file once, though the paths may overlap; the path that was named first is its root."""
+    kept: dict[object, Item | Outcome] = {}
+    for one in found:
+        kept.setdefault(one.file if isinstance(one, Item) else id(one), one)
+    return list(kept.values())
 
 
 def existing(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
