@@ -325,6 +325,7 @@ class Heard:
     def table(self, card: Card, seconds: float, segments: Sequence[Segment]) -> SoundClasses:
         rows = [row for channel in sorted(self._rows) for row in self._rows[channel]]
         of = [channel for channel in sorted(self._rows) for _, scores in self._rows[channel] for _ in scores]
+        self._rows.clear()
         return SoundClasses(
             ordered(segments),
             np.concatenate([scores for _, scores in rows]),

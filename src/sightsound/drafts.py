@@ -14,9 +14,9 @@ def writable(file: str | os.PathLike[str]) -> None:
     """Raises `SightsoundError` where `draft` could not write, before there is anything to write."""
     folder = Path(file).absolute().parent
     if not folder.is_dir():
-        raise SightsoundError(f"{os.fspath(file)}: cannot be written (No such file or directory); name another place")
+        raise _refused(file, "No such file or directory")
     if not os.access(folder, os.W_OK):
-        raise SightsoundError(f"{os.fspath(file)}: cannot be written (Permission denied); name another place")
+        raise _refused(file, "Permission denied")
 
 
 @contextlib.contextmanager
@@ -34,9 +34,12 @@ def draft(file: str | os.PathLike[str]) -> Iterator[Path]:
         if part != whole:
             os.replace(part, whole)
     except OSError as error:
-        why = error.strerror or str(error)
-        raise SightsoundError(f"{os.fspath(file)}: cannot be written ({why}); name another place") from error
+        raise _refused(file, error.strerror or str(error)) from error
     finally:
         if part != whole:
             with contextlib.suppress(OSError):
                 part.unlink()
+
+
+def _refused(file: str | os.PathLike[str], why: str) -> SightsoundError:
+    return SightsoundError(f"{os.fspath(file)}: cannot be written ({why}); name another place")

@@ -82,15 +82,16 @@ def search_tags(
     of AudioSet's ontology. Raises `LibraryError` for a library without tags, and `UnknownClass` for a name that nobody
     knows.
     """
+    host = host or Host()
     with contextlib.ExitStack() as stack:
         opened = library if isinstance(library, Library) else stack.enter_context(Library(library))
         named = [tags] if isinstance(tags, str) else tags
         meant = frozenset().union(*tags_of(named, opened, host))
-        spaces = [(host or Host()).card(name).name for name in models]
+        spaces = [host.card(name).name for name in models]
         return opened.tagged(meant, k, spaces=spaces, min_score=min_score, where=where)
 
 
-def tags_of(tags: Sequence[str], library: Library, host: Host | None = None) -> tuple[frozenset[str], ...]:
+def tags_of(tags: Sequence[str], library: Library, host: Host) -> tuple[frozenset[str], ...]:
     """For each tag the labels or ids that it stands for, as `Filter` takes them. Raises as `search_tags`."""
     classes = library.tag_classes()
     known = {label.casefold(): label for label, _ in classes}
@@ -103,7 +104,7 @@ def tags_of(tags: Sequence[str], library: Library, host: Host | None = None) -> 
             found.append(frozenset([known.get(text.casefold(), text)]))
             continue
         try:
-            nodes = ontology.load((host or Host()).weights).expand(text)
+            nodes = ontology.load(host.weights).expand(text)
             found.append(frozenset(node.id for node in nodes))
         except (MissingWeights, UnknownClass) as error:
             if text.startswith(ontology.SUBTREE) and isinstance(error, MissingWeights):

@@ -188,11 +188,10 @@ def _without(region: _Region, taken: Sequence[_Region]) -> list[tuple[float, flo
     """What is left of a region's time."""
     left = [(region.start, region.stop)]
     for other in taken:
-        parts = [
+        left = [
             part
             for start, stop in left
             for part in ((start, min(stop, other.start)), (max(start, other.stop), stop))
             if part[1] - part[0] > EPSILON
         ]
-        left = parts
     return left

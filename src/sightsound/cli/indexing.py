@@ -76,9 +76,7 @@ _WORDS = {
     "ok": "embedded",
     "tagged": "tagged anew",
     "unchanged": "unchanged",
-    "failed": "failed",
-    "no-windows": "too short",
-    "not-media": "neither picture nor sound",
+    **output.FAILURES,
     "no-model": "without a model for them",
 }
 

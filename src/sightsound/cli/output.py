@@ -32,13 +32,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         click.echo("  ".join(padded).rstrip())
 
 
-STATUSES = {
-    "ok": "tagged",
+FAILURES = {
     "failed": "failed",
     "no-windows": "too short",
     "not-media": "neither picture nor sound",
 }
-"""What became of files, in words."""
+"""What became of files that are not ok, in words."""
 
 
 def line(text: str) -> None:

@@ -60,16 +60,14 @@ def search(
     from sightsound.searching import search as run
     from sightsound.searching import search_tags, tags_of
 
-    where = Filter(labels, paths, facts, modality)
+    here, where = host(context), Filter(labels, paths, facts, modality)
     with Library(library) as zoo:
         if tags and (query, item, vector) == (None, None, None):
-            hits = search_tags(tags, zoo, k=k, models=models, host=host(context), min_score=min_score, where=where)
+            hits = search_tags(tags, zoo, k=k, models=models, host=here, min_score=min_score, where=where)
         else:
             found = _query(query, item, vector)
-            where = dataclasses.replace(where, tags=tags_of(tags, zoo, host(context)))
-            hits = run(
-                found, zoo, k=k, models=models, host=host(context), device=device, min_score=min_score, where=where
-            )
+            where = dataclasses.replace(where, tags=tags_of(tags, zoo, here))
+            hits = run(found, zoo, k=k, models=models, host=here, device=device, min_score=min_score, where=where)
     if as_json:
         output.dump([_plain(hit) for hit in hits])
     else:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SUMMARY = 25  # classes in the summary of a folder; --csv and --json have all
 _LATENCY = 0.5  # seconds of a stream that are waited for
 _NAMED = 3  # classes on the line of a file
+_WORDS = {"ok": "tagged", **output.FAILURES}
 
 
 @click.command()
@@ -71,6 +72,9 @@ def tag(
     form = "json" if as_json else form
     if out and not form:
         raise click.UsageError("--out goes with --json, --csv, --audacity or --raven")
+    one = len(paths) == 1 and not os.path.isdir(paths[0])
+    if plot and not one:
+        raise click.UsageError("--plot draws one recording; name one file")
     _ready(out, plot, wordcloud)
     given = Rules(**{name: value for name, value in rules.items() if value not in (None, ())})
     settings = {"hop": hop, "channels": channels, "host": host(context), "device": device}
@@ -82,9 +86,6 @@ def tag(
         from sightsound.tagging import tag as run
 
         found = run(paths, models=models, k=top, rules=given, **settings)
-    one = len(paths) == 1 and not os.path.isdir(paths[0])
-    if plot and not one:
-        raise click.UsageError("--plot draws one recording; name one file")
     kept = [_noted(tags, one, form) for tags in found]
     _export(kept, form, out) if form else _finish(kept, one)
     _draw(kept, plot, wordcloud)
@@ -182,7 +183,7 @@ def _summary(kept: Sequence[Tags]) -> None:
         output.table(["class", "files", "seconds"], rows)
     more = f", {len(order) - _SUMMARY} more classes" if len(order) > _SUMMARY else ""
     statuses = Counter(str(tags.outcome.status) for tags in kept)
-    counts = ", ".join(f"{statuses[key]} {word}" for key, word in output.STATUSES.items() if statuses[key])
+    counts = ", ".join(f"{statuses[key]} {word}" for key, word in _WORDS.items() if statuses[key])
     click.echo(f"{counts or 'no files'}{more}")
 
 

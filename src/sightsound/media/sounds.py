@@ -282,14 +282,13 @@ class Arrays:
 
     def __init__(self, blocks: Iterable[NDArray[Any]], sample_rate: int) -> None:
         self._blocks = iter(blocks)
-        self._first = next(self._blocks, None)
+        self._first = [self._frames(block) for block in itertools.islice(self._blocks, 1)]
         self.sample_rate = int(sample_rate)
-        self.channels = 1 if self._first is None else self._frames(self._first).shape[1]
+        self.channels = self._first[0].shape[1] if self._first else 1
         self.decoded = 0
 
     def blocks(self, size: int) -> Iterator[Floats]:
-        given = itertools.chain([] if self._first is None else [self._first], self._blocks)
-        for block in map(self._frames, given):
+        for block in itertools.chain(self._first, map(self._frames, self._blocks)):
             if block.shape[1] != self.channels:
                 raise MediaError(f"stream: expected {self.channels} channels, got {block.shape[1]}; keep to one number")
             for a in range(0, len(block), size):
