@@ -322,6 +322,7 @@ def test_words_are_drawn_by_seconds_times_score(command, folder, tmp_path):
         (("--include", "loud", "--threshold", "1", "--wordcloud", "w.png"), "w.png: nothing to draw"),
         (("--plot", "gone/a.png"), "gone/a.png: cannot be written (No such file or directory)"),
         (("--plot", "a.xyz"), "a.xyz: Format 'xyz' is not supported; name a .png"),
+        (("--wordcloud", "w.xyz"), "w.xyz: Format 'xyz' is not supported; name a .png"),
     ],
 )
 def test_pictures_that_cannot_be_made_are_told(command, folder, words, text, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import contextlib
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,14 +35,20 @@ def check(plot: PathLike | None, words: PathLike | None) -> None:
         _needs("matplotlib")
         from matplotlib.backend_bases import FigureCanvasBase
 
-        kind = os.fspath(plot).rpartition(".")[2]
-        if kind.lower() not in FigureCanvasBase.get_supported_filetypes():
-            raise SightsoundError(f"{os.fspath(plot)}: Format {kind!r} is not supported; name a .png")
+        _ready(plot, FigureCanvasBase.get_supported_filetypes())
     if words:
         _needs("wordcloud")
-    for file in (plot, words):
-        if file:
-            writable(file)
+        from PIL import Image
+
+        Image.init()
+        _ready(words, [suffix[1:] for suffix, kind in Image.EXTENSION.items() if kind in Image.SAVE])
+
+
+def _ready(file: PathLike, kinds: Collection[str]) -> None:
+    kind = os.fspath(file).rpartition(".")[2]
+    if kind.lower() not in kinds:
+        raise SightsoundError(f"{os.fspath(file)}: Format {kind!r} is not supported; name a .png")
+    writable(file)
 
 
 def sound(file: PathLike, segments: Sequence[Segment], seconds: float, out: PathLike) -> None:
@@ -51,7 +57,7 @@ def sound(file: PathLike, segments: Sequence[Segment], seconds: float, out: Path
     `out` ends in .png, .svg or .pdf. Raises `SightsoundError` where matplotlib is missing or the file cannot be
     written. Memory does not grow with the recording.
     """
-    _needs("matplotlib")
+    check(out, None)
     from matplotlib.figure import Figure
 
     low, high, levels = _levels(file, seconds)
@@ -82,7 +88,7 @@ def wordcloud(segments: Iterable[Segment], out: PathLike) -> None:
     Raises `SightsoundError` where the package wordcloud is missing, there are no segments, or the file cannot be
     written.
     """
-    _needs("wordcloud")
+    check(None, out)
     from wordcloud import WordCloud
 
     sizes = weights(segments)
@@ -156,10 +162,7 @@ def _needs(package: str) -> None:
 
 @contextlib.contextmanager
 def _drawn(out: PathLike) -> Iterator[str]:
-    """A name to save a picture under; unknown formats are the user's mistake."""
-    try:
-        with warnings.catch_warnings(), draft(out) as part:
-            warnings.simplefilter("ignore")  # letters that the font lacks
-            yield os.fspath(part)
-    except ValueError as error:
-        raise SightsoundError(f"{os.fspath(out)}: {str(error).partition('(')[0].strip()}; name a .png") from error
+    """A name to save a picture under."""
+    with warnings.catch_warnings(), draft(out) as part:
+        warnings.simplefilter("ignore")  # letters that the font lacks
+        yield os.fspath(part)
