@@ -176,6 +176,15 @@ class Library:
         return None
 
     @_told
+    def contents(self, space: Space, where: Filter | None = None) -> tuple[Neighbours, dict[int, list[Item]]]:
+        """All searchable vectors of a space, and for each content (a number) the items that have it. Raises
+        `SpaceMismatch` for a space that the library does not have."""
+        self.require(space)
+        with self._snapshot():
+            space_id, stored = self._neighbours(space)
+            return stored, self._items_by_content(space_id, where or Filter(), None)
+
+    @_told
     def content(self, id_: int) -> bytes:
         """The SHA-256 of an item's content when it was last seen."""
         for (found,) in self.rows("SELECT c.hash FROM items i JOIN contents c ON c.id = i.content WHERE i.id = ?", id_):

@@ -1,0 +1,352 @@
+"""The linear probe: a linear classifier on embeddings, its strength chosen by cross-validation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound import folds as folding
+from sightsound import measures
+from sightsound.estimator import BadInput, Estimator, matrix
+from sightsound.measures import Ints, Matrix, Report
+from sightsound.solver import Loss, Sigmoid, Softmax, Solution, SquaredError, SquaredHinge, path
+
+Kind = Literal["logistic", "svm", "ridge"]
+Scoring = Literal["accuracy", "f1_macro"]
+
+STRENGTHS = tuple(float(C) for C in np.logspace(-6, 5, 45))
+"""The grid of C of DINOv2's linear evaluation (Oquab et al. 2023): 45 values from 1e-6 to 1e5."""
+
+_LOSSES: dict[str, Callable[[], Loss]] = {"logistic": Sigmoid, "svm": SquaredHinge, "ridge": SquaredError}
+_CV_TOL = 1e-4  # of the objective; finer changes no prediction that is not a toss-up
+_DRAWS = 4  # of a learning curve's items, for each fold
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What cross-validation saw: the truth (n, k) of each row, its group and fold (n,), the decisions (n, k) of the
+    chosen strength while its fold was held out, and for every strength whether they were right (n, strengths)."""
+
+    truth: Matrix
+    groups: Ints
+    folds: Ints
+    decisions: Matrix
+    right: NDArray[np.bool_]
+
+
+class LinearProbe(Estimator):
+    """A linear classifier with scikit-learn's interface, for one class or several labels a row.
+
+    >>> probe = LinearProbe().fit(X, y)
+    >>> probe.predict(X_new), probe.predict_proba(X_new), probe.report(X)
+
+    `kind` is `logistic` (multinomial logistic regression), `svm` (squared hinge, each class against the rest) or
+    `ridge`. `C` is the strength of the data against the penalty ½ |coef|², as in scikit-learn; None chooses the best
+    of `Cs` (45 values from 1e-6 to 1e5) by cross-validation over `cv` folds (None: five, or as many as the smallest class has
+    items; or a list of (train, test) rows), the least among equals, by `scoring` (`accuracy` or `f1_macro`; several labels are judged by the latter).
+    `class_weight` is None, `balanced` or a mapping. Features are standardised with `standardize`; coefficients are
+    on the features as they came. `calibrate` fits a temperature to the held-out decisions, by which `predict_proba`
+    divides. `tol` is how far, as a part of it, the objective may be from its minimum.
+
+    Fitted: `classes_` (k,), `coef_` float64 (k, d) and `intercept_` (k,) (one row for two classes), `C_`,
+    `temperature_`, `scores_` (strengths,), `folds_` (n,), `n_features_in_`.
+    """
+
+    _kind = "classifier"
+
+    def __init__(
+        self,
+        kind: Kind = "logistic",
+        *,
+        C: float | None = None,
+        Cs: Sequence[float] | None = None,
+        cv: int | Iterable[Any] | None = None,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        scoring: Scoring = "accuracy",
+        standardize: bool = True,
+        calibrate: bool = True,
+        tol: float = 1e-12,
+        random_state: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.C = C
+        self.Cs = Cs
+        self.cv = cv
+        self.class_weight = class_weight
+        self.scoring = scoring
+        self.standardize = standardize
+        self.calibrate = calibrate
+        self.tol = tol
+        self.random_state = random_state
+
+    # -- fitting -------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        folds: Any = None,
+    ) -> LinearProbe:
+        """X (n, d) finite numbers; y (n,) classes, or (n, labels) in {0, 1}. `sample_weight` (n,), none negative.
+
+        Rows of one of the `groups` (n,) are never on both sides of a fold; `folds` (n,) are official folds, used as
+        they are. Raises `BadInput`, a ValueError, for what cannot be fitted, and `SightsoundError` where a class is
+        smaller than the folds.
+        """
+        self._check()
+        X = matrix(X)
+        y = None if y is None else np.asarray(y)
+        self.classes_, Y = targets(y, len(X))
+        self.n_features_in_: int = X.shape[1]
+        self._single = y is None or y.ndim < 2 or y.shape[1] == 1
+        weights = self._weights(Y, sample_weight)
+        self.C_, self.temperature_ = 1.0 if self.C is None else float(self.C), 1.0
+        self.held_out_: HeldOut | None = None
+        if self.C is None:
+            self._choose(X, Y, weights, groups, folds)
+        self._take(self._path(X, Y, weights, [self.C_], exact=True)[0])
+        return self
+
+    def _check(self) -> None:
+        rules = [
+            (self.kind in _LOSSES, f"kind: expected one of {', '.join(_LOSSES)}, got {self.kind!r}"),
+            (self.C is None or self.C > 0, f"C: expected a positive number or None, got {self.C!r}"),
+            (self.Cs is None or (len(self.Cs) > 0 and min(self.Cs) > 0), "Cs: expected positive numbers"),
+            (self.scoring in ("accuracy", "f1_macro"), f"scoring: expected accuracy or f1_macro, got {self.scoring!r}"),
+        ]
+        for holds, text in rules:
+            if not holds:
+                raise BadInput(text)
+
+    def _weights(self, Y: Matrix, sample_weight: Any) -> Matrix:
+        weights = np.ones(len(Y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        if weights.ndim == 0:
+            weights = np.full(len(Y), float(weights))
+        if weights.shape != (len(Y),) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+            raise BadInput(f"sample_weight: expected {len(Y)} finite weights, not all zero, none negative, got shape {weights.shape}")
+        if self.class_weight is None:
+            return weights
+        if not self._single:
+            raise BadInput("class_weight: expected None where rows have several labels; use sample_weight")
+        if self.class_weight == "balanced":
+            each = len(Y) / (Y.shape[1] * np.maximum(Y.sum(axis=0), 1))
+        else:
+            each = np.array([float(self.class_weight.get(label, 1.0)) for label in self.classes_.tolist()])
+        return weights * (Y @ each)
+
+    def _path(self, X: Any, Y: Matrix, weights: Matrix, strengths: Sequence[float], *, exact: bool = False) -> list[Solution]:
+        two = self._single and Y.shape[1] == 2
+        loss = Softmax() if self.kind == "logistic" and self._single and not two else _LOSSES[self.kind]()
+        Y = Y[:, 1:] if two else Y
+        tol = self.tol if exact else _CV_TOL
+        return path(X, Y, loss, strengths, weights=weights, standardize=self.standardize, tol=tol, exact=exact)
+
+    def _choose(self, X: Any, Y: Matrix, weights: Matrix, groups: Any, folds: Any) -> None:
+        """Sets the strength, the temperature and what was held out."""
+        names = [str(label) for label in self.classes_]
+        groups = np.arange(len(X)) if groups is None else np.unique(_column(groups, len(X)), return_inverse=True)[1]
+        if folds is not None:
+            held = folding.official(_column(folds, len(X)), Y, names)
+        elif self.cv is None or isinstance(self.cv, int):
+            held = folding.split(Y, names, groups, self.cv, seed=self.random_state)
+        else:
+            held = folding.official(folding.partition(self.cv, len(X)), Y, names)
+        strengths = sorted(STRENGTHS if self.Cs is None else map(float, self.Cs))
+        found = {fold: self._path(X[held != fold], Y[held != fold], weights[held != fold], strengths)
+                 for fold in range(held.max() + 1)}
+
+        def decisions(at: int) -> Matrix:
+            D = np.empty(Y.shape)
+            for fold, solutions in found.items():
+                D[held == fold] = self._columns(X[held == fold], solutions[at].coef, solutions[at].intercept)
+            return D
+
+        right, scores = np.empty((len(X), len(strengths)), bool), np.empty(len(strengths))
+        for at in range(len(strengths)):
+            said = self._said(decisions(at))
+            right[:, at] = (said == Y).all(axis=1)
+            by_f1 = self.scoring == "f1_macro" or not self._single
+            scores[at] = measures.macro_f1(Y, said) if by_f1 else right[:, at].mean()
+        best = int(scores.argmax())
+        self.folds_, self.scores_, self.C_ = held, scores, strengths[best]
+        self.held_out_ = HeldOut(Y, groups, held, decisions(best), right)
+        if self.calibrate:
+            self.temperature_ = measures.temperature(self.held_out_.decisions, Y, self._single)
+
+    def _take(self, solution: Solution) -> None:
+        self.coef_ = np.ascontiguousarray(solution.coef.T)
+        self.intercept_ = solution.intercept
+        self.objective_ = solution.objective
+
+    # -- predicting: NumPy alone ---------------------------------------------------------------------------------
+
+    def decision_function(self, X: Any) -> Matrix:
+        """X (n, d) -> float64 (n, k), or (n,) where there are two classes."""
+        self._fitted()
+        D = np.asarray(self._rows(X) @ self.coef_.T + self.intercept_)
+        return D[:, 0] if self._two() else D
+
+    def predict_proba(self, X: Any) -> Matrix:
+        """X (n, d) -> float64 (n, k): rows that add up to 1, or with several labels each from 0 to 1."""
+        self._fitted()
+        decisions = self._columns(self._rows(X), self.coef_.T, self.intercept_)
+        return measures.probabilities(decisions, self.temperature_, self._single)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """X (n, d) -> classes (n,), or with several labels (n, k) in {0, 1}."""
+        self._fitted()
+        said = self._said(self._columns(self._rows(X), self.coef_.T, self.intercept_))
+        return self.classes_[said.argmax(axis=1)] if self._single else said.astype(np.intp)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The part of rows that are right, in all labels where there are several."""
+        said, y = self.predict(X), np.asarray(y)
+        right = said == (y if said.ndim == y.ndim else y.reshape(said.shape))
+        return float(np.average(right if self._single else right.all(axis=1), weights=sample_weight))
+
+    def _rows(self, X: Any) -> NDArray[Any]:
+        return matrix(X, features=self.n_features_in_, owner=type(self).__name__)
+
+    def _two(self) -> bool:
+        return self._single and len(self.classes_) == 2
+
+    def _columns(self, X: NDArray[Any], coef: Matrix, intercept: Matrix) -> Matrix:
+        """Decisions with a column for each class, (n, k): the first of two classes has 0."""
+        D = np.asarray(X @ coef + intercept)
+        return np.hstack([np.zeros_like(D), D]) if self._two() else D
+
+    def _said(self, decisions: Matrix) -> Matrix:
+        return measures.decide(decisions if self._single else decisions + 0.5, self._single)
+
+    # -- how good it is ------------------------------------------------------------------------------------------
+
+    def report(self, X: Any = None) -> Report:
+        """What cross-validation says of it. With the X (n, d) it was fitted on, beside the nearest neighbours and with
+        the learning curve. Raises `BadInput` where the strength was given, so that nothing was held out."""
+        self._fitted()
+        if self.held_out_ is None:
+            raise BadInput("report: nothing was held out, for C was given; fit with C=None, or use evaluate")
+        held, more = self.held_out_, {}
+        if self._single and self.scoring == "accuracy":
+            more["corrected"] = measures.corrected(held.right, held.groups)
+        if X is not None:
+            near = measures.decide(measures.neighbours(matrix(X), held.truth, held.folds), self._single)
+            more["neighbours"] = measures.estimate((near == held.truth).all(axis=1), held.groups)
+            more["curve"] = self._curve(matrix(X)) if self._single else ()
+        how = f"cross-validation over {held.folds.max() + 1} folds"
+        raw = measures.probabilities(held.decisions, 1.0, self._single)
+        return measures.report(how, self._labels(), held.truth, self._calibrated(), raw=raw, groups=held.groups, **more)
+
+    def evaluate(self, X: Any, y: Any, *, groups: Any = None) -> Report:
+        """The report on other rows than those it was fitted on: X (n, d), y as in `fit`."""
+        probabilities = self.predict_proba(X)
+        Y = self.truth(y)
+        raw = measures.probabilities(self._columns(self._rows(X), self.coef_.T, self.intercept_), 1.0, self._single)
+        groups = None if groups is None else _column(groups, len(Y))
+        return measures.report("rows that were given", self._labels(), Y, probabilities, raw=raw, groups=groups)
+
+    def truth(self, y: Any) -> Matrix:
+        """Classes (n,), or labels (n, k) in {0, 1} -> (n, k) in {0, 1}. Raises `BadInput` for a class that the probe
+        does not have."""
+        if not self._single:
+            return np.asarray(y, np.float64)
+        y = np.asarray(y)
+        beyond = sorted(set(y.tolist()) - set(self.classes_.tolist()))
+        if beyond:
+            raise BadInput(f"class {beyond[0]!r}: expected one of {self._labels()}; leave its items out")
+        return (y[:, None] == self.classes_).astype(np.float64)
+
+    def _labels(self) -> list[str]:
+        return [str(label) for label in self.classes_]
+
+    def _calibrated(self) -> Matrix:
+        """Probabilities (n, k) of held-out rows, each fold under the temperature of the others."""
+        held = self.held_out_
+        assert held is not None
+        found = np.empty(held.truth.shape)
+        for fold in np.unique(held.folds):
+            out, rest = held.folds == fold, held.folds != fold
+            t = measures.temperature(held.decisions[rest], held.truth[rest], self._single) if self.calibrate else 1.0
+            found[out] = measures.probabilities(held.decisions[out], t, self._single)
+        return found
+
+    def _curve(self, X: NDArray[Any]) -> tuple[tuple[int, float, float, float], ...]:
+        """Accuracy on each held-out fold after 1, 2, 4, ... items a class of the others, with the chosen strength."""
+        held = self.held_out_
+        assert held is not None
+        kind, single = held.truth.argmax(axis=1), np.unique(held.groups, return_index=True)[1]
+        found, size = [], 1
+        most = np.bincount(kind[single]).max()
+        random = np.random.default_rng(self.random_state)
+        while size < most:
+            accuracies = [self._drawn(X, fold, size, random) for fold in range(held.folds.max() + 1) for _ in range(_DRAWS)]
+            found.append((size, float(np.mean(accuracies)), float(min(accuracies)), float(max(accuracies))))
+            size *= 2
+        return tuple(found)
+
+    def _drawn(self, X: NDArray[Any], fold: int, size: int, random: np.random.Generator) -> float:
+        """The accuracy on a fold of what so many groups a class teach, drawn from the others."""
+        held = self.held_out_
+        assert held is not None
+        rest, kinds = np.flatnonzero(held.folds != fold), held.truth.argmax(axis=1)
+        chosen: list[Any] = []
+        for kind in range(held.truth.shape[1]):
+            there = np.unique(held.groups[rest[kinds[rest] == kind]])
+            chosen += random.choice(there, min(size, len(there)), replace=False).tolist()
+        rows = rest[np.isin(held.groups[rest], chosen)]
+        (solution,) = self._path(X[rows], held.truth[rows], np.ones(len(rows)), [self.C_])
+        out = held.folds == fold
+        said = self._said(self._columns(X[out], solution.coef, solution.intercept))
+        return float((said == held.truth[out]).all(axis=1).mean())
+
+
+def targets(y: Any, rows: int) -> tuple[NDArray[Any], Matrix]:
+    """Classes in order and membership (n, k) in {0, 1}, of y (n,) classes or (n, labels) in {0, 1}.
+
+    Raises `BadInput` for a wrong length, for what is no class, and for fewer than two classes.
+    """
+    from sklearn.utils.multiclass import check_classification_targets
+
+    if y is None:
+        raise BadInput("requires y to be passed, but the target y is None")
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        from sklearn.exceptions import DataConversionWarning
+
+        warnings.warn("A column-vector y was passed when a 1d array was expected.", DataConversionWarning, stacklevel=3)
+        y = y[:, 0]
+    if len(y) != rows:
+        raise BadInput(f"y: expected one target for each of {rows} rows, got {len(y)}")
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise BadInput("y: expected classes, got NaN or infinity; leave these rows out")
+    check_classification_targets(y)
+    if y.ndim == 2:
+        return _labels(y)
+    classes, found = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise BadInput(f"y: expected two classes or more, got 1 class ({classes[0]}); label items of another")
+    return classes, np.eye(len(classes))[found]
+
+
+def _labels(y: NDArray[Any]) -> tuple[NDArray[Any], Matrix]:
+    Y = y.astype(np.float64)
+    if not np.isin(Y, (0, 1)).all():
+        raise BadInput("y: expected 0 and 1 for each label")
+    for label in np.flatnonzero((Y.sum(axis=0) == 0) | (Y.sum(axis=0) == len(Y))):
+        raise BadInput(f"label {label}: expected rows with it and rows without, got only one kind; leave it out")
+    return np.arange(Y.shape[1]), Y
+
+
+def _column(values: Any, rows: int) -> NDArray[Any]:
+    found = np.asarray(values)
+    if found.shape != (rows,):
+        raise BadInput(f"groups and folds: expected one for each of {rows} rows, got shape {found.shape}")
+    return found

@@ -1,0 +1,71 @@
+"""The file of a probe or a stack: safetensors, with everything that is no array as JSON in its header. No pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound.drafts import draft
+from sightsound.errors import SightsoundError
+
+FORMAT = 1
+_KEY = "sightsound"
+_HEADER = 64 * 2**20  # bytes of header that are read at most
+
+
+def write(
+    file: str | os.PathLike[str], kind: str, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
+) -> None:
+    """Writes arrays and facts, which become JSON; the file appears when it is whole. Raises `SightsoundError` where it
+    cannot be written."""
+    from safetensors.numpy import save
+
+    told = {"format": FORMAT, "kind": kind, "versions": _versions(), **facts}
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    data = save(whole, {_KEY: json.dumps(told, sort_keys=True, allow_nan=False)})
+    with draft(file) as part:
+        part.write_bytes(data)
+
+
+def read(file: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """What `write` wrote: the arrays, and the facts with `kind` and `versions`.
+
+    Raises `SightsoundError` for a file that is none of ours, damaged, or newer than this program.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    name = os.fspath(file)
+    try:
+        with open(file, "rb") as opened:
+            if int.from_bytes(opened.read(8), "little") > _HEADER:
+                raise SightsoundError(_strange(name))
+        with safe_open(name, framework="numpy") as tensors:
+            told = json.loads((tensors.metadata() or {}).get(_KEY, "null"))
+            arrays = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise SightsoundError(f"{name}: cannot be read ({error.strerror or error}); name a probe") from error
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise SightsoundError(_strange(name)) from error
+    if not isinstance(told, dict):
+        raise SightsoundError(_strange(name))
+    if told.get("format") != FORMAT:
+        raise SightsoundError(
+            f"{name}: expected a probe of format {FORMAT}, got {told.get('format')}; upgrade sightsound"
+        )
+    return arrays, told
+
+
+def _strange(name: str) -> str:
+    return f"{name}: expected a probe, got another file or a damaged one; make one: sightsound probe fit"
+
+
+def _versions() -> dict[str, str]:
+    import sightsound
+
+    return {"sightsound": sightsound.__version__, "numpy": np.__version__, "python": platform.python_version()}
