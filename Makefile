@@ -23,7 +23,7 @@ $(VENV)/ready: pyproject.toml constraints.txt $(PLUGINS)
 	@echo "setting up $(VENV) (PyTorch and its friends: some minutes and 2 GB at first, nothing the next time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt \
-		setuptools --editable ".[torch,av,plot,demo,test]" $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
+		setuptools --editable ".[torch,av,plot,onnx,demo,test]" $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
 	@touch $@
 
 clean:

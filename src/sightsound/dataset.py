@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,44 +14,20 @@ from numpy.typing import NDArray
 from sightsound import labels
 from sightsound.errors import SightsoundError
 from sightsound.library import Library
-from sightsound.pooling import POOLS, Pool, pooled
+from sightsound.origin import Level, Origin
+from sightsound.pooling import POOLS, Pool
 from sightsound.space import Space
 from sightsound.types import Floats, Item, Seconds
 
-Level = Literal["item", "window"]
 Ints = NDArray[np.intp]
-PathLike = str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What the rows of a probe are: vectors of a space, windows as they are or pooled to items, labelled by a column."""
-
-    space: Space
-    level: Level = "item"
-    pool: Pool = "mean"
-    column: str = labels.COLUMN
-
-    def to_json(self) -> dict[str, str]:
-        return {**vars(self), "space": self.space.name, "facts": self.space.facts}
-
-    @classmethod
-    def from_json(cls, told: Mapping[str, str]) -> Origin:
-        """What `to_json` gave. Raises `KeyError` or `TypeError` for anything else."""
-        rest = {key: value for key, value in told.items() if key not in ("space", "facts")}
-        return cls(Space(told["space"], told["facts"]), **rest)  # type: ignore[arg-type]
-
-    def rows(self, vectors: Floats) -> Floats:
-        """The windows of one item (n, dim) -> what the probe takes of it: (n, dim), or one row (1, features)."""
-        return vectors if self.level == "window" else pooled(vectors, self.pool)[None]
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Rows X float32 (n, d) and their truth y: names (n,), or where items have several labels (n, k) in {0, 1} for the
-    k `classes`. `of` (n,) says which of the `items` a row is of, `groups` (n,) which rows stay together, `folds` (n,) are
-    official folds where there are some, and `spans` float64 (n, 2) the seconds of windows. `contents` (items,) are the
-    first 8 bytes of the SHA-256 of each. `notes` say what was left out, and why."""
+    k `classes`. `of` (n,) says which of the `items` a row is of, `groups` (n,) which rows stay together, `folds` (n,)
+    are official folds where there are some, and `spans` float64 (n, 2) the seconds of windows. `contents` (items,) are
+    the first 8 bytes of the SHA-256 of each. `notes` say what was left out, and why."""
 
     origin: Origin
     X: Floats
@@ -79,8 +56,14 @@ class Dataset:
         at = list(items)
         folds = None if self.folds is None else self.folds[at]
         return replace(
-            self, X=self.X[at], y=self.y[at], items=tuple(self.items[i] for i in at), of=np.arange(len(at)),
-            groups=self.groups[at], folds=folds, contents=self.contents[at],
+            self,
+            X=self.X[at],
+            y=self.y[at],
+            items=tuple(self.items[i] for i in at),
+            of=np.arange(len(at)),
+            groups=self.groups[at],
+            folds=folds,
+            contents=self.contents[at],
         )
 
 
@@ -98,12 +81,19 @@ class Labels:
 
 
 def load(
-    library: Library, model: str, given: Labels | None = None, *, level: Level = "item", pool: Pool = "mean"
+    library: Library,
+    model: str,
+    given: Labels | None = None,
+    *,
+    level: Level = "item",
+    pool: Pool = "mean",
+    classes: int = 2,
 ) -> Dataset:
     """The labelled rows of a library in the space of `model`.
 
     Items of equal content stay together, and those of one value in the groups' column. Raises `SightsoundError` where
-    there is nothing to learn from: no such space or column, no labels, one class, two classes of one item.
+    there is nothing to learn from: no such space or column, no labels, fewer than so many `classes`, two classes of
+    one item.
     """
     given = given or Labels()
     if level not in ("item", "window"):
@@ -118,10 +108,31 @@ def load(
     gathered = _Gathered(library, given, table, column)
     order = np.argsort(stored.contents, kind="stable")
     bounds = np.flatnonzero(np.diff(stored.contents[order], prepend=-1, append=-1))
-    for a, b in zip(bounds, bounds[1:]):
+    for a, b in itertools.pairwise(bounds):
         rows = order[a:b]
-        gathered.add(by_content.get(int(stored.contents[rows[0]]), []), origin, stored.vectors[rows], stored.spans[rows])
-    return gathered.dataset(origin, unmatched)
+        gathered.add(
+            by_content.get(int(stored.contents[rows[0]]), []), origin, stored.vectors[rows], stored.spans[rows]
+        )
+    return gathered.dataset(origin, unmatched, classes)
+
+
+def load_all(library: Library, models: Sequence[str] = (), given: Labels | None = None) -> list[Dataset]:
+    """The labelled items of a library in the spaces of these models, or in all of the modality that has most of them.
+
+    Raises `SightsoundError` as `load` does."""
+    if models:
+        return [load(library, model, given) for model in models]
+    spaces = {space: count for space, count in library.spaces.items() if count}
+    kinds: list[list[Dataset]] = []
+    problem: SightsoundError | None = None
+    for modality in sorted({space.modality for space in spaces}):
+        try:
+            kinds.append([load(library, space.name, given) for space in spaces if space.modality == modality])
+        except SightsoundError as error:
+            problem = problem or error
+    if not kinds:
+        raise problem or SightsoundError(f"{library.path.name}: expected vectors, found none; index something first")
+    return max(kinds, key=lambda found: len(found[0].items))
 
 
 def space_of(library: Library, model: str) -> Space:
@@ -233,14 +244,14 @@ class _Gathered:
             raise SightsoundError(f"{item}: expected one value of {column!r}, got {len(values)}; mend its row")
         return values[0] if values else ""
 
-    def dataset(self, origin: Origin, unmatched: Sequence[str]) -> Dataset:
+    def dataset(self, origin: Origin, unmatched: Sequence[str], least: int) -> Dataset:
         order = sorted(range(len(self._items)), key=lambda i: self._items[i].id or 0)
         counts = [len(self._rows[i]) for i in order]
         of = np.repeat(np.arange(len(order)), counts)
         classes = sorted({value for values in self._values for value in values})
-        if len(classes) < 2:
+        if len(classes) < least:
             raise SightsoundError(
-                f"{self.library.path.name}: expected items of two classes or more in {origin.space.name}, "
+                f"{self.library.path.name}: expected items of {least} classes or more in {origin.space.name}, "
                 f"got {len(order)} labelled items of {classes or 'no class'}; see --label-from"
             )
         named = np.array([self._values[i][0] for i in order])
@@ -272,7 +283,9 @@ class _Gathered:
 
 
 def _contents(library: Library, items: Sequence[Item]) -> NDArray[np.uint64]:
-    hashes: dict[int, bytes] = dict(library.rows("SELECT i.id, c.hash FROM items i JOIN contents c ON c.id = i.content"))
+    hashes: dict[int, bytes] = dict(
+        library.rows("SELECT i.id, c.hash FROM items i JOIN contents c ON c.id = i.content")
+    )
     return short([hashes[item.id or 0] for item in items])
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from sightsound import media, pipeline, walk
 from sightsound.drafts import draft
 from sightsound.errors import MediaError, SightsoundError
 from sightsound.host import Host
+from sightsound.pooling import Pool, pooled
 from sightsound.progress import bar
-from sightsound.types import Floats, Item, Modality, Outcome, Row, Rows
+from sightsound.types import Floats, Item, Modality, Outcome, Row, Rows, Seconds
 
 PathLike = str | os.PathLike[str]
 
@@ -75,12 +76,26 @@ class Embeddings:
         rows before have been given by then; `outcomes` says that it failed."""
         return (event for event in self._events() if isinstance(event, Rows))
 
-    def _events(self) -> Iterator[Rows | Outcome]:
+    def each(self) -> Iterator[tuple[Outcome, Floats | None, Seconds | None]]:
+        """The files one by one, those that fail too: what became of each, its rows float32 (n, dim) and their seconds
+        float64 (n, 2); None where there are none. Nothing is warned of."""
+        yield from ((found, None, None) for found in self._found if isinstance(found, Outcome))
+        parts: list[Rows] = []
+        for event in self._events(warn=False):
+            if isinstance(event, Rows):
+                parts.append(event)
+                continue
+            rows = np.concatenate([part.embeddings for part in parts]) if parts and event.status == "ok" else None
+            spans = [part.spans for part in parts if part.spans is not None]
+            yield event, rows, np.concatenate(spans) if spans else None
+            parts = []
+
+    def _events(self, warn: bool = True) -> Iterator[Rows | Outcome]:
         """Rows, and an outcome after the last of each file."""
         self.outcomes = []
         items = [found for found in self._found if isinstance(found, Item)]
         for unread in (found for found in self._found if isinstance(found, Outcome)):
-            self._note(unread)
+            self._note(unread, warn)
         if not items:
             return
         model = self._host.load(self._model(items), self._device)
@@ -91,21 +106,14 @@ class Embeddings:
         ):
             for event in (event for events in batches for event in events):
                 if isinstance(event, Outcome):
-                    self._note(event)
+                    self._note(event, warn)
                     files.update()
                 yield event
 
-    def matrix(self, pool: Literal["mean", "max"] | None = "mean") -> Floats:
-        """float32 (files, dim), one row for each file in order, its windows pooled; with `pool=None` float32
-        (windows, dim), all rows as they come. Raises what a file failed with, noting the file."""
-        whole: list[Floats] = []
-        parts: list[Floats] = []
-        for event in self._events():
-            if isinstance(event, Rows):
-                parts.append(event.embeddings)
-            elif event.status == "ok":
-                whole.append(np.concatenate(parts))
-                parts = []
+    def matrix(self, pool: Pool | None = "mean") -> Floats:
+        """float32 (files, dim), one row for each file in order, its windows pooled (see `pooling.pooled`); with
+        `pool=None` float32 (windows, dim), all rows as they come. Raises what a file failed with, noting the file."""
+        whole = [rows for _, rows, _ in self.each() if rows is not None]
         bad = next((outcome for outcome in self.outcomes if outcome.status != "ok"), None)
         if bad is not None:
             raise bad.error or MediaError(f"{bad.item}: {bad.reason or bad.status}")
@@ -113,8 +121,7 @@ class Embeddings:
             raise SightsoundError("nothing to embed: no files; name a file or a folder with files in it")
         if pool is None:
             return np.concatenate(whole)
-        pooled = [rows.mean(axis=0) if pool == "mean" else rows.max(axis=0) for rows in whole]
-        return np.stack(pooled)
+        return np.stack([pooled(rows, pool) for rows in whole])
 
     def _model(self, items: list[Item]) -> str:
         if self._name is not None:
@@ -125,9 +132,9 @@ class Embeddings:
                 return self._host.default(modality)
         raise MediaError(f"{items[0]}: expected at least one picture or sound among {len(items)} files")
 
-    def _note(self, outcome: Outcome) -> None:
+    def _note(self, outcome: Outcome, warn: bool) -> None:
         self.outcomes.append(outcome)
-        if outcome.status != "ok":
+        if outcome.status != "ok" and warn:
             text = f"{outcome.item}: {outcome.status}" + (f" ({outcome.reason})" if outcome.reason else "")
             warnings.warn(text, stacklevel=_depth())
 

@@ -88,7 +88,9 @@ def matrix(X: Any, *, what: str = "X", features: int | None = None, owner: str =
         raise BadInput(f"Complex data not supported: {what} is {found.dtype}; expected real numbers")
     if found.ndim != 2:
         text = "Reshape your data: one row for each item, X.reshape(1, -1) for a single one"
-        raise BadInput(f"{what}: expected 2D array (rows, features), got {found.ndim}D array of shape {found.shape}; {text}")
+        raise BadInput(
+            f"{what}: expected 2D array (rows, features), got {found.ndim}D array of shape {found.shape}; {text}"
+        )
     if found.dtype not in (np.float32, np.float64):
         try:
             found = found.astype(np.float64)

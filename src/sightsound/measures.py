@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[Any]
+"""Real numbers, float64."""
 Ints = NDArray[np.intp]
 
 BINS = 15
@@ -61,11 +62,11 @@ class Report:
     """What is known of a classifier on rows that it was not fitted on.
 
     `how` says which rows; `accuracy` is the part of rows that were right (several labels: all of a row's), in
-    `corrected` less what choosing the strength on the same rows gains (Tsamardinos et al., Machine Learning 2018), where one
-    was chosen. `confusion` (k, k) counts rows by truth and prediction, empty for several labels. `error` and
+    `corrected` less what choosing the strength on the same rows gains (Tsamardinos et al., Machine Learning 2018),
+    where one was chosen. `confusion` (k, k) counts rows by truth and prediction, empty for several labels. `error` and
     `raw_error` are the expected calibration errors with and without the temperature. `majority` and `neighbours` are
     the accuracies of always saying the commonest class and of the five nearest neighbours by cosine. `curve` are
-    (items a class, mean accuracy, least, greatest over draws).
+    (items a class, mean accuracy, least, greatest over draws), and `notes` say what was left out.
     """
 
     how: str
@@ -82,6 +83,7 @@ class Report:
     neighbours: Estimate | None = None
     corrected: float | None = None
     curve: tuple[tuple[int, float, float, float], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -100,6 +102,7 @@ class Report:
                 "confusion": tuple(tuple(row) for row in told["confusion"]),
                 "reliability": tuple(Bin(**row) for row in told["reliability"]),
                 "neighbours": None if near is None else Estimate(**near),
+                "notes": tuple(told["notes"]),
                 "curve": tuple((int(a), float(b), float(c), float(d)) for a, b, c, d in told["curve"]),
             }
         )

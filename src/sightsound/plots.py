@@ -78,7 +78,7 @@ def sound(file: PathLike, segments: Sequence[Segment], seconds: float, out: Path
     below.set_xlim(0, max(seconds, 1e-3))
     if bars is not None:
         figure.colorbar(bars, ax=below, label="mean score", fraction=0.03, pad=0.01)
-    with _drawn(out) as part:
+    with drawn(out) as part:
         figure.savefig(part, dpi=110)
 
 
@@ -97,7 +97,7 @@ def wordcloud(segments: Iterable[Segment], out: PathLike) -> None:
     look = {"background_color": "white", "colormap": "viridis", "prefer_horizontal": 1.0}
     cloud = WordCloud(width=1000, height=600, random_state=0, **look)
     image: Any = cloud.generate_from_frequencies(dict(sizes)).to_image()
-    with _drawn(out) as part:
+    with drawn(out) as part:
         image.save(part)
 
 
@@ -161,7 +161,7 @@ def _needs(package: str) -> None:
 
 
 @contextlib.contextmanager
-def _drawn(out: PathLike) -> Iterator[str]:
+def drawn(out: PathLike) -> Iterator[str]:
     """A name to save a picture under."""
     with warnings.catch_warnings(), draft(out) as part:
         warnings.simplefilter("ignore")  # letters that the font lacks

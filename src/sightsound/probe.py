@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound import folds as folding
-from sightsound import measures
+from sightsound import measures, probefile
+from sightsound.errors import SightsoundError
 from sightsound.estimator import BadInput, Estimator, matrix
 from sightsound.measures import Ints, Matrix, Report
+from sightsound.origin import Origin
 from sightsound.solver import Loss, Sigmoid, Softmax, Solution, SquaredError, SquaredHinge, path
 
 Kind = Literal["logistic", "svm", "ridge"]
@@ -24,6 +27,7 @@ STRENGTHS = tuple(float(C) for C in np.logspace(-6, 5, 45))
 
 _LOSSES: dict[str, Callable[[], Loss]] = {"logistic": Sigmoid, "svm": SquaredHinge, "ridge": SquaredError}
 _CV_TOL = 1e-4  # of the objective; finer changes no prediction that is not a toss-up
+_KEPT = ("kind", "scoring", "standardize", "calibrate")  # parameters that are saved
 _DRAWS = 4  # of a learning curve's items, for each fold
 
 
@@ -47,14 +51,16 @@ class LinearProbe(Estimator):
 
     `kind` is `logistic` (multinomial logistic regression), `svm` (squared hinge, each class against the rest) or
     `ridge`. `C` is the strength of the data against the penalty ½ |coef|², as in scikit-learn; None chooses the best
-    of `Cs` (45 values from 1e-6 to 1e5) by cross-validation over `cv` folds (None: five, or as many as the smallest class has
-    items; or a list of (train, test) rows), the least among equals, by `scoring` (`accuracy` or `f1_macro`; several labels are judged by the latter).
+    of `Cs` (45 values from 1e-6 to 1e5) by cross-validation over `cv` folds (None: five, or as many as the smallest
+    class has items; or a list of (train, test) rows), the least among equals, by `scoring` (`accuracy` or `f1_macro`;
+    several labels are judged by the latter).
     `class_weight` is None, `balanced` or a mapping. Features are standardised with `standardize`; coefficients are
     on the features as they came. `calibrate` fits a temperature to the held-out decisions, by which `predict_proba`
     divides. `tol` is how far, as a part of it, the objective may be from its minimum.
 
     Fitted: `classes_` (k,), `coef_` float64 (k, d) and `intercept_` (k,) (one row for two classes), `C_`,
-    `temperature_`, `scores_` (strengths,), `folds_` (n,), `n_features_in_`.
+    `temperature_`, `scores_` (strengths,), `folds_` (n,), `n_features_in_`; from a library also `origin_` (which rows
+    these are), `report_` and `seen_` uint64 (the contents it was fitted on, see `Dataset`).
     """
 
     _kind = "classifier"
@@ -110,6 +116,9 @@ class LinearProbe(Estimator):
         weights = self._weights(Y, sample_weight)
         self.C_, self.temperature_ = 1.0 if self.C is None else float(self.C), 1.0
         self.held_out_: HeldOut | None = None
+        self.origin_: Origin | None = None
+        self.report_: Report | None = None
+        self.seen_ = np.empty(0, np.uint64)
         if self.C is None:
             self._choose(X, Y, weights, groups, folds)
         self._take(self._path(X, Y, weights, [self.C_], exact=True)[0])
@@ -127,11 +136,12 @@ class LinearProbe(Estimator):
                 raise BadInput(text)
 
     def _weights(self, Y: Matrix, sample_weight: Any) -> Matrix:
-        weights = np.ones(len(Y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        weights = np.ones(len(Y)) if sample_weight is None else np.array(sample_weight, np.float64)
         if weights.ndim == 0:
             weights = np.full(len(Y), float(weights))
         if weights.shape != (len(Y),) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-            raise BadInput(f"sample_weight: expected {len(Y)} finite weights, not all zero, none negative, got shape {weights.shape}")
+            text = "finite weights, not all zero, none negative"
+            raise BadInput(f"sample_weight: expected {len(Y)} {text}, got shape {weights.shape}")
         if self.class_weight is None:
             return weights
         if not self._single:
@@ -140,9 +150,12 @@ class LinearProbe(Estimator):
             each = len(Y) / (Y.shape[1] * np.maximum(Y.sum(axis=0), 1))
         else:
             each = np.array([float(self.class_weight.get(label, 1.0)) for label in self.classes_.tolist()])
-        return weights * (Y @ each)
+        weights *= Y @ each
+        return weights
 
-    def _path(self, X: Any, Y: Matrix, weights: Matrix, strengths: Sequence[float], *, exact: bool = False) -> list[Solution]:
+    def _path(
+        self, X: Any, Y: Matrix, weights: Matrix, strengths: Sequence[float], *, exact: bool = False
+    ) -> list[Solution]:
         two = self._single and Y.shape[1] == 2
         loss = Softmax() if self.kind == "logistic" and self._single and not two else _LOSSES[self.kind]()
         Y = Y[:, 1:] if two else Y
@@ -160,8 +173,10 @@ class LinearProbe(Estimator):
         else:
             held = folding.official(folding.partition(self.cv, len(X)), Y, names)
         strengths = sorted(STRENGTHS if self.Cs is None else map(float, self.Cs))
-        found = {fold: self._path(X[held != fold], Y[held != fold], weights[held != fold], strengths)
-                 for fold in range(held.max() + 1)}
+        found = {
+            fold: self._path(X[held != fold], Y[held != fold], weights[held != fold], strengths)
+            for fold in range(held.max() + 1)
+        }
 
         def decisions(at: int) -> Matrix:
             D = np.empty(Y.shape)
@@ -212,6 +227,19 @@ class LinearProbe(Estimator):
         right = said == (y if said.ndim == y.ndim else y.reshape(said.shape))
         return float(np.average(right if self._single else right.all(axis=1), weights=sample_weight))
 
+    @property
+    def single(self) -> bool:
+        """Whether a row has one class, rather than any of several labels."""
+        return self._single
+
+    def columns(self) -> tuple[Matrix, Matrix]:
+        """Coefficients (d, k) and intercept (k,) with a column for each class; the first of two classes has zeros."""
+        self._fitted()
+        coef, intercept = self.coef_.T, self.intercept_
+        if self._two():
+            coef, intercept = np.hstack([np.zeros_like(coef), coef]), np.append(0.0, intercept)
+        return coef, intercept
+
     def _rows(self, X: Any) -> NDArray[Any]:
         return matrix(X, features=self.n_features_in_, owner=type(self).__name__)
 
@@ -226,6 +254,61 @@ class LinearProbe(Estimator):
     def _said(self, decisions: Matrix) -> Matrix:
         return measures.decide(decisions if self._single else decisions + 0.5, self._single)
 
+    # -- taking it away ------------------------------------------------------------------------------------------
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Writes one file: safetensors with the coefficients, JSON in its header (classes, space, report, versions).
+
+        Raises `SightsoundError` where it cannot be written, or classes are neither text, numbers nor booleans.
+        """
+        self._fitted()
+        arrays, facts = self.state()
+        probefile.write(file, "probe", arrays, facts)
+
+    @classmethod
+    def load(cls, file: str | os.PathLike[str]) -> LinearProbe:
+        """What `save` wrote: it predicts alike, needs NumPy only, and knows its `origin_` and `report_`. Raises
+        `SightsoundError` for any other file."""
+        arrays, facts = probefile.read(file)
+        if facts.get("kind") != "probe":
+            raise SightsoundError(f"{os.fspath(file)}: expected a probe, got a {facts.get('kind')}; use load_probe")
+        return cls.of_state(arrays, facts, os.fspath(file))
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """What there is to save: arrays, and facts for JSON."""
+        arrays = {"coef": self.coef_, "intercept": self.intercept_, "seen": self.seen_}
+        facts = {
+            "classes": self.classes_.tolist(),
+            "single": self._single,
+            "C": self.C_,
+            "temperature": self.temperature_,
+            "params": {name: getattr(self, name) for name in _KEPT},
+            "folds": None if self.held_out_ is None else np.bincount(self.folds_).tolist(),
+            "origin": None if self.origin_ is None else self.origin_.to_json(),
+            "report": None if self.report_ is None else self.report_.to_json(),
+        }
+        return arrays, facts
+
+    @classmethod
+    def of_state(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], name: str) -> LinearProbe:
+        """What `state` gave, from the file of that `name`, which is blamed for what does not fit together."""
+        try:
+            probe = cls(**{key: facts["params"][key] for key in _KEPT})
+            probe.coef_, probe.intercept_, probe.seen_ = arrays["coef"], arrays["intercept"], arrays["seen"]
+            probe.classes_, probe._single = np.array(facts["classes"]), bool(facts["single"])
+            probe.C_, probe.temperature_ = float(facts["C"]), float(facts["temperature"])
+            probe.n_features_in_ = probe.coef_.shape[1]
+            probe.held_out_ = None
+            probe.origin_ = None if facts["origin"] is None else Origin.from_json(facts["origin"])
+            probe.report_ = None if facts["report"] is None else Report.from_json(facts["report"])
+            rows = 1 if probe._two() else len(probe.classes_)
+            if probe.coef_.shape[0] != rows or probe.intercept_.shape != (rows,) or not probe.temperature_ > 0:
+                raise ValueError(f"{probe.coef_.shape} coefficients of {len(probe.classes_)} classes")
+            matrix(probe.coef_)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound probe fit") from error
+        return probe
+
     # -- how good it is ------------------------------------------------------------------------------------------
 
     def report(self, X: Any = None) -> Report:
@@ -234,7 +317,7 @@ class LinearProbe(Estimator):
         self._fitted()
         if self.held_out_ is None:
             raise BadInput("report: nothing was held out, for C was given; fit with C=None, or use evaluate")
-        held, more = self.held_out_, {}
+        held, more = self.held_out_, dict[str, Any]()
         if self._single and self.scoring == "accuracy":
             more["corrected"] = measures.corrected(held.right, held.groups)
         if X is not None:
@@ -243,7 +326,9 @@ class LinearProbe(Estimator):
             more["curve"] = self._curve(matrix(X)) if self._single else ()
         how = f"cross-validation over {held.folds.max() + 1} folds"
         raw = measures.probabilities(held.decisions, 1.0, self._single)
-        return measures.report(how, self._labels(), held.truth, self._calibrated(), raw=raw, groups=held.groups, **more)
+        return measures.report(
+            how, self._labels(), held.truth, self.held_out_probabilities(), raw=raw, groups=held.groups, **more
+        )
 
     def evaluate(self, X: Any, y: Any, *, groups: Any = None) -> Report:
         """The report on other rows than those it was fitted on: X (n, d), y as in `fit`."""
@@ -262,12 +347,13 @@ class LinearProbe(Estimator):
         beyond = sorted(set(y.tolist()) - set(self.classes_.tolist()))
         if beyond:
             raise BadInput(f"class {beyond[0]!r}: expected one of {self._labels()}; leave its items out")
-        return (y[:, None] == self.classes_).astype(np.float64)
+        found: Matrix = (y[:, None] == self.classes_).astype(np.float64)
+        return found
 
     def _labels(self) -> list[str]:
         return [str(label) for label in self.classes_]
 
-    def _calibrated(self) -> Matrix:
+    def held_out_probabilities(self) -> Matrix:
         """Probabilities (n, k) of held-out rows, each fold under the temperature of the others."""
         held = self.held_out_
         assert held is not None
@@ -287,7 +373,9 @@ class LinearProbe(Estimator):
         most = np.bincount(kind[single]).max()
         random = np.random.default_rng(self.random_state)
         while size < most:
-            accuracies = [self._drawn(X, fold, size, random) for fold in range(held.folds.max() + 1) for _ in range(_DRAWS)]
+            accuracies = [
+                self._drawn(X, fold, size, random) for fold in range(held.folds.max() + 1) for _ in range(_DRAWS)
+            ]
             found.append((size, float(np.mean(accuracies)), float(min(accuracies)), float(max(accuracies))))
             size *= 2
         return tuple(found)

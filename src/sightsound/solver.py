@@ -1,10 +1,10 @@
 """Linear classifiers for a whole path of strengths at once: a truncated Newton method, in NumPy.
 
-What is minimised is scikit-learn's and liblinear's objective, ½ |coef|² + C Σ weight · loss, the intercept free, on features
-that were centred and scaled. Three things make it fast. The features are turned into their principal axes, where the
-Hessian is nearly diagonal, so that a few conjugate gradients are a Newton step; and there are never more axes than rows.
-Each strength starts from where the two before it point to, since solutions hardly bend along the logarithm of C. And the
-inner products are float32, which a Newton step does not notice.
+What is minimised is scikit-learn's and liblinear's objective, ½ |coef|² + C Σ weight · loss, the intercept free, on
+features that were centred and scaled. Three things make it fast. The features are turned into their principal axes,
+where the Hessian is nearly diagonal, so that a few conjugate gradients are a Newton step; and there are never more axes
+than rows. Each strength starts from where the two before it point to, since solutions hardly bend along the logarithm
+of C. And the inner products are float32, which a Newton step does not notice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[Any]
+"""Real numbers; float64 unless it says otherwise."""
 
 _NEWTON = 60  # steps for one strength; three are usual
 _CONJUGATE = 400  # inner iterations for one step; ten are usual
@@ -50,7 +51,8 @@ class Softmax:
         return state - Y
 
     def bend(self, state: Matrix) -> Matrix:
-        return state * (1 - state)
+        found: Matrix = state * (1 - state)
+        return found
 
     def times(self, state: Matrix, D: Matrix) -> Matrix:
         PD = state * D
@@ -78,7 +80,8 @@ class Sigmoid(_Columns):
         return state - Y
 
     def bend(self, state: Matrix) -> Matrix:
-        return state * (1 - state)
+        found: Matrix = state * (1 - state)
+        return found
 
 
 class SquaredHinge(_Columns):
@@ -94,7 +97,8 @@ class SquaredHinge(_Columns):
         return -2 * state
 
     def bend(self, state: Matrix) -> Matrix:
-        return 2 * (state != 0).astype(state.dtype)
+        found: Matrix = 2 * (state != 0).astype(state.dtype)
+        return found
 
 
 class SquaredError(_Columns):
@@ -129,7 +133,7 @@ class Axes:
         n, d = X.shape
         dtype = np.float64 if exact else np.float32
         mean = np.average(X, axis=0, weights=weights).astype(np.float64)
-        A = (X - mean).astype(np.float64 if n <= d else dtype, copy=False)
+        A: Matrix = (X - mean).astype(np.float64 if n <= d else dtype, copy=False)
         scale = np.ones(d)
         if standardize:
             scale = np.sqrt(np.average(np.square(A), axis=0, weights=weights).astype(np.float64))
@@ -180,7 +184,7 @@ def path(
     """Solutions for rising `strengths` on features X (n, d) and targets Y (n, k) in {0, 1}.
 
     `weights` (n,) are those of rows, none negative; rows of weight 0 do not count. `tol` is the part of the objective
-    that a further Newton step may promise at most; below 1e-6 it needs the `exact` way, in which the gradient is float64.
+    that a further Newton step may promise at most; below 1e-6 it needs the `exact` way, with a gradient in float64.
     """
     weights = np.ones(len(X)) if weights is None else np.asarray(weights, np.float64)
     there = weights > 0
@@ -191,7 +195,10 @@ def path(
     found = []
     for C in strengths:
         objective = fit.go(float(C), tol)
-        found.append(Solution(float(C), *axes.back(fit.here.W, fit.here.b), objective))
+        coef, intercept = axes.back(fit.here.W, fit.here.b)
+        if isinstance(loss, Softmax):  # which says nothing of what all classes have in common
+            coef, intercept = coef - coef.mean(axis=1, keepdims=True), intercept - intercept.mean()
+        found.append(Solution(float(C), coef, intercept, objective))
     return found
 
 

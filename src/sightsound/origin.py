@@ -1,0 +1,37 @@
+"""What the rows of a probe are, so that it never judges others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sightsound.pooling import Pool, pooled
+from sightsound.space import Space
+from sightsound.types import Floats
+
+Level = Literal["item", "window"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the rows of a probe are: vectors of a space, windows as they are or pooled to items, labelled by a
+    column."""
+
+    space: Space
+    level: Level = "item"
+    pool: Pool = "mean"
+    column: str = "label"
+
+    def to_json(self) -> dict[str, str]:
+        return {**vars(self), "space": self.space.name, "facts": self.space.facts}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, str]) -> Origin:
+        """What `to_json` gave. Raises `KeyError` or `TypeError` for anything else."""
+        rest = {key: value for key, value in told.items() if key not in ("space", "facts")}
+        return cls(Space(told["space"], told["facts"]), **rest)  # type: ignore[arg-type]
+
+    def rows(self, vectors: Floats) -> Floats:
+        """The windows of one item (n, dim) -> what the probe takes of it: (n, dim), or one row (1, features)."""
+        return vectors if self.level == "window" else pooled(vectors, self.pool)[None]
