@@ -50,7 +50,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Twins:
-    """Two items that are nearly the same by every network's vectors, of two classes or on two sides of official folds."""
+    """Two items that are nearly the same to every network, of two classes or on two sides of official folds."""
 
     first: Item
     second: Item

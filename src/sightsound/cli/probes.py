@@ -243,6 +243,7 @@ def export(file: str, out: str) -> None:
 @click.pass_context
 def stack(
     context: click.Context,
+    /,
     library: str,
     models: Sequence[str],
     out: str | None,
@@ -378,7 +379,9 @@ def _told(loaded: Probe, as_json: bool, plot: str | None) -> None:
 
 
 def _strength(loaded: Probe) -> dict[str, Any]:
-    return {"C": loaded.C_, "temperature": loaded.temperature_} if hasattr(loaded, "C_") else {}
+    from sightsound.probe import LinearProbe
+
+    return {"C": loaded.C_, "temperature": loaded.temperature_} if isinstance(loaded, LinearProbe) else {}
 
 
 def _report(report: Report, as_json: bool | None, plot: str | None) -> None:
