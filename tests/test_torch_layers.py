@@ -49,6 +49,13 @@ class Windows(nn.Module):
         return x.unflatten(2, (2, -1)).unflatten(4, (2, -1)).permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
 
+class Parts(nn.Module):
+    """(n, parts, 16, channels), where 16 and the channels stay when a picture grows."""
+
+    def forward(self, x):
+        return x.flatten(2).unflatten(2, (-1, 16)).permute(0, 2, 3, 1)
+
+
 class Odd(nn.Module):
     """One ReLU that is called twice, in place; a module that nobody calls; others that give no rows; a classifier."""
 
@@ -107,6 +114,17 @@ def test_a_network_that_cannot_run_without_numbers_runs_on_the_cpu():
             return super().forward(x) * float(x.abs().max() + 1)
 
     assert usable(survey(lambda: nn.Sequential(Reads(5, 2)), (5,))) == [Layer("0", "Reads", (2,), 0)]
+
+
+def test_an_axis_that_grows_with_the_picture_does_not_count_channels():
+    (layer,) = usable(survey(lambda: nn.Sequential(Parts()), (3, 8, 8)))
+    assert (layer.shape, layer.axis) == ((4, 16, 3), 2)
+
+
+def test_a_network_that_is_built_once_can_be_surveyed_twice():
+    net = built()
+    first, again = survey(lambda: net, (3, 8, 8)), survey(lambda: net, (3, 8, 8))
+    assert first == again == survey(built, (3, 8, 8))
 
 
 def test_a_network_that_does_not_run_says_why():

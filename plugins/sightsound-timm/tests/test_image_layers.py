@@ -180,6 +180,7 @@ LAYOUTS = {
     "convnext_tiny": {"stages.1": 0, "stages.1.blocks.0.conv_dw": 0, "stages.1.blocks.0.mlp.act": 2},
     "vit_tiny_patch16_224": {"patch_embed.proj": 0, "blocks.3": 1, "norm": 1, "fc_norm": 0, "head": 0},
     "swin_t.IMAGENET1K_V1": {"features.0.0": 0, "features.1": 2, "features.1.0.mlp.1": 2},
+    "maxvit_t": {"blocks.0": 0, "blocks.1.layers.0.layers.window_attention.attn_layer": 2},
     "mobilevit_xxs": {"stages.2.1": 0, "stages.2.1.conv_kxk.bn": 0},
 }
 

@@ -53,9 +53,9 @@ def survey(
     """What every module of the network that `build` makes gives for one input, from a run without numbers where the
     network lets itself be built so (torch's device `meta`).
 
-    Which axis counts the channels is seen from a second run on inputs of twice the height and width: it is the one
-    that stays. Give `larger` where the network must be built anew for those. Where this does not tell, the kind of the
-    module does, then timm's `output_fmt`; else maps are (channels, height, width) and sequences (tokens, channels).
+    Which axis counts the channels is seen from a second run on inputs of twice the height and width: it is one that
+    stays. Give `larger` where the network must be built anew for those. Where several stay, or that run fails, the kind
+    of the module tells, or timm's `output_fmt`; else maps are (channels, height, width), sequences (tokens, channels).
     """
     where = "meta"
     network, seen, error = _watched(build, input_shape, where)
@@ -85,6 +85,7 @@ def _watched(
     """The network, what each module gave at each of its calls, and the error that ended the run early."""
     network: nn.Module | None = None
     seen: dict[str, list[tuple[int, ...] | str]] = {}
+    handles = []
 
     def keep(name: str, module: nn.Module, args: Any, output: Any) -> None:
         real = isinstance(output, Tensor) and output.is_floating_point()
@@ -94,10 +95,13 @@ def _watched(
         with torch.device(where), torch.inference_mode():
             network = build().eval()
             for name, module in network.named_modules(remove_duplicate=False):
-                module.register_forward_hook(functools.partial(keep, name))
+                handles.append(module.register_forward_hook(functools.partial(keep, name)))
             network(torch.zeros(_INPUTS, *shape))
     except Exception as error:  # whatever a network does without numbers, or with inputs of another size
         return network, seen, error
+    finally:
+        for handle in handles:  # `build` may give the same network again
+            handle.remove()
     return network, seen, None
 
 
@@ -119,20 +123,28 @@ def _layer(
 def _channels(network: nn.Module, name: str, shape: Sequence[int], larger: Sequence[int]) -> int | None:
     """Which axis of an output's shape, without the batch, counts the channels; None where nothing tells."""
     last = len(shape) - 1
-    same = [axis for axis, (size, grown) in enumerate(zip(shape, larger)) if size == grown]
-    if not last or (len(same) == 1 and len(larger) == len(shape)):
-        return same[0] if last else 0
+    steady = [axis for axis, sizes in enumerate(zip(shape, larger)) if len(set(sizes)) == 1]
+    steady = steady if len(shape) == len(larger) else []
+    allowed = steady or [*range(len(shape))]
+    if len(allowed) == 1:
+        return allowed[0]
+    for first in (_channels_first(network, name), {2: True, 1: False}.get(last)):
+        if first is not None and (0 if first else last) in allowed:
+            return 0 if first else last
+    return steady[-1] if steady else None
+
+
+def _channels_first(network: nn.Module, name: str) -> bool | None:
+    """By the kind of a module, or by what timm says of it or of what it stands in; None where neither tells."""
     module = network.get_submodule(name)
-    if isinstance(module, _FIRST):
-        return 0
     kind = type(module)
+    if isinstance(module, _FIRST):
+        return True
     if kind is nn.Linear or (isinstance(module, nn.LayerNorm) and not kind.__name__.endswith("2d")):
-        return last
-    parents = [name.rsplit(".", depth)[0] for depth in range(name.count(".") + 1)]
-    told = [getattr(network.get_submodule(parent), "output_fmt", None) for parent in (*parents, "")]
-    for layout in filter(None, told):
-        return 0 if layout in ("NCHW", "NCL") else last
-    return {1: last, 2: 0}.get(last)
+        return False
+    around = [name.rsplit(".", depth)[0] for depth in range(name.count(".") + 1)]
+    told = [getattr(network.get_submodule(outer), "output_fmt", None) for outer in (*around, "")]
+    return next((layout in ("NCHW", "NCL") for layout in told if layout), None)
 
 
 # -- which of them are wanted ------------------------------------------------------------------------------------------

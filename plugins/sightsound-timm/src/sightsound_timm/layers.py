@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -25,13 +26,13 @@ def listed(card: Card, builder: str) -> list[Layer]:
 
 @cache
 def _survey(name: str, builder: str, shape: tuple[int, ...]) -> layers.Survey:
+    side = 2 * shape[-1]
+
     def larger() -> nn.Module:
         """For pictures of twice the side: networks with positions are built for one size."""
-        if not builder.startswith("timm"):
-            return network.BLANKS[builder](name)
-        try:
-            return network.blank_timm(name, img_size=2 * shape[-1])
-        except TypeError:  # it takes any size
-            return network.BLANKS[builder](name)
+        for option in ({"img_size": side}, {"image_size": side}, {"input_size": (side, side)}):
+            with contextlib.suppress(TypeError):  # it has no such option
+                return network.BLANKS[builder](name, **option)
+        return network.BLANKS[builder](name)
 
     return layers.survey(lambda: network.BLANKS[builder](name), shape, larger)

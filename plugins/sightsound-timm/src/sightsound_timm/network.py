@@ -157,7 +157,7 @@ def timm_facts(name: str) -> tuple[int, int]:
     for where in ("meta", "cpu"):
         try:
             with torch.device(where), torch.inference_mode():
-                network: Any = blank_timm(name)
+                network: Any = _blank_timm(name)
                 size = network.pretrained_cfg["input_size"]
                 pooled, _ = Pooled(network).eval()(torch.zeros(1, *size))
                 return pooled.shape[1], sum(parameter.numel() for parameter in network.parameters())
@@ -167,8 +167,7 @@ def timm_facts(name: str) -> tuple[int, int]:
     raise AssertionError
 
 
-def blank_timm(name: str, **options: Any) -> nn.Module:
-    """timm's network before anything was loaded. Raises `TypeError` for options that it does not take."""
+def _blank_timm(name: str, **options: Any) -> nn.Module:
     network: nn.Module = timm.create_model(name, pretrained=False, **options)
     return network
 
@@ -193,7 +192,7 @@ def _filled(name: str, tensors: dict[str, Tensor]) -> nn.Module:
 
 def _timm_in_order(name: str, tensors: dict[str, Tensor]) -> nn.Module:
     """A file with other names but the same tensors in the same order; one with timm's own names goes by name."""
-    network = blank_timm(name)
+    network = _blank_timm(name)
     own = network.state_dict()
     if own.keys() != tensors.keys():
         if _kinds(own) != _kinds(tensors):
@@ -259,10 +258,10 @@ def torchvision_width(arch: str, classes: int) -> int:
     return int(head.in_features if isinstance(head, nn.Linear) else head.in_channels)
 
 
-def _blank_torchvision(name: str) -> nn.Module:
+def _blank_torchvision(name: str, **options: Any) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about initial numbers, which nobody uses
-        network: nn.Module = vision.models.get_model(name.partition(".")[0], weights=None)
+        network: nn.Module = vision.models.get_model(name.partition(".")[0], weights=None, **options)
     return network
 
 
@@ -277,9 +276,8 @@ def _torchvision(name: str, tensors: dict[str, Tensor]) -> nn.Module:
     return network
 
 
-def _blank_places365(name: str) -> nn.Module:
-    network: nn.Module = vision.models.get_model(name.partition(".")[0], weights=None, num_classes=len(scenes()))
-    return network
+def _blank_places365(name: str, **options: Any) -> nn.Module:
+    return _blank_torchvision(name, num_classes=len(scenes()), **options)
 
 
 def _places365(name: str, tensors: dict[str, Tensor]) -> nn.Module:
@@ -313,10 +311,10 @@ BUILDERS: dict[str, Callable[[str, dict[str, Tensor]], nn.Module]] = {
 }
 """Name and tensors -> the network as timm or torchvision have it."""
 
-BLANKS: dict[str, Callable[[str], nn.Module]] = {
-    "timm": blank_timm,
-    "timm_in_order": blank_timm,
+BLANKS: dict[str, Callable[..., nn.Module]] = {
+    "timm": _blank_timm,
+    "timm_in_order": _blank_timm,
     "torchvision": _blank_torchvision,
     "places365": _blank_places365,
 }
-"""The same networks before anything was loaded."""
+"""The same networks before anything was loaded. Each raises `TypeError` for options that its network does not take."""
