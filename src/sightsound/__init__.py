@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Embedder,
         Hit,
         Item,
+        Layer,
         Outcome,
         Output,
         Prediction,
@@ -53,8 +54,8 @@ _ROOMS = {
     "space": ("Space",),
     "tagging": ("Tags", "tag"),
     "types": (
-        *("Card", "Embedder", "Hit", "Item", "Outcome", "Output", "Prediction", "Row", "Segment", "WeightFile"),
-        "Windows",
+        *("Card", "Embedder", "Hit", "Item", "Layer", "Outcome", "Output", "Prediction", "Row", "Segment"),
+        *("WeightFile", "Windows"),
     ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
@@ -68,6 +69,7 @@ __all__ = [
     "Hit",
     "Host",
     "Item",
+    "Layer",
     "Library",
     "Model",
     "Ontology",

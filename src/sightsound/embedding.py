@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from sightsound import layers as layer_names
 from sightsound import media, pipeline, walk
 from sightsound.drafts import draft
 from sightsound.errors import MediaError, SightsoundError
 from sightsound.host import Host
+from sightsound.model import Model
 from sightsound.pooling import Pool, pooled
 from sightsound.progress import bar
+from sightsound.space import Space
 from sightsound.types import Floats, Item, Modality, Outcome, Row, Rows, Seconds
 
 PathLike = str | os.PathLike[str]
@@ -30,17 +33,23 @@ def embed(
     device: str = "auto",
     batch_size: int | None = None,
     progress: bool | None = None,
+    layers: str | Sequence[str] = (),
+    layer_pool: str = "",
 ) -> Embeddings:
     """Embeds pictures or sounds; iterate over the rows, or ask for a matrix.
 
     >>> for row in sightsound.embed("photos"): print(row.item, row.seconds, row.embedding.shape)
     >>> X = sightsound.embed(["a.jpg", "b.jpg"]).matrix()
+    >>> X = sightsound.embed("photos", layers=["blocks.3", "blocks.5"]).matrices()["blocks.3"]
 
     Folders are walked. Without a `model` the first picture or sound decides which default is used; files of the other
     modality are refused then, since their rows would be of another space. Nothing is read before the first row.
+    `layers` and `layer_pool` (avg, max, std, joined by +; flat) stand for the options `layer` and `pool` of the model's
+    name: a row is then what these layers give, one after the other.
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    return Embeddings(paths, model, host or Host(), device, batch_size, progress)
+    layers = [layers] if isinstance(layers, str) else list(layers)
+    return Embeddings(paths, model, host or Host(), device, batch_size, progress, layers, layer_pool)
 
 
 class Embeddings:
@@ -58,9 +67,13 @@ class Embeddings:
         device: str,
         batch_size: int | None,
         progress: bool | None,
+        layers: Sequence[str] = (),
+        layer_pool: str = "",
     ) -> None:
         self.outcomes: list[Outcome] = []
         self._found = list(walk.items(paths))
+        self._layers, self._layer_pool = layers, layer_pool
+        self._loaded: Model | None = None
         self._name = model
         self._host, self._device = host, device
         self._batch_size, self._progress = batch_size, progress
@@ -98,7 +111,8 @@ class Embeddings:
             self._note(unread, warn)
         if not items:
             return
-        model = self._host.load(self._model(items), self._device)
+        name = layer_names.named(self._model(items), self._layers, self._layer_pool)
+        model = self._loaded = self._host.load(name, self._device)
         jobs = [pipeline.Job(item) for item in items]
         with (
             contextlib.closing(pipeline.run(model, jobs, batch_size=self._batch_size)) as batches,
@@ -122,6 +136,29 @@ class Embeddings:
         if pool is None:
             return np.concatenate(whole)
         return np.stack([pooled(rows, pool) for rows in whole])
+
+    def matrices(self, pool: Literal["mean", "max"] | None = "mean") -> dict[str, Floats]:
+        """`matrix(pool)` in its parts: for each layer that the model names, in order, float32 (files or windows, its
+        dim). Raises `SightsoundError` for a model that names none."""
+        found = self.split(self.matrix(pool))
+        if "" in found:
+            raise SightsoundError(f"{self.spaces()[''].name}: expected a model that names layers; use matrix()")
+        return found
+
+    def spaces(self) -> dict[str, Space]:
+        """The space of each layer that the model of the last pass names, as if it were alone; without layers the
+        model's own, under an empty name."""
+        if self._loaded is None:
+            return {}
+        alone = layer_names.alone(self._loaded.card)
+        if len(alone) < 2:
+            return dict.fromkeys(alone or ("",), self._loaded.space)
+        return {layer: self._host.space(name) for layer, name in alone.items()}
+
+    def split(self, rows: Floats) -> dict[str, Floats]:
+        """float32 (n, dim) -> the columns of each of `spaces()`, float32 (n, its dim)."""
+        found = layer_names.split(self._loaded.card, rows) if self._loaded else {}
+        return found or {"": rows}
 
     def _model(self, items: list[Item]) -> str:
         if self._name is not None:
@@ -148,13 +185,17 @@ def _depth() -> int:
 
 
 def save(rows: Embeddings, file: PathLike) -> int:
-    """Writes an .npz with `embeddings` float32 (n, dim), `paths` and `roots` (n,), `seconds` float64 (n, 2) for sound
-    and `scores` float32 (n, labels) where there are any; returns n. The file appears when it is whole."""
+    """Writes an .npz with `embeddings` float32 (n, dim), the name of their `space` and its `fingerprint`, `paths` and
+    `roots` (n,), `seconds` float64 (n, 2) for sound and `scores` float32 (n, labels) where there are any; returns n.
+
+    A model that names several layers gives instead, for each of them, `embeddings[LAYER]`, `space[LAYER]` and
+    `fingerprint[LAYER]`, as if it were alone, and `layers`, their names in order. The file appears when it is whole.
+    """
     parts = list(rows.parts())
     if not parts:
         raise SightsoundError("nothing to save: no file gave an embedding" + _why(rows.outcomes))
-    arrays: dict[str, Any] = {
-        "embeddings": np.concatenate([part.embeddings for part in parts]),
+    arrays: dict[str, Any] = _by_space(rows, np.concatenate([part.embeddings for part in parts]))
+    arrays |= {
         "paths": np.array([part.item.path for part in parts for _ in part.embeddings]),
         "roots": np.array([part.item.root for part in parts for _ in part.embeddings]),
     }
@@ -164,7 +205,17 @@ def save(rows: Embeddings, file: PathLike) -> int:
     arrays |= {"scores": np.concatenate(scores)} if scores else {}
     with draft(file) as part, part.open("wb") as opened:
         np.savez(opened, **arrays)
-    return len(arrays["embeddings"])
+    return len(arrays["paths"])
+
+
+def _by_space(rows: Embeddings, embeddings: Floats) -> dict[str, Any]:
+    spaces, columns = rows.spaces(), rows.split(embeddings)
+    arrays: dict[str, Any] = {} if "" in spaces else {"layers": np.array(list(spaces))}
+    for layer, space in spaces.items():
+        at = f"[{layer}]" if len(spaces) > 1 else ""
+        arrays[f"embeddings{at}"] = columns[layer]
+        arrays[f"space{at}"], arrays[f"fingerprint{at}"] = np.array(space.name), np.array(space.fingerprint)
+    return arrays
 
 
 def _why(outcomes: Sequence[Outcome]) -> str:

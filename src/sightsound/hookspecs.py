@@ -21,8 +21,8 @@ def register_embedders(register):  # type: ignore[no-untyped-def]
 
 @hookspec(firstresult=True)
 def resolve_embedder(name, options):  # type: ignore[no-untyped-def]
-    """-> `(card, load)` for a name that nobody registered, or None. For `vggish.audioset_f32[pca,layer=fc2]` name is
-    `vggish.audioset_f32` and options `{"pca": True, "layer": "fc2"}`; `card.name` carries them, in your order."""
+    """-> `(card, load)` for a name that nobody registered, or None. For `net.tag[pca,layer=fc2]` name is `net.tag` and
+    options `{"pca": True, "layer": "fc2"}`; `card.name` carries them, in your order."""
 
 
 @hookspec(firstresult=True)

@@ -16,9 +16,9 @@ import pluggy
 
 from sightsound import hookspecs, stages
 from sightsound.errors import PluginError, SightsoundError, UnknownModel
-from sightsound.model import Model
+from sightsound.model import Model, layers
 from sightsound.space import Space, Stage
-from sightsound.types import Card, Load, Modality
+from sightsound.types import Card, Layer, Load, Modality
 from sightsound.weights import Found, Store
 
 DEFAULTS: Mapping[Modality, str] = MappingProxyType(
@@ -117,6 +117,16 @@ class Host:
         """Where this model's vectors live, without loading it; its weight files are found or fetched, and hashed."""
         entry = self._entry(name)
         return self._space(entry.card, self._files(entry.card))
+
+    def layers(self, name: str) -> list[Layer]:
+        """The layers that `name[layer=...]` may name, in the network's order; without its weights where its plugin can.
+
+        Raises `SightsoundError` where there are none to name.
+        """
+        entry = self._entry(name)
+        if hasattr(entry.load, "layers"):
+            return layers(entry.load, name, entry.plugin)
+        return self.load(name, "cpu").layers()
 
     def load(self, name: str, device: str = "auto", *, without: Iterable[str] = ()) -> Model:
         """Loads an embedder on a device, its stages `without` those of some plugins (the space stays).

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sightsound.errors import PluginError, SightsoundError
 from sightsound.space import Space
-from sightsound.types import Card, Embedder, Floats, Output, Seconds, Windows
+from sightsound.types import Card, Embedder, Floats, Layer, Output, Seconds, Windows
 
 BATCH_SIZE = 8
 """For an embedder that names none."""
@@ -54,6 +54,11 @@ class Model:
     @property
     def device(self) -> str:
         return str(getattr(self.embedder, "device", "cpu"))
+
+    def layers(self) -> list[Layer]:
+        """The layers that the option `layer` of this model's name may name. Raises `SightsoundError` where there are
+        none to name."""
+        return layers(self.embedder, self.card.name, self.plugin)
 
     def preprocess(self, media: NDArray[Any], start: int = 0, last: bool = True) -> Windows:
         """One picture, or one block of sound (see `framing.blocks`) -> checked `Windows`."""
@@ -123,3 +128,23 @@ class Model:
             f"{stage} of {self.card.name} (plugin {self.plugin}{beside}): {problem}; "
             f"run `sightsound check-model {self.card.name}`"
         )
+
+
+def layers(told_by: object, name: str, plugin: str) -> list[Layer]:
+    """What the method `layers` of an embedder, or of what loads it, gives.
+
+    Raises `SightsoundError` where there is none, `PluginError` where it fails or gives something else.
+    """
+    ask = getattr(told_by, "layers", None)
+    if ask is None:
+        raise SightsoundError(f"{name}: plugin {plugin!r} tells of no layers in it; name a model without [layer=...]")
+    try:
+        found = list(ask())
+    except SightsoundError:
+        raise
+    except Exception as error:
+        raise PluginError(f"layers of {name} (plugin {plugin}): {type(error).__name__}: {error}") from error
+    wrong = next((layer for layer in found if not isinstance(layer, Layer)), None)
+    if wrong is not None:
+        raise PluginError(f"layers of {name} (plugin {plugin}): expected Layer, got {type(wrong).__name__}")
+    return found

@@ -201,13 +201,32 @@ class Output:
     scores: Floats | None = None
 
 
+@dataclass(frozen=True)
+class Layer:
+    """A layer that rows can be taken from, as in `resnet18.tv_in1k[layer=layer3]`: its name, its kind (a class), the
+    `shape` of its output for one input, the `axis` of this shape that counts channels (None where nothing tells), and
+    how many times the network calls it for one input; the last counts."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    axis: int | None = 0
+    calls: int = 1
+
+    @property
+    def dim(self) -> int | None:
+        """How many channels."""
+        return None if self.axis is None else self.shape[self.axis]
+
+
 class Embedder(Protocol):
     """A card and three methods; nothing to inherit. `stages.py` calls them unless a plugin stands in for one.
 
-    Two more attributes are read where they exist: `batch_size` (int, the number of inputs that was measured best for
-    the device it was loaded on; 8 otherwise) and `lanes` (int, how many threads may call `embed` at the same time,
-    each call keeping to one core; 1 otherwise). `embed` raises `MemoryError` when the batch does not fit the device:
-    the host then halves it.
+    Three more attributes are read where they exist: `batch_size` (int, the number of inputs that was measured best for
+    the device it was loaded on; 8 otherwise), `lanes` (int, how many threads may call `embed` at the same time,
+    each call keeping to one core; 1 otherwise) and `layers` (a method without arguments that gives a list of `Layer`:
+    those that the option `layer` of its name may name; none otherwise). `embed` raises `MemoryError` when the batch
+    does not fit the device: the host then halves it.
     """
 
     card: Card
@@ -227,7 +246,8 @@ class Embedder(Protocol):
 
 class Load(Protocol):
     """`load(device, weights)`, which may be slow: device is "auto", "cpu", "cuda", "cuda:1" or "mps"; weights maps the
-    name of each file in `card.weights` to its verified local path."""
+    name of each file in `card.weights` to its verified local path. It may have a method `layers` as an embedder has,
+    which is asked first, since it needs no weights."""
 
     def __call__(self, device: str, weights: Mapping[str, Path]) -> Embedder: ...
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import sightsound_timm
+from seeded_networks import saved, seeded
 from sightsound import Host
 from sightsound.errors import SightsoundError, UnknownModel
 from sightsound.model import Model
@@ -37,28 +37,6 @@ def card(name: str) -> Card:
     found = sightsound_timm.resolve_embedder(name, {})
     assert found is not None, name
     return found[0]
-
-
-def seeded(build: Callable[[], nn.Module]) -> nn.Module:
-    """A network with random numbers, batch norms included."""
-    torch.manual_seed(0)
-    made = build().eval()
-    for module in made.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.1)
-    return made
-
-
-def saved(net: nn.Module, path: Path) -> Path:
-    tensors = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
-    if path.suffix == ".safetensors":
-        save_file(tensors, path)
-    else:
-        torch.save(tensors, path)
-    return path
 
 
 def loaded(name: str, path: Path) -> Model:
@@ -104,9 +82,9 @@ def test_an_unknown_name_ends_in_a_suggestion(host: Host) -> None:
         host.card("tf_efficientnet_lite0.in1")
 
 
-def test_options_are_refused() -> None:
-    with pytest.raises(SightsoundError, match=r"^resnet18: expected no options, got \[layer\]; leave them out$"):
-        sightsound_timm.resolve_embedder("resnet18", {"layer": "layer3"})
+def test_options_other_than_layers_are_refused() -> None:
+    with pytest.raises(UnknownModel, match=r"^resnet18.a1_in1k\[pca\]: expected layer=NAME or layer=NAME\+NAME, then"):
+        sightsound_timm.resolve_embedder("resnet18", {"pca": True})
 
 
 def test_timm_weights_come_from_where_timm_publishes_them() -> None:

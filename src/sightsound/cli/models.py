@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from sightsound.types import Card
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @json_option()
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> None:
     """List every network: what it takes and gives, its licence, and whether its weights are here."""
+    if context.invoked_subcommand is not None:
+        return
     found = host(context)
     rows = [_row(found, card) for card in found.cards.values()]
     if as_json:
@@ -29,6 +31,20 @@ def models(context: click.Context, as_json: bool) -> None:
     header = ["name", "takes", "dim", "input", "rate", "classes", "params", "depth", "top-1", "weights", "licence"]
     output.table(header, [_cells(row) for row in rows])
     click.echo(f"{len(rows)} models; * is the default. Plugins may know more by name: see plugins/README.md")
+
+
+@models.command()
+@click.argument("name")
+@json_option()
+@click.pass_context
+def layers(context: click.Context, name: str, as_json: bool) -> None:
+    """List the layers of network NAME for NAME[layer=LAYER], with what each gives for one input."""
+    found = host(context).layers(name)
+    if as_json or (context.parent is not None and context.parent.params["as_json"]):
+        output.dump([{**dataclasses.asdict(layer), "dim": layer.dim} for layer in found])
+        return
+    rows = [(layer.name, layer.kind, "x".join(map(str, layer.shape)), layer.dim, layer.calls) for layer in found]
+    output.table(["layer", "kind", "output", "dim", "calls"], rows)
 
 
 def _row(found: Host, card: Card) -> dict[str, Any]:

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from sightsound.cores import cores
 from sightsound.torch import device as torch_device
 from sightsound.torch import forward
-from sightsound.types import Card, Floats, Output, Windows
+from sightsound.torch.layers import Plan, Tapped
+from sightsound.types import Card, Floats, Layer, Output, Windows
 from sightsound_audioset import log_mel
 
 _ACCELERATOR_BATCH_SIZE = 64
 
 
 class PatchEmbedder:
-    """An embedder of log-mel patches. The network gives embeddings, or embeddings and scores; `last_step` maps
-    embeddings to rows (none: they are the rows). On a CPU each call keeps to one core, with a lane for every core."""
+    """An embedder of log-mel patches. The network gives embeddings, or embeddings and scores; with a `plan`, what its
+    layers give instead. `last_step` maps embeddings to rows (none: they are the rows). On a CPU each call keeps to one
+    core, with a lane for every core."""
 
     def __init__(
         self,
@@ -29,10 +31,11 @@ class PatchEmbedder:
         *,
         cpu_batch_size: int,
         last_step: Callable[[Floats], Floats] | None = None,
+        plan: Plan | None = None,
     ) -> None:
         self.card = card
         self._device = torch_device(device)
-        network = network.eval().requires_grad_(False)
+        network = (network if plan is None else Tapped(network, plan)).eval().requires_grad_(False)
         self.network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._last_step = last_step
         on_cpu = self._device.type == "cpu"
@@ -53,3 +56,9 @@ class PatchEmbedder:
 
     def postprocess(self, output: Output) -> Floats:
         return output.embeddings if self._last_step is None else self._last_step(output.embeddings)
+
+    def layers(self) -> list[Layer]:
+        """The layers that the option `layer` may name. Raises `UnknownModel` where there are none."""
+        from sightsound_audioset import layers
+
+        return layers.listed(self.card)

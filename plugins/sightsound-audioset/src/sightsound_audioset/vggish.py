@@ -2,8 +2,8 @@
 
 `vggish.audioset_f32` gives the network's raw output, which no ReLU has touched. The release's own last step comes as
 an option: `vggish.audioset_f32[pca]` projects, whitens and clips to [-2, 2]; `vggish.audioset_f32[pca,8bit]` gives the
-AudioSet features, whole numbers from 0 to 255. The constants are those of the TensorFlow model garden,
-research/audioset/vggish (vggish_params.py).
+AudioSet features, whole numbers from 0 to 255; `layer` takes rows from layers before that. The constants are those of
+the TensorFlow model garden, research/audioset/vggish (vggish_params.py).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sightsound import hookimpl
 from sightsound.errors import UnknownModel
 from sightsound.types import Card, Embedder, Load, WeightFile
 from sightsound_audioset import log_mel, pca
+from sightsound_audioset.loading import Loader
 
 NETWORK = WeightFile(
     name="vggish-10086976.pth",
@@ -54,20 +55,25 @@ _LAST_STEPS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
 
 @hookimpl
 def register_embedders(register: Any) -> None:
-    register(F32, load)
+    register(F32, Loader(F32, load))
 
 
 @hookimpl
 def resolve_embedder(name: str, options: Mapping[str, str | bool]) -> tuple[Card, Load] | None:
-    """The options `pca` and `pca,8bit`, in either order. Raises `UnknownModel` for others."""
+    """The options `pca` and `pca,8bit`, in either order, or `layer` with `pool` (`sightsound.torch`'s `layers.py`).
+    Raises `UnknownModel` for others, and for both."""
     if name != F32.name:
         return None
-    if not options:
-        return F32, load
+    if not options or set(options) <= {"layer", "pool"}:
+        loader = Loader(F32, load)
+        loader = loader.at(options) if options else loader
+        return loader.card, loader
     for chosen, constants in _LAST_STEPS.items():
         if dict(options) == dict.fromkeys(chosen, True):
             return _with_last_step(chosen, constants)
     got = ",".join(key if value is True else f"{key}={value}" for key, value in options.items())
+    if "layer" in options:
+        raise UnknownModel(f"{name}[{got}]: expected layer and pool alone, for other options follow the last layer")
     known = " or ".join(f"{name}[{','.join(chosen)}]" for chosen in _LAST_STEPS)
     raise UnknownModel(f"{name}[{got}]: expected options pca, or pca and 8bit, got {got!r}; use {known}, or no options")
 
@@ -82,20 +88,17 @@ def _with_last_step(chosen: tuple[str, ...], constants: Mapping[str, Any]) -> tu
         + ("as 8-bit values 0 to 255" if "8bit" in chosen else f"clipped to [{pca.LOW:g}, {pca.HIGH:g}]"),
     )
 
-    def load_card(device: str, weights: Mapping[str, Path]) -> Embedder:
-        projection = pca.read(weights[PCA.name])
-        return _load(card, projection.eight_bit if "8bit" in chosen else projection.clipped, device, weights)
-
-    return card, load_card
+    return card, Loader(card, load)
 
 
-def load(device: str, weights: Mapping[str, Path]) -> Embedder:
-    """Raises `SightsoundError` where the file does not hold VGGish's weights."""
-    return _load(F32, None, device, weights)
-
-
-def _load(card: Card, last_step: Any, device: str, weights: Mapping[str, Path]) -> Embedder:
+def load(device: str, weights: Mapping[str, Path], card: Card = F32, plan: Any = None) -> Embedder:
+    """With a plan, the rows of its layers. Raises `SightsoundError` where the file does not hold VGGish's weights."""
     from sightsound_audioset.embedder import PatchEmbedder
     from sightsound_audioset.vggish_network import read
 
-    return PatchEmbedder(card, read(weights[NETWORK.name]), device, cpu_batch_size=8, last_step=last_step)
+    last_step = None
+    if PCA in card.weights:
+        projection = pca.read(weights[PCA.name])
+        last_step = projection.eight_bit if "levels" in card.constants else projection.clipped
+    network = read(weights[NETWORK.name])
+    return PatchEmbedder(card, network, device, cpu_batch_size=8, last_step=last_step, plan=plan)

@@ -2,8 +2,8 @@
 
 Two cards for one network: Google's float32 weights, and Google's int8 TFLite build, which the package index carries
 and which is computed here as TFLite computes it, rounding by rounding. The option `hop` moves the windows by any
-multiple of 10 ms: `yamnet.audioset_i8[hop=0.1]`. The constants are those of the TensorFlow model garden,
-research/audioset/yamnet (params.py).
+multiple of 10 ms: `yamnet.audioset_i8[hop=0.1]`; `layer` takes rows from layers of the float32 network. The constants
+are those of the TensorFlow model garden, research/audioset/yamnet (params.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sightsound.errors import UnknownModel
 from sightsound.types import Card, Embedder, Load, WeightFile
 from sightsound_audioset import log_mel
 from sightsound_audioset.classes import classes
+from sightsound_audioset.loading import Loader
 
 H5 = WeightFile(
     name="yamnet.h5",
@@ -67,25 +68,32 @@ _CPU_BATCH_SIZE = 16  # measured with two lanes: 1.1 ms a window, against 1.5 at
 
 @hookimpl
 def register_embedders(register: Any) -> None:
-    register(F32, load_f32)
-    register(I8, load_i8)
+    register(F32, Loader(F32, load_f32))
+    register(I8, Loader(I8, load_i8))
 
 
 @hookimpl
 def resolve_embedder(name: str, options: Mapping[str, str | bool]) -> tuple[Card, Load] | None:
-    """The option `hop`, in seconds. Raises `UnknownModel` for others, and for what is no multiple of 10 ms."""
-    own = {card.name: (card, load) for card, load in ((F32, load_f32), (I8, load_i8))}.get(name)
-    if own is None or not options:
-        return own
-    card, load = own
+    """The option `hop`, in seconds, and `layer` with `pool` (`sightsound.torch`'s `layers.py`). Raises `UnknownModel`
+    for others, for what is no multiple of 10 ms, and for layers that the network does not have."""
+    load = {F32.name: load_f32, I8.name: load_i8}.get(name)
+    if load is None:
+        return None
+    card = F32 if name == F32.name else I8
+    taken = {key: value for key, value in options.items() if key in ("layer", "pool")}
+    loader = Loader(_moved(card, options) if len(taken) < len(options) else card, load)
+    loader = loader.at(taken) if taken else loader
+    return loader.card, loader
+
+
+def _moved(card: Card, options: Mapping[str, str | bool]) -> Card:
     hop = _frames(options.get("hop", ""))
-    if set(options) != {"hop"} or not hop:
+    if set(options) - {"layer", "pool"} != {"hop"} or not hop:
         got = ",".join(key if value is True else f"{key}={value}" for key, value in options.items())
-        raise UnknownModel(f"{name}[{got}]: expected a hop in seconds, a multiple of 0.01; use {name}[hop=0.24], say")
-    if hop * log_mel.HOP == card.hop:
-        return own
-    moved = replace(card, name=f"{name}[hop={hop / 100:g}]", hop=hop * log_mel.HOP)
-    return moved, lambda device, weights: load(device, weights, moved)
+        use = f"{card.name}[hop=0.24]"
+        raise UnknownModel(f"{card.name}[{got}]: expected a hop in seconds, a multiple of 0.01; use {use}, say")
+    same = hop * log_mel.HOP == card.hop
+    return card if same else replace(card, name=f"{card.name}[hop={hop / 100:g}]", hop=hop * log_mel.HOP)
 
 
 def _frames(seconds: str | bool) -> int:
@@ -97,17 +105,20 @@ def _frames(seconds: str | bool) -> int:
         return 0
 
 
-def load_f32(device: str, weights: Mapping[str, Path], card: Card = F32) -> Embedder:
-    """Raises `SightsoundError` where the file is not YAMNet's weights in Google's Keras layout."""
+def load_f32(device: str, weights: Mapping[str, Path], card: Card = F32, plan: Any = None) -> Embedder:
+    """With a plan, the rows of its layers, batch norm folded into them as it is in the whole network.
+
+    Raises `SightsoundError` where the file is not YAMNet's weights in Google's Keras layout.
+    """
     from sightsound_audioset.embedder import PatchEmbedder
     from sightsound_audioset.yamnet_network import Yamnet
     from sightsound_audioset.yamnet_weights import read_keras
 
     layers = read_keras(weights[H5.name], F32.constants["batch_norm_epsilon"])
-    return PatchEmbedder(card, Yamnet(layers), device, cpu_batch_size=_CPU_BATCH_SIZE)
+    return PatchEmbedder(card, Yamnet(layers), device, cpu_batch_size=_CPU_BATCH_SIZE, plan=plan)
 
 
-def load_i8(device: str, weights: Mapping[str, Path], card: Card = I8) -> Embedder:
+def load_i8(device: str, weights: Mapping[str, Path], card: Card = I8, plan: None = None) -> Embedder:
     """Raises `SightsoundError` where the file is not the int8 TFLite build of YAMNet."""
     from sightsound.torch import device as torch_device
     from sightsound_audioset.embedder import PatchEmbedder

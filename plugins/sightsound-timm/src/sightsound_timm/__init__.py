@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sightsound.hookspecs import hookimpl
-from sightsound.types import Card, Embedder, Load
+from sightsound.types import Card, Embedder, Layer, Load
 
 
 @hookimpl
@@ -16,14 +17,15 @@ def register_embedders(register: Callable[[Card, Load], None]) -> None:
     from sightsound_timm.places365 import PLACES365
 
     for card, builder in (*REGISTERED, *PLACES365):
-        register(card, _load(card, builder))
+        register(card, _Load(card, builder))
 
 
 @hookimpl
 def resolve_embedder(name: str, options: Mapping[str, Any]) -> tuple[Card, Load] | None:
     """Any network that timm or torchvision know; its weights are fetched by the host, or are a file of the user's.
 
-    Raises `SightsoundError` for options: these networks have none.
+    The option `layer` names layers of it, joined by +, and `pool` how their positions become one (`sightsound.torch`'s
+    `layers.py`). Raises `UnknownModel` for others.
     """
     from sightsound_timm import zoo
 
@@ -32,15 +34,28 @@ def resolve_embedder(name: str, options: Mapping[str, Any]) -> tuple[Card, Load]
     found = zoo.find(name)
     if found is None:
         return None
-    zoo.refuse(name, options)
     card, builder = found
-    return card, _load(card, builder)
+    if not options:
+        return card, _Load(card, builder)
+
+    from sightsound_timm import layers
+
+    plan = layers.plan(card, builder, options)
+    return plan.card(card), _Load(plan.card(card), builder, plan)
 
 
-def _load(card: Card, builder: str) -> Load:
-    def load(device: str, weights: Mapping[str, Path]) -> Embedder:
+@dataclass(frozen=True)
+class _Load:
+    card: Card
+    builder: str
+    plan: Any = None
+
+    def __call__(self, device: str, weights: Mapping[str, Path]) -> Embedder:
         from sightsound_timm import network
 
-        return network.load(card, builder, device, weights)
+        return network.load(self.card, self.builder, device, weights, self.plan)
 
-    return load
+    def layers(self) -> list[Layer]:
+        from sightsound_timm import layers
+
+        return layers.listed(self.card, self.builder)

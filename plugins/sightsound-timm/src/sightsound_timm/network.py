@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from sightsound.cores import cores
 from sightsound.errors import SightsoundError
 from sightsound.torch import device, forward, state_dict, torchvision
-from sightsound.types import Card, Embedder, Floats, Output, Windows
+from sightsound.torch.layers import Plan, Tapped
+from sightsound.types import Card, Embedder, Floats, Layer, Output, Windows
 from sightsound_timm.cards import TIMM_TAGS
 from sightsound_timm.picture import CenterCrop
 from sightsound_timm.places365 import scenes
@@ -33,10 +34,11 @@ OTHER_BATCH = 64
 
 
 class Network:
-    """The embedder: `card`, the module that gives (embeddings, scores or None), and the device it is on."""
+    """The embedder: `card`, the module that gives embeddings or (embeddings, scores or None), and the device."""
 
-    def __init__(self, card: Card, module: nn.Module, on: torch.device) -> None:
+    def __init__(self, card: Card, builder: str, module: nn.Module, on: torch.device) -> None:
         self.card = card
+        self._builder = builder
         self.batch_size = CPU_BATCH if on.type == "cpu" else OTHER_BATCH
         self.lanes = cores() if on.type == "cpu" else 1
         module.eval().requires_grad_(False)
@@ -49,30 +51,42 @@ class Network:
         return Windows(self._picture(media))
 
     def embed(self, inputs: Floats) -> Output:
-        """float32 (n, 3, height, width) -> features before the head (n, dim) and softmax (n, classes) or None."""
-        embeddings, scores = forward(self.network, inputs, self._on)
-        return Output(embeddings, scores)
+        """float32 (n, 3, height, width) -> features before the head (n, dim) and softmax (n, classes) or None; or what
+        the card's layers give (n, dim)."""
+        found = forward(self.network, inputs, self._on)
+        return Output(*found) if isinstance(found, tuple) else Output(found)
 
     def postprocess(self, output: Output) -> Floats:
         """The features as they are."""
         return output.embeddings
 
+    def layers(self) -> list[Layer]:
+        """The layers that the option `layer` may name."""
+        from sightsound_timm import layers
 
-def load(card: Card, builder: str, name: str, weights: Mapping[str, Path]) -> Embedder:
-    """`card`'s network on the device `name`, filled from its one file by the builder of that name.
+        return layers.listed(self.card, self._builder)
+
+
+def load(card: Card, builder: str, name: str, weights: Mapping[str, Path], plan: Plan | None = None) -> Embedder:
+    """`card`'s network on the device `name`, filled from its one file by the builder of that name; with a plan, its
+    layers as they were trained: no batch norm is folded.
 
     Raises `SightsoundError` where the file is not one of this network, which a head of another size means too: the
     card, with its classes, stands before the file is read.
     """
-    on = device(name)
+    on, full = device(name), card.name.partition("[")[0]
     (path,) = (weights[file.name] for file in card.weights)
     tensors = {key.removeprefix("module."): tensor for key, tensor in state_dict(path).items()}  # trained in parallel
     try:
-        module = BUILDERS[builder](card.name, tensors)
+        module = BUILDERS[builder](full, tensors)
     except (RuntimeError, KeyError, ValueError) as error:
-        wrong = _difference(BLANKS[builder](card.name).state_dict(), tensors) or str(error).splitlines()[0]
-        raise SightsoundError(f"{path}: {wrong}; give a file of {card.name}, or name the network it is of") from error
-    return Network(card, module, on)
+        wrong = _difference(BLANKS[builder](full).state_dict(), tensors) or str(error).splitlines()[0]
+        raise SightsoundError(f"{path}: {wrong}; give a file of {full}, or name the network it is of") from error
+    if plan is not None:
+        return Network(card, builder, Tapped(module, plan), on)
+    module = folded(module)
+    module = Pooled(module) if builder.startswith("timm") else _split(module, len(card.labels))
+    return Network(card, builder, module, on)
 
 
 def _difference(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
@@ -153,8 +167,8 @@ def timm_facts(name: str) -> tuple[int, int]:
     raise AssertionError
 
 
-def _blank_timm(name: str) -> nn.Module:
-    network: nn.Module = timm.create_model(name, pretrained=False)
+def _blank_timm(name: str, **options: Any) -> nn.Module:
+    network: nn.Module = timm.create_model(name, pretrained=False, **options)
     return network
 
 
@@ -167,7 +181,7 @@ def _timm(name: str, tensors: dict[str, Tensor]) -> nn.Module:
         for key, value in network.state_dict().items():
             if not torch.equal(value, again[key]):
                 raise ValueError(f"expected a tensor for {key}, got none")
-    return Pooled(folded(network))
+    return network
 
 
 def _filled(name: str, tensors: dict[str, Tensor]) -> nn.Module:
@@ -185,7 +199,7 @@ def _timm_in_order(name: str, tensors: dict[str, Tensor]) -> nn.Module:
             raise ValueError(f"expected {len(own)} tensors in timm's order, got {len(tensors)}, or others")
         tensors = dict(zip(own, tensors.values(), strict=True))
     network.load_state_dict(tensors)
-    return Pooled(folded(network))
+    return network
 
 
 def _kinds(tensors: Mapping[str, Tensor]) -> list[tuple[str, tuple[int, ...]]]:
@@ -244,10 +258,10 @@ def torchvision_width(arch: str, classes: int) -> int:
     return int(head.in_features if isinstance(head, nn.Linear) else head.in_channels)
 
 
-def _blank_torchvision(name: str) -> nn.Module:
+def _blank_torchvision(name: str, **options: Any) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about initial numbers, which nobody uses
-        network: nn.Module = vision.models.get_model(name.partition(".")[0], weights=None)
+        network: nn.Module = vision.models.get_model(name.partition(".")[0], weights=None, **options)
     return network
 
 
@@ -258,19 +272,18 @@ def _torchvision(name: str, tensors: dict[str, Tensor]) -> nn.Module:
     arch, weights = found
     given = object.__new__(type(weights))  # the same weights, but with the tensors at hand instead of a download
     vars(given).update(vars(weights), get_state_dict=lambda *args, **kwargs: tensors)
-    network = folded(vision.models.get_model(arch, weights=given))
-    return _split(network, len(weights.meta["categories"]))
-
-
-def _blank_places365(name: str) -> nn.Module:
-    network: nn.Module = vision.models.get_model(name.partition(".")[0], weights=None, num_classes=len(scenes()))
+    network: nn.Module = vision.models.get_model(arch, weights=given)
     return network
+
+
+def _blank_places365(name: str, **options: Any) -> nn.Module:
+    return _blank_torchvision(name, num_classes=len(scenes()), **options)
 
 
 def _places365(name: str, tensors: dict[str, Tensor]) -> nn.Module:
     network = _blank_places365(name)
     network.load_state_dict(tensors)
-    return _split(folded(network), len(scenes()))
+    return network
 
 
 def _split(network: nn.Module, classes: int) -> nn.Module:
@@ -296,12 +309,12 @@ BUILDERS: dict[str, Callable[[str, dict[str, Tensor]], nn.Module]] = {
     "torchvision": _torchvision,
     "places365": _places365,
 }
-"""Name and tensors -> a module that gives (embeddings, scores or None)."""
+"""Name and tensors -> the network as timm or torchvision have it."""
 
-BLANKS: dict[str, Callable[[str], nn.Module]] = {
+BLANKS: dict[str, Callable[..., nn.Module]] = {
     "timm": _blank_timm,
     "timm_in_order": _blank_timm,
     "torchvision": _blank_torchvision,
     "places365": _blank_places365,
 }
-"""The same networks before anything was loaded."""
+"""The same networks before anything was loaded. Each raises `TypeError` for options that its network does not take."""

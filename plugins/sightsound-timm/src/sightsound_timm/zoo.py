@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sightsound.errors import SightsoundError
 from sightsound.types import Card, WeightFile
 from sightsound_timm.cards import REGISTERED, TIMM_TAGS, constants, imagenet1k, imagenet1k_ids
+from sightsound_timm.places365 import PLACES365
 
 
 def mentioned(name: str) -> bool:
@@ -27,7 +27,9 @@ def find(name: str) -> tuple[Card, str] | None:
     """
     from sightsound_timm import network  # imports torch, timm and torchvision in the one order that works
 
-    registered = {card.name: (card, builder) for card, builder in REGISTERED}
+    registered = {card.name: (card, builder) for card, builder in (*REGISTERED, *PLACES365)}
+    if name in registered:
+        return registered[name]
     for card, builder in REGISTERED:
         if name == card.name.partition(".")[0]:
             return card, builder
@@ -39,12 +41,6 @@ def find(name: str) -> tuple[Card, str] | None:
         return None
     own = f"{found[0]}.{_tag(found[0], found[1].name)}"
     return registered.get(own) or (_torchvision_card(own, *found), "torchvision")
-
-
-def refuse(name: str, options: Mapping[str, Any]) -> None:
-    """Raises `SightsoundError` where there are options."""
-    if options:
-        raise SightsoundError(f"{name}: expected no options, got [{','.join(options)}]; leave them out")
 
 
 def _sources() -> Iterator[Path]:
