@@ -40,18 +40,32 @@ MAY_IMPORT: dict[str, str] = {
     "schema": "errors",
     "walk": "errors schema types",
     "pipeline": "cores errors framing media model types",
-    "embedding": "drafts errors host layers media model pipeline progress space types walk",
+    "pooling": "errors types",
+    "embedding": "drafts errors host layers media model pipeline pooling progress space types walk",
+    "timing": "errors host pipeline types",
+    # linear classifiers on rows of numbers
+    "solver": "",
+    "estimator": "errors",
+    "folds": "errors",
+    "neighbours": "cores errors types",
+    "measures": "neighbours",
+    "origin": "pooling space types",
+    "probefile": "drafts errors",
+    "probe": "errors estimator folds measures origin probefile solver",
+    "stack": "errors estimator folds measures origin probe probefile",
+    "onnxfile": "drafts errors probe",
+    "probed": "errors model origin probe types",
+    "transformer": "embedding errors estimator host pooling types",
     # what a sound or a picture is: classes, the ontology over them, segments
     "ontology": "errors types weights",
     "classes": "errors ontology types",
     "segments": "classes errors types",
     "classifying": "classes errors framing host media model ontology pipeline segments types walk weights",
-    "tagging": "classes classifying errors host media model pipeline progress segments types walk",
+    "tagging": "classes classifying errors host media model pipeline probe probed progress segments types walk",
     "evaluation": "errors ontology types",
     "tracks": "tagging types",
     "plots": "drafts errors media types",
     # the library: SQLite and FAISS, of which no plugin and no media file knows
-    "neighbours": "cores errors types",
     "writer": "errors schema space types",
     "filters": "errors types",
     "library": "errors filters neighbours schema space types writer",
@@ -59,6 +73,13 @@ MAY_IMPORT: dict[str, str] = {
     "upkeep": "errors library types writer",
     "inventory": "errors library schema types",
     "checkup": "errors library schema types",
+    # what a library has to teach, and what comes of it
+    "dataset": "errors labels library origin pooling space types",
+    "teaching": "dataset errors measures probe",
+    "comparison": "dataset errors folds measures probe progress stack",
+    "advice": "dataset errors measures neighbours probe progress stack teaching types",
+    "charts": "comparison measures plots",
+    "predicting": "embedding filters host library measures origin probe probed stack types",
     # both together
     "indexing": ("cores errors host labels library media pipeline progress segments space tagging types walk writer"),
     "searching": "errors filters host library media ontology pipeline space types walk",
@@ -69,12 +90,14 @@ MAY_IMPORT: dict[str, str] = {
 """Each room and those it may import; a room stands below all that it may import. `cli` may import all but `torch`,
 nothing imports `cli`, and `sightsound/__init__.py` imports rooms when one of its names is asked for."""
 
-FRAMEWORKS = {"torch", "tensorflow", "keras", "sklearn", "librosa", "pandas", "timm", "torchvision", "torchaudio"}
+FRAMEWORKS = {"torch", "tensorflow", "keras", "librosa", "pandas", "timm", "torchvision", "torchaudio"}
 """What the host imports nowhere, not even inside a function; the room `torch` is for plugins."""
 
 SLOW = {
     *FRAMEWORKS,
     "faiss",
+    "safetensors",
+    "sklearn",
     "soundfile",
     "soxr",
     "PIL",
@@ -82,6 +105,7 @@ SLOW = {
     "scipy",
     "tqdm",
     "matplotlib",
+    "onnx",
     "wordcloud",
     "urllib3",
     "requests",

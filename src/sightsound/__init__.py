@@ -6,8 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sightsound import ontology
+    from sightsound import dataset, ontology
+    from sightsound.advice import Advice, advise
     from sightsound.classifying import SoundClasses, SoundStream, classify_image, classify_sound, classify_stream
+    from sightsound.comparison import compare
+    from sightsound.dataset import Dataset, Labels
     from sightsound.embedding import Embeddings, embed
     from sightsound.errors import SightsoundError
     from sightsound.filters import Filter
@@ -17,10 +20,15 @@ if TYPE_CHECKING:
     from sightsound.library import Library
     from sightsound.model import Model
     from sightsound.ontology import Ontology
+    from sightsound.predicting import predict
+    from sightsound.probe import LinearProbe
     from sightsound.searching import search, search_tags
     from sightsound.segments import Rules
     from sightsound.space import Space
+    from sightsound.stack import Stack, load_probe
     from sightsound.tagging import Tags, tag
+    from sightsound.teaching import teach
+    from sightsound.transformer import EmbeddingTransformer
     from sightsound.types import (
         Card,
         Embedder,
@@ -39,7 +47,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "advice": ("Advice", "advise"),
     "classifying": ("SoundClasses", "SoundStream", "classify_image", "classify_sound", "classify_stream"),
+    "comparison": ("compare",),
+    "dataset": ("Dataset", "Labels"),
     "embedding": ("Embeddings", "embed"),
     "errors": ("SightsoundError",),
     "hookspecs": ("hookimpl",),
@@ -49,28 +60,38 @@ _ROOMS = {
     "library": ("Library",),
     "model": ("Model",),
     "ontology": ("Ontology",),
+    "predicting": ("predict",),
+    "probe": ("LinearProbe",),
     "searching": ("search", "search_tags"),
     "segments": ("Rules",),
     "space": ("Space",),
+    "stack": ("Stack", "load_probe"),
     "tagging": ("Tags", "tag"),
+    "teaching": ("teach",),
+    "transformer": ("EmbeddingTransformer",),
     "types": (
         *("Card", "Embedder", "Hit", "Item", "Layer", "Outcome", "Output", "Prediction", "Row", "Segment"),
         *("WeightFile", "Windows"),
     ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
-_WHOLE_ROOMS = ("media", "ontology")  # those that are used by their own name: sightsound.ontology.load()
+_WHOLE_ROOMS = ("dataset", "media", "ontology")  # those that are used by their own name: sightsound.ontology.load()
 
 __all__ = [
+    "Advice",
     "Card",
+    "Dataset",
     "Embedder",
+    "EmbeddingTransformer",
     "Embeddings",
     "Filter",
     "Hit",
     "Host",
     "Item",
+    "Labels",
     "Layer",
     "Library",
+    "LinearProbe",
     "Model",
     "Ontology",
     "Outcome",
@@ -84,19 +105,26 @@ __all__ = [
     "SoundClasses",
     "SoundStream",
     "Space",
+    "Stack",
     "Tags",
     "WeightFile",
     "Windows",
+    "advise",
     "classify_image",
     "classify_sound",
     "classify_stream",
+    "compare",
+    "dataset",
     "embed",
     "hookimpl",
     "index",
+    "load_probe",
     "ontology",
+    "predict",
     "search",
     "search_tags",
     "tag",
+    "teach",
 ]
 
 

@@ -13,6 +13,7 @@ from sightsound import measures
 from sightsound.dataset import Dataset, aligned
 from sightsound.errors import SightsoundError
 from sightsound.measures import Estimate, Report
+from sightsound.neighbours import unit
 from sightsound.probe import LinearProbe
 from sightsound.progress import bar
 from sightsound.stack import STRENGTHS
@@ -125,10 +126,10 @@ def twins(together: Sequence[Dataset]) -> tuple[Twins, ...]:
     """Near-duplicates of different classes, or on different sides of the official folds; the nearest first, fifty at
     most. The datasets are those of one collection, with the same items."""
     data = together[0]
-    units = [each.X / np.maximum(np.linalg.norm(each.X, axis=1, keepdims=True), 1e-12) for each in together]
+    units = [unit(each.X) for each in together]
     found: list[Twins] = []
     for start in range(0, len(data.items), _BLOCK):
-        likeness = np.min([unit[start : start + _BLOCK] @ unit.T for unit in units], axis=0)
+        likeness = np.min([rows[start : start + _BLOCK] @ rows.T for rows in units], axis=0)
         for row, other in np.argwhere(likeness >= ALIKE[data.origin.space.modality]):
             a, b = start + int(row), int(other)
             apart = data.y[a] != data.y[b]

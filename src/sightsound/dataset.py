@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -106,13 +105,8 @@ def load(
     origin = Origin(space, level, pool, column)
     stored, by_content = library.contents(space)
     gathered = _Gathered(library, given, table, column)
-    order = np.argsort(stored.contents, kind="stable")
-    bounds = np.flatnonzero(np.diff(stored.contents[order], prepend=-1, append=-1))
-    for a, b in itertools.pairwise(bounds):
-        rows = order[a:b]
-        gathered.add(
-            by_content.get(int(stored.contents[rows[0]]), []), origin, stored.vectors[rows], stored.spans[rows]
-        )
+    for content, rows in stored.grouped():
+        gathered.add(by_content.get(content, []), origin, stored.vectors[rows], stored.spans[rows])
     return gathered.dataset(origin, unmatched, classes)
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -89,12 +89,12 @@ class Embeddings:
         rows before have been given by then; `outcomes` says that it failed."""
         return (event for event in self._events() if isinstance(event, Rows))
 
-    def each(self) -> Iterator[tuple[Outcome, Floats | None, Seconds | None]]:
+    def each(self, *, warn: bool = False) -> Iterator[tuple[Outcome, Floats | None, Seconds | None]]:
         """The files one by one, those that fail too: what became of each, its rows float32 (n, dim) and their seconds
-        float64 (n, 2); None where there are none. Nothing is warned of."""
+        float64 (n, 2); None where there are none. Of files that fail `warn` says whether to warn, too."""
         yield from ((found, None, None) for found in self._found if isinstance(found, Outcome))
         parts: list[Rows] = []
-        for event in self._events(warn=False):
+        for event in self._events(warn):
             if isinstance(event, Rows):
                 parts.append(event)
                 continue
@@ -127,7 +127,7 @@ class Embeddings:
     def matrix(self, pool: Pool | None = "mean") -> Floats:
         """float32 (files, dim), one row for each file in order, its windows pooled (see `pooling.pooled`); with
         `pool=None` float32 (windows, dim), all rows as they come. Raises what a file failed with, noting the file."""
-        whole = [rows for _, rows, _ in self.each() if rows is not None]
+        whole = [rows for _, rows, _ in self.each(warn=True) if rows is not None]
         bad = next((outcome for outcome in self.outcomes if outcome.status != "ok"), None)
         if bad is not None:
             raise bad.error or MediaError(f"{bad.item}: {bad.reason or bad.status}")

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.neighbours import unit
+
 Matrix = NDArray[Any]
 """Real numbers, float64."""
 Ints = NDArray[np.intp]
@@ -263,12 +265,12 @@ def temperature(decisions: Matrix, Y: Matrix, single: bool, weights: Matrix | No
 def neighbours(X: NDArray[Any], Y: Matrix, folds: Ints) -> Matrix:
     """What the five nearest neighbours by cosine outside of a row's fold say: (n, k), each neighbour counted by its
     likeness."""
-    unit = (X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    rows = unit(X)
     said = np.zeros(Y.shape)
     for fold in np.unique(folds):
         there, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         for part in np.array_split(out, -(-len(out) // 1024)):
-            likeness = unit[part] @ unit[there].T
+            likeness = rows[part] @ rows[there].T
             k = min(NEIGHBOURS, len(there))
             near = np.argpartition(-likeness, k - 1, axis=1)[:, :k]
             weight = np.maximum(np.take_along_axis(likeness, near, axis=1), 0) + 1e-6

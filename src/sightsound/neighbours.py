@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +36,13 @@ class Neighbours:
     contents: NDArray[np.int64]
     spans: NDArray[np.float64]
     _index: Any = field(default=None, repr=False)
+
+    def grouped(self) -> Iterator[tuple[int, NDArray[np.intp]]]:
+        """Each content with the numbers of its rows, in order."""
+        order = np.argsort(self.contents, kind="stable")
+        starts = np.flatnonzero(np.diff(self.contents[order], prepend=-1))
+        for rows in np.split(order, starts[1:]) if len(order) else ():
+            yield int(self.contents[rows[0]]), rows
 
     def best(self, queries: Floats, k: int, *, allowed: NDArray[np.bool_], min_score: float = -1.0) -> list[Pair]:
         """The `k` contents whose best pair of windows with the queries (q, dim) has the highest cosine, best first.

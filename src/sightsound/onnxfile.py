@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-import sightsound
 from sightsound.drafts import draft
 from sightsound.errors import SightsoundError
 from sightsound.probe import LinearProbe
@@ -45,7 +45,7 @@ def export(probe: LinearProbe, file: str | os.PathLike[str]) -> None:
     graph = helper.make_graph(nodes, "probe", inputs, outputs, given)
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="sightsound")
-    model.producer_version = sightsound.__version__
+    model.producer_version = metadata.version("sightsound")
     helper.set_model_props(model, _facts(probe))
     checker.check_model(model)
     with draft(file) as part:

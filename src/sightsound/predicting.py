@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sightsound.embedding import Embeddings
-from sightsound.errors import SightsoundError
 from sightsound.filters import Filter
 from sightsound.host import Host
 from sightsound.library import Library
 from sightsound.measures import Matrix
-from sightsound.model import Model
 from sightsound.origin import Origin
 from sightsound.probe import LinearProbe
+from sightsound.probed import origin_of
 from sightsound.stack import Stack
-from sightsound.types import Card, Floats, Item, Outcome, Output, Prediction, Seconds, Windows
+from sightsound.types import Floats, Item, Outcome, Prediction, Seconds
 
 PathLike = str | os.PathLike[str]
 Probe = LinearProbe | Stack
@@ -38,13 +36,9 @@ class Verdict:
 
 
 def origins(probe: Probe) -> tuple[Origin, ...]:
-    """Which rows a probe takes. Raises `SightsoundError` for one that was not fitted from a library."""
-    found = tuple(probe.origins_) if isinstance(probe, Stack) else (probe.origin_,) if probe.origin_ else ()
-    if not found:
-        raise SightsoundError(
-            "probe: expected one that was fitted from a library, which knows its network; use predict"
-        )
-    return found
+    """Which rows a probe or each part of a stack takes. Raises `SightsoundError` for one that was not fitted from a
+    library."""
+    return tuple(probe.origins_) if isinstance(probe, Stack) else (origin_of(probe),)
 
 
 def predict(
@@ -64,103 +58,62 @@ def predict(
     wanted = origins(probe)
     for origin in wanted:
         origin.space.require(host.space(origin.space.name), "probe")
-    passes = [Embeddings(paths, origin.space.name, host, device, None, progress).each() for origin in wanted]
-    return (_verdict(probe, wanted, together) for together in zip(*passes))
+    passes = [Embeddings(paths, origin.space.name, host, device, None, progress) for origin in wanted]
+    if isinstance(probe, LinearProbe):
+        return (_verdict(probe, [_read(wanted[0], *found)]) for found in passes[0].each())
+    # One network after the other: torch.fx, at work while one is loaded, disturbs those that run.
+    read = [[_read(origin, *found) for found in each.each()] for origin, each in zip(wanted, passes)]
+    return (_verdict(probe, together) for together in zip(*read))
 
 
 def predict_stored(probe: Probe, library: Library, where: Filter | None = None) -> Iterator[Verdict]:
     """What a probe says of the items of a library, by the vectors that it holds. Raises `SpaceMismatch` where these
     are of another space."""
-    wanted = origins(probe)
-    found = [_stored(library, origin, where) for origin in wanted]
-    for item in (item for item in found[0] if all(item in rows for rows in found)):
-        whole = [rows[item] for rows in found]
-        yield _verdict(probe, wanted, [(Outcome(item, "ok"), *rows) for rows in whole])
+    found = [_stored(library, origin, where) for origin in origins(probe)]
+    for item in found[0]:
+        if all(item in rows for rows in found):
+            yield _verdict(probe, [rows[item] for rows in found])
 
 
-def _stored(library: Library, origin: Origin, where: Filter | None) -> dict[Item, tuple[Floats, Seconds | None]]:
+@dataclass(frozen=True)
+class _Read:
+    """An item as a network sees it: what became of it, the rows that the probe takes, and the seconds of windows."""
+
+    outcome: Outcome
+    rows: Floats | None
+    spans: Seconds | None
+
+
+def _read(origin: Origin, outcome: Outcome, vectors: Floats | None, spans: Seconds | None) -> _Read:
+    windows = origin.level == "window"
+    return _Read(outcome, None if vectors is None else origin.rows(vectors), spans if windows else None)
+
+
+def _stored(library: Library, origin: Origin, where: Filter | None) -> dict[Item, _Read]:
     stored, items = library.contents(origin.space, where)
-    order = np.argsort(stored.contents, kind="stable")
-    first = {content: i for i, content in enumerate(stored.contents[order].tolist()[::-1])}
-    found: dict[Item, tuple[Floats, Seconds | None]] = {}
-    for content, here in items.items():
-        stop = len(order) - first[content]
-        start = int(np.searchsorted(stored.contents[order], content))
-        rows = order[start:stop]
-        spans = stored.spans[rows] if origin.space.modality == "sound" else None
-        found |= dict.fromkeys(here, (stored.vectors[rows], spans))
-    return found
+    timed = origin.space.modality == "sound"
+    found: dict[Item, _Read] = {}
+    for content, rows in stored.grouped():
+        for item in items.get(content, ()):
+            spans = stored.spans[rows] if timed else None
+            found[item] = _read(origin, Outcome(item, "ok"), stored.vectors[rows], spans)
+    return dict(sorted(found.items(), key=lambda pair: pair[0].id or 0))
 
 
-Whole = tuple[Outcome, Floats | None, Seconds | None]
-
-
-def _verdict(probe: Probe, wanted: Sequence[Origin], together: Sequence[Whole]) -> Verdict:
-    """One item, embedded by each network."""
-    bad = next((outcome for outcome, _, _ in together if outcome.status != "ok"), None)
-    if bad is not None:
-        return Verdict(bad.item, bad)
-    outcome, _, spans = together[0]
-    rows = [origin.rows(vectors) for origin, (_, vectors, _) in zip(wanted, together) if vectors is not None]
+def _verdict(probe: Probe, together: Sequence[_Read]) -> Verdict:
+    """One item, as each network sees it."""
+    rows = [read.rows for read in together if read.rows is not None]
+    bad = next((read.outcome for read in together if read.outcome.status != "ok"), None)
+    if bad is not None or not rows:
+        outcome = bad or together[0].outcome
+        return Verdict(outcome.item, outcome)
     said = probe.predict_proba(rows) if isinstance(probe, Stack) else probe.predict_proba(rows[0])
     classes = ranked([str(label) for label in probe.classes_], said.mean(axis=0))
-    if wanted[0].level == "item" or wanted[0].space.modality == "image":
-        return Verdict(outcome.item, outcome, classes)
-    return Verdict(outcome.item, outcome, classes, said, spans)
+    first = together[0]
+    return Verdict(first.outcome.item, first.outcome, classes, None if first.spans is None else said, first.spans)
 
 
 def ranked(labels: Sequence[str], probabilities: Matrix) -> tuple[Prediction, ...]:
     """Classes with their probabilities (k,), likeliest first."""
     order = np.argsort(-probabilities, kind="stable")
     return tuple(Prediction(labels[i], float(probabilities[i])) for i in order)
-
-
-# -- a network with a probe's classes ----------------------------------------------------------------------------------
-
-
-def probed_card(card: Card, probe: LinearProbe) -> Card:
-    """The card of a network whose classes are a probe's."""
-    labels = tuple(str(label) for label in probe.classes_)
-    return replace(card, labels=labels, label_ids=(), scores="softmax" if probe.single else "sigmoid")
-
-
-def probed(model: Model, probe: LinearProbe) -> Model:
-    """A network that gives, for each window or picture, a probe's probabilities as its scores.
-
-    Raises `SpaceMismatch` for another network than the probe's, and `SightsoundError` for a probe that needs more
-    than one window at a time.
-    """
-    (origin,) = origins(probe)
-    origin.space.require(model.space, "probe")
-    if origin.level == "item" and origin.pool == "mean+std":
-        raise SightsoundError(
-            "probe: expected one of windows or of their mean, got mean+std, which a window does not have; "
-            "use `sightsound probe predict`"
-        )
-    embedder = _Probed(model, probe)
-    stages = {name: _of(embedder, name) for name in ("preprocess", "embed", "postprocess")}
-    return Model(embedder, space=model.space, plugin=model.plugin, stages=stages, others=model.others)
-
-
-def _of(embedder: _Probed, stage: str) -> Any:
-    return lambda embedder=embedder, **arguments: getattr(embedder, stage)(**arguments)
-
-
-class _Probed:
-    def __init__(self, model: Model, probe: LinearProbe) -> None:
-        self.card = probed_card(model.card, probe)
-        self.batch_size, self.lanes, self.device = model.batch_size, model.lanes, model.device
-        self._model, self._probe = model, probe
-
-    def preprocess(self, media: Any, start: int, last: bool) -> Windows:
-        return self._model.preprocess(media, start, last)
-
-    def embed(self, inputs: Floats) -> Output:
-        output = self._model.embed(inputs)
-        rows = self._model.postprocess(output)
-        if not np.isfinite(rows).all():
-            return Output(output.embeddings, np.full((len(rows), len(self.card.labels)), np.nan, np.float32))
-        return Output(output.embeddings, self._probe.predict_proba(rows).astype(np.float32))
-
-    def postprocess(self, output: Output) -> Floats:
-        return self._model.postprocess(output)

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,4 @@ def _strange(name: str) -> str:
 
 
 def _versions() -> dict[str, str]:
-    import sightsound
-
-    return {"sightsound": sightsound.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    return {"sightsound": metadata.version("sightsound"), "numpy": np.__version__, "python": platform.python_version()}

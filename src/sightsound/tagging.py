@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sightsound import media, pipeline, walk
@@ -16,6 +16,8 @@ from sightsound.classifying import Channels, Heard, classes_of, each_channel, jo
 from sightsound.errors import MediaError, NotMedia, SightsoundError
 from sightsound.host import Host
 from sightsound.model import Model
+from sightsound.probe import LinearProbe
+from sightsound.probed import name_of, probed, probed_card
 from sightsound.progress import bar
 from sightsound.segments import Rules, ordered
 from sightsound.types import Item, Modality, Outcome, Prediction, Rows, Segment, Status
@@ -44,6 +46,7 @@ def tag(
     rules: Rules | None = None,
     hop: float | None = None,
     channels: Channels = "mean",
+    probes: Sequence[LinearProbe] = (),
     host: Host | None = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -54,20 +57,22 @@ def tag(
     >>> for tags in sightsound.tag("recordings"): print(tags.item, tags.top[0].label, len(tags.segments))
 
     `models` are at most one for pictures and one for sounds instead of the defaults; where only one is named, files of
-    the other modality are passed over, with a warning that counts them. `rules`, `hop` and `channels` are for sounds,
+    the other modality are passed over, with a warning that counts them. `probes`, at most one for each modality, stand
+    for their networks, with classes of their own. `rules`, `hop` and `channels` are for sounds,
     see `classify_sound`. A file that fails comes with its `outcome` and the rest goes on. Sounds and pictures come one
     after the other, each in the order of the folders. Raises for what is wrong with the call before anything is read.
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     host = host or Host()
     chosen: dict[Modality, str] = {}
-    for name in [models] if isinstance(models, str) else models:
+    taught = {name_of(probe): probe for probe in probes}
+    for name in [*([models] if isinstance(models, str) else models), *map(name_of, probes)]:
         modality = host.card(name).modality
         if modality in chosen:
             both = f"{chosen[modality]} and {name}"
             raise SightsoundError(f"{both}: expected one model for {modality}s, got two; tag with each in turn")
         chosen[modality] = named(host, name, modality, hop if modality == "sound" else None)
-    run = _Run(host, device, chosen, rules or Rules(), k, hop, each_channel(channels), batch_size)
+    run = _Run(host, device, chosen, rules or Rules(), k, hop, each_channel(channels), batch_size, taught)
     if not chosen and (run.rules.include or run.rules.exclude):
         run.classes("sound")
     for modality in chosen:
@@ -140,6 +145,7 @@ class _Run:
     hop: float | None
     each: bool
     batch_size: int | None
+    probes: Mapping[str, LinearProbe]
     _waiting: dict[Modality, deque[Item]] = field(default_factory=dict)
     _failed: deque[Outcome] = field(default_factory=deque)
     _passed: Counter[Modality] = field(default_factory=Counter)
@@ -164,7 +170,10 @@ class _Run:
         """The model for a modality and its classes that count. The rules are about sounds."""
         name = self.chosen.get(modality) or named(self.host, None, modality, self.hop if modality == "sound" else None)
         rules = self.rules if modality == "sound" else Rules()
-        return name, classes_of(self.host.card(name), rules, self.host.weights)
+        card = self.host.card(name)
+        if name in self.probes:
+            card = probed_card(card, self.probes[name])
+        return name, classes_of(card, rules, self.host.weights)
 
     def _ended(self) -> Iterator[Tags]:
         while self._failed:
@@ -198,6 +207,8 @@ class _Run:
     def _tagged(self, modality: Modality, files: Iterator[Item | Outcome]) -> Iterator[Tags]:
         name, chosen = self.classes(modality)
         model = self.host.load(name, self.device)
+        if name in self.probes:
+            model = probed(model, self.probes[name])
         collector = Collector(model, chosen, self.rules, self.k, self.each)
         running: deque[int] = deque()  # how many jobs each item has, in the order of the items
         ended: list[Outcome] = []  # those of the first item's jobs so far

@@ -27,6 +27,7 @@ _WORDS = {"ok": "tagged", **output.FAILURES}
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...")
 @click.option("-m", "--model", "models", multiple=True, help="A model instead of the defaults: one for each modality.")
+@click.option("--probe", "probes", multiple=True, metavar="FILE", help="The classes of a probe, by its own network.")
 @click.option("-k", "--top", default=5, show_default=True, type=click.IntRange(1), help="How many classes of a file.")
 @click.option("--threshold", type=float, help="The least score of a class in a window.  [default: 0.35]")
 @click.option("--min-separation", type=float, metavar="S", help="Join what is closer than S seconds.  [default: 0.25]")
@@ -51,6 +52,7 @@ def tag(
     /,
     paths: Sequence[str],
     models: Sequence[str],
+    probes: Sequence[str],
     top: int,
     hop: float | None,
     channels: Any,
@@ -79,13 +81,15 @@ def tag(
     given = Rules(**{name: value for name, value in rules.items() if value not in (None, ())})
     settings = {"hop": hop, "channels": channels, "host": host(context), "device": device}
     if "-" in paths:
-        if len(paths) > 1 or len(models) > 1 or plot:
-            raise click.UsageError("- is read alone, with one model and without --plot")
+        if len(paths) > 1 or len(models) > 1 or plot or probes:
+            raise click.UsageError("- is read alone, with one model, without --plot and --probe")
         found = iter([_piped(given, models, top, settings, live=form is None)])
     else:
+        from sightsound.probe import LinearProbe
         from sightsound.tagging import tag as run
 
-        found = run(paths, models=models, k=top, rules=given, **settings)
+        taught = [LinearProbe.load(probe) for probe in probes]
+        found = run(paths, models=models, probes=taught, k=top, rules=given, **settings)
     kept = [_noted(tags, one, form) for tags in found]
     _export(kept, form, out) if form else _finish(kept, one)
     _draw(kept, plot, wordcloud)

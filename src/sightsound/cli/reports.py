@@ -1,0 +1,117 @@
+"""How probes and reports are printed and drawn, and where their labels come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sightsound.cli import output
+from sightsound.cli.settings import Decorator
+from sightsound.errors import SightsoundError
+
+if TYPE_CHECKING:
+    from sightsound.dataset import Labels
+    from sightsound.measures import Report
+    from sightsound.predicting import Probe
+
+SHOWN = 40
+"""Classes in a table; --json has all."""
+
+
+def column_option(*, multiple: bool = False) -> Decorator:
+    more = "; repeat it for a probe each" if multiple else ""
+    name = "columns" if multiple else "column"
+    text = f"The column with the classes{more}.  [label]"
+    return click.option("--label-column", name, multiple=multiple, metavar="NAME", help=text)
+
+
+def label_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Where labels, folds and groups come from."""
+    options: list[Decorator] = [
+        click.option("--label-from", "source", metavar="folder|CSV", help="Labels; those of the library otherwise."),
+        click.option("--fold-column", "folds", metavar="NAME", help="A column with official folds."),
+        click.option("--group-column", "groups", metavar="NAME", help="A column with what stays together."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def labels(column: str | None = None, several: bool = False, **given: Any) -> Labels:
+    from sightsound.dataset import Labels
+
+    return Labels(column=column, several=several, **given)
+
+
+def ready(out: str | None, plot: str | None) -> None:
+    """What cannot be written shows before the work."""
+    from sightsound import drafts, plots
+
+    if out:
+        drafts.writable(out)
+    plots.check(plot, None)
+
+
+def told(loaded: Probe, as_json: bool) -> None:
+    """What a probe is, and its report."""
+    from sightsound.predicting import origins
+
+    if as_json:
+        report = loaded.report_.to_json() if loaded.report_ else None
+        spaces = [{**origin.to_json(), "fingerprint": origin.space.fingerprint} for origin in origins(loaded)]
+        output.dump({"classes": loaded.classes_.tolist(), "spaces": spaces, "report": report, **_strength(loaded)})
+        return
+    for origin in origins(loaded):
+        kind = "windows" if origin.level == "window" else "items"
+        click.echo(f"{loaded!r} on {kind} of {origin.space.name} ({origin.space.fingerprint[:12]}): {origin.column}")
+    if loaded.report_ is not None:
+        table(loaded.report_)
+
+
+def draw(report: Report | None, plot: str | None) -> None:
+    """The picture of a report, where one is asked for."""
+    if plot:
+        from sightsound import charts
+
+        if report is None:
+            raise SightsoundError("--plot: expected a probe with a report; fit it without --strength")
+        charts.report(report, plot)
+
+
+def _strength(loaded: Probe) -> dict[str, Any]:
+    from sightsound.probe import LinearProbe
+
+    return {"C": loaded.C_, "temperature": loaded.temperature_} if isinstance(loaded, LinearProbe) else {}
+
+
+def table(report: Report) -> None:
+    """A report for people."""
+    rows = [
+        (score.label, score.count, f"{score.precision:.3f}", f"{score.recall:.3f}", f"{score.f1:.3f}")
+        for score in report.classes[:SHOWN]
+    ]
+    output.table(["class", "rows", "precision", "recall", "F1"], rows)
+    items = f"{report.items} items" if report.rows == report.items else f"{report.rows} rows of {report.items} items"
+    click.echo(f"\n{items}, {report.how}")
+    chosen = "" if report.corrected is None else f"; {report.corrected:.3f} after the choice of C is paid for"
+    near = "" if report.neighbours is None else f", 5 nearest neighbours {report.neighbours.value:.3f}"
+    click.echo(f"accuracy {report.accuracy}{chosen}")
+    click.echo(f"macro F1 {report.macro_f1:.3f}; commonest class {report.majority:.3f}{near}")
+    click.echo(f"calibration error {report.error:.3f} (without temperature {report.raw_error:.3f})")
+    curve(report)
+    notes(report.notes)
+
+
+def curve(report: Report) -> None:
+    """The learning curve in one line, where there is one."""
+    if report.curve:
+        points = ", ".join(f"{size}: {mean:.3f}" for size, mean, _, _ in report.curve)
+        click.echo(f"accuracy by items a class: {points}")
+
+
+def notes(found: Sequence[str]) -> None:
+    """What was left out, and why."""
+    for note in found:
+        click.echo(output.safe(note))

@@ -1,0 +1,74 @@
+"""A network with the classes of a probe: each window or picture is judged as it comes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sightsound.errors import SightsoundError
+from sightsound.model import Model
+from sightsound.origin import Origin
+from sightsound.probe import LinearProbe
+from sightsound.types import Card, Floats, Output, Windows
+
+
+def origin_of(probe: LinearProbe) -> Origin:
+    """Which rows a probe takes. Raises `SightsoundError` for one that was not fitted from a library."""
+    if probe.origin_ is None:
+        raise SightsoundError("probe: expected one that was fitted from a library and knows its network; use predict")
+    return probe.origin_
+
+
+def name_of(probe: LinearProbe) -> str:
+    """The name of a probe's network."""
+    return origin_of(probe).space.name
+
+
+def probed_card(card: Card, probe: LinearProbe) -> Card:
+    """The card of a network whose classes are a probe's."""
+    labels = tuple(str(label) for label in probe.classes_)
+    return replace(card, labels=labels, label_ids=(), scores="softmax" if probe.single else "sigmoid")
+
+
+def probed(model: Model, probe: LinearProbe) -> Model:
+    """A network that gives, for each window or picture, a probe's probabilities as its scores.
+
+    Raises `SpaceMismatch` for another network than the probe's, and `SightsoundError` for a probe that needs more
+    than one window at a time.
+    """
+    origin = origin_of(probe)
+    origin.space.require(model.space, "probe")
+    if origin.level == "item" and origin.pool == "mean+std":
+        raise SightsoundError(
+            "probe: expected one of windows or of their mean, got mean+std, which a window does not have; "
+            "use `sightsound probe predict`"
+        )
+    embedder = _Probed(model, probe)
+    stages = {name: _of(embedder, name) for name in ("preprocess", "embed", "postprocess")}
+    return Model(embedder, space=model.space, plugin=model.plugin, stages=stages, others=model.others)
+
+
+def _of(embedder: _Probed, stage: str) -> Any:
+    return lambda embedder=embedder, **arguments: getattr(embedder, stage)(**arguments)
+
+
+class _Probed:
+    def __init__(self, model: Model, probe: LinearProbe) -> None:
+        self.card = probed_card(model.card, probe)
+        self.batch_size, self.lanes, self.device = model.batch_size, model.lanes, model.device
+        self._model, self._probe = model, probe
+
+    def preprocess(self, media: Any, start: int, last: bool) -> Windows:
+        return self._model.preprocess(media, start, last)
+
+    def embed(self, inputs: Floats) -> Output:
+        output = self._model.embed(inputs)
+        rows = self._model.postprocess(output)
+        if not np.isfinite(rows).all():
+            return Output(output.embeddings, np.full((len(rows), len(self.card.labels)), np.nan, np.float32))
+        return Output(output.embeddings, self._probe.predict_proba(rows).astype(np.float32))
+
+    def postprocess(self, output: Output) -> Floats:
+        return self._model.postprocess(output)
