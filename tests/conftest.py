@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import made
-from sightsound import Host
+from sightsound import Host, index
 
 ROOT = Path(__file__).resolve().parents[1]
 DISTS = ROOT / "tests" / "dists"
@@ -105,3 +105,33 @@ def zoo(tmp_path: Path) -> Path:
     for i in range(2):
         made.sound(folder / "dogs" / f"{i}.wav", i, seconds=2)
     return folder
+
+
+COLOURS = ("red", "green", "blue")
+
+
+@pytest.fixture
+def shades(tmp_path: Path) -> Path:
+    """A folder with twelve pictures in each of `red`, `green` and `blue`."""
+    for colour, name in enumerate(COLOURS):
+        for i in range(12):
+            made.shade(tmp_path / "shades" / name / f"{i}.png", colour, 12 * colour + i)
+    return tmp_path / "shades"
+
+
+@pytest.fixture
+def coloured(tiny: Host, shades: Path, tmp_path: Path) -> Path:
+    """A library of `shades` in the spaces `colours.tiny` and `tints.tiny`, labelled by folder."""
+    made.tints(tiny)
+    index(shades, tmp_path / "coloured", models=["colours.tiny", "tints.tiny"], host=tiny, label_from="folder")
+    return tmp_path / "coloured"
+
+
+@pytest.fixture
+def rhythms(tiny: Host, tmp_path: Path) -> Path:
+    """A library of ten recordings of 4 s in each of `first` and `second`, in the space `loudness.tiny`."""
+    for kind, name in enumerate(("first", "second")):
+        for i in range(10):
+            made.rhythm(tmp_path / "rhythms" / name / f"{i}.wav", kind, 10 * kind + i)
+    index(tmp_path / "rhythms", tmp_path / "sounds", models=["loudness.tiny"], host=tiny, label_from="folder")
+    return tmp_path / "sounds"

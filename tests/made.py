@@ -29,6 +29,26 @@ def picture(path: Path, seed: int = 0) -> Path:
     return path
 
 
+def shade(path: Path, colour: int, seed: int = 0, noise: float = 60) -> Path:
+    """A PNG of 24 x 20 noisy pixels that are rather red (0), green (1) or blue (2)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    tint = np.where(np.arange(3) == colour, 150, 110) + random.normal(0, noise / 3, 3)
+    pixels = (tint + random.normal(0, noise, (20, 24, 3))).clip(0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(os.fspath(path), "PNG")
+    return path
+
+
+def rhythm(path: Path, kind: int, seed: int = 0, seconds: int = 4) -> Path:
+    """A WAV (float) at `RATE` of noise that is loud in the first (0) or second (1) half of every second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    half = np.repeat(np.tile([0.9, 0.2] if kind == 0 else [0.2, 0.9], seconds), RATE // 2)
+    samples = half * random.uniform(-1, 1, len(half)) * random.uniform(0.5, 1)
+    soundfile.write(os.fspath(path), samples.astype(np.float32), RATE, "FLOAT", format="WAV")
+    return path
+
+
 def sound(path: Path, seed: int = 0, seconds: float = 1.0, rate: int = RATE) -> Path:
     """A WAV (float) of noise whose loudness changes every tenth of a second; equal arguments give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)

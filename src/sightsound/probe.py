@@ -17,7 +17,7 @@ from sightsound.errors import SightsoundError
 from sightsound.estimator import BadInput, Estimator, matrix
 from sightsound.measures import Ints, Matrix, Report
 from sightsound.origin import Origin
-from sightsound.solver import Loss, Sigmoid, Softmax, Solution, SquaredError, SquaredHinge, path
+from sightsound.solver import Loss, Sigmoid, Softmax, Solution, SquaredError, SquaredHinge, joined, path
 
 Kind = Literal["logistic", "svm", "ridge"]
 Scoring = Literal["accuracy", "f1_macro"]
@@ -54,7 +54,8 @@ class LinearProbe(Estimator):
     of `Cs` (45 values from 1e-6 to 1e5) by cross-validation over `cv` folds (None: five, or as many as the smallest
     class has items; or a list of (train, test) rows), the least among equals, by `scoring` (`accuracy` or `f1_macro`;
     several labels are judged by the latter).
-    `class_weight` is None, `balanced` or a mapping. Features are standardised with `standardize`; coefficients are
+    `class_weight` is None, `balanced` or a mapping (of several labels: each label's absence and presence, 0 and 1).
+    Features are standardised with `standardize`; coefficients are
     on the features as they came. `calibrate` fits a temperature to the held-out decisions, by which `predict_proba`
     divides. `tol` is how far, as a part of it, the objective may be from its minimum.
 
@@ -142,25 +143,41 @@ class LinearProbe(Estimator):
         if weights.shape != (len(Y),) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
             text = "finite weights, not all zero, none negative"
             raise BadInput(f"sample_weight: expected {len(Y)} {text}, got shape {weights.shape}")
+        return weights
+
+    def _weighted(self, Y: Matrix, weights: Matrix) -> Matrix:
+        """Row weights times those of the classes, (n,); Y (n, 1) is one label, and its absence."""
         if self.class_weight is None:
             return weights
-        if not self._single:
-            raise BadInput("class_weight: expected None where rows have several labels; use sample_weight")
+        members = np.hstack([1 - Y, Y]) if Y.shape[1] == 1 else Y
         if self.class_weight == "balanced":
-            each = len(Y) / (Y.shape[1] * np.maximum(Y.sum(axis=0), 1))
+            sums = members.T @ weights
+            each = sums.sum() / (len(sums) * np.maximum(sums, 1e-300))
         else:
-            each = np.array([float(self.class_weight.get(label, 1.0)) for label in self.classes_.tolist()])
-        weights *= Y @ each
-        return weights
+            names = [0, 1] if Y.shape[1] == 1 else self.classes_.tolist()
+            each = np.array([float(self.class_weight.get(name, 1.0)) for name in names])
+        found: Matrix = weights * (members @ each)
+        return found
 
     def _path(
         self, X: Any, Y: Matrix, weights: Matrix, strengths: Sequence[float], *, exact: bool = False
     ) -> list[Solution]:
-        two = self._single and Y.shape[1] == 2
-        loss = Softmax() if self.kind == "logistic" and self._single and not two else _LOSSES[self.kind]()
-        Y = Y[:, 1:] if two else Y
         tol = self.tol if exact else _CV_TOL
-        return path(X, Y, loss, strengths, weights=weights, standardize=self.standardize, tol=tol, exact=exact)
+
+        def solve(Y: Matrix, loss: Loss, weights: Matrix) -> list[Solution]:
+            return path(X, Y, loss, strengths, weights=weights, standardize=self.standardize, tol=tol, exact=exact)
+
+        if not self._single and self.class_weight is not None:  # every label has weights of its own
+            parts = [
+                solve(y, _LOSSES[self.kind](), self._weighted(y, weights)) for y in np.split(Y, Y.shape[1], axis=1)
+            ]
+            return [joined(together) for together in zip(*parts)]
+        if self._single:
+            weights = self._weighted(Y, weights)
+        if self._single and Y.shape[1] == 2:
+            return solve(Y[:, 1:], _LOSSES[self.kind](), weights)
+        softmax = self.kind == "logistic" and self._single
+        return solve(Y, Softmax() if softmax else _LOSSES[self.kind](), weights)
 
     def _choose(self, X: Any, Y: Matrix, weights: Matrix, groups: Any, folds: Any) -> None:
         """Sets the strength, the temperature and what was held out."""

@@ -137,8 +137,8 @@ class Axes:
         scale = np.ones(d)
         if standardize:
             scale = np.sqrt(np.average(np.square(A), axis=0, weights=weights).astype(np.float64))
-            scale[scale <= 1e-7 * np.abs(mean)] = 1.0  # what is left of a constant after rounding
-            scale[scale == 0] = 1.0
+            rounding = 8 * np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps
+            scale[scale <= rounding * np.abs(mean)] = 1.0  # a constant, or what rounding has left of one
             A /= scale.astype(A.dtype)
         root = np.sqrt(weights)[:, None]
         if n > d:
@@ -168,6 +168,12 @@ class Solution:
     coef: Matrix
     intercept: Matrix
     objective: float
+
+
+def joined(parts: Sequence[Solution]) -> Solution:
+    """Solutions of several columns, for one strength, side by side."""
+    coef, intercept = np.hstack([part.coef for part in parts]), np.hstack([part.intercept for part in parts])
+    return Solution(parts[0].C, coef, intercept, sum(part.objective for part in parts))
 
 
 def path(
