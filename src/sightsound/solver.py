@@ -22,19 +22,22 @@ Matrix = NDArray[Any]
 _NEWTON = 60  # steps for one strength; three are usual
 _CONJUGATE = 400  # inner iterations for one step; ten are usual
 _SMALL = 1e-2  # the squared norm of the residual, of the first, at which they end
+_BLOCK = 256  # features that are scaled at once
 _RANK = 1e-12  # axes with less than this part of the largest variance carry nothing but rounding
 
 
 class Loss(Protocol):
     """A convex loss of decisions F (n, k) against targets Y (n, k) in {0, 1}, and its first two derivatives in F.
 
-    `at` gives the loss of each row (n,) and what the others need of F.
+    `at` gives the loss of each row (n,) and what the others need of F. `curvature` makes of that what `times` needs to
+    multiply a direction D (n, k) by the second derivatives, in the precision of D.
     """
 
     def at(self, F: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]: ...
     def slope(self, state: Matrix, Y: Matrix) -> Matrix: ...
     def bend(self, state: Matrix) -> Matrix: ...
-    def times(self, state: Matrix, D: Matrix) -> Matrix: ...
+    def curvature(self, state: Matrix) -> tuple[NDArray[Any], ...]: ...
+    def times(self, curvature: tuple[NDArray[Any], ...], D: Matrix) -> Matrix: ...
 
 
 class Softmax:
@@ -54,10 +57,15 @@ class Softmax:
         found: Matrix = state * (1 - state)
         return found
 
-    def times(self, state: Matrix, D: Matrix) -> Matrix:
-        PD = state * D
-        PD -= state * PD.sum(axis=1, keepdims=True)
-        return PD
+    def curvature(self, state: Matrix) -> tuple[NDArray[Any], ...]:
+        return state, state.argmax(axis=1)[:, None]
+
+    def times(self, curvature: tuple[NDArray[Any], ...], D: Matrix) -> Matrix:
+        P, likeliest = curvature
+        D = D - np.take_along_axis(D, likeliest, axis=1)  # or a P near 1 would take float32's digits away
+        D -= (P * D).sum(axis=1, keepdims=True)
+        D *= P
+        return D
 
 
 class _Columns:
@@ -66,8 +74,11 @@ class _Columns:
     def bend(self, state: Matrix) -> Matrix:
         raise NotImplementedError
 
-    def times(self, state: Matrix, D: Matrix) -> Matrix:
-        return self.bend(state) * D
+    def curvature(self, state: Matrix) -> tuple[NDArray[Any], ...]:
+        return (self.bend(state),)
+
+    def times(self, curvature: tuple[NDArray[Any], ...], D: Matrix) -> Matrix:
+        return curvature[0] * D
 
 
 class Sigmoid(_Columns):
@@ -132,21 +143,18 @@ class Axes:
         and gets no coefficient."""
         n, d = X.shape
         dtype = np.float64 if exact else np.float32
-        mean = np.average(X, axis=0, weights=weights).astype(np.float64)
-        A: Matrix = (X - mean).astype(np.float64 if n <= d else dtype, copy=False)
-        scale = np.ones(d)
-        if standardize:
-            scale = np.sqrt(np.average(np.square(A), axis=0, weights=weights).astype(np.float64))
-            rounding = 8 * np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps
-            scale[scale <= rounding * np.abs(mean)] = 1.0  # a constant, or what rounding has left of one
-            A /= scale.astype(A.dtype)
+        A: Matrix = np.empty((n, d), np.float64 if n <= d else dtype)
+        mean, scale = np.zeros(d), np.ones(d)
+        for at in range(0, d, _BLOCK):
+            part = slice(at, at + _BLOCK)
+            A[:, part], mean[part], scale[part] = _standard(X[:, part], weights, standardize)
         root = np.sqrt(weights)[:, None]
         if n > d:
             R = A * root.astype(dtype)
-            spread, turn = np.linalg.eigh((R.T @ R).astype(np.float64))
+            spread, turn = _turned((R.T @ R).astype(np.float64))
             return cls(A @ turn.astype(dtype), np.maximum(spread, 0), turn, mean, scale)
         R = A * root
-        spread, rows = np.linalg.eigh(R @ R.T)
+        spread, rows = _turned(R @ R.T)
         kept = spread > max(spread[-1], 0) * _RANK
         spread, rows = spread[kept], rows[:, kept]
         length = np.sqrt(spread)
@@ -159,21 +167,46 @@ class Axes:
         return coef, b - self.mean @ coef
 
 
+def _standard(X: NDArray[Any], weights: Matrix, standardize: bool) -> tuple[Matrix, Matrix, Matrix]:
+    """Some features centred and scaled, their means and scales; in float64, and whatever their size."""
+    mean = np.average(X.astype(np.float64), axis=0, weights=weights)
+    A = X - mean
+    if not standardize:
+        return A, mean, np.ones(len(mean))
+    most = np.abs(A).max(axis=0)
+    safe = np.where(most > 0, most, 1.0)
+    scale = safe * np.sqrt(np.average(np.square(A / safe), axis=0, weights=weights))
+    rounding = 8 * np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps
+    still = (most == 0) | (scale <= rounding * np.abs(mean))  # constant, or what rounding has left of one
+    return np.where(still, 0.0, A / np.where(still, 1.0, scale)), mean, np.where(still, 1.0, scale)
+
+
+def _turned(gram: Matrix) -> tuple[Matrix, Matrix]:
+    try:
+        if np.isfinite(gram).all():
+            return np.linalg.eigh(gram)
+    except np.linalg.LinAlgError:
+        pass
+    raise ValueError("X: expected numbers whose squares can be added up, got larger ones; use standardize=True")
+
+
 @dataclass(frozen=True)
 class Solution:
     """A linear classifier for the strength `C`: decisions are X @ coef (d, k) + intercept (k,). `objective` is the
-    value of what was minimised."""
+    value of what was minimised, and `converged` whether no further step would lower it by as much as was asked for."""
 
     C: float
     coef: Matrix
     intercept: Matrix
     objective: float
+    converged: bool = True
 
 
 def joined(parts: Sequence[Solution]) -> Solution:
     """Solutions of several columns, for one strength, side by side."""
     coef, intercept = np.hstack([part.coef for part in parts]), np.hstack([part.intercept for part in parts])
-    return Solution(parts[0].C, coef, intercept, sum(part.objective for part in parts))
+    converged = all(part.converged for part in parts)
+    return Solution(parts[0].C, coef, intercept, sum(part.objective for part in parts), converged)
 
 
 def path(
@@ -196,15 +229,14 @@ def path(
     there = weights > 0
     if not there.all():
         X, Y, weights = X[there], Y[there], weights[there]
+    usual = weights.mean()  # weights near 1 keep float32 within its range
+    weights = weights / usual
     axes = Axes.of(X, weights, standardize=standardize, exact=exact)
     fit = _Fit(axes, Y, weights, loss)
     found = []
     for C in strengths:
-        objective = fit.go(float(C), tol)
-        coef, intercept = axes.back(fit.here.W, fit.here.b)
-        if isinstance(loss, Softmax):  # which says nothing of what all classes have in common
-            coef, intercept = coef - coef.mean(axis=1, keepdims=True), intercept - intercept.mean()
-        found.append(Solution(float(C), coef, intercept, objective))
+        objective, converged = fit.go(float(C) * usual, tol)
+        found.append(Solution(float(C), *axes.back(fit.here.W, fit.here.b), objective, converged))
     return found
 
 
@@ -229,25 +261,31 @@ class _Fit:
     def __init__(self, axes: Axes, Y: Matrix, weights: Matrix, loss: Loss) -> None:
         (n, r), k = axes.Z.shape, Y.shape[1]
         self.Z, self.Z32, self.spread = axes.Z, axes.Z.astype(np.float32, copy=False), axes.spread
-        self.Zt32 = np.ascontiguousarray(self.Z32.T)
         self.Y, self.weights, self.loss = Y, weights, loss
         self.here = _Point(np.zeros((r, k)), np.zeros(k), np.zeros((n, k)))
         self._before: _Point | None = None
 
-    def go(self, C: float, tol: float) -> float:
-        """Moves `here` to the solution for C; the objective there."""
-        point = self._start(C)
+    def go(self, C: float, tol: float) -> tuple[float, bool]:
+        """Moves `here` to the solution for C; the objective there, and whether it converged."""
+        point, promised, t = self._start(C), np.inf, 1.0
         value, state = self._value(point, C)
         for _ in range(_NEWTON):
             step, promised = self._step(point, state, C)
             point, value, state, t = self._search(point, step, C, value, promised)
             if self.Z.dtype == np.float64:  # what the float32 steps left behind
-                point = _Point(point.W, point.b, self.Z @ point.W + point.b)
+                point = self._exact(point)
                 value, state = self._value(point, C)
             if promised <= tol * value or t == 0:
                 break
         self._before, self.here = self.here, point
-        return value
+        return value, bool(abs(promised) <= max(tol, 1e-9) * value)
+
+    def _exact(self, point: _Point) -> _Point:
+        """The same point with decisions anew. A softmax says nothing of what all classes have in common: that goes."""
+        W, b = point.W, point.b
+        if isinstance(self.loss, Softmax):
+            W, b = W - W.mean(axis=1, keepdims=True), b - b.mean()
+        return _Point(W, b, self.Z @ W + b)
 
     def _start(self, C: float) -> _Point:
         """Where the last two solutions point to, if it is better there than at the last."""
@@ -265,8 +303,8 @@ class _Fit:
     ) -> tuple[_Point, float, Matrix, float]:
         """The point along a step that is enough lower (Armijo), halving; the same point, t = 0, where none is."""
         t = 1.0
-        sure = promised <= 1e-9 * value  # so near that float64 could not show it
-        while t > 1e-6:
+        sure = promised <= 1e-9 * value  # so small that rounding hides what it gains
+        while promised > 0 and t > 1e-6:
             there = point.ahead(step, t)
             lower, state = self._value(there, C)
             if sure or lower <= value - 1e-4 * t * promised:
@@ -284,27 +322,34 @@ class _Fit:
         total = self.weights.sum()
         M = 1 / (1 + np.outer(self.spread, bend / total))
         Mb = 1 / np.maximum(bend, 1e-6 * C * total)
-        state32, weighted32 = state.astype(np.float32), weighted.astype(np.float32)
-        newton = _Newton(self, state32, weighted32, M.astype(np.float32), Mb.astype(np.float32))
-        step = newton.solve(gW, gb)
-        return step, -float(np.vdot(gW, step.W) + gb @ step.b) / 2
+        curvature, step, promised = self.loss.curvature(state), point, 0.0
+        for dtype, Z in ((np.float32, self.Z32), (np.float64, self.Z)):
+            parts = tuple(part.astype(dtype) if part.dtype.kind == "f" else part for part in curvature)
+            newton = _Newton(self.loss, Z, parts, weighted.astype(dtype), M.astype(dtype), Mb.astype(dtype))
+            step = newton.solve(gW, gb)
+            promised = -float(np.vdot(gW, step.W) + gb @ step.b) / 2
+            if promised > 0:  # else its rounding was larger than what is left to gain
+                break
+        return step, promised
 
 
 @dataclass(frozen=True)
 class _Newton:
-    """The Newton equations at one point, in float32: the state of the loss there, C times weight of each row (n, 1),
-    and the inverse of the Hessian's diagonal on the axes, for weights (r, k) and intercept (k,)."""
+    """The Newton equations at one point, in one precision: rows on the axes (n, r), what the loss needs there, C times
+    weight of each row (n, 1), and the inverse of the Hessian's diagonal, for weights (r, k) and intercept (k,)."""
 
-    fit: _Fit
-    state: NDArray[np.float32]
-    weighted: NDArray[np.float32]
-    M: NDArray[np.float32]
-    Mb: NDArray[np.float32]
+    loss: Loss
+    Z: NDArray[Any]
+    curvature: tuple[NDArray[Any], ...]
+    weighted: NDArray[Any]
+    M: NDArray[Any]
+    Mb: NDArray[Any]
 
     def solve(self, gW: Matrix, gb: Matrix) -> _Point:
         """Preconditioned conjugate gradients, until the residual is a tenth of the first."""
-        rW, rb = (-gW).astype(np.float32), (-gb).astype(np.float32)
-        x = _Point(np.zeros_like(rW), np.zeros_like(rb), np.zeros(self.state.shape, np.float32))
+        real = self.M.dtype.type
+        rW, rb = (-gW).astype(real), (-gb).astype(real)
+        x = _Point(np.zeros_like(rW), np.zeros_like(rb), np.zeros((len(self.Z), len(rb)), real))
         zW, zb = self.M * rW, self.Mb * rb
         pW, pb = zW, zb
         size = first = float(np.vdot(rW, zW) + rb @ zb)
@@ -313,22 +358,22 @@ class _Newton:
             curvature = float(np.vdot(pW, HW) + pb @ Hb)
             if not curvature > 0:
                 break
-            a = np.float32(size / curvature)
+            a = real(size / curvature)
             x = x.ahead(_Point(pW, pb, pF), a)
             rW, rb = rW - a * HW, rb - a * Hb
             zW, zb = self.M * rW, self.Mb * rb
             last, size = size, float(np.vdot(rW, zW) + rb @ zb)
             if size <= _SMALL * first:
                 break
-            pW, pb = zW + np.float32(size / last) * pW, zb + np.float32(size / last) * pb
+            pW, pb = zW + real(size / last) * pW, zb + real(size / last) * pb
         return x
 
     def _times(self, pW: Any, pb: Any) -> tuple[Any, Any, Any]:
         """The Hessian times a direction, and what the direction does to the decisions (n, k)."""
-        pF = self.fit.Z32 @ pW
+        pF = self.Z @ pW
         pF += pb
-        H = self.fit.loss.times(self.state, pF)
+        H = self.loss.times(self.curvature, pF)
         H *= self.weighted
-        HW = self.fit.Zt32 @ H
+        HW = self.Z.T @ H
         HW += pW
         return HW, H.sum(axis=0), pF
