@@ -40,11 +40,12 @@ def shade(path: Path, colour: int, seed: int = 0, noise: float = 60) -> Path:
 
 
 def rhythm(path: Path, kind: int, seed: int = 0, seconds: int = 4) -> Path:
-    """A WAV (float) at `RATE` of noise that is loud in the first (0) or second (1) half of every second."""
+    """A WAV (float) at `RATE` of noise that is loud in the first (0) or second (1) half of every half second, so that
+    all windows of `loudness.tiny` are alike."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
-    half = np.repeat(np.tile([0.9, 0.2] if kind == 0 else [0.2, 0.9], seconds), RATE // 2)
-    samples = half * random.uniform(-1, 1, len(half)) * random.uniform(0.5, 1)
+    steps = np.repeat(np.tile([0.9, 0.3] if kind == 0 else [0.3, 0.9], 2 * seconds), RATE // 4)
+    samples = steps * random.uniform(-1, 1, len(steps)) * random.uniform(0.5, 1)
     soundfile.write(os.fspath(path), samples.astype(np.float32), RATE, "FLOAT", format="WAV")
     return path
 

@@ -106,7 +106,7 @@ def test_the_nearest_neighbours_are_scikit_learns():
 def test_several_labels_are_right_when_all_are():
     Y = np.array([[1, 1, 0], [0, 0, 0], [1, 0, 1]], float)
     P = np.array([[0.9, 0.8, 0.1], [0.2, 0.2, 0.6], [0.9, 0.1, 0.9]])
-    found = measures.report("", list("abc"), Y, P)
+    found = measures.report("", list("abc"), Y, P, single=False)
     assert found.accuracy.value == pytest.approx(2 / 3) and found.confusion == ()
     assert [c.recall for c in found.classes] == [1, 1, 1] and found.classes[2].precision == 0.5
     assert sum(each.count for each in found.reliability) == 9

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 import made
-from sightsound import Library, LinearProbe, SightsoundError, comparison, dataset, load_probe, predict, tag, teach
+from sightsound import (
+    Library,
+    LinearProbe,
+    SightsoundError,
+    comparison,
+    dataset,
+    index,
+    load_probe,
+    predict,
+    tag,
+    teach,
+)
 from sightsound.errors import SpaceMismatch
 from sightsound.predicting import predict_stored
 
@@ -66,8 +77,12 @@ def test_a_stack_asks_every_network(coloured, tiny, new, tmp_path):
     found = [*predict(load_probe(tmp_path / "a.probe"), new, host=tiny)]
     assert [verdict.classes[0].label for verdict in found[:2]] == ["red", "blue"]
     assert found[2].outcome.status == "failed"
+    made.shade(new / "d.png", 1, 300)
+    index(new / "d.png", coloured, models=["colours.tiny"], host=tiny)
     with Library(coloured) as library:
-        assert len([*predict_stored(stack, library)]) == 36
+        *whole, last = predict_stored(stack, library)
+    assert len(whole) == 36 and all(verdict.classes for verdict in whole)
+    assert last.outcome.reason == "no vectors in tints.tiny; index it with that model"
 
 
 def test_another_network_is_refused_before_anything_is_read(coloured, tiny, new):
@@ -96,13 +111,23 @@ def test_a_recording_has_segments_of_the_classes_of_a_probe(rhythms, tiny, tmp_p
     assert found.model == "loudness.tiny"
 
 
-def test_a_network_of_two_probes_or_a_probe_that_windows_do_not_have_is_told(rhythms, coloured, tiny):
+def test_two_for_one_modality_and_a_hop_with_a_probe_are_told(rhythms, coloured, tiny):
     pooled = teach(load(rhythms, "loudness.tiny", pool="mean+std"))
-    with pytest.raises(SightsoundError, match="expected one of windows or of their mean, got mean.std"):
-        [*tag(rhythms.parent / "rhythms", probes=[pooled], host=tiny)]
+    with pytest.raises(SightsoundError, match="hop: expected none with a probe of sounds, .*, got 0.1"):
+        tag(rhythms.parent / "rhythms", probes=[pooled], hop=0.1, host=tiny)
     probe = teach(load(coloured))
     with pytest.raises(SightsoundError, match="expected one model for images, got two"):
         tag(rhythms, models="tints.tiny", probes=[probe], host=tiny)
+
+
+@pytest.mark.parametrize("pool", ["mean", "max", "mean+std"])
+def test_a_probe_of_items_says_of_the_whole_what_predict_says(rhythms, tiny, pool):
+    probe = teach(load(rhythms, "loudness.tiny", pool=pool))
+    files = rhythms.parent / "rhythms"
+    tagged, judged = tag(files, probes=[probe], host=tiny), predict(probe, files, host=tiny)
+    for tags, verdict in zip(tagged, judged, strict=True):
+        assert tags.item == verdict.item and tags.top == verdict.classes
+        assert bool(tags.segments) == (pool == "mean")
 
 
 def test_scores_are_the_probabilities_of_the_probe(rhythms, tiny, tmp_path):

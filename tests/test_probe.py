@@ -144,11 +144,11 @@ def test_the_report_compares_with_guessing_and_with_neighbours_and_shows_the_way
     X, y = rows(n=150, noise=3.0)
     probe = LinearProbe().fit(X, y)
     report = probe.report(X)
-    assert report.how == "cross-validation over 5 folds" and (report.rows, report.items) == (150, 150)
+    assert report.how == "cross-validation over 5 folds" and (report.rows, report.groups) == (150, 150)
     assert report.accuracy.value == probe.scores_.max() and report.accuracy.low < report.accuracy.value
     assert report.majority == pytest.approx(1 / 3) and report.neighbours.value > 0.4
     assert report.corrected <= report.accuracy.value
-    assert [size for size, *_ in report.curve] == [1, 2, 4, 8, 16, 32]
+    assert [size for size, *_ in report.curve] == [1, 2, 4, 8, 16, 32, 40]
     assert report.curve[0][1] < report.curve[-1][1]
     assert probe.report().curve == () and probe.report().neighbours is None
 
@@ -184,7 +184,7 @@ def test_it_goes_through_pipelines_searches_and_copies():
     [
         ({"kind": "tree"}, None, "kind: expected one of logistic, svm, ridge, got 'tree'"),
         ({"C": -1}, None, "C: expected a positive number or None, got -1"),
-        ({"Cs": []}, None, "Cs: expected positive numbers"),
+        ({"Cs": []}, None, "Cs: expected positive numbers, got"),
         ({"scoring": "auc"}, None, "scoring: expected accuracy or f1_macro, got 'auc'"),
         ({}, lambda X, y: (X, ["ape"] * len(X)), r"y: expected two classes or more, got 1 class \(ape\); label items"),
         ({}, lambda X, y: (X, y[:-1]), "y: expected one target for each of 120 rows, got 119"),
@@ -270,6 +270,7 @@ def test_predicting_needs_numpy_and_no_framework(saved, tmp_path):
 
 
 def edited(file, change):
+    """The same numbers with other facts."""
     data = file.read_bytes()
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])

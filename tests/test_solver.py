@@ -130,6 +130,34 @@ def test_a_weight_is_a_number_of_copies(seed, loss):
     assert X @ weighted.coef + weighted.intercept == pytest.approx(X @ copied.coef + copied.intercept, abs=1e-4)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_wide_rows_converge_at_every_strength_alone_or_on_a_path(seed):
+    """Where every class is certain, P (1 - P) of float32 is nothing but rounding."""
+    y = np.arange(40) % 3
+    X, Y = np.random.default_rng(seed).normal(size=(40, 500)), np.eye(3)[y]
+    for C in (1e5, 1e6):
+        (alone,) = path(X, Y, Softmax(), [C], exact=True, tol=1e-12)
+        rough = path(X, Y, Softmax(), np.logspace(-6, np.log10(C), 45))[-1]
+        assert alone.converged and rough.converged and rough.objective == pytest.approx(alone.objective, rel=1e-3)
+        assert ((X @ alone.coef + alone.intercept).argmax(axis=1) == y).all()
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e30, 1e200])
+@pytest.mark.parametrize("n", [30, 200])
+def test_the_size_of_numbers_does_not_matter(n, factor):
+    X, _, Y = problem(n, 60, 3)
+    (plain,), (scaled,) = (path(rows, Y, Softmax(), [1.0], exact=True) for rows in (X, X * factor))
+    assert scaled.objective == pytest.approx(plain.objective, rel=1e-9)
+    (heavy,) = path(X, Y, Softmax(), [1e-30], weights=np.full(n, 1e30), exact=True)
+    assert heavy.objective == pytest.approx(plain.objective, rel=1e-9)
+
+
+def test_numbers_whose_squares_are_too_large_are_told():
+    X, _, Y = problem(30, 60, 3)
+    with pytest.raises(ValueError, match="X: expected numbers whose squares can be added up"):
+        path(X * 1e200, Y, Softmax(), [1.0], standardize=False)
+
+
 def test_features_that_say_nothing_have_no_coefficient_and_change_nothing():
     X, _, Y = problem(40, 10, 3)
     more = np.hstack([X, np.full((40, 1), 0.1), np.zeros((40, 1))])

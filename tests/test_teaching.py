@@ -19,7 +19,7 @@ def test_a_probe_is_fitted_and_knows_its_space_and_its_worth(coloured, tmp_path)
     data = load(coloured)
     probe = teach(data)
     assert probe.origin_ == data.origin and probe.report_.accuracy.value > 0.6
-    assert probe.report_.items == 36 and probe.report_.neighbours is not None and len(probe.report_.curve) == 4
+    assert probe.report_.groups == 36 and probe.report_.neighbours is not None and len(probe.report_.curve) == 5
     probe.save(tmp_path / "a.probe")
     found = load_probe(tmp_path / "a.probe")
     assert (found.origin_, found.report_) == (probe.origin_, probe.report_)
@@ -45,7 +45,7 @@ def test_official_folds_are_used(coloured, tmp_path):
 
 def test_windows_are_reported_over_their_items(rhythms):
     report = teach(load(rhythms, "loudness.tiny", level="window")).report_
-    assert (report.rows, report.items) == (140, 20)
+    assert (report.rows, report.groups) == (140, 20)
 
 
 def test_several_labels_have_their_names(coloured, tmp_path):
@@ -57,7 +57,7 @@ def test_several_labels_have_their_names(coloured, tmp_path):
     data = load(coloured, given=Labels(str(tmp_path / "t.csv"), several=True))
     probe = teach(data)
     assert probe.classes_.tolist() == ["blue", "even", "green", "odd", "red"] and not probe.single
-    assert examine(probe, data).items == 36
+    assert examine(probe, data).groups == 36
 
 
 def test_what_cannot_be_fitted_names_the_space_and_the_column(coloured):
@@ -73,7 +73,7 @@ def test_items_that_it_was_fitted_on_are_noted_and_others_not(coloured, tiny, tm
             made.shade(tmp_path / "new" / name / f"{i}.png", colour, 100 + 4 * colour + i)
     index(tmp_path / "new", tmp_path / "other", models=["colours.tiny"], host=tiny, label_from="folder")
     found = examine(probe, load(tmp_path / "other"))
-    assert found.notes == () and found.items == 12 and found.how == "12 items of a library"
+    assert found.notes == () and found.groups == 12 and found.how == "12 items of a library"
 
 
 def test_vectors_of_another_space_are_refused(coloured):

@@ -16,7 +16,7 @@ from sightsound.measures import Estimate, Report
 from sightsound.neighbours import unit
 from sightsound.probe import LinearProbe
 from sightsound.progress import bar
-from sightsound.stack import STRENGTHS
+from sightsound.stack import COARSE
 from sightsound.teaching import teach
 from sightsound.types import Item
 
@@ -102,7 +102,7 @@ def advise(datasets: Sequence[Dataset], *, progress: bool | None = None) -> Advi
     taught: list[tuple[Network, LinearProbe]] = []
     with bar(len(together), "advise", progress) as shown:
         for data in together:
-            probe = teach(data, LinearProbe(Cs=STRENGTHS))
+            probe = teach(data, LinearProbe(Cs=COARSE))
             assert probe.report_ is not None and probe.report_.neighbours is not None
             name, report = data.origin.space.name, probe.report_
             near = probe.report_.neighbours
@@ -211,9 +211,13 @@ def _data(best: Network) -> Suggestion:
     curve = best.report.curve
     if len(curve) < 2:
         return Suggestion("more data", True, "there are too few items for a learning curve")
-    rise = curve[-1][1] - curve[-2][1]
-    reason = f"from {curve[-2][0]} to {curve[-1][0]} items a class gain {100 * rise:+.1f} points"
-    return Suggestion("more data", rise >= _RISES and best.probe.value < _GOOD, reason)
+    (before, low, *_), (after, high, *_) = curve[-2:]
+    rise = (high - low) / np.log2(after / before)
+    reason = f"from {before} to {after} items a class gain {100 * (high - low):+.1f} points"
+    good = best.probe.value >= _GOOD
+    if good and rise >= _RISES:
+        reason += f", but {best.probe.value:.3f} leave little to gain"
+    return Suggestion("more data", bool(rise >= _RISES) and not good, reason)
 
 
 def _tuning(counts: Sequence[tuple[str, int]], best: Network) -> Suggestion:

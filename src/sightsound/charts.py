@@ -50,7 +50,8 @@ def advice(
     figure = Figure(figsize=(11, 9), layout="constrained")
     (left, right), (below, last) = figure.subplots(2, 2)
     shown = list(counts)[:_NAMED]
-    left.barh([name for name, _ in shown], [count for _, count in shown], color=BLUE)
+    left.barh(range(len(shown)), [count for _, count in shown], color=BLUE)
+    left.set_yticks(range(len(shown)), [name for name, _ in shown], parse_math=False, fontsize=8)
     left.invert_yaxis()
     left.set_title("items of each class")
     _intervals(right, networks)

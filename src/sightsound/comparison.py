@@ -13,9 +13,10 @@ from sightsound import measures
 from sightsound.dataset import Dataset, aligned
 from sightsound.errors import SightsoundError
 from sightsound.measures import Estimate, Matrix, Report
-from sightsound.probe import LinearProbe, targets
+from sightsound.probe import LinearProbe
 from sightsound.progress import bar
 from sightsound.stack import Stack
+from sightsound.targets import targets
 
 FEATURES = "features side by side"
 AVERAGE = "average of probabilities"
@@ -65,9 +66,8 @@ def compare(
     told = _held_out(together, held, len(classes), stack, progress)
     rivals = [_rival(name, _needs(name, models), Y, said, first.groups) for name, said in told.items()]
     scored = _gains(rivals, {name: _right(said, Y) for name, said in told.items()}, first.groups, models)
-    report = measures.report(
-        f"cross-validation over {held.max() + 1} folds", names, Y, told[_name(stack)], groups=first.groups
-    )
+    how = f"cross-validation over {held.max() + 1} folds"
+    report = measures.report(how, names, Y, told[_name(stack)], groups=first.groups, notes=first.notes)
     return [_priced(rival, rivals, milliseconds or {}) for rival in scored], report
 
 
@@ -88,8 +88,15 @@ def _ready(datasets: Sequence[Dataset]) -> list[Dataset]:
             raise SightsoundError("stack: expected items with one class each; leave out --level window, --multi-label")
     names = [data.origin.space.name for data in datasets]
     if len(set(names)) < 2:
-        raise SightsoundError(f"stack: expected two networks or more, got {', '.join(names) or 'none'}; name another")
-    return aligned(datasets)
+        got = ", ".join(dict.fromkeys(names)) or "none"
+        raise SightsoundError(f"stack: expected two different networks or more, got {got}; name another")
+    together = aligned(datasets)
+    first = together[0]
+    sizes = {name: len(np.unique(first.groups[first.y == name])) for name in first.classes}
+    small = min(sizes, key=lambda name: sizes[name])
+    if sizes[small] < 3:
+        raise SightsoundError(f"class {small!r}: expected 3 items or more for a stack, got {sizes[small]}; add some")
+    return together
 
 
 def _name(stack: Stack) -> str:
@@ -111,7 +118,9 @@ def _held_out(
         for fold in range(held.max() + 1):
             rest, out = np.flatnonzero(held != fold), np.flatnonzero(held == fold)
             y, groups = together[0].y[rest], together[0].groups[rest]
-            fitted = Stack(**stack.get_params(deep=False)).fit([data.X[rest] for data in together], y, groups=groups)
+            fitted = Stack(**{**stack.get_params(deep=False), "cv": None}).fit(
+                [data.X[rest] for data in together], y, groups=groups
+            )
             for name, probe, data in zip(models, fitted.probes_, together):
                 told[name][out] = probe.predict_proba(data.X[out])
             side = np.hstack([data.X for data in together])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,11 +15,12 @@ from sightsound import labels
 from sightsound.errors import SightsoundError
 from sightsound.library import Library
 from sightsound.origin import Level, Origin
-from sightsound.pooling import POOLS, Pool
+from sightsound.pooling import Pool
 from sightsound.space import Space
 from sightsound.types import Floats, Item, Seconds
 
 Ints = NDArray[np.intp]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,11 @@ def load(
     one item.
     """
     given = given or Labels()
-    if level not in ("item", "window"):
-        raise SightsoundError(f"level: expected item or window, got {level!r}")
-    if pool not in POOLS:
-        raise SightsoundError(f"pool: expected one of {', '.join(POOLS)}, got {pool!r}")
     space = space_of(library, model)
     table, unmatched = _table(library, given.source)
+    if not table and given.source is not None:
+        first = f"none of {len(unmatched)} is (the first: {unmatched[0]})" if unmatched else "it has no rows"
+        raise SightsoundError(f"{given.source}: expected paths of the library's items, {first}; see `sightsound stats`")
     column = _column(table, given)
     origin = Origin(space, level, pool, column)
     stored, by_content = library.contents(space)
@@ -124,9 +125,13 @@ def load_all(library: Library, models: Sequence[str] = (), given: Labels | None 
             kinds.append([load(library, space.name, given) for space in spaces if space.modality == modality])
         except SightsoundError as error:
             problem = problem or error
+            log.warning("%ss left out: %s", modality, error)
     if not kinds:
         raise problem or SightsoundError(f"{library.path.name}: expected vectors, found none; index something first")
-    return max(kinds, key=lambda found: len(found[0].items))
+    best = max(kinds, key=lambda found: len(found[0].items))
+    for other in (found for found in kinds if found is not best):
+        log.warning("%d %ss left out; name a model of theirs", len(other[0].items), other[0].origin.space.modality)
+    return best
 
 
 def space_of(library: Library, model: str) -> Space:
@@ -292,7 +297,12 @@ def aligned(datasets: Sequence[Dataset]) -> list[Dataset]:
     """The datasets of several spaces, rows pooled to items, with the items that all of them have, in one order."""
     places = [{item.id: i for i, item in enumerate(data.items)} for data in datasets]
     common = [item.id for item in datasets[0].items if all(item.id in place for place in places)]
+    every = {item.id for data in datasets for item in data.items}
     if not common:
         names = ", ".join(data.origin.space.name for data in datasets)
         raise SightsoundError(f"{names}: expected labelled items with vectors in all of them, got none in common")
-    return [data.only([place[id_] for id_ in common]) for data, place in zip(datasets, places)]
+    found = [data.only([place[id_] for id_ in common]) for data, place in zip(datasets, places)]
+    if len(common) == len(every):
+        return found
+    note = f"{len(every) - len(common)} of {len(every)} items left out, which are not in all of the spaces"
+    return [replace(data, notes=(*data.notes, note)) for data in found]

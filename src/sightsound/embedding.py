@@ -90,18 +90,25 @@ class Embeddings:
         return (event for event in self._events() if isinstance(event, Rows))
 
     def each(self, *, warn: bool = False) -> Iterator[tuple[Outcome, Floats | None, Seconds | None]]:
-        """The files one by one, those that fail too: what became of each, its rows float32 (n, dim) and their seconds
-        float64 (n, 2); None where there are none. Of files that fail `warn` says whether to warn, too."""
-        yield from ((found, None, None) for found in self._found if isinstance(found, Outcome))
-        parts: list[Rows] = []
-        for event in self._events(warn):
-            if isinstance(event, Rows):
-                parts.append(event)
+        """The files one by one in order, those that fail too: what became of each, its rows float32 (n, dim) and their
+        seconds float64 (n, 2); None where there are none. Of files that fail `warn` says whether to warn, too."""
+        events = self._events(warn)
+        for found in self._found:
+            if isinstance(found, Outcome):
+                yield found, None, None
                 continue
-            rows = np.concatenate([part.embeddings for part in parts]) if parts and event.status == "ok" else None
+            parts: list[Rows] = []
+            outcome = None
+            while outcome is None:
+                event = next(events)
+                if isinstance(event, Rows):
+                    parts.append(event)
+                else:
+                    outcome = event
+            rows = np.concatenate([part.embeddings for part in parts]) if parts and outcome.status == "ok" else None
             spans = [part.spans for part in parts if part.spans is not None]
-            yield event, rows, np.concatenate(spans) if spans else None
-            parts = []
+            yield outcome, rows, np.concatenate(spans) if spans and rows is not None else None
+        next(events, None)  # which notes what cannot be read, where there is nothing else
 
     def _events(self, warn: bool = True) -> Iterator[Rows | Outcome]:
         """Rows, and an outcome after the last of each file."""

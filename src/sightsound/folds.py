@@ -43,7 +43,11 @@ def split(
             f"class {smallest!r}: expected at least {count} items, one for each fold, got {counts[smallest]}; "
             f"ask for fewer folds (2 or more), add items to it, or leave it out"
         )
-    return _held_out(_strata(Y, count), groups, count, seed)
+    held = _held_out(_strata(Y, count), groups, count, seed)
+    for name, column in zip(names, Y.T):
+        if len(np.unique(held[column > 0])) < 2:
+            raise SightsoundError(f"class {name!r}: expected groups in two folds or more, got it all in one; use fewer")
+    return held
 
 
 def official(folds: Sequence[Any] | NDArray[Any], Y: NDArray[Any], names: Sequence[str]) -> Ints:

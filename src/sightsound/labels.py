@@ -59,6 +59,9 @@ def read(table: str | os.PathLike[str]) -> Table:
             rows = csv.DictReader(file)
             if "path" not in (rows.fieldnames or ()):
                 raise SightsoundError(f"{table!s}: expected a CSV with a column 'path', got {rows.fieldnames}")
+            twice = [name for name in rows.fieldnames or () if (rows.fieldnames or []).count(name) > 1]
+            if twice:
+                raise SightsoundError(f"{table!s}: expected columns of different names, got {twice[0]!r} twice")
             return [(row["path"] or "", {k: v or "" for k, v in row.items() if k and k != "path"}) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SightsoundError(f"{table!s}: cannot be read as CSV ({error})") from error

@@ -27,7 +27,7 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number from 0 to 1 with the bounds that hold 95 % of its bootstrap samples over items."""
+    """A part of rows, or a difference of such parts, with the bounds that hold 95 % of its bootstrap samples."""
 
     value: float
     low: float
@@ -63,17 +63,18 @@ class Bin:
 class Report:
     """What is known of a classifier on rows that it was not fitted on.
 
-    `how` says which rows; `accuracy` is the part of rows that were right (several labels: all of a row's), in
-    `corrected` less what choosing the strength on the same rows gains (Tsamardinos et al., Machine Learning 2018),
-    where one was chosen. `confusion` (k, k) counts rows by truth and prediction, empty for several labels. `error` and
-    `raw_error` are the expected calibration errors with and without the temperature. `majority` and `neighbours` are
-    the accuracies of always saying the commonest class and of the five nearest neighbours by cosine. `curve` are
-    (items a class, mean accuracy, least, greatest over draws), and `notes` say what was left out.
+    `how` says which rows, `groups` how many items, or groups of the user's, these are of; `accuracy` is the part of
+    rows that were right (several labels: all of a row's), in `corrected` less what choosing the strength on the same
+    rows gains (Tsamardinos et al., Machine Learning 2018), where one was chosen. `confusion` (k, k) counts rows by
+    truth and prediction, empty for several labels. `error` and `raw_error` are the expected calibration errors with and
+    without the temperature. `majority` and `neighbours` are the accuracies of always saying the commonest class and of
+    the five nearest neighbours by cosine. `curve` are (groups a class, mean accuracy, least, greatest over draws), and
+    `notes` say what was left out.
     """
 
     how: str
     rows: int
-    items: int
+    groups: int
     accuracy: Estimate
     macro_f1: float
     classes: tuple[ClassScore, ...]
@@ -94,20 +95,37 @@ class Report:
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Report:
-        """What `to_json` gave. Raises `TypeError` or `KeyError` for anything else."""
-        near = told["neighbours"]
+        """What `to_json` gave. Raises `TypeError`, `ValueError` or `KeyError` for anything else."""
+        maybe = {key: told[key] for key in ("neighbours", "corrected")}
         return cls(
-            **{
-                **told,
-                "accuracy": Estimate(**told["accuracy"]),
-                "classes": tuple(ClassScore(**row) for row in told["classes"]),
-                "confusion": tuple(tuple(row) for row in told["confusion"]),
-                "reliability": tuple(Bin(**row) for row in told["reliability"]),
-                "neighbours": None if near is None else Estimate(**near),
-                "notes": tuple(told["notes"]),
-                "curve": tuple((int(a), float(b), float(c), float(d)) for a, b, c, d in told["curve"]),
-            }
+            how=str(told["how"]),
+            rows=int(told["rows"]),
+            groups=int(told["groups"]),
+            accuracy=_estimate(told["accuracy"]),
+            macro_f1=float(told["macro_f1"]),
+            classes=tuple(
+                ClassScore(str(row["label"]), int(row["count"]), *(float(row[key]) for key in _SCORES))
+                for row in told["classes"]
+            ),
+            confusion=tuple(tuple(map(int, row)) for row in told["confusion"]),
+            error=float(told["error"]),
+            raw_error=float(told["raw_error"]),
+            reliability=tuple(
+                Bin(int(row["count"]), float(row["confidence"]), float(row["accuracy"])) for row in told["reliability"]
+            ),
+            majority=float(told["majority"]),
+            neighbours=None if maybe["neighbours"] is None else _estimate(maybe["neighbours"]),
+            corrected=None if maybe["corrected"] is None else float(maybe["corrected"]),
+            curve=tuple((int(a), float(b), float(c), float(d)) for a, b, c, d in told["curve"]),
+            notes=tuple(map(str, told["notes"])),
         )
+
+
+_SCORES = ("precision", "recall", "f1")
+
+
+def _estimate(told: Mapping[str, Any]) -> Estimate:
+    return Estimate(**{key: float(value) for key, value in told.items()})
 
 
 def report(
@@ -116,37 +134,33 @@ def report(
     Y: Matrix,
     probabilities: Matrix,
     *,
+    single: bool = True,
     raw: Matrix | None = None,
     groups: Ints | None = None,
     **more: Any,
 ) -> Report:
     """The report on truth Y (n, k) in {0, 1} and probabilities (n, k); `raw` are those without the temperature,
-    `groups` (n,) the items of the rows. `more` are further fields of `Report`."""
-    single = not several(Y)
+    `groups` (n,) what is drawn together for the interval, `single` whether a row has one class. `more` are further
+    fields of `Report`."""
     said = decide(probabilities, single)
     right = (said == Y).all(axis=1)
     groups = np.arange(len(Y)) if groups is None else groups
-    bins = reliability(probabilities, Y)
+    bins = reliability(probabilities, Y, single)
     scores = tuple(_class(label, Y[:, i] > 0, said[:, i] > 0) for i, label in enumerate(labels))
     return Report(
         how=how,
         rows=len(Y),
-        items=len(np.unique(groups)),
+        groups=len(np.unique(groups)),
         accuracy=estimate(right, groups),
-        macro_f1=float(np.mean([score.f1 for score in scores])),
+        macro_f1=macro_f1(Y, said),
         classes=scores,
         confusion=tuple(map(tuple, (Y.T @ said).astype(int).tolist())) if single else (),
         error=calibration_error(bins),
-        raw_error=calibration_error(reliability(probabilities if raw is None else raw, Y)),
+        raw_error=calibration_error(reliability(probabilities if raw is None else raw, Y, single)),
         reliability=bins,
         majority=majority(Y),
         **more,
     )
-
-
-def several(Y: Matrix) -> bool:
-    """Whether rows may have several of the classes, or none."""
-    return bool((Y.sum(axis=1) != 1).any())
 
 
 def decide(probabilities: Matrix, single: bool) -> Matrix:
@@ -164,10 +178,12 @@ def _class(label: str, true: NDArray[np.bool_], said: NDArray[np.bool_]) -> Clas
     return ClassScore(label, other, *part)
 
 
-def macro_f1(Y: Matrix, said: Matrix) -> float:
-    """The mean over classes of the harmonic mean of precision and recall."""
-    both, either = (Y * said).sum(axis=0), Y.sum(axis=0) + said.sum(axis=0)
-    return float(np.mean(2 * both / np.maximum(1, either)))
+def macro_f1(Y: Matrix, said: Matrix, weights: Matrix | None = None) -> float:
+    """The mean, over classes that are there or are said to be, of the harmonic mean of precision and recall; `weights`
+    (n,) are those of rows."""
+    weights = np.ones(len(Y)) if weights is None else weights
+    both, either = weights @ (Y * said), weights @ (Y + said)
+    return float(np.mean(2 * both[either > 0] / either[either > 0])) if either.any() else 1.0
 
 
 def majority(Y: Matrix) -> float:
@@ -212,10 +228,10 @@ def _draws(count: int) -> Iterator[Matrix]:
         yield random.multinomial(count, np.full(count, 1 / count), 100).astype(np.float64)
 
 
-def reliability(probabilities: Matrix, Y: Matrix) -> tuple[Bin, ...]:
+def reliability(probabilities: Matrix, Y: Matrix, single: bool) -> tuple[Bin, ...]:
     """The bins that hold rows, from unsure to sure. With several labels every one counts as a row, by the
     probability of what is said of it."""
-    if several(Y):
+    if not single:
         sure = np.maximum(probabilities, 1 - probabilities).ravel()
         right = ((probabilities >= 0.5) == (Y > 0)).ravel()
     else:
@@ -245,10 +261,14 @@ def probabilities(decisions: Matrix, temperature: float, single: bool) -> Matrix
 def temperature(decisions: Matrix, Y: Matrix, single: bool, weights: Matrix | None = None) -> float:
     """The temperature under which held-out rows are likeliest: decisions (n, k), truth (n, k), weights (n,).
 
-    Between 1/100 and 100 times the decisions' own size, by golden section: the likelihood has one maximum.
+    Truth is smoothed by one row in n + 2 (Platt, Probabilistic Outputs for Support Vector Machines, 1999), so that rows
+    which are all right do not make for certainty. Between 1/100 and 100 times the decisions' own size, by golden
+    section: the likelihood has one maximum.
     """
-    size = max(float(np.abs(decisions).mean()), 1e-12)
     weights = np.ones(len(Y)) if weights is None else weights
+    smooth = 1 / (weights.sum() + 2)
+    Y = (1 - smooth) * Y + smooth / (Y.shape[1] if single else 2)
+    size = max(float(weights @ np.abs(decisions).mean(axis=1) / weights.sum()), 1e-12)
     low, high, ratio = np.log(size / 100), np.log(size * 100), (np.sqrt(5) - 1) / 2
 
     def unlikely(log_t: float) -> float:

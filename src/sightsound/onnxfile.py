@@ -29,11 +29,14 @@ def export(probe: LinearProbe, file: str | os.PathLike[str]) -> None:
 
     coef, intercept = probe.columns()
     numbers = {"coef": coef, "intercept": intercept, "temperature": np.array(probe.temperature_)}
-    given = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in numbers.items()]
+    given = [numpy_helper.from_array(value.astype(np.float64), name) for name, value in numbers.items()]
     nodes = [
-        helper.make_node("Gemm", ["vectors", "coef", "intercept"], ["decisions"]),
-        helper.make_node("Div", ["decisions", "temperature"], ["scaled"]),
-        helper.make_node("Softmax" if probe.single else "Sigmoid", ["scaled"], ["probabilities"]),
+        helper.make_node("Cast", ["vectors"], ["exact"], to=TensorProto.DOUBLE),
+        helper.make_node("Gemm", ["exact", "coef", "intercept"], ["decided"]),
+        helper.make_node("Div", ["decided", "temperature"], ["scaled"]),
+        helper.make_node("Softmax" if probe.single else "Sigmoid", ["scaled"], ["likely"]),
+        helper.make_node("Cast", ["decided"], ["decisions"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["likely"], ["probabilities"], to=TensorProto.FLOAT),
     ]
     count, features = coef.shape[1], coef.shape[0]
     floats: Any = TensorProto.FLOAT

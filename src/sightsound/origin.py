@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from sightsound.pooling import Pool, pooled
+from sightsound.errors import SightsoundError
+from sightsound.pooling import POOLS, Pool, pooled
 from sightsound.space import Space
 from sightsound.types import Floats
 
 Level = Literal["item", "window"]
+LEVELS: tuple[str, ...] = get_args(Level)
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,17 @@ class Origin:
     level: Level = "item"
     pool: Pool = "mean"
     column: str = "label"
+
+    def __post_init__(self) -> None:
+        """Raises `SightsoundError` for a level or a pool that there is not."""
+        for name, value, known in (("level", self.level, LEVELS), ("pool", self.pool, POOLS)):
+            if value not in known:
+                raise SightsoundError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+
+    @property
+    def features(self) -> int:
+        """How many numbers a row has."""
+        return self.space.dim * (2 if self.level == "item" and self.pool == "mean+std" else 1)
 
     def to_json(self) -> dict[str, str]:
         return {**vars(self), "space": self.space.name, "facts": self.space.facts}

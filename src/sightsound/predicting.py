@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from sightsound.embedding import Embeddings
 from sightsound.filters import Filter
 from sightsound.host import Host
@@ -15,7 +13,7 @@ from sightsound.library import Library
 from sightsound.measures import Matrix
 from sightsound.origin import Origin
 from sightsound.probe import LinearProbe
-from sightsound.probed import origin_of
+from sightsound.probed import origin_of, ranked
 from sightsound.stack import Stack
 from sightsound.types import Floats, Item, Outcome, Prediction, Seconds
 
@@ -69,9 +67,15 @@ def predict(
 def predict_stored(probe: Probe, library: Library, where: Filter | None = None) -> Iterator[Verdict]:
     """What a probe says of the items of a library, by the vectors that it holds. Raises `SpaceMismatch` where these
     are of another space."""
-    found = [_stored(library, origin, where) for origin in origins(probe)]
-    for item in found[0]:
-        if all(item in rows for rows in found):
+    wanted = origins(probe)
+    found = [_stored(library, origin, where) for origin in wanted]
+    for item in sorted({item for rows in found for item in rows}, key=lambda item: item.id or 0):
+        lacking = [origin.space.name for origin, rows in zip(wanted, found) if item not in rows]
+        if lacking:
+            yield Verdict(
+                item, Outcome(item, "failed", f"no vectors in {', '.join(lacking)}; index it with that model")
+            )
+        else:
             yield _verdict(probe, [rows[item] for rows in found])
 
 
@@ -97,7 +101,7 @@ def _stored(library: Library, origin: Origin, where: Filter | None) -> dict[Item
         for item in items.get(content, ()):
             spans = stored.spans[rows] if timed else None
             found[item] = _read(origin, Outcome(item, "ok"), stored.vectors[rows], spans)
-    return dict(sorted(found.items(), key=lambda pair: pair[0].id or 0))
+    return found
 
 
 def _verdict(probe: Probe, together: Sequence[_Read]) -> Verdict:
@@ -108,12 +112,6 @@ def _verdict(probe: Probe, together: Sequence[_Read]) -> Verdict:
         outcome = bad or together[0].outcome
         return Verdict(outcome.item, outcome)
     said = probe.predict_proba(rows) if isinstance(probe, Stack) else probe.predict_proba(rows[0])
-    classes = ranked([str(label) for label in probe.classes_], said.mean(axis=0))
+    classes = ranked(probe.classes_, said.mean(axis=0))
     first = together[0]
     return Verdict(first.outcome.item, first.outcome, classes, None if first.spans is None else said, first.spans)
-
-
-def ranked(labels: Sequence[str], probabilities: Matrix) -> tuple[Prediction, ...]:
-    """Classes with their probabilities (k,), likeliest first."""
-    order = np.argsort(-probabilities, kind="stable")
-    return tuple(Prediction(labels[i], float(probabilities[i])) for i in order)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +14,11 @@ from sightsound import folds as folding
 from sightsound import measures, probefile
 from sightsound.errors import SightsoundError
 from sightsound.estimator import BadInput, Estimator, matrix
+from sightsound.heldout import HeldOut
 from sightsound.measures import Ints, Matrix, Report
 from sightsound.origin import Origin
 from sightsound.solver import Loss, Sigmoid, Softmax, Solution, SquaredError, SquaredHinge, joined, path
+from sightsound.targets import column, membership, targets
 
 Kind = Literal["logistic", "svm", "ridge"]
 Scoring = Literal["accuracy", "f1_macro"]
@@ -28,19 +29,6 @@ STRENGTHS = tuple(float(C) for C in np.logspace(-6, 5, 45))
 _LOSSES: dict[str, Callable[[], Loss]] = {"logistic": Sigmoid, "svm": SquaredHinge, "ridge": SquaredError}
 _CV_TOL = 1e-4  # of the objective; finer changes no prediction that is not a toss-up
 _KEPT = ("kind", "scoring", "standardize", "calibrate")  # parameters that are saved
-_DRAWS = 4  # of a learning curve's items, for each fold
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """What cross-validation saw: the truth (n, k) of each row, its group and fold (n,), the decisions (n, k) of the
-    chosen strength while its fold was held out, and for every strength whether they were right (n, strengths)."""
-
-    truth: Matrix
-    groups: Ints
-    folds: Ints
-    decisions: Matrix
-    right: NDArray[np.bool_]
 
 
 class LinearProbe(Estimator):
@@ -60,8 +48,9 @@ class LinearProbe(Estimator):
     divides. `tol` is how far, as a part of it, the objective may be from its minimum.
 
     Fitted: `classes_` (k,), `coef_` float64 (k, d) and `intercept_` (k,) (one row for two classes), `C_`,
-    `temperature_`, `scores_` (strengths,), `folds_` (n,), `n_features_in_`; from a library also `origin_` (which rows
-    these are), `report_` and `seen_` uint64 (the contents it was fitted on, see `Dataset`).
+    `temperature_`, `scores_` (strengths,), `folds_` (n,), `objective_`, `held_out_` (see `HeldOut`), `n_features_in_`;
+    from a library also `origin_` (which rows these are), `report_` and `seen_` uint64 (the contents it was fitted on,
+    see `Dataset`).
     """
 
     _kind = "classifier"
@@ -102,11 +91,12 @@ class LinearProbe(Estimator):
         groups: Any = None,
         folds: Any = None,
     ) -> LinearProbe:
-        """X (n, d) finite numbers; y (n,) classes, or (n, labels) in {0, 1}. `sample_weight` (n,), none negative.
+        """X (n, d) finite numbers; y (n,) classes, or (n, labels) in {0, 1}. `sample_weight` (n,), none negative,
+        counts in the objective, not in the choice of C.
 
         Rows of one of the `groups` (n,) are never on both sides of a fold; `folds` (n,) are official folds, used as
-        they are. Raises `BadInput`, a ValueError, for what cannot be fitted, and `SightsoundError` where a class is
-        smaller than the folds.
+        they are, and a note in the report says which groups these tear. Raises `BadInput`, a ValueError, for what
+        cannot be fitted, and `SightsoundError` where a class is smaller than the folds.
         """
         self._check()
         X = matrix(X)
@@ -117,19 +107,30 @@ class LinearProbe(Estimator):
         weights = self._weights(Y, sample_weight)
         self.C_, self.temperature_ = 1.0 if self.C is None else float(self.C), 1.0
         self.held_out_: HeldOut | None = None
+        self._fold_sizes: list[int] | None = None
         self.origin_: Origin | None = None
         self.report_: Report | None = None
         self.seen_ = np.empty(0, np.uint64)
         if self.C is None:
             self._choose(X, Y, weights, groups, folds)
+        self._row_weights = weights
         self._take(self._path(X, Y, weights, [self.C_], exact=True)[0])
         return self
 
     def _check(self) -> None:
         rules = [
             (self.kind in _LOSSES, f"kind: expected one of {', '.join(_LOSSES)}, got {self.kind!r}"),
-            (self.C is None or self.C > 0, f"C: expected a positive number or None, got {self.C!r}"),
-            (self.Cs is None or (len(self.Cs) > 0 and min(self.Cs) > 0), "Cs: expected positive numbers"),
+            (self.C is None or _strength(self.C), f"C: expected a positive number or None, got {self.C!r}"),
+            (
+                self.Cs is None or (len(self.Cs) > 0 and all(map(_strength, self.Cs))),
+                f"Cs: expected positive numbers, got {self.Cs!r}",
+            ),
+            (
+                self.class_weight in (None, "balanced")
+                if not isinstance(self.class_weight, Mapping)
+                else all(value >= 0 for value in self.class_weight.values()) and any(self.class_weight.values()),
+                f"class_weight: expected balanced, weights from 0 or None, got {self.class_weight!r}",
+            ),
             (self.scoring in ("accuracy", "f1_macro"), f"scoring: expected accuracy or f1_macro, got {self.scoring!r}"),
         ]
         for holds, text in rules:
@@ -181,24 +182,16 @@ class LinearProbe(Estimator):
 
     def _choose(self, X: Any, Y: Matrix, weights: Matrix, groups: Any, folds: Any) -> None:
         """Sets the strength, the temperature and what was held out."""
-        names = [str(label) for label in self.classes_]
-        groups = np.arange(len(X)) if groups is None else np.unique(_column(groups, len(X)), return_inverse=True)[1]
-        if folds is not None:
-            held = folding.official(_column(folds, len(X)), Y, names)
-        elif self.cv is None or isinstance(self.cv, int):
-            held = folding.split(Y, names, groups, self.cv, seed=self.random_state)
-        else:
-            held = folding.official(folding.partition(self.cv, len(X)), Y, names)
+        groups = np.arange(len(X)) if groups is None else np.unique(column(groups, len(X)), return_inverse=True)[1]
+        held = self._folds(Y, groups, folds)
         strengths = sorted(STRENGTHS if self.Cs is None else map(float, self.Cs))
-        found = {
-            fold: self._path(X[held != fold], Y[held != fold], weights[held != fold], strengths)
-            for fold in range(held.max() + 1)
-        }
+        parts = [(held != fold, held == fold) for fold in range(held.max() + 1)]
+        found = [self._path(X[rest], Y[rest], weights[rest], strengths) for rest, _ in parts]
 
         def decisions(at: int) -> Matrix:
             D = np.empty(Y.shape)
-            for fold, solutions in found.items():
-                D[held == fold] = self._columns(X[held == fold], solutions[at].coef, solutions[at].intercept)
+            for (_, out), solutions in zip(parts, found):
+                D[out] = self._columns(X[out], solutions[at].coef, solutions[at].intercept)
             return D
 
         right, scores = np.empty((len(X), len(strengths)), bool), np.empty(len(strengths))
@@ -206,17 +199,33 @@ class LinearProbe(Estimator):
             said = self._said(decisions(at))
             right[:, at] = (said == Y).all(axis=1)
             by_f1 = self.scoring == "f1_macro" or not self._single
-            scores[at] = measures.macro_f1(Y, said) if by_f1 else right[:, at].mean()
+            scores[at] = (
+                measures.macro_f1(Y, said, weights) if by_f1 else float(np.average(right[:, at], weights=weights))
+            )
         best = int(scores.argmax())
         self.folds_, self.scores_, self.C_ = held, scores, strengths[best]
-        self.held_out_ = HeldOut(Y, groups, held, decisions(best), right)
+        self.held_out_ = HeldOut(Y, groups, held, decisions(best), right, self._single)
         if self.calibrate:
-            self.temperature_ = measures.temperature(self.held_out_.decisions, Y, self._single)
+            self.temperature_ = measures.temperature(self.held_out_.decisions, Y, self._single, weights)
+
+    def _folds(self, Y: Matrix, groups: Ints, folds: Any) -> Ints:
+        """The fold (n,) in which each row is held out."""
+        names = self._labels()
+        if folds is not None:
+            return folding.official(column(folds, len(Y)), Y, names)
+        if self.cv is None or isinstance(self.cv, int | np.integer):
+            return folding.split(Y, names, groups, self.cv, seed=self.random_state)
+        return folding.official(folding.partition(self.cv, len(Y)), Y, names)
 
     def _take(self, solution: Solution) -> None:
         self.coef_ = np.ascontiguousarray(solution.coef.T)
         self.intercept_ = solution.intercept
         self.objective_ = solution.objective
+        if not solution.converged:
+            from sklearn.exceptions import ConvergenceWarning
+
+            text = f"C={self.C_:g}: the objective is not at its minimum; scale the features, or take a smaller C"
+            warnings.warn(text, ConvergenceWarning, stacklevel=3)
 
     # -- predicting: NumPy alone ---------------------------------------------------------------------------------
 
@@ -300,7 +309,7 @@ class LinearProbe(Estimator):
             "C": self.C_,
             "temperature": self.temperature_,
             "params": {name: getattr(self, name) for name in _KEPT},
-            "folds": None if self.held_out_ is None else np.bincount(self.folds_).tolist(),
+            "folds": self._fold_sizes if self.held_out_ is None else np.bincount(self.folds_).tolist(),
             "origin": None if self.origin_ is None else self.origin_.to_json(),
             "report": None if self.report_ is None else self.report_.to_json(),
         }
@@ -312,19 +321,32 @@ class LinearProbe(Estimator):
         try:
             probe = cls(**{key: facts["params"][key] for key in _KEPT})
             probe.coef_, probe.intercept_, probe.seen_ = arrays["coef"], arrays["intercept"], arrays["seen"]
-            probe.classes_, probe._single = np.array(facts["classes"]), bool(facts["single"])
+            probe.classes_, probe._single = np.array(facts["classes"]), facts["single"] is True
             probe.C_, probe.temperature_ = float(facts["C"]), float(facts["temperature"])
             probe.n_features_in_ = probe.coef_.shape[1]
-            probe.held_out_ = None
+            probe.held_out_, probe._fold_sizes = None, facts["folds"]
             probe.origin_ = None if facts["origin"] is None else Origin.from_json(facts["origin"])
             probe.report_ = None if facts["report"] is None else Report.from_json(facts["report"])
-            rows = 1 if probe._two() else len(probe.classes_)
-            if probe.coef_.shape[0] != rows or probe.intercept_.shape != (rows,) or not probe.temperature_ > 0:
-                raise ValueError(f"{probe.coef_.shape} coefficients of {len(probe.classes_)} classes")
-            matrix(probe.coef_)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            probe._whole()
+        except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
             raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound probe fit") from error
         return probe
+
+    def _whole(self) -> None:
+        """Raises `ValueError` where what was read does not fit together."""
+        self._check()
+        rows = 1 if self._two() else len(self.classes_)
+        features = self.coef_.shape[1] if self.origin_ is None else self.origin_.features
+        rules = [
+            (self.classes_.ndim == 1 and len(set(self.classes_.tolist())) == len(self.classes_) > 1, "classes"),
+            (self.coef_.shape == (rows, features) and self.intercept_.shape == (rows,), "shapes of coefficients"),
+            (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all(), "coefficients that are no numbers"),
+            (1e-100 < self.temperature_ < 1e100 and _strength(self.C_), "temperature or strength"),
+            (self.seen_.ndim == 1 and self.seen_.dtype == np.uint64, "contents"),
+        ]
+        for holds, text in rules:
+            if not holds:
+                raise ValueError(text)
 
     # -- how good it is ------------------------------------------------------------------------------------------
 
@@ -332,34 +354,50 @@ class LinearProbe(Estimator):
         """What cross-validation says of it. With the X (n, d) it was fitted on, beside the nearest neighbours and with
         the learning curve. Raises `BadInput` where the strength was given, so that nothing was held out."""
         self._fitted()
-        if self.held_out_ is None:
+        held = self.held_out_
+        if held is None:
             raise BadInput("report: nothing was held out, for C was given; fit with C=None, or use evaluate")
-        held, more = self.held_out_, dict[str, Any]()
+        more: dict[str, Any] = {"notes": held.notes()}
         if self._single and self.scoring == "accuracy":
             more["corrected"] = measures.corrected(held.right, held.groups)
         if X is not None:
-            near = measures.decide(measures.neighbours(matrix(X), held.truth, held.folds), self._single)
-            more["neighbours"] = measures.estimate((near == held.truth).all(axis=1), held.groups)
-            more["curve"] = self._curve(matrix(X)) if self._single else ()
-        how = f"cross-validation over {held.folds.max() + 1} folds"
-        raw = measures.probabilities(held.decisions, 1.0, self._single)
-        return measures.report(
-            how, self._labels(), held.truth, self.held_out_probabilities(), raw=raw, groups=held.groups, **more
-        )
+            more |= self._beside(_as_many(matrix(X), len(held.truth)), held)
+        how = f"cross-validation over {held.count} folds"
+        said = self.held_out_probabilities()
+        settings: dict[str, Any] = {"single": self._single, "raw": held.raw(), "groups": held.groups}
+        return measures.report(how, self._labels(), held.truth, said, **settings, **more)
+
+    def _beside(self, X: NDArray[Any], held: HeldOut) -> dict[str, Any]:
+        """The nearest neighbours and, for one class a row, the learning curve."""
+        near = measures.decide(measures.neighbours(X, held.truth, held.folds), self._single)
+        found: dict[str, Any] = {"neighbours": measures.estimate((near == held.truth).all(axis=1), held.groups)}
+
+        def learn(rows: Ints, out: Ints) -> Matrix:
+            (solution,) = self._path(X[rows], held.truth[rows], self._row_weights[rows], [self.C_])
+            return self._said(self._columns(X[out], solution.coef, solution.intercept))
+
+        return found | ({"curve": held.curve(learn, self.random_state)} if self._single else {})
+
+    def held_out_probabilities(self) -> Matrix:
+        """Probabilities (n, k) of the rows it was fitted on, from when they were held out."""
+        if self.held_out_ is None:
+            raise BadInput("held_out_probabilities: nothing was held out, for C was given; fit with C=None")
+        return self.held_out_.probabilities(calibrate=self.calibrate)
 
     def evaluate(self, X: Any, y: Any, *, groups: Any = None) -> Report:
-        """The report on other rows than those it was fitted on: X (n, d), y as in `fit`."""
-        probabilities = self.predict_proba(X)
-        Y = self.truth(y)
+        """The report on other rows than those it was fitted on: X (n, d), y as in `fit`, rows of one of the `groups`
+        (n,) drawn together for the interval."""
+        said, Y = self.predict_proba(X), self.truth(y)
         raw = measures.probabilities(self._columns(self._rows(X), self.coef_.T, self.intercept_), 1.0, self._single)
-        groups = None if groups is None else _column(groups, len(Y))
-        return measures.report("rows that were given", self._labels(), Y, probabilities, raw=raw, groups=groups)
+        groups = None if groups is None else column(groups, len(Y))
+        settings: dict[str, Any] = {"single": self._single, "raw": raw, "groups": groups}
+        return measures.report("rows that were given", self._labels(), Y, said, **settings)
 
     def truth(self, y: Any) -> Matrix:
         """Classes (n,), or labels (n, k) in {0, 1} -> (n, k) in {0, 1}. Raises `BadInput` for a class that the probe
         does not have."""
         if not self._single:
-            return np.asarray(y, np.float64)
+            return membership(y, len(self.classes_))
         y = np.asarray(y)
         beyond = sorted(set(y.tolist()) - set(self.classes_.tolist()))
         if beyond:
@@ -370,88 +408,12 @@ class LinearProbe(Estimator):
     def _labels(self) -> list[str]:
         return [str(label) for label in self.classes_]
 
-    def held_out_probabilities(self) -> Matrix:
-        """Probabilities (n, k) of held-out rows, each fold under the temperature of the others."""
-        held = self.held_out_
-        assert held is not None
-        found = np.empty(held.truth.shape)
-        for fold in np.unique(held.folds):
-            out, rest = held.folds == fold, held.folds != fold
-            t = measures.temperature(held.decisions[rest], held.truth[rest], self._single) if self.calibrate else 1.0
-            found[out] = measures.probabilities(held.decisions[out], t, self._single)
-        return found
 
-    def _curve(self, X: NDArray[Any]) -> tuple[tuple[int, float, float, float], ...]:
-        """Accuracy on each held-out fold after 1, 2, 4, ... items a class of the others, with the chosen strength."""
-        held = self.held_out_
-        assert held is not None
-        kind, single = held.truth.argmax(axis=1), np.unique(held.groups, return_index=True)[1]
-        found, size = [], 1
-        most = np.bincount(kind[single]).max()
-        random = np.random.default_rng(self.random_state)
-        while size < most:
-            accuracies = [
-                self._drawn(X, fold, size, random) for fold in range(held.folds.max() + 1) for _ in range(_DRAWS)
-            ]
-            found.append((size, float(np.mean(accuracies)), float(min(accuracies)), float(max(accuracies))))
-            size *= 2
-        return tuple(found)
-
-    def _drawn(self, X: NDArray[Any], fold: int, size: int, random: np.random.Generator) -> float:
-        """The accuracy on a fold of what so many groups a class teach, drawn from the others."""
-        held = self.held_out_
-        assert held is not None
-        rest, kinds = np.flatnonzero(held.folds != fold), held.truth.argmax(axis=1)
-        chosen: list[Any] = []
-        for kind in range(held.truth.shape[1]):
-            there = np.unique(held.groups[rest[kinds[rest] == kind]])
-            chosen += random.choice(there, min(size, len(there)), replace=False).tolist()
-        rows = rest[np.isin(held.groups[rest], chosen)]
-        (solution,) = self._path(X[rows], held.truth[rows], np.ones(len(rows)), [self.C_])
-        out = held.folds == fold
-        said = self._said(self._columns(X[out], solution.coef, solution.intercept))
-        return float((said == held.truth[out]).all(axis=1).mean())
+def _as_many(X: NDArray[Any], rows: int) -> NDArray[Any]:
+    if len(X) != rows:
+        raise BadInput(f"X: expected the {rows} rows that it was fitted on, got {len(X)}")
+    return X
 
 
-def targets(y: Any, rows: int) -> tuple[NDArray[Any], Matrix]:
-    """Classes in order and membership (n, k) in {0, 1}, of y (n,) classes or (n, labels) in {0, 1}.
-
-    Raises `BadInput` for a wrong length, for what is no class, and for fewer than two classes.
-    """
-    from sklearn.utils.multiclass import check_classification_targets
-
-    if y is None:
-        raise BadInput("requires y to be passed, but the target y is None")
-    y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] == 1:
-        from sklearn.exceptions import DataConversionWarning
-
-        warnings.warn("A column-vector y was passed when a 1d array was expected.", DataConversionWarning, stacklevel=3)
-        y = y[:, 0]
-    if len(y) != rows:
-        raise BadInput(f"y: expected one target for each of {rows} rows, got {len(y)}")
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise BadInput("y: expected classes, got NaN or infinity; leave these rows out")
-    check_classification_targets(y)
-    if y.ndim == 2:
-        return _labels(y)
-    classes, found = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
-        raise BadInput(f"y: expected two classes or more, got 1 class ({classes[0]}); label items of another")
-    return classes, np.eye(len(classes))[found]
-
-
-def _labels(y: NDArray[Any]) -> tuple[NDArray[Any], Matrix]:
-    Y = y.astype(np.float64)
-    if not np.isin(Y, (0, 1)).all():
-        raise BadInput("y: expected 0 and 1 for each label")
-    for label in np.flatnonzero((Y.sum(axis=0) == 0) | (Y.sum(axis=0) == len(Y))):
-        raise BadInput(f"label {label}: expected rows with it and rows without, got only one kind; leave it out")
-    return np.arange(Y.shape[1]), Y
-
-
-def _column(values: Any, rows: int) -> NDArray[Any]:
-    found = np.asarray(values)
-    if found.shape != (rows,):
-        raise BadInput(f"groups and folds: expected one for each of {rows} rows, got shape {found.shape}")
-    return found
+def _strength(C: object) -> bool:
+    return isinstance(C, int | float | np.number) and bool(0 < C < np.inf)

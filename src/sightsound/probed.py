@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from sightsound.errors import SightsoundError
+from sightsound.measures import Matrix
 from sightsound.model import Model
 from sightsound.origin import Origin
 from sightsound.probe import LinearProbe
-from sightsound.types import Card, Floats, Output, Windows
+from sightsound.types import Card, Floats, Output, Prediction, Windows
 
 
 def origin_of(probe: LinearProbe) -> Origin:
@@ -33,21 +34,26 @@ def probed_card(card: Card, probe: LinearProbe) -> Card:
 
 
 def probed(model: Model, probe: LinearProbe) -> Model:
-    """A network that gives, for each window or picture, a probe's probabilities as its scores.
+    """A network that gives, for each window or picture, a probe's probabilities as its scores; zeros from a probe of
+    items that pools windows otherwise than by their mean, which says nothing of one window.
 
-    Raises `SpaceMismatch` for another network than the probe's, and `SightsoundError` for a probe that needs more
-    than one window at a time.
+    Raises `SpaceMismatch` for another network than the probe's.
     """
-    origin = origin_of(probe)
-    origin.space.require(model.space, "probe")
-    if origin.level == "item" and origin.pool == "mean+std":
-        raise SightsoundError(
-            "probe: expected one of windows or of their mean, got mean+std, which a window does not have; "
-            "use `sightsound probe predict`"
-        )
+    origin_of(probe).space.require(model.space, "probe")
     embedder = _Probed(model, probe)
     stages = {name: _of(embedder, name) for name in ("preprocess", "embed", "postprocess")}
     return Model(embedder, space=model.space, plugin=model.plugin, stages=stages, others=model.others)
+
+
+def whole(probe: LinearProbe, vectors: Floats) -> tuple[Prediction, ...]:
+    """What a probe says of an item with these windows (n, dim): its classes, likeliest first."""
+    return ranked(probe.classes_, probe.predict_proba(origin_of(probe).rows(vectors)).mean(axis=0))
+
+
+def ranked(labels: Any, probabilities: Matrix) -> tuple[Prediction, ...]:
+    """Classes with their probabilities (k,), likeliest first."""
+    order = np.argsort(-probabilities, kind="stable")
+    return tuple(Prediction(str(labels[i]), float(probabilities[i])) for i in order)
 
 
 def _of(embedder: _Probed, stage: str) -> Any:
@@ -58,7 +64,8 @@ class _Probed:
     def __init__(self, model: Model, probe: LinearProbe) -> None:
         self.card = probed_card(model.card, probe)
         self.batch_size, self.lanes, self.device = model.batch_size, model.lanes, model.device
-        self._model, self._probe = model, probe
+        self._model, self._probe, self._origin = model, probe, origin_of(probe)
+        self._each = model.card.modality == "image" or self._origin.level == "window" or self._origin.pool == "mean"
 
     def preprocess(self, media: Any, start: int, last: bool) -> Windows:
         return self._model.preprocess(media, start, last)
@@ -68,7 +75,10 @@ class _Probed:
         rows = self._model.postprocess(output)
         if not np.isfinite(rows).all():
             return Output(output.embeddings, np.full((len(rows), len(self.card.labels)), np.nan, np.float32))
-        return Output(output.embeddings, self._probe.predict_proba(rows).astype(np.float32))
+        if not self._each:
+            return Output(output.embeddings, np.zeros((len(rows), len(self.card.labels)), np.float32))
+        said = self._probe.predict_proba(np.concatenate([self._origin.rows(row[None]) for row in rows]))
+        return Output(output.embeddings, said.astype(np.float32))
 
     def postprocess(self, output: Output) -> Floats:
         return self._model.postprocess(output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -27,8 +28,8 @@ def write(
     cannot be written."""
     from safetensors.numpy import save
 
-    told = {"format": FORMAT, "kind": kind, "versions": _versions(), **facts}
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    told = {"format": FORMAT, "kind": kind, "versions": _versions(), "sha256": _sum(whole), **facts}
     data = save(whole, {_KEY: json.dumps(told, sort_keys=True, allow_nan=False)})
     with draft(file) as part:
         part.write_bytes(data)
@@ -51,7 +52,7 @@ def read(file: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
             arrays = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
     except OSError as error:
         raise SightsoundError(f"{name}: cannot be read ({error.strerror or error}); name a probe") from error
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SightsoundError(_strange(name)) from error
     if not isinstance(told, dict):
         raise SightsoundError(_strange(name))
@@ -59,7 +60,18 @@ def read(file: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
         raise SightsoundError(
             f"{name}: expected a probe of format {FORMAT}, got {told.get('format')}; upgrade sightsound"
         )
+    if told.get("sha256") != _sum(arrays):
+        raise SightsoundError(f"{name}: damaged (its numbers have changed); take another copy of it")
     return arrays, told
+
+
+def _sum(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of names, types, shapes and numbers."""
+    found = hashlib.sha256()
+    for key in sorted(arrays):
+        found.update(f"{key} {arrays[key].dtype.str} {arrays[key].shape};".encode())
+        found.update(arrays[key].tobytes())
+    return found.hexdigest()
 
 
 def _strange(name: str) -> str:

@@ -151,10 +151,10 @@ class Axes:
         root = np.sqrt(weights)[:, None]
         if n > d:
             R = A * root.astype(dtype)
-            spread, turn = _turned((R.T @ R).astype(np.float64))
+            spread, turn = _turned(R.T, R)
             return cls(A @ turn.astype(dtype), np.maximum(spread, 0), turn, mean, scale)
         R = A * root
-        spread, rows = _turned(R @ R.T)
+        spread, rows = _turned(R, R.T)
         kept = spread > max(spread[-1], 0) * _RANK
         spread, rows = spread[kept], rows[:, kept]
         length = np.sqrt(spread)
@@ -181,8 +181,11 @@ def _standard(X: NDArray[Any], weights: Matrix, standardize: bool) -> tuple[Matr
     return np.where(still, 0.0, A / np.where(still, 1.0, scale)), mean, np.where(still, 1.0, scale)
 
 
-def _turned(gram: Matrix) -> tuple[Matrix, Matrix]:
+def _turned(left: Matrix, right: Matrix) -> tuple[Matrix, Matrix]:
+    """Eigenvalues, rising, and eigenvectors of a product of a matrix with its transpose."""
     try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram = (left @ right).astype(np.float64)
         if np.isfinite(gram).all():
             return np.linalg.eigh(gram)
     except np.linalg.LinAlgError:

@@ -15,11 +15,12 @@ from sightsound.errors import SightsoundError
 from sightsound.estimator import BadInput, Estimator
 from sightsound.measures import Matrix, Report
 from sightsound.origin import Origin
-from sightsound.probe import Kind, LinearProbe, targets
+from sightsound.probe import Kind, LinearProbe
+from sightsound.targets import targets
 
 Combine = Literal["concatenate", "average"]
 
-STRENGTHS = tuple(float(C) for C in np.logspace(-6, 4, 11))
+COARSE = tuple(float(C) for C in np.logspace(-6, 4, 11))
 """The grid of C inside a stack, one a decade: what is fitted on top evens out the rest."""
 
 
@@ -34,7 +35,8 @@ class Stack(Estimator):
     on them: `svm` (as in the article of CUB-200), `logistic`, `ridge`, or None for their average as it is. `Cs` are the
     strengths to choose from, for every part by itself, over `cv` folds as in `LinearProbe`.
 
-    Fitted: `classes_` (k,), `probes_` (one for each network), `top_`.
+    Fitted: `classes_` (k,), `probes_` (one for each network), `top_`; from libraries also `origins_`, `report_` and
+    `seen_`, as of a `LinearProbe`.
     """
 
     _kind = "classifier"
@@ -44,7 +46,7 @@ class Stack(Estimator):
         top: Kind | None = "svm",
         *,
         combine: Combine = "concatenate",
-        Cs: Sequence[float] | None = STRENGTHS,
+        Cs: Sequence[float] | None = COARSE,
         cv: int | None = None,
         random_state: int = 0,
     ) -> None:
@@ -134,9 +136,11 @@ class Stack(Estimator):
             stack.classes_, stack.seen_ = np.array(facts["classes"]), arrays["seen"]
             stack.origins_ = [Origin.from_json(told) for told in facts["origins"]]
             stack.report_ = None if facts["report"] is None else Report.from_json(facts["report"])
-            if (stack.top_ is None) != (stack.top is None) or not stack.probes_:
+            if (stack.top_ is None) != (stack.top is None) or not stack.probes_ or len(parts) != len(stack.origins_):
                 raise ValueError("parts are missing")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if any(probe.classes_.tolist() != stack.classes_.tolist() for probe in stack.probes_):
+                raise ValueError("parts of other classes")
+        except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
             raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound stack") from error
         return stack
 
@@ -149,7 +153,7 @@ def load_probe(file: str | os.PathLike[str]) -> LinearProbe | Stack:
     """The probe or the stack that was saved in a file. Raises `SightsoundError` for any other file."""
     arrays, facts = probefile.read(file)
     kinds: dict[str, Any] = {"probe": LinearProbe, "stack": Stack}
-    if facts.get("kind") not in kinds:
+    if str(facts.get("kind")) not in kinds:
         raise SightsoundError(f"{os.fspath(file)}: expected a probe or a stack, got {facts.get('kind')!r}")
     found: LinearProbe | Stack = kinds[facts["kind"]].of_state(arrays, facts, os.fspath(file))
     return found

@@ -10,6 +10,8 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from sightsound import media, pipeline, walk
 from sightsound.classes import Classes
 from sightsound.classifying import Channels, Heard, classes_of, each_channel, jobs, named
@@ -17,10 +19,10 @@ from sightsound.errors import MediaError, NotMedia, SightsoundError
 from sightsound.host import Host
 from sightsound.model import Model
 from sightsound.probe import LinearProbe
-from sightsound.probed import name_of, probed, probed_card
+from sightsound.probed import name_of, origin_of, probed, probed_card, whole
 from sightsound.progress import bar
 from sightsound.segments import Rules, ordered
-from sightsound.types import Item, Modality, Outcome, Prediction, Rows, Segment, Status
+from sightsound.types import Floats, Item, Modality, Outcome, Prediction, Rows, Segment, Status
 
 PathLike = str | os.PathLike[str]
 log = logging.getLogger(__name__)
@@ -66,12 +68,14 @@ def tag(
     host = host or Host()
     chosen: dict[Modality, str] = {}
     taught = {name_of(probe): probe for probe in probes}
+    if hop is not None and any(host.card(name).modality == "sound" for name in taught):
+        raise SightsoundError(f"hop: expected none with a probe of sounds, which has its network's own, got {hop:g}")
     for name in [*([models] if isinstance(models, str) else models), *map(name_of, probes)]:
         modality = host.card(name).modality
         if modality in chosen:
             both = f"{chosen[modality]} and {name}"
             raise SightsoundError(f"{both}: expected one model for {modality}s, got two; tag with each in turn")
-        chosen[modality] = named(host, name, modality, hop if modality == "sound" else None)
+        chosen[modality] = name if name in taught else named(host, name, modality, hop if modality == "sound" else None)
     run = _Run(host, device, chosen, rules or Rules(), k, hop, each_channel(channels), batch_size, taught)
     if not chosen and (run.rules.include or run.rules.exclude):
         run.classes("sound")
@@ -83,7 +87,18 @@ def tag(
 class Collector:
     """The tags of one item after the other: feed it the rows of an item, then ask for its tags."""
 
-    def __init__(self, model: Model, chosen: Classes, rules: Rules, k: int, each: bool = False) -> None:
+    def __init__(
+        self,
+        model: Model,
+        chosen: Classes,
+        rules: Rules,
+        k: int,
+        each: bool = False,
+        probe: LinearProbe | None = None,
+    ) -> None:
+        items = probe is not None and origin_of(probe).level == "item"
+        self._probe = probe if items else None  # which judges items, and windows only for want of anything better
+        self._vectors: list[Floats] = []
         self._model, self._classes, self._rules, self._k, self._each = model, chosen, rules, k, each
         self._heard = self._new()
         self._segments: list[Segment] = []
@@ -91,6 +106,8 @@ class Collector:
 
     def feed(self, rows: Rows, channel: int = 0) -> None:
         assert rows.scores is not None
+        if self._probe is not None:
+            self._vectors.append(rows.embeddings)
         if rows.spans is not None:
             self._segments += self._heard.feed(rows.scores, rows.spans, channel)
         else:
@@ -100,10 +117,12 @@ class Collector:
         """The tags of the item whose rows were fed since the last time."""
         heard, picture, segments = self._heard, self._picture, [*self._segments, *self._heard.close()]
         self._heard, self._picture, self._segments = self._new(), (), []
+        vectors, self._vectors = self._vectors, []
         name = self._model.card.name
         if outcome.status != "ok":
             return Tags(outcome.item, outcome, name)
-        return Tags(outcome.item, outcome, name, picture or heard.top(self._k), ordered(segments))
+        top = heard.top(self._k) if self._probe is None else whole(self._probe, np.concatenate(vectors))[: self._k]
+        return Tags(outcome.item, outcome, name, picture or top, ordered(segments))
 
     def _new(self) -> Heard:
         return Heard(self._classes, self._rules, channels=self._each)
@@ -209,7 +228,7 @@ class _Run:
         model = self.host.load(name, self.device)
         if name in self.probes:
             model = probed(model, self.probes[name])
-        collector = Collector(model, chosen, self.rules, self.k, self.each)
+        collector = Collector(model, chosen, self.rules, self.k, self.each, self.probes.get(name))
         running: deque[int] = deque()  # how many jobs each item has, in the order of the items
         ended: list[Outcome] = []  # those of the first item's jobs so far
         work = self._jobs(modality, files, running)

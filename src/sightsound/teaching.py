@@ -23,13 +23,16 @@ def teach(data: Dataset, probe: LinearProbe | None = None, *, curve: bool = True
     fitted.origin_, fitted.seen_ = data.origin, data.contents
     if fitted.held_out_ is not None:
         found = fitted.report(data.X if curve else None)
-        fitted.report_ = replace(found, notes=data.notes)
+        fitted.report_ = replace(found, notes=(*data.notes, *found.notes))
     return fitted
 
 
 def _named(fitted: LinearProbe, data: Dataset) -> None:
-    """Fits; the labels of several have their names then, in errors and in the probe."""
+    """Fits; the labels of several have their names then."""
     try:
+        for name, column in zip(data.classes, data.truth.T):
+            if column.all() or not column.any():
+                raise SightsoundError(f"label {name!r}: expected items with it and without, got one kind; leave it out")
         fitted.fit(data.X, data.y, groups=data.groups, folds=data.folds)
     except SightsoundError as error:
         raise type(error)(f"{data.origin.space.name}, {data.origin.column}: {error}") from error

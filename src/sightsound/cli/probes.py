@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sightsound.cli import output, reports
-from sightsound.cli.reports import label_options
+from sightsound.cli.reports import label_options, probe_of
 from sightsound.cli.settings import device_option, host, json_option, library_option
 from sightsound.errors import SightsoundError
 
 if TYPE_CHECKING:
     from sightsound.predicting import Probe, Verdict
-
-_SHOWN = 40  # classes in a table; --json has all
 
 
 @click.group()
@@ -63,6 +62,12 @@ def fit(
     from sightsound.probe import LinearProbe
     from sightsound.teaching import teach
 
+    if folds and settings["cv"]:
+        raise click.UsageError("--folds or --fold-column, one of the two")
+    if level == "window" and pool != "mean":
+        raise click.UsageError("--pool is for items; leave out --level window")
+    if plot and settings["C"]:
+        raise click.UsageError("--plot draws what was held out, which --strength does not do")
     wanted = {_out(out, column, columns): column for column in columns or (None,)}
     if (plot or as_json) and len(wanted) > 1:
         raise click.UsageError("--plot and --json are for one probe; name one --label-column")
@@ -76,6 +81,9 @@ def fit(
         fitted.save(place)
         reports.draw(fitted.report_, plot)
         reports.told(fitted, as_json)
+        if fitted.report_ is None:
+            for note in data.notes:
+                click.echo(output.safe(note), err=True)
         if not as_json:
             click.echo(f"\nwritten to {output.safe(place)}")
 
@@ -84,8 +92,10 @@ def _out(out: str, column: str | None, columns: Sequence[str]) -> str:
     """Where the probe of a column goes: `dogs.probe`, or `dogs.breed.probe` where there are several."""
     if len(columns) < 2:
         return out
-    stem, dot, suffix = out.rpartition(".")
-    return f"{stem}.{column}.{suffix}" if dot else f"{out}.{column}"
+    place, name = Path(out), str(column)
+    if (place.exists() and not place.is_file()) or {"/", "\\", "\0"} & set(name):
+        raise click.UsageError(f"--out: expected the name of a file, which {name!r} can be put in")
+    return str(place.with_name(f"{place.stem}.{name}{place.suffix}"))
 
 
 @probe.command()
@@ -183,11 +193,10 @@ def evaluate(
     """Say how good a probe is on the labelled items of a library, best one that it was not fitted on."""
     from sightsound.dataset import load
     from sightsound.library import Library
-    from sightsound.probe import LinearProbe
     from sightsound.teaching import examine
 
     reports.ready(None, plot)
-    loaded = LinearProbe.load(file)
+    loaded = probe_of(file)
     origin = loaded.origin_
     if origin is None:
         raise SightsoundError(f"{file}: expected a probe that was fitted from a library")
@@ -222,9 +231,8 @@ def show(file: str, plot: str | None, as_json: bool) -> None:
 def export(file: str, out: str) -> None:
     """Write a probe as an ONNX graph: vectors in, decisions, probabilities and label out."""
     from sightsound.onnxfile import export as write
-    from sightsound.probe import LinearProbe
 
     reports.ready(out, None)
-    loaded = LinearProbe.load(file)
+    loaded = probe_of(file)
     write(loaded, out)
     click.echo(f"{loaded.n_features_in_} numbers -> {len(loaded.classes_)} classes, in {output.safe(out)}")

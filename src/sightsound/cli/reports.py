@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sightsound.dataset import Labels
     from sightsound.measures import Report
     from sightsound.predicting import Probe
+    from sightsound.probe import LinearProbe
 
 SHOWN = 40
 """Classes in a table; --json has all."""
@@ -45,6 +46,18 @@ def labels(column: str | None = None, several: bool = False, **given: Any) -> La
     return Labels(column=column, several=several, **given)
 
 
+def probe_of(file: str) -> LinearProbe:
+    """The probe in a file. Raises `SightsoundError` for a stack, which is not one probe."""
+    from sightsound.stack import Stack, load_probe
+
+    loaded = load_probe(file)
+    if isinstance(loaded, Stack):
+        raise SightsoundError(
+            f"{file}: expected a probe, got a stack; `sightsound probe predict` and `show` take stacks"
+        )
+    return loaded
+
+
 def ready(out: str | None, plot: str | None) -> None:
     """What cannot be written shows before the work."""
     from sightsound import drafts, plots
@@ -65,7 +78,8 @@ def told(loaded: Probe, as_json: bool) -> None:
         return
     for origin in origins(loaded):
         kind = "windows" if origin.level == "window" else "items"
-        click.echo(f"{loaded!r} on {kind} of {origin.space.name} ({origin.space.fingerprint[:12]}): {origin.column}")
+        place = output.safe(f"{origin.space.name} ({origin.space.fingerprint[:12]}): {origin.column}")
+        click.echo(f"{loaded!r} on {kind} of {place}")
     if loaded.report_ is not None:
         table(loaded.report_)
 
@@ -93,8 +107,9 @@ def table(report: Report) -> None:
         for score in report.classes[:SHOWN]
     ]
     output.table(["class", "rows", "precision", "recall", "F1"], rows)
-    items = f"{report.items} items" if report.rows == report.items else f"{report.rows} rows of {report.items} items"
-    click.echo(f"\n{items}, {report.how}")
+    alone = report.rows == report.groups
+    items = f"{report.rows} items" if alone else f"{report.rows} rows, {report.groups} of which are independent"
+    click.echo(f"\n{items}, {output.safe(report.how)}")
     chosen = "" if report.corrected is None else f"; {report.corrected:.3f} after the choice of C is paid for"
     near = "" if report.neighbours is None else f", 5 nearest neighbours {report.neighbours.value:.3f}"
     click.echo(f"accuracy {report.accuracy}{chosen}")
@@ -108,7 +123,7 @@ def curve(report: Report) -> None:
     """The learning curve in one line, where there is one."""
     if report.curve:
         points = ", ".join(f"{size}: {mean:.3f}" for size, mean, _, _ in report.curve)
-        click.echo(f"accuracy by items a class: {points}")
+        click.echo(f"accuracy by {'items' if report.rows == report.groups else 'independent items'} a class: {points}")
 
 
 def notes(found: Sequence[str]) -> None:

@@ -85,10 +85,10 @@ def tag(
             raise click.UsageError("- is read alone, with one model, without --plot and --probe")
         found = iter([_piped(given, models, top, settings, live=form is None)])
     else:
-        from sightsound.probe import LinearProbe
+        from sightsound.cli.reports import probe_of
         from sightsound.tagging import tag as run
 
-        taught = [LinearProbe.load(probe) for probe in probes]
+        taught = [probe_of(probe) for probe in probes]
         found = run(paths, models=models, probes=taught, k=top, rules=given, **settings)
     kept = [_noted(tags, one, form) for tags in found]
     _export(kept, form, out) if form else _finish(kept, one)
