@@ -32,7 +32,7 @@ quality of 60, scaled to 160 px or cropped by 4 px, 95 in 100 have 0.93 and more
 different ones 0.83 at most. Short sounds in much silence come to 0.9997 in YAMNet alone."""
 
 _GOOD = 0.98  # accuracy beyond which nothing else can show that it is better
-_FAR = 0.2  # accuracy over the commonest class's under which a network says little of these items
+_FAR = 0.1  # by how much the least accuracy of the interval must exceed the commonest class's
 _RISES = 0.01  # what the last doubling of the items must gain to say that the curve rises
 _BLOCK = 1024  # items that are compared with all others at once
 _PAIRS = 50  # near-duplicates that are named
@@ -193,7 +193,7 @@ def _layers(networks: Sequence[Network]) -> Suggestion:
         reason = f"{layers[0].model} reaches {layers[0].probe}, {plain[0].model} {plain[0].probe}"
         return Suggestion("earlier layers", better, reason)
     guess = networks[0].report.majority
-    if networks[0].probe.value < guess + _FAR:
+    if networks[0].probe.low < guess + _FAR:
         reason = f"the last layer is little better than saying the commonest class ({guess:.3f})"
         return Suggestion("earlier layers", True, f"{reason}; index with --model NAME[layer=...] and see")
     reason = f"the last layer is far better than saying the commonest class ({guess:.3f})"

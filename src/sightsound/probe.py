@@ -92,7 +92,7 @@ class LinearProbe(Estimator):
         folds: Any = None,
     ) -> LinearProbe:
         """X (n, d) finite numbers; y (n,) classes, or (n, labels) in {0, 1}. `sample_weight` (n,), none negative,
-        counts in the objective, not in the choice of C.
+        says how many rows each stands for.
 
         Rows of one of the `groups` (n,) are never on both sides of a fold; `folds` (n,) are official folds, used as
         they are, and a note in the report says which groups these tear. Raises `BadInput`, a ValueError, for what

@@ -67,6 +67,10 @@ class EmbeddingTransformer(Estimator):
         """`fit`, then `transform`."""
         return self.fit(X, y).transform(X)
 
+    def __sklearn_clone__(self) -> EmbeddingTransformer:
+        """A copy that is not fitted, with the same host."""
+        return EmbeddingTransformer(**self.get_params(deep=False))
+
     def _key(self, path: str) -> tuple[Any, ...]:
         try:
             found = os.stat(path)
