@@ -68,8 +68,9 @@ def test_where_nothing_is_left_to_gain_features_are_enough(coloured):
 
 def test_what_says_no_more_than_a_guess_calls_for_earlier_layers(coloured):
     (data,) = load(coloured, "colours.tiny")
+    many = grown(data, 6, 0.0)
     random = np.random.default_rng(0)
-    noise = dataclasses.replace(data, X=random.normal(size=data.X.shape).astype(np.float32))
+    noise = dataclasses.replace(many, X=random.normal(size=many.X.shape).astype(np.float32))
     found = of(advise([noise]), "earlier layers")
     assert found.suits and "little better than saying the commonest class" in found.reason
 
