@@ -1,4 +1,5 @@
-"""The main job on real weights: index pictures and sounds, search by an example of each, say what is in them and when.
+"""The main job on real weights: index pictures and sounds, search by an example of each, say what is in them and when,
+teach it classes of one's own.
 
     python examples/demo.py            photographs that come with scikit-image, and sounds made here
     python examples/demo.py FOLDER     your own pictures and sounds instead
@@ -14,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from PIL import Image, ImageOps
+from PIL import Image, ImageEnhance, ImageOps
 
 import sightsound
-from sightsound import Host, Library, plots
+from sightsound import Host, Library, charts, plots
 
 HERE = Path("demo")
 LIBRARY = HERE / "library"
@@ -27,6 +28,7 @@ PHOTOS = (
     "grass.png", "gravel.png", "horse.png", "hubble_deep_field.jpg", "moon.png", "motorcycle_left.png",
     "motorcycle_right.png", "page.png", "retina.jpg", "rocket.jpg", "text.png",
 )  # fmt: skip
+SURFACES = ("brick", "grass", "gravel")
 CAT, SIREN, MEDLEY = "cat-mirrored.jpg", "another-siren.wav", "medley.wav"
 _SHOWN = 12
 
@@ -54,6 +56,9 @@ def main() -> None:
     if recording:
         print(f"\n4. What is heard when\n   $ sightsound tag {recording} --plot {HERE / 'heard.png'}")
         heard(recording, host)
+    if folder == HERE / "media":
+        print("\n5. Teach it classes of your own: what is underfoot?")
+        taught(surfaces(HERE / "surfaces"), host)
     print(f"\nYour own files: make demo FOLDER=~/Pictures   The library: sightsound stats --library {LIBRARY}")
 
 
@@ -96,6 +101,23 @@ def heard(recording: Path, host: Host) -> None:
     print(f"   look at {HERE / 'heard.png'}")
 
 
+def taught(folder: Path, host: Host) -> None:
+    """Fits a probe to the pictures of a folder, labelled by the folders in it, and says how good it is."""
+    model = host.default("image")
+    print(f"   $ sightsound index {folder} --library {LIBRARY} --label-from folder")
+    sightsound.index(folder, LIBRARY, host=host, label_from="folder")
+    print(f"   $ sightsound probe fit --library {LIBRARY} --model {model} --out {HERE / 'surfaces.probe'}")
+    with Library(LIBRARY) as library:
+        probe = sightsound.teach(sightsound.dataset.load(library, model))
+    probe.save(HERE / "surfaces.probe")
+    report = probe.report_
+    assert report is not None
+    charts.report(report, HERE / "surfaces.png")
+    for score in report.classes:
+        print(f"   {score.label:8} {score.count} pictures, precision {score.precision:.2f}, recall {score.recall:.2f}")
+    print(f"   accuracy on pictures that were held out: {report.accuracy}; look at {HERE / 'surfaces.png'}")
+
+
 def modality(path: Path) -> str:
     try:
         return sightsound.media.identify(path)
@@ -123,6 +145,20 @@ def media(folder: Path) -> Path:
         write(path, lambda path, samples=samples: soundfile.write(path, samples, RATE))
     parts = [recordings()[f"{name}.wav"] for name in ("siren", "melody", "surf", "busy line", "bangs")]
     write(HERE / MEDLEY, lambda path: soundfile.write(path, np.concatenate(parts), RATE))
+    return folder
+
+
+def surfaces(folder: Path, count: int = 40) -> Path:
+    """Cuttings of 16 x 16 pixels from three photographs of scikit-image, brighter and darker: brick, grass, gravel."""
+    package = distribution("scikit-image")
+    random = np.random.default_rng(0)
+    for name in SURFACES:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        photo = Image.open(Path(str(package.locate_file(f"skimage/data/{name}.png")))).convert("L")
+        for i in range(count):
+            x, y = random.integers(0, 512 - 16, 2)
+            cut = ImageEnhance.Brightness(photo.crop((x, y, x + 16, y + 16))).enhance(random.uniform(0.5, 1.5))
+            write(folder / name / f"{i:02}.png", cut.save)
     return folder
 
 

@@ -74,6 +74,13 @@ def test_an_interval_is_over_items_not_over_their_windows():
     assert wide.high - wide.low > 5 * (narrow.high - narrow.low)
 
 
+def test_all_right_is_no_proof_of_perfection():
+    found = measures.estimate(np.ones(30, bool), np.arange(30))
+    assert (found.value, found.high) == (1, 1) and found.low == pytest.approx(1 - 0.1157, abs=1e-4)  # scipy's binomtest
+    assert measures.estimate(np.zeros(30, bool), np.arange(30)).high == pytest.approx(0.1157, abs=1e-4)
+    assert measures.estimate(np.zeros(30), np.arange(30)).high == 0  # a difference
+
+
 def test_choosing_the_best_of_many_guesses_is_seen_through():
     right = np.random.default_rng(0).random((100, 45)) < 0.5
     assert right.mean(axis=0).max() >= 0.58

@@ -32,6 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         demo = runpy.run_path(str(ROOT / "examples" / "demo.py"))
         demo["media"](Path("demo/media"))
+        demo["surfaces"](Path("demo/surfaces"))
     finally:
         os.chdir(before)
     return there

@@ -23,6 +23,10 @@ Ints = NDArray[np.intp]
 log = logging.getLogger(__name__)
 
 
+class NothingLabelled(SightsoundError):
+    """A space in which no item has a label."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Rows X float32 (n, d) and their truth y: names (n,), or where items have several labels (n, k) in {0, 1} for the
@@ -123,8 +127,10 @@ def load_all(library: Library, models: Sequence[str] = (), given: Labels | None 
     for modality in sorted({space.modality for space in spaces}):
         try:
             kinds.append([load(library, space.name, given) for space in spaces if space.modality == modality])
-        except SightsoundError as error:
+        except NothingLabelled as error:
             problem = problem or error
+        except SightsoundError as error:
+            problem = error
             log.warning("%ss left out: %s", modality, error)
     if not kinds:
         raise problem or SightsoundError(f"{library.path.name}: expected vectors, found none; index something first")
@@ -248,8 +254,8 @@ class _Gathered:
         counts = [len(self._rows[i]) for i in order]
         of = np.repeat(np.arange(len(order)), counts)
         classes = sorted({value for values in self._values for value in values})
-        if len(classes) < least:
-            raise SightsoundError(
+        if len(classes) < max(1, least):
+            raise (SightsoundError if order else NothingLabelled)(
                 f"{self.library.path.name}: expected items of {least} classes or more in {origin.space.name}, "
                 f"got {len(order)} labelled items of {classes or 'no class'}; see --label-from"
             )

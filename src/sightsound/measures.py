@@ -192,10 +192,14 @@ def majority(Y: Matrix) -> float:
 
 
 def estimate(right: NDArray[Any], groups: Ints) -> Estimate:
-    """The mean of `right` (n,) and its 95 % interval when whole groups are drawn anew."""
+    """The mean of `right` (n,) and its 95 % interval when whole groups are drawn anew. Where all rows are right, or
+    none, every draw is alike: the bound is then that of Clopper and Pearson (1934) on groups, if `right` is bool."""
     sums, counts = _by_group(right[:, None], groups)
     means = np.concatenate([drawn @ sums[:, 0] / (drawn @ counts) for drawn in _draws(len(counts))])
     low, high = np.quantile(means, [0.025, 0.975])
+    if right.dtype == bool and low == high and low in (0, 1):
+        sure = 0.025 ** (1 / len(counts))
+        low, high = (sure, 1.0) if low == 1 else (0.0, 1 - sure)
     return Estimate(float(right.mean()), float(low), float(high))
 
 

@@ -1,0 +1,52 @@
+"""Linear probes on real recordings: ESC-10, its official folds, its published accuracies."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from sightsound import Host, Labels, Library, LinearProbe, dataset, index, teach
+
+
+@pytest.fixture(scope="module")
+def library(shared, tmp_path_factory):
+    """ESC-10 in both YAMNets, labelled by its table."""
+    place = tmp_path_factory.mktemp("esc10") / "library"
+    host = Host(weights=[shared / "weights" / "yamnet" / "yamnet.h5"])
+    sounds = shared / "data" / "esc10"
+    models = ["yamnet.audioset_f32", "yamnet.audioset_i8"]
+    report = index(sounds, place, models=models, host=host, label_from=str(sounds / "meta" / "esc10.csv"))
+    assert report.counts["ok"] == 800
+    return place
+
+
+@pytest.mark.parametrize(("model", "least"), [("yamnet.audioset_f32", 0.970), ("yamnet.audioset_i8", 0.955)])
+def test_a_probe_reaches_the_accuracy_of_the_reference(library, model, least):
+    """scikit-learn on the float32 network: 0.970 for C = 0.1 and 1, 0.978 for C = 10."""
+    with Library(library) as opened:
+        data = dataset.load(opened, model, Labels(column="category", folds="fold"))
+    assert data.X.shape == (400, 1024) and len(data.classes) == 10
+    probe = teach(data)
+    assert probe.report_.accuracy.value >= least and probe.report_.corrected >= least - 0.01
+    assert probe.report_.how == "cross-validation over 5 folds" and probe.report_.notes == ()
+    assert probe.report_.neighbours.value < probe.report_.accuracy.value
+
+
+def test_each_strength_is_as_good_as_the_reference_says(library):
+    with Library(library) as opened:
+        data = dataset.load(opened, "yamnet.audioset_f32", Labels(column="category", folds="fold"))
+    probe = LinearProbe(Cs=[0.1, 1.0, 10.0]).fit(data.X, data.y, folds=data.folds)
+    assert probe.scores_ == pytest.approx([0.970, 0.970, 0.978], abs=0.006)
+
+
+def test_the_table_s_recordings_of_one_source_are_in_one_fold(library, shared):
+    """Otherwise the folds would flatter: the official ones do not, and groups by source give about the same."""
+    with (shared / "data" / "esc10" / "meta" / "esc10.csv").open(newline="") as file:
+        sources = {(row["src_file"], row["fold"]) for row in csv.DictReader(file)}
+    assert len(sources) == len({source for source, _ in sources})
+    with Library(library) as opened:
+        data = dataset.load(opened, "yamnet.audioset_f32", Labels(column="category", groups="src_file"))
+    grouped = LinearProbe(Cs=np.logspace(-4, 3, 8)).fit(data.X, data.y, groups=data.groups)
+    assert grouped.scores_.max() >= 0.96
