@@ -35,7 +35,7 @@ def rows(n=120, d=40, k=3, seed=0, noise=1.5):
         LinearProbe(),
         LinearProbe("svm"),
         LinearProbe("ridge", scoring="f1_macro"),
-        LinearProbe(C=1.0, standardize=False),
+        LinearProbe(C=1.0, standardize=False, tol=1e-16),
         LinearProbe("svm", C=0.1, class_weight="balanced"),
     ]
 )

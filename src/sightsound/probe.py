@@ -17,7 +17,7 @@ from sightsound.estimator import BadInput, Estimator, matrix
 from sightsound.heldout import HeldOut
 from sightsound.measures import Ints, Matrix, Report
 from sightsound.origin import Origin
-from sightsound.solver import Loss, Sigmoid, Softmax, Solution, SquaredError, SquaredHinge, joined, path
+from sightsound.solver import Axes, Loss, Sigmoid, Softmax, Solution, SquaredError, SquaredHinge, joined, path
 from sightsound.targets import column, membership, targets
 
 Kind = Literal["logistic", "svm", "ridge"]
@@ -27,7 +27,9 @@ STRENGTHS = tuple(float(C) for C in np.logspace(-6, 5, 45))
 """The grid of C of DINOv2's linear evaluation (Oquab et al. 2023): 45 values from 1e-6 to 1e5."""
 
 _LOSSES: dict[str, Callable[[], Loss]] = {"logistic": Sigmoid, "svm": SquaredHinge, "ridge": SquaredError}
-_CV_TOL = 1e-4  # of the objective; finer changes no prediction that is not a toss-up
+_CV_TOL = 1e-3  # of the objective; finer changes no prediction that is not a toss-up
+_SMALL = 10**7  # rows times features times classes under which the last digits cost nothing
+_TINY = 10**5  # the same under which even the folds' solutions are exact
 _KEPT = ("kind", "scoring", "standardize", "calibrate")  # parameters that are saved
 
 
@@ -38,14 +40,13 @@ class LinearProbe(Estimator):
     >>> probe.predict(X_new), probe.predict_proba(X_new), probe.report(X)
 
     `kind` is `logistic` (multinomial logistic regression), `svm` (squared hinge, each class against the rest) or
-    `ridge`. `C` is the strength of the data against the penalty ½ |coef|², as in scikit-learn; None chooses the best
-    of `Cs` (45 values from 1e-6 to 1e5) by cross-validation over `cv` folds (None: five, or as many as the smallest
-    class has items; or a list of (train, test) rows), the least among equals, by `scoring` (`accuracy` or `f1_macro`;
-    several labels are judged by the latter).
-    `class_weight` is None, `balanced` or a mapping (of several labels: each label's absence and presence, 0 and 1).
-    Features are standardised with `standardize`; coefficients are
-    on the features as they came. `calibrate` fits a temperature to the held-out decisions, by which `predict_proba`
-    divides. `tol` is how far, as a part of it, the objective may be from its minimum.
+    `ridge`. `C` is the strength of the data against the penalty ½ |coef|², as in scikit-learn; None chooses the best of
+    `Cs` (45 values from 1e-6 to 1e5) by cross-validation over `cv` folds (None: five, or as many as the smallest class
+    has items; or a list of (train, test) rows), the least among equals, by `scoring` (`accuracy` or `f1_macro`; several
+    labels are judged by the latter). `class_weight` is None, `balanced` or a mapping (of several labels: each label's
+    absence and presence, 0 and 1). Features are standardised with `standardize`; coefficients are on the features as
+    they came. `calibrate` fits a temperature to the held-out decisions, by which `predict_proba` divides. `tol` is how
+    far, as a part of it, the objective may be from its minimum (None: 1e-12, or 1e-7 for large problems).
 
     Fitted: `classes_` (k,), `coef_` float64 (k, d) and `intercept_` (k,) (one row for two classes), `C_`,
     `temperature_`, `scores_` (strengths,), `folds_` (n,), `objective_`, `held_out_` (see `HeldOut`), `n_features_in_`;
@@ -66,7 +67,7 @@ class LinearProbe(Estimator):
         scoring: Scoring = "accuracy",
         standardize: bool = True,
         calibrate: bool = True,
-        tol: float = 1e-12,
+        tol: float | None = None,
         random_state: int = 0,
     ) -> None:
         self.kind = kind
@@ -111,10 +112,9 @@ class LinearProbe(Estimator):
         self.origin_: Origin | None = None
         self.report_: Report | None = None
         self.seen_ = np.empty(0, np.uint64)
-        if self.C is None:
-            self._choose(X, Y, weights, groups, folds)
+        start = self._choose(X, Y, weights, groups, folds) if self.C is None else None
         self._row_weights = weights
-        self._take(self._path(X, Y, weights, [self.C_], exact=True)[0])
+        self._take(self._path(X, Y, weights, [self.C_], exact=True, start=start)[0])
         return self
 
     def _check(self) -> None:
@@ -161,12 +161,24 @@ class LinearProbe(Estimator):
         return found
 
     def _path(
-        self, X: Any, Y: Matrix, weights: Matrix, strengths: Sequence[float], *, exact: bool = False
+        self,
+        X: Any,
+        Y: Matrix,
+        weights: Matrix,
+        strengths: Sequence[float],
+        *,
+        exact: bool = False,
+        start: tuple[Matrix, Matrix] | None = None,
+        turn: Matrix | None = None,
     ) -> list[Solution]:
-        tol = self.tol if exact else _CV_TOL
+        size = X.shape[0] * X.shape[1] * Y.shape[1]
+        fine = self.tol if self.tol is not None else 1e-12 if size <= _SMALL else 1e-7
+        exact = exact or size <= _TINY
+        tol = fine if exact else _CV_TOL
 
-        def solve(Y: Matrix, loss: Loss, weights: Matrix) -> list[Solution]:
-            return path(X, Y, loss, strengths, weights=weights, standardize=self.standardize, tol=tol, exact=exact)
+        def solve(Y: Matrix, loss: Loss, weights: Matrix, start: Any = None) -> list[Solution]:
+            settings: dict[str, Any] = {"standardize": self.standardize, "tol": tol, "exact": exact}
+            return path(X, Y, loss, strengths, weights=weights, start=start, turn=turn, **settings)
 
         if not self._single and self.class_weight is not None:  # every label has weights of its own
             parts = [
@@ -176,17 +188,19 @@ class LinearProbe(Estimator):
         if self._single:
             weights = self._weighted(Y, weights)
         if self._single and Y.shape[1] == 2:
-            return solve(Y[:, 1:], _LOSSES[self.kind](), weights)
+            return solve(Y[:, 1:], _LOSSES[self.kind](), weights, start)
         softmax = self.kind == "logistic" and self._single
-        return solve(Y, Softmax() if softmax else _LOSSES[self.kind](), weights)
+        return solve(Y, Softmax() if softmax else _LOSSES[self.kind](), weights, start)
 
-    def _choose(self, X: Any, Y: Matrix, weights: Matrix, groups: Any, folds: Any) -> None:
-        """Sets the strength, the temperature and what was held out."""
+    def _choose(self, X: Any, Y: Matrix, weights: Matrix, groups: Any, folds: Any) -> tuple[Matrix, Matrix]:
+        """Sets the strength, the temperature and what was held out; the mean of the folds' solutions, to start from."""
         groups = np.arange(len(X)) if groups is None else np.unique(column(groups, len(X)), return_inverse=True)[1]
         held = self._folds(Y, groups, folds)
         strengths = sorted(STRENGTHS if self.Cs is None else map(float, self.Cs))
         parts = [(held != fold, held == fold) for fold in range(held.max() + 1)]
-        found = [self._path(X[rest], Y[rest], weights[rest], strengths) for rest, _ in parts]
+        tall = len(X) * (1 - 1 / len(parts)) > X.shape[1] and weights.all()
+        turn = Axes.of(X, weights, standardize=self.standardize).turn if tall else None
+        found = [self._path(X[rest], Y[rest], weights[rest], strengths, turn=turn) for rest, _ in parts]
 
         def decisions(at: int) -> Matrix:
             D = np.empty(Y.shape)
@@ -207,6 +221,8 @@ class LinearProbe(Estimator):
         self.held_out_ = HeldOut(Y, groups, held, decisions(best), right, self._single)
         if self.calibrate:
             self.temperature_ = measures.temperature(self.held_out_.decisions, Y, self._single, weights)
+        chosen = [solutions[best] for solutions in found]
+        return np.mean([each.coef for each in chosen], axis=0), np.mean([each.intercept for each in chosen], axis=0)
 
     def _folds(self, Y: Matrix, groups: Ints, folds: Any) -> Ints:
         """The fold (n,) in which each row is held out."""

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 Matrix = NDArray[Any]
 """Real numbers; float64 unless it says otherwise."""
 
-_NEWTON = 60  # steps for one strength; three are usual
+_NEWTON = 100  # steps for one strength; three are usual
+_LEADS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4)  # strengths on the way from zeros to a great one
+_SEARCH = 40  # points along a step
 _CONJUGATE = 400  # inner iterations for one step; ten are usual
-_SMALL = 1e-2  # the squared norm of the residual, of the first, at which they end
 _BLOCK = 256  # features that are scaled at once
 _RANK = 1e-12  # axes with less than this part of the largest variance carry nothing but rounding
 
@@ -30,8 +31,11 @@ class Loss(Protocol):
     """A convex loss of decisions F (n, k) against targets Y (n, k) in {0, 1}, and its first two derivatives in F.
 
     `at` gives the loss of each row (n,) and what the others need of F. `curvature` makes of that what `times` needs to
-    multiply a direction D (n, k) by the second derivatives, in the precision of D.
+    multiply a direction D (n, k) by the second derivatives, in the precision of D. `small` is the part of the first
+    squared residual at which conjugate gradients end: where the second derivative jumps, half a step leads astray.
     """
+
+    small: float
 
     def at(self, F: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]: ...
     def slope(self, state: Matrix, Y: Matrix) -> Matrix: ...
@@ -42,6 +46,8 @@ class Loss(Protocol):
 
 class Softmax:
     """Multinomial logistic regression: cross-entropy over the columns."""
+
+    small = 1e-1
 
     def at(self, F: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]:
         highest = F.max(axis=1, keepdims=True)
@@ -71,6 +77,8 @@ class Softmax:
 class _Columns:
     """Losses in which every column is a problem of its own."""
 
+    small = 1e-1
+
     def bend(self, state: Matrix) -> Matrix:
         raise NotImplementedError
 
@@ -98,6 +106,8 @@ class Sigmoid(_Columns):
 class SquaredHinge(_Columns):
     """The linear support vector machine of each column against the rest, loss max(0, 1 - ±F)²; the state is how far
     F falls short of its margin, with the sign of the target."""
+
+    small = 1e-3
 
     def at(self, F: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]:
         signs = 2 * Y - 1
@@ -138,9 +148,17 @@ class Axes:
     scale: Matrix
 
     @classmethod
-    def of(cls, X: NDArray[Any], weights: Matrix, *, standardize: bool = True, exact: bool = False) -> Axes:
+    def of(
+        cls,
+        X: NDArray[Any],
+        weights: Matrix,
+        *,
+        standardize: bool = True,
+        exact: bool = False,
+        turn: Matrix | None = None,
+    ) -> Axes:
         """X (n, d), weights (n,) positive; Z is float64 if `exact`, else float32. A constant feature is left as it is,
-        and gets no coefficient."""
+        and gets no coefficient. `turn` (d, d) are the axes of more rows of the same kind, which are nearly these."""
         n, d = X.shape
         dtype = np.float64 if exact else np.float32
         A: Matrix = np.empty((n, d), np.float64 if n <= d else dtype)
@@ -149,12 +167,16 @@ class Axes:
             part = slice(at, at + _BLOCK)
             A[:, part], mean[part], scale[part] = _standard(X[:, part], weights, standardize)
         root = np.sqrt(weights)[:, None]
+        if turn is not None:
+            Z = A @ turn.astype(A.dtype)
+            spread = np.einsum("n,nr,nr->r", weights, Z, Z, dtype=np.float64)
+            return cls(Z.astype(dtype, copy=False), spread, turn, mean, scale)
         if n > d:
             R = A * root.astype(dtype)
-            spread, turn = _turned(R.T, R)
+            spread, turn = _turned(R.T, R, dtype)
             return cls(A @ turn.astype(dtype), np.maximum(spread, 0), turn, mean, scale)
         R = A * root
-        spread, rows = _turned(R, R.T)
+        spread, rows = _turned(R, R.T, np.float64)
         kept = spread > max(spread[-1], 0) * _RANK
         spread, rows = spread[kept], rows[:, kept]
         length = np.sqrt(spread)
@@ -165,6 +187,10 @@ class Axes:
         they came."""
         coef = self.turn @ W / self.scale[:, None]
         return coef, b - self.mean @ coef
+
+    def there(self, coef: Matrix, intercept: Matrix) -> tuple[Matrix, Matrix]:
+        """The other way round, as far as the axes reach."""
+        return self.turn.T @ (coef * self.scale[:, None]), intercept + self.mean @ coef
 
 
 def _standard(X: NDArray[Any], weights: Matrix, standardize: bool) -> tuple[Matrix, Matrix, Matrix]:
@@ -181,13 +207,14 @@ def _standard(X: NDArray[Any], weights: Matrix, standardize: bool) -> tuple[Matr
     return np.where(still, 0.0, A / np.where(still, 1.0, scale)), mean, np.where(still, 1.0, scale)
 
 
-def _turned(left: Matrix, right: Matrix) -> tuple[Matrix, Matrix]:
-    """Eigenvalues, rising, and eigenvectors of a product of a matrix with its transpose."""
+def _turned(left: Matrix, right: Matrix, dtype: Any) -> tuple[Matrix, Matrix]:
+    """Eigenvalues, rising, and eigenvectors of a product of a matrix with its transpose, in some precision."""
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            gram = (left @ right).astype(np.float64)
+            gram = (left @ right).astype(dtype)
         if np.isfinite(gram).all():
-            return np.linalg.eigh(gram)
+            spread, turn = np.linalg.eigh(gram)
+            return spread.astype(np.float64), turn.astype(np.float64)
     except np.linalg.LinAlgError:
         pass
     raise ValueError("X: expected numbers whose squares can be added up, got larger ones; use standardize=True")
@@ -222,11 +249,15 @@ def path(
     standardize: bool = True,
     tol: float = 1e-4,
     exact: bool = False,
+    start: tuple[Matrix, Matrix] | None = None,
+    turn: Matrix | None = None,
 ) -> list[Solution]:
     """Solutions for rising `strengths` on features X (n, d) and targets Y (n, k) in {0, 1}.
 
     `weights` (n,) are those of rows, none negative; rows of weight 0 do not count. `tol` is the part of the objective
     that a further Newton step may promise at most; below 1e-6 it needs the `exact` way, with a gradient in float64.
+    `start` are coefficients (d, k) and intercept (k,) to begin with, zeros otherwise; `turn` (d, d) the axes of more
+    rows of the same kind (`Axes.turn`), which saves finding those of these.
     """
     weights = np.ones(len(X)) if weights is None else np.asarray(weights, np.float64)
     there = weights > 0
@@ -234,8 +265,14 @@ def path(
         X, Y, weights = X[there], Y[there], weights[there]
     usual = weights.mean()  # weights near 1 keep float32 within its range
     weights = weights / usual
-    axes = Axes.of(X, weights, standardize=standardize, exact=exact)
+    axes = Axes.of(X, weights, standardize=standardize, exact=exact, turn=turn)
     fit = _Fit(axes, Y, weights, loss)
+    if start is not None:
+        W, b = axes.there(*start)
+        fit.here = _Point(W, b, axes.Z @ W + b)
+    else:
+        for lead in _LEADS[: int(np.searchsorted(_LEADS, strengths[0] / 3))]:
+            fit.go(lead, 1e-2)
     found = []
     for C in strengths:
         objective, converged = fit.go(float(C) * usual, tol)
@@ -270,18 +307,18 @@ class _Fit:
 
     def go(self, C: float, tol: float) -> tuple[float, bool]:
         """Moves `here` to the solution for C; the objective there, and whether it converged."""
-        point, promised, t = self._start(C), np.inf, 1.0
+        point, promised = self._start(C), np.inf
         value, state = self._value(point, C)
         for _ in range(_NEWTON):
             step, promised = self._step(point, state, C)
-            point, value, state, t = self._search(point, step, C, value, promised)
+            point, t = self._search(point, step, C, promised)
             if self.Z.dtype == np.float64:  # what the float32 steps left behind
                 point = self._exact(point)
-                value, state = self._value(point, C)
+            value, state = self._value(point, C)
             if promised <= tol * value or t == 0:
                 break
         self._before, self.here = self.here, point
-        return value, bool(abs(promised) <= max(tol, 1e-9) * value)
+        return value, bool(abs(promised) <= max(tol, 1e-7) * value)
 
     def _exact(self, point: _Point) -> _Point:
         """The same point with decisions anew. A softmax says nothing of what all classes have in common: that goes."""
@@ -301,19 +338,29 @@ class _Fit:
         losses, state = self.loss.at(point.F, self.Y)
         return float(C * (self.weights @ losses) + 0.5 * np.vdot(point.W, point.W)), state
 
-    def _search(
-        self, point: _Point, step: _Point, C: float, value: float, promised: float
-    ) -> tuple[_Point, float, Matrix, float]:
-        """The point along a step that is enough lower (Armijo), halving; the same point, t = 0, where none is."""
-        t = 1.0
-        sure = promised <= 1e-9 * value  # so small that rounding hides what it gains
-        while promised > 0 and t > 1e-6:
+    def _search(self, point: _Point, step: _Point, C: float, promised: float) -> tuple[_Point, float]:
+        """The point along a step where the slope is at most half of the first, by the secant, or all the way where it
+        still goes down there; and how far that is, 0 where it does not go down at all. Decisions cost nothing."""
+        low, high, t, first = 0.0, 0.0, 1.0, -2 * promised
+        at_low, at_high = first, 0.0
+        for _ in range(_SEARCH if promised > 0 else 0):
             there = point.ahead(step, t)
-            lower, state = self._value(there, C)
-            if sure or lower <= value - 1e-4 * t * promised:
-                return there, lower, state, t
-            t /= 2
-        return point, value, self.loss.at(point.F, self.Y)[1], 0.0
+            along = self._along(there, step, C)
+            if abs(along) <= 0.5 * abs(first) or (along < 0 and not high):
+                return there, t
+            if along > 0:
+                high, at_high = t, along
+            else:
+                low, at_low = t, along
+            secant, wide = low + (high - low) * at_low / (at_low - at_high), high - low
+            t = min(max(secant, low + 0.1 * wide), high - 0.1 * wide)
+        return point, 0.0
+
+    def _along(self, there: _Point, step: _Point, C: float) -> float:
+        """The derivative of the objective along a step."""
+        state = self.loss.at(there.F, self.Y)[1]
+        losses = np.einsum("i,ik,ik->", self.weights, self.loss.slope(state, self.Y), step.F)
+        return float(C * losses + np.vdot(there.W, step.W))
 
     def _step(self, point: _Point, state: Matrix, C: float) -> tuple[_Point, float]:
         """The Newton step, and how much lower it promises to lead."""
@@ -349,7 +396,7 @@ class _Newton:
     Mb: NDArray[Any]
 
     def solve(self, gW: Matrix, gb: Matrix) -> _Point:
-        """Preconditioned conjugate gradients, until the residual is a tenth of the first."""
+        """Preconditioned conjugate gradients, until the squared residual is small."""
         real = self.M.dtype.type
         rW, rb = (-gW).astype(real), (-gb).astype(real)
         x = _Point(np.zeros_like(rW), np.zeros_like(rb), np.zeros((len(self.Z), len(rb)), real))
@@ -366,9 +413,10 @@ class _Newton:
             rW, rb = rW - a * HW, rb - a * Hb
             zW, zb = self.M * rW, self.Mb * rb
             last, size = size, float(np.vdot(rW, zW) + rb @ zb)
-            if size <= _SMALL * first:
+            if size <= self.loss.small * first:
                 break
-            pW, pb = zW + real(size / last) * pW, zb + real(size / last) * pb
+            turn = real(size / last)
+            pW, pb = zW + turn * pW, zb + turn * pb
         return x
 
     def _times(self, pW: Any, pb: Any) -> tuple[Any, Any, Any]:
