@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
-from sightsound.solver import Sigmoid, Softmax, SquaredError, SquaredHinge, path
+from sightsound.losses import Sigmoid, Softmax, SquaredError, SquaredHinge
+from sightsound.solver import path
 
 STRENGTHS = [1e-6, 1e-3, 1e-1, 1.0, 1e2]
 

@@ -12,7 +12,8 @@ from sightsound import folds as folding
 from sightsound import measures
 from sightsound.dataset import Dataset, aligned
 from sightsound.errors import SightsoundError
-from sightsound.measures import Estimate, Matrix, Report
+from sightsound.losses import Matrix
+from sightsound.measures import Estimate, Report
 from sightsound.probe import LinearProbe
 from sightsound.progress import bar
 from sightsound.stack import Stack

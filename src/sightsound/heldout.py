@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound import folds, measures
-from sightsound.measures import Ints, Matrix
+from sightsound.losses import Matrix
+from sightsound.measures import Ints
 
 DRAWS = 4
 """How often the items of a learning curve are drawn, for each fold."""

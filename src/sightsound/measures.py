@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.losses import Matrix
 from sightsound.neighbours import unit
 
-Matrix = NDArray[Any]
-"""Real numbers, float64."""
 Ints = NDArray[np.intp]
 
 BINS = 15

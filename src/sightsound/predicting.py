@@ -10,7 +10,7 @@ from sightsound.embedding import Embeddings
 from sightsound.filters import Filter
 from sightsound.host import Host
 from sightsound.library import Library
-from sightsound.measures import Matrix
+from sightsound.losses import Matrix
 from sightsound.origin import Origin
 from sightsound.probe import LinearProbe
 from sightsound.probed import origin_of, ranked

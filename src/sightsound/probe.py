@@ -15,9 +15,10 @@ from sightsound import measures, probefile
 from sightsound.errors import SightsoundError
 from sightsound.estimator import BadInput, Estimator, matrix
 from sightsound.heldout import HeldOut
-from sightsound.measures import Ints, Matrix, Report
+from sightsound.losses import Loss, Matrix, Sigmoid, Softmax, SquaredError, SquaredHinge
+from sightsound.measures import Ints, Report
 from sightsound.origin import Origin
-from sightsound.solver import Axes, Loss, Sigmoid, Softmax, Solution, SquaredError, SquaredHinge, joined, path
+from sightsound.solver import Axes, Solution, joined, path
 from sightsound.targets import column, membership, targets
 
 Kind = Literal["logistic", "svm", "ridge"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sightsound.errors import SightsoundError
-from sightsound.measures import Matrix
+from sightsound.losses import Matrix
 from sightsound.model import Model
 from sightsound.origin import Origin
 from sightsound.probe import LinearProbe

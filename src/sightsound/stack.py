@@ -13,7 +13,8 @@ from sightsound import folds as folding
 from sightsound import probefile
 from sightsound.errors import SightsoundError
 from sightsound.estimator import BadInput, Estimator
-from sightsound.measures import Matrix, Report
+from sightsound.losses import Matrix
+from sightsound.measures import Report
 from sightsound.origin import Origin
 from sightsound.probe import Kind, LinearProbe
 from sightsound.targets import targets

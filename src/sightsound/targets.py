@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.estimator import BadInput
-from sightsound.measures import Matrix
+from sightsound.losses import Matrix
 
 
 def targets(y: Any, rows: int) -> tuple[NDArray[Any], Matrix]:

@@ -214,8 +214,9 @@ def evaluate(
 @probe.command()
 @click.argument("file", metavar="PROBE")
 @click.option("--plot", metavar="PNG", help="Draw confusions, reliability and the learning curve.")
+@click.option("--reliability", is_flag=True, help="Show how often it is right for how sure it is.")
 @json_option()
-def show(file: str, plot: str | None, as_json: bool) -> None:
+def show(file: str, plot: str | None, reliability: bool, as_json: bool) -> None:
     """Show what a probe knows, what it was fitted on, and how good it is."""
     from sightsound.stack import load_probe
 
@@ -223,6 +224,8 @@ def show(file: str, plot: str | None, as_json: bool) -> None:
     loaded = load_probe(file)
     reports.draw(loaded.report_, plot)
     reports.told(loaded, as_json)
+    if reliability and not as_json:
+        reports.reliability(loaded.report_)
 
 
 @probe.command()

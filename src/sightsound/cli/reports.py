@@ -119,6 +119,15 @@ def table(report: Report) -> None:
     notes(report.notes)
 
 
+def reliability(report: Report | None) -> None:
+    """How often rows were right for how sure it was of them."""
+    if report is None:
+        raise SightsoundError("--reliability: expected a probe with a report; fit it without --strength")
+    click.echo()
+    rows = [(f"{each.confidence:.3f}", each.count, f"{each.accuracy:.3f}") for each in report.reliability]
+    output.table(["probability", "rows", "right"], rows)
+
+
 def curve(report: Report) -> None:
     """The learning curve in one line, where there is one."""
     if report.curve:
