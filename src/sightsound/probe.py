@@ -47,7 +47,7 @@ class LinearProbe(Estimator):
     labels are judged by the latter). `class_weight` is None, `balanced` or a mapping (of several labels: each label's
     absence and presence, 0 and 1). Features are standardised with `standardize`; coefficients are on the features as
     they came. `calibrate` fits a temperature to the held-out decisions, by which `predict_proba` divides. `tol` is how
-    far, as a part of it, the objective may be from its minimum (None: 1e-12, or 1e-7 for large problems).
+    far, as a part of it, the objective may be from its minimum (None: 1e-12, or 1e-5 for large problems).
 
     Fitted: `classes_` (k,), `coef_` float64 (k, d) and `intercept_` (k,) (one row for two classes), `C_`,
     `temperature_`, `scores_` (strengths,), `folds_` (n,), `objective_`, `held_out_` (see `HeldOut`), `n_features_in_`;
@@ -173,7 +173,7 @@ class LinearProbe(Estimator):
         turn: Matrix | None = None,
     ) -> list[Solution]:
         size = X.shape[0] * X.shape[1] * Y.shape[1]
-        fine = self.tol if self.tol is not None else 1e-12 if size <= _SMALL else 1e-7
+        fine = self.tol if self.tol is not None else 1e-12 if size <= _SMALL else 1e-5
         exact = exact or size <= _TINY
         tol = fine if exact else _CV_TOL
 
@@ -194,7 +194,7 @@ class LinearProbe(Estimator):
         return solve(Y, Softmax() if softmax else _LOSSES[self.kind](), weights, start)
 
     def _choose(self, X: Any, Y: Matrix, weights: Matrix, groups: Any, folds: Any) -> tuple[Matrix, Matrix]:
-        """Sets the strength, the temperature and what was held out; the mean of the folds' solutions, to start from."""
+        """Sets the strength, the temperature and what was held out; a rough solution for all rows, to start from."""
         groups = np.arange(len(X)) if groups is None else np.unique(column(groups, len(X)), return_inverse=True)[1]
         held = self._folds(Y, groups, folds)
         strengths = sorted(STRENGTHS if self.Cs is None else map(float, self.Cs))
@@ -222,8 +222,8 @@ class LinearProbe(Estimator):
         self.held_out_ = HeldOut(Y, groups, held, decisions(best), right, self._single)
         if self.calibrate:
             self.temperature_ = measures.temperature(self.held_out_.decisions, Y, self._single, weights)
-        chosen = [solutions[best] for solutions in found]
-        return np.mean([each.coef for each in chosen], axis=0), np.mean([each.intercept for each in chosen], axis=0)
+        rough = self._path(X, Y, weights, strengths[: best + 1], turn=turn)[-1]
+        return rough.coef, rough.intercept
 
     def _folds(self, Y: Matrix, groups: Ints, folds: Any) -> Ints:
         """The fold (n,) in which each row is held out."""
