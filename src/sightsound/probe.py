@@ -30,7 +30,7 @@ STRENGTHS = tuple(float(C) for C in np.logspace(-6, 5, 45))
 _LOSSES: dict[str, Callable[[], Loss]] = {"logistic": Sigmoid, "svm": SquaredHinge, "ridge": SquaredError}
 _CV_TOL = 1e-3  # of the objective; finer changes no prediction that is not a toss-up
 _SMALL = 10**7  # rows times features times classes under which the last digits cost nothing
-_TINY = 10**5  # the same under which even the folds' solutions are exact
+_TINY = 10**4  # the same under which even the folds' solutions are exact
 _KEPT = ("kind", "scoring", "standardize", "calibrate")  # parameters that are saved
 
 

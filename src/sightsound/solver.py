@@ -21,7 +21,7 @@ from sightsound.losses import Loss, Matrix, Softmax
 _NEWTON = 100  # steps for one strength; three are usual
 _LEADS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4)  # strengths on the way from zeros to a great one
 _SEARCH = 40  # points along a step
-_CONJUGATE = 400  # inner iterations for one step; ten are usual
+_CONJUGATE = 100  # inner iterations for one step; ten are usual
 _BLOCK = 256  # features that are scaled at once
 _RANK = 1e-12  # axes with less than this part of the largest variance carry nothing but rounding
 
