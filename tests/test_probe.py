@@ -33,7 +33,6 @@ def rows(n=120, d=40, k=3, seed=0, noise=1.5):
 @parametrize_with_checks(
     [
         LinearProbe(),
-        LinearProbe("svm"),
         LinearProbe("ridge", scoring="f1_macro"),
         LinearProbe(C=1.0, standardize=False, tol=1e-16),
         LinearProbe("svm", C=0.1, class_weight="balanced"),

@@ -86,5 +86,5 @@ def test_what_are_no_paths_or_no_pictures_is_told(tiny, tmp_path):
     with pytest.raises(SightsoundError, match=r"none.png: cannot be read \(No such file or directory\); name a file"):
         step.transform([str(tmp_path / "none.png")])
     (tmp_path / "a.png").write_bytes(b"no")
-    with pytest.raises(SightsoundError, match="a.png"):
+    with pytest.warns(UserWarning, match="a.png: not-media"), pytest.raises(SightsoundError, match="a.png"):
         step.transform([str(tmp_path / "a.png")])
