@@ -14,7 +14,7 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	@echo "style and types"
 	@$(BIN)/ruff check --quiet && $(BIN)/ruff format --quiet --check && $(BIN)/mypy
-	@echo "tests (about five minutes on two cores; the weights come from the package index at first)"
+	@echo "tests (about seven minutes on two cores; the weights come from the package index at first)"
 	@$(BIN)/python -m pytest
 
 # All in one pip command with the constraints: a second one could replace the CPU build of torch by a CUDA build.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -172,3 +175,12 @@ def test_a_stranger_s_file_cannot_play_tricks_on_the_terminal(command, fitted):
 def test_a_probe_needs_the_network_that_it_was_fitted_with(command, fitted, shades):
     done = command("probe", "predict", fitted, shades, plugins=("tiny", "whiten"))
     assert done.returncode == 2 and "probe: another space; " in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_at_the_other_end_is_told_in_a_line(fitted, install):
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-c", "from sightsound.cli import main; main()", "probe", "show", str(fitted)]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "sightsound: standard output cannot be written (No space left on device)" in done.stderr

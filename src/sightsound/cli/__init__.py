@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and leaves with 0, 1 (some items failed), 2 (the user's mistake) or 130 (^C)."""
     try:
         code = cli.main(None if arguments is None else list(arguments), standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except SightsoundError as error:
         click.echo(f"sightsound: {_shown(error)}", err=True)
@@ -82,6 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left early, as `head` does
         sys.exit(141)
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise  # of a file, which is our mistake
+        click.echo(
+            f"sightsound: standard output cannot be written ({error.strerror}); make room, or use --out", err=True
+        )
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer fails again
+        sys.exit(2)
 
 
 def _shown(error: SightsoundError) -> str:
