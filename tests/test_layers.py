@@ -78,7 +78,7 @@ MAY_IMPORT: dict[str, str] = {
     "checkup": "errors library schema types",
     # what a library has to teach, and what comes of it
     "dataset": "errors labels library origin pooling space types",
-    "teaching": "dataset errors measures probe",
+    "teaching": "dataset errors measures probe probed",
     "comparison": "dataset errors folds losses measures probe progress stack targets",
     "advice": "dataset errors measures neighbours probe progress stack teaching types",
     "charts": "comparison measures plots",

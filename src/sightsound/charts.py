@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,16 +25,11 @@ def report(found: Report, out: PathLike) -> None:
     `out` ends in .png, .svg or .pdf. Raises `SightsoundError` where matplotlib is missing, or the file cannot be
     written.
     """
-    check(out, None)
-    from matplotlib.figure import Figure
-
     parts = [_confusion] if found.confusion else []
     parts += [_reliability, *([_curve] if found.curve else [])]
-    figure = Figure(figsize=(5.2 * len(parts), 5), layout="constrained")
-    for axes, draw in zip(np.atleast_1d(figure.subplots(1, len(parts))), parts):
-        draw(axes, found)
-    with drawn(out) as part:
-        figure.savefig(part, dpi=110)
+    with _figure(out, 5.2 * len(parts), 5) as figure:
+        for axes, draw in zip(np.atleast_1d(figure.subplots(1, len(parts))), parts):
+            draw(axes, found)
 
 
 def advice(
@@ -44,39 +40,41 @@ def advice(
 ) -> None:
     """Items of each class, accuracy of each network (probe, nearest neighbours) with its interval, the learning curve
     and the confusion matrix of the best. `out` and errors as in `report`."""
-    check(out, None)
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 9), layout="constrained")
-    (left, right), (below, last) = figure.subplots(2, 2)
     shown = list(counts)[:_NAMED]
-    left.barh(range(len(shown)), [count for _, count in shown], color=BLUE)
-    left.set_yticks(range(len(shown)), [name for name, _ in shown], parse_math=False, fontsize=8)
-    left.invert_yaxis()
-    left.set_title("items of each class")
-    _intervals(right, networks)
-    _curve(below, best)
-    _confusion(last, best)
-    with drawn(out) as part:
-        figure.savefig(part, dpi=110)
+    with _figure(out, 11, 9) as figure:
+        (left, right), (below, last) = figure.subplots(2, 2)
+        left.barh(range(len(shown)), [count for _, count in shown], color=BLUE)
+        left.set_yticks(range(len(shown)), [name for name, _ in shown], parse_math=False, fontsize=8)
+        left.invert_yaxis()
+        left.set_title("items of each class")
+        _intervals(right, networks)
+        _curve(below, best)
+        _confusion(last, best)
 
 
 def rivals(found: Sequence[Rival], out: PathLike) -> None:
     """The accuracy of each way to classify with its interval, against the milliseconds that it takes an item where
     these are known. `out` and errors as in `report`."""
+    with _figure(out, 9, 1.4 + 0.5 * len(found)) as figure:
+        axes = figure.subplots()
+        _bars(axes, [rival.name for rival in found], [rival.accuracy for rival in found], 0, BLUE, "accuracy")
+        for row, rival in enumerate(found):
+            if rival.milliseconds is not None:
+                axes.text(1.01, row, f"{rival.milliseconds:.0f} ms", transform=axes.get_yaxis_transform(), va="center")
+        axes.set_yticks(range(len(found)), [rival.name for rival in found], parse_math=False)
+        axes.invert_yaxis()
+        axes.set_xlabel("accuracy on held-out items, 95 % interval")
+        axes.grid(axis="x", alpha=0.3)
+
+
+@contextlib.contextmanager
+def _figure(out: PathLike, width: float, height: float) -> Iterator[Any]:
+    """A figure of so many inches, saved when it is drawn."""
     check(out, None)
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 1.4 + 0.5 * len(found)), layout="constrained")
-    axes = figure.subplots()
-    _bars(axes, [rival.name for rival in found], [rival.accuracy for rival in found], 0, BLUE, "accuracy")
-    for row, rival in enumerate(found):
-        if rival.milliseconds is not None:
-            axes.text(1.01, row, f"{rival.milliseconds:.0f} ms", transform=axes.get_yaxis_transform(), va="center")
-    axes.set_yticks(range(len(found)), [rival.name for rival in found], parse_math=False)
-    axes.invert_yaxis()
-    axes.set_xlabel("accuracy on held-out items, 95 % interval")
-    axes.grid(axis="x", alpha=0.3)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    yield figure
     with drawn(out) as part:
         figure.savefig(part, dpi=110)
 

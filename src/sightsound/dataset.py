@@ -103,30 +103,28 @@ def load(
     given = given or Labels()
     space = space_of(library, model)
     table, unmatched = _table(library, given.source)
-    if not table and given.source is not None:
-        first = f"none of {len(unmatched)} is (the first: {unmatched[0]})" if unmatched else "it has no rows"
-        raise SightsoundError(f"{given.source}: expected paths of the library's items, {first}; see `sightsound stats`")
-    column = _column(table, given)
-    origin = Origin(space, level, pool, column)
-    stored, by_content = library.contents(space)
-    gathered = _Gathered(library, given, table, column)
-    for content, rows in stored.grouped():
-        gathered.add(by_content.get(content, []), origin, stored.vectors[rows], stored.spans[rows])
-    return gathered.dataset(origin, unmatched, classes)
+    return _gathered(library, Origin(space, level, pool, _column(table, given)), given, table, unmatched, classes)
 
 
 def load_all(library: Library, models: Sequence[str] = (), given: Labels | None = None) -> list[Dataset]:
     """The labelled items of a library in the spaces of these models, or in all of the modality that has most of them.
 
     Raises `SightsoundError` as `load` does."""
-    if models:
-        return [load(library, model, given) for model in models]
-    spaces = {space: count for space, count in library.spaces.items() if count}
+    given = given or Labels()
+    named = [space_of(library, model) for model in models]
+    table, unmatched = _table(library, given.source)
+
+    def loaded(space: Space) -> Dataset:
+        return _gathered(library, Origin(space, column=_column(table, given)), given, table, unmatched, 2)
+
+    if named:
+        return [loaded(space) for space in named]
+    spaces = [space for space, count in library.spaces.items() if count]
     kinds: list[list[Dataset]] = []
     problem: SightsoundError | None = None
     for modality in sorted({space.modality for space in spaces}):
         try:
-            kinds.append([load(library, space.name, given) for space in spaces if space.modality == modality])
+            kinds.append([loaded(space) for space in spaces if space.modality == modality])
         except NothingLabelled as error:
             problem = problem or error
         except SightsoundError as error:
@@ -157,8 +155,20 @@ def space_of(library: Library, model: str) -> Space:
 Table = Mapping[int, Mapping[str, Sequence[str]]]
 
 
+def _gathered(
+    library: Library, origin: Origin, given: Labels, table: Table, unmatched: Sequence[str], classes: int
+) -> Dataset:
+    """The labelled rows of one space, by labels that were read before."""
+    stored, by_content = library.contents(origin.space)
+    gathered = _Gathered(library, given, table, origin.column)
+    for content, rows in stored.grouped():
+        gathered.add(by_content.get(content, []), origin, stored.vectors[rows], stored.spans[rows])
+    return gathered.dataset(origin, unmatched, classes)
+
+
 def _table(library: Library, source: str | None) -> tuple[Table, list[str]]:
-    """Item -> column -> values, and the rows of a CSV that are of no item."""
+    """Item -> column -> values, and the rows of a CSV that are of no item. Raises `SightsoundError` for a CSV in which
+    all are."""
     if source is None:
         stored: dict[int, dict[str, list[str]]] = {}
         for item, column, value in library.rows('SELECT item, "column", value FROM labels ORDER BY 1, 2, 3'):
@@ -180,6 +190,9 @@ def _table(library: Library, source: str | None) -> tuple[Table, list[str]]:
         for column, value in row.items():
             if value:
                 found.setdefault(item, {}).setdefault(column, []).append(value)
+    if not found:
+        first = f"none of {len(unmatched)} is (the first: {unmatched[0]})" if unmatched else "it has no rows"
+        raise SightsoundError(f"{source}: expected paths of the library's items, {first}; see `sightsound stats`")
     return found, unmatched
 
 
@@ -291,12 +304,8 @@ def _contents(library: Library, items: Sequence[Item]) -> NDArray[np.uint64]:
     hashes: dict[int, bytes] = dict(
         library.rows("SELECT i.id, c.hash FROM items i JOIN contents c ON c.id = i.content")
     )
-    return short([hashes[item.id or 0] for item in items])
-
-
-def short(hashes: Sequence[bytes]) -> NDArray[np.uint64]:
-    """The first 8 bytes of SHA-256 sums."""
-    return np.frombuffer(b"".join(each[:8] for each in hashes), "<u8").astype(np.uint64)
+    short = b"".join(hashes[item.id or 0][:8] for item in items)
+    return np.frombuffer(short, "<u8").astype(np.uint64)
 
 
 def aligned(datasets: Sequence[Dataset]) -> list[Dataset]:

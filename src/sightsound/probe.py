@@ -255,13 +255,12 @@ class LinearProbe(Estimator):
     def predict_proba(self, X: Any) -> Matrix:
         """X (n, d) -> float64 (n, k): rows that add up to 1, or with several labels each from 0 to 1."""
         self._fitted()
-        decisions = self._columns(self._rows(X), self.coef_.T, self.intercept_)
-        return measures.probabilities(decisions, self.temperature_, self._single)
+        return measures.probabilities(self._decided(X), self.temperature_, self._single)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """X (n, d) -> classes (n,), or with several labels (n, k) in {0, 1}."""
         self._fitted()
-        said = self._said(self._columns(self._rows(X), self.coef_.T, self.intercept_))
+        said = self._said(self._decided(X))
         return self.classes_[said.argmax(axis=1)] if self._single else said.astype(np.intp)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -288,6 +287,10 @@ class LinearProbe(Estimator):
 
     def _two(self) -> bool:
         return self._single and len(self.classes_) == 2
+
+    def _decided(self, X: Any) -> Matrix:
+        """Decisions with a column for each class, (n, k)."""
+        return self._columns(self._rows(X), self.coef_.T, self.intercept_)
 
     def _columns(self, X: NDArray[Any], coef: Matrix, intercept: Matrix) -> Matrix:
         """Decisions with a column for each class, (n, k): the first of two classes has 0."""
@@ -404,8 +407,9 @@ class LinearProbe(Estimator):
     def evaluate(self, X: Any, y: Any, *, groups: Any = None) -> Report:
         """The report on other rows than those it was fitted on: X (n, d), y as in `fit`, rows of one of the `groups`
         (n,) drawn together for the interval."""
-        said, Y = self.predict_proba(X), self.truth(y)
-        raw = measures.probabilities(self._columns(self._rows(X), self.coef_.T, self.intercept_), 1.0, self._single)
+        self._fitted()
+        decisions, Y = self._decided(X), self.truth(y)
+        said, raw = (measures.probabilities(decisions, t, self._single) for t in (self.temperature_, 1.0))
         groups = None if groups is None else column(groups, len(Y))
         settings: dict[str, Any] = {"single": self._single, "raw": raw, "groups": groups}
         return measures.report("rows that were given", self._labels(), Y, said, **settings)

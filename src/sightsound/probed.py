@@ -18,7 +18,9 @@ from sightsound.types import Card, Floats, Output, Prediction, Windows
 def origin_of(probe: LinearProbe) -> Origin:
     """Which rows a probe takes. Raises `SightsoundError` for one that was not fitted from a library."""
     if probe.origin_ is None:
-        raise SightsoundError("probe: expected one that was fitted from a library and knows its network; use predict")
+        raise SightsoundError(
+            "probe: expected one that was fitted from a library and knows its network; use predict and evaluate"
+        )
     return probe.origin_
 
 

@@ -12,6 +12,7 @@ from sightsound.dataset import Dataset
 from sightsound.errors import SightsoundError
 from sightsound.measures import Report
 from sightsound.probe import LinearProbe
+from sightsound.probed import origin_of
 
 
 def teach(data: Dataset, probe: LinearProbe | None = None, *, curve: bool = True) -> LinearProbe:
@@ -42,9 +43,7 @@ def _named(fitted: LinearProbe, data: Dataset) -> None:
 
 def examine(probe: LinearProbe, data: Dataset) -> Report:
     """How good a probe is on a dataset. Refuses rows of another space, and notes items that it was fitted on."""
-    if probe.origin_ is None:
-        raise SightsoundError("probe: expected one that was fitted from a library; use LinearProbe.evaluate")
-    probe.origin_.space.require(data.origin.space, "probe")
+    origin_of(probe).space.require(data.origin.space, "probe")
     known = np.isin(data.contents, probe.seen_)
     found = probe.evaluate(data.X, data.y if data.single else _columns(probe, data), groups=data.of)
     notes = list(data.notes)

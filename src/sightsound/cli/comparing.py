@@ -61,7 +61,7 @@ def stack(
         from sightsound import charts
 
         charts.rivals(rivals, plot)
-    _rivals(rivals, datasets[0].notes, as_json)
+    _rivals(rivals, report.notes, as_json)
     if out and not as_json:
         click.echo(f"\nstack written to {output.safe(out)}")
 

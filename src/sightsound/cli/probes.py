@@ -11,7 +11,6 @@ import click
 from sightsound.cli import output, reports
 from sightsound.cli.reports import label_options, probe_of
 from sightsound.cli.settings import device_option, host, json_option, library_option
-from sightsound.errors import SightsoundError
 
 if TYPE_CHECKING:
     from sightsound.predicting import Probe, Verdict
@@ -193,13 +192,12 @@ def evaluate(
     """Say how good a probe is on the labelled items of a library, best one that it was not fitted on."""
     from sightsound.dataset import load
     from sightsound.library import Library
+    from sightsound.probed import origin_of
     from sightsound.teaching import examine
 
     reports.ready(None, plot)
     loaded = probe_of(file)
-    origin = loaded.origin_
-    if origin is None:
-        raise SightsoundError(f"{file}: expected a probe that was fitted from a library")
+    origin = origin_of(loaded)
     given = reports.labels(column, not loaded.single, source=source, folds=folds, groups=groups)
     with Library(library) as opened:
         data = load(opened, origin.space.name, given, level=origin.level, pool=origin.pool, classes=1)
