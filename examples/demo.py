@@ -18,7 +18,9 @@ import soundfile
 from PIL import Image, ImageEnhance, ImageOps
 
 import sightsound
-from sightsound import Host, Library, charts, plots
+from sightsound import Host, Library
+from sightsound.plot import reports
+from sightsound.plot import sounds as plots
 
 HERE = Path("demo")
 LIBRARY = HERE / "library"
@@ -112,7 +114,7 @@ def taught(folder: Path, host: Host) -> None:
     probe.save(HERE / "surfaces.probe")
     report = probe.report_
     assert report is not None
-    charts.report(report, HERE / "surfaces.png")
+    reports.report(report, HERE / "surfaces.png")
     for score in report.classes:
         print(f"   {score.label:8} {score.count} pictures, precision {score.precision:.2f}, recall {score.recall:.2f}")
     print(f"   accuracy on pictures that were held out: {report.accuracy}; look at {HERE / 'surfaces.png'}")

@@ -15,7 +15,9 @@ import numpy as np
 from demo import HERE, surfaces
 
 import sightsound
-from sightsound import Library, SightsoundError, charts, dataset
+from sightsound import Library, SightsoundError
+from sightsound.learn import dataset
+from sightsound.plot import reports
 
 
 def main() -> None:
@@ -42,7 +44,7 @@ def main() -> None:
         print(f"   {item} is {truth}, taken for {said} ({sure:.2f})")
 
     probe.save(HERE / "few.probe")
-    charts.report(report, HERE / "few.png")
+    reports.report(report, HERE / "few.png")
     print(f"4. Take it away: {HERE / 'few.probe'}; look at {HERE / 'few.png'}")
     print(f"   $ sightsound probe predict {HERE / 'few.probe'} PICTURE...")
 

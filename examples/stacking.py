@@ -17,8 +17,10 @@ from pathlib import Path
 from demo import HERE, surfaces
 
 import sightsound
-from sightsound import Host, Library, SightsoundError, Stack, charts, comparison, dataset
-from sightsound.timing import milliseconds
+from sightsound import Host, Library, SightsoundError, Stack
+from sightsound.learn import compare, dataset
+from sightsound.pipeline.latency import milliseconds
+from sightsound.plot import reports
 
 MODELS = ("tf_efficientnet_lite0.in1k", "mobilenet_v2.tv_in1k", "tf_efficientnet_lite1.in1k")
 
@@ -34,7 +36,7 @@ def main() -> None:
 
     print("2. Hold out a fold from everything, five times")
     stack = Stack("svm")
-    rivals, report = comparison.compare(datasets, stack=stack, milliseconds=times)
+    rivals, report = compare.compare(datasets, stack=stack, milliseconds=times)
     print(f"   {'':30} accuracy (95 %)          gain in points   ms an item   points per ms")
     for rival in rivals:
         price = "" if rival.gain_per_ms is None else f"{rival.gain_per_ms:+.2f}"
@@ -42,10 +44,10 @@ def main() -> None:
         print(f"   {rival.name:30} {rival.accuracy!s:24} {rival.gain:+14.1f} {cost:>12} {price:>15}")
     print(f"   calibration error of the stack: {report.error:.3f}")
 
-    fitted = comparison.fit(datasets, stack)
+    fitted = compare.fit(datasets, stack)
     fitted.report_ = report
     fitted.save(HERE / "stack.probe")
-    charts.rivals(rivals, HERE / "stack.png")
+    reports.rivals(rivals, HERE / "stack.png")
     print(f"3. Take it away: {HERE / 'stack.probe'}; look at {HERE / 'stack.png'}")
     print(f"   $ sightsound probe predict {HERE / 'stack.probe'} PICTURE...")
 

@@ -1,4 +1,4 @@
-"""Who may import whom, read from the imports themselves; DESIGN.md's rules as one table."""
+"""Which wing may import which, read from the imports themselves and held against one table."""
 
 from __future__ import annotations
 
@@ -17,84 +17,28 @@ ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "sightsound"
 
 MAY_IMPORT: dict[str, str] = {
-    # the nouns
-    "errors": "",
-    "types": "errors",
-    "layers": "errors types",
-    "hookspecs": "",
-    "stages": "hookspecs types",
-    "space": "errors types",
-    "cores": "errors",
-    "progress": "",
-    "framing": "errors types",
-    # files: media and weights know nothing of plugins or libraries
-    "media": "errors",
-    "cache": "errors types",
-    "sources": "errors types",
-    "weights": "cache errors sources types",
-    "drafts": "errors",
-    # plugins
-    "model": "errors space types",
-    "host": "errors hookspecs model space stages types weights",
-    # files through a model; a walk passes over libraries by the name of their file
-    "schema": "errors",
-    "walk": "errors schema types",
-    "pipeline": "cores errors framing media model types",
-    "pooling": "errors types",
-    "embedding": "drafts errors host layers media model pipeline pooling progress space types walk",
-    "timing": "errors host pipeline types",
-    # linear classifiers on rows of numbers
-    "losses": "",
-    "solver": "losses",
-    "estimator": "errors",
-    "folds": "errors",
-    "neighbours": "cores errors types",
-    "measures": "losses neighbours",
-    "origin": "errors pooling space types",
-    "probefile": "drafts errors",
-    "targets": "estimator losses measures",
-    "heldout": "folds losses measures",
-    "probe": "errors estimator folds heldout losses measures origin probefile solver targets",
-    "stack": "errors estimator folds losses measures origin probe probefile targets",
-    "onnxfile": "drafts errors probe",
-    "probed": "errors losses measures model origin probe types",
-    "transformer": "embedding errors estimator host pooling types",
-    # what a sound or a picture is: classes, the ontology over them, segments
-    "ontology": "errors types weights",
-    "classes": "errors ontology types",
-    "segments": "classes errors types",
-    "classifying": "classes errors framing host media model ontology pipeline segments types walk weights",
-    "tagging": "classes classifying errors host media model pipeline probe probed progress segments types walk",
-    "evaluation": "errors ontology types",
-    "tracks": "tagging types",
-    "plots": "drafts errors media types",
-    # the library: SQLite and FAISS, of which no plugin and no media file knows
-    "writer": "errors schema space types",
-    "filters": "errors types",
-    "library": "errors filters neighbours schema space types writer",
-    "labels": "errors library types walk writer",
-    "upkeep": "errors library types writer",
-    "inventory": "errors library schema types",
-    "checkup": "errors library schema types",
-    # what a library has to teach, and what comes of it
-    "dataset": "errors labels library origin pooling space types",
-    "teaching": "dataset errors measures probe probed",
-    "comparison": "dataset errors folds losses measures probe progress stack targets",
-    "advice": "dataset errors measures neighbours probe progress stack teaching types",
-    "charts": "comparison measures plots",
-    "predicting": "embedding filters host library losses measures origin probe probed stack types",
-    # both together
-    "indexing": ("cores errors host labels library media pipeline progress segments space tagging types walk writer"),
-    "searching": "errors filters host library media ontology pipeline space types walk",
-    # for plugin authors
-    "torch": "errors layers types",
-    "testing": "errors framing hookspecs host model space types",
+    "contract": "",
+    "_atomic": "contract",
+    "_progress": "",
+    "_threads": "contract",
+    "media": "contract library",
+    "weights": "contract",
+    "host": "contract weights",
+    "pipeline": "_atomic _progress _threads contract host media",
+    "linear": "_atomic contract library",
+    "classify": "_progress contract host linear media pipeline weights",
+    "library": "_progress _threads classify contract host media pipeline",
+    "learn": "_progress classify contract host library linear pipeline",
+    "plot": "_atomic contract learn linear media",
+    "testing": "contract host media",
+    "torch": "contract",
 }
-"""Each room and those it may import; a room stands below all that it may import. `cli` may import all but `torch`,
-nothing imports `cli`, and `sightsound/__init__.py` imports rooms when one of its names is asked for."""
+"""Each wing and those it may import, exactly: an import that is not in the table fails, and so does a permission that
+nobody uses. `cli` may import all but `torch`, nothing imports `cli`, and `sightsound/__init__.py` imports modules when
+one of its names is asked for."""
 
 FRAMEWORKS = {"torch", "tensorflow", "keras", "librosa", "pandas", "timm", "torchvision", "torchaudio"}
-"""What the host imports nowhere, not even inside a function; the room `torch` is for plugins."""
+"""What the host imports nowhere, not even inside a function; `sightsound.torch` is for plugins."""
 
 SLOW = {
     *FRAMEWORKS,
@@ -160,7 +104,7 @@ def _named(node: ast.AST) -> str:
 
 
 def modules(folder: Path) -> dict[str, Path]:
-    """`sightsound.media.files` -> its file, for a package's folder or a module without one."""
+    """`sightsound.media.safe_open` -> its file, for a package's folder or a module without one."""
     if not folder.is_dir():
         return {folder.name: folder.with_suffix(".py")}
     found = {}
@@ -174,8 +118,8 @@ def package_of(module: str, file: Path) -> str:
     return module if file.name == "__init__.py" else module.rpartition(".")[0]
 
 
-def room(module: str) -> str:
-    """`sightsound.media.files.line` -> `media`; the package itself and its public names -> ``."""
+def wing(module: str) -> str:
+    """`sightsound.media.safe_open.line` -> `media`; the package itself and its public names -> ``."""
     first = [*module.split("."), ""][1]
     return first if f"sightsound.{first}" in MODULES else ""
 
@@ -185,7 +129,7 @@ def of(module: str) -> list[Import]:
 
 
 MODULES = modules(SRC)
-ROOMS = {room: set(may.split()) for room, may in MAY_IMPORT.items()}
+WINGS = {name: set(may.split()) for name, may in MAY_IMPORT.items()}
 
 PLUGINS = sorted([*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")])
 PACKAGES = {
@@ -207,45 +151,49 @@ ENTRY_POINTS = {
 # -- the table ---------------------------------------------------------------------------------------------------
 
 
-def test_every_room_is_in_the_table():
-    rooms = {room(module) for module in MODULES} - {"", "cli"}
-    assert rooms == set(ROOMS)
+def arrows() -> dict[tuple[str, str], list[str]]:
+    """From wing and to wing -> where the imports stand."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for module in MODULES:
+        here = wing(module)
+        for each in of(module):
+            there = wing(each.name) if each.name.split(".")[0] == "sightsound" else ""
+            if here not in ("", "cli") and there not in ("", here):
+                found.setdefault((here, there), []).append(each.where)
+    return found
 
 
-def test_the_table_is_read_from_top_to_bottom():
-    """So that nothing can go round in a circle: a room stands below all that it may import."""
-    above: set[str] = set()
-    for name, may in ROOMS.items():
-        assert may <= above, f"{name} may import {sorted(may - above)}, which stand below it"
-        above.add(name)
+def test_every_wing_is_in_the_table():
+    assert {wing(module) for module in MODULES} - {"", "cli"} == set(WINGS)
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if room(module) not in ("", "cli")])
-def test_a_module_imports_only_what_its_room_may(module):
-    here = room(module)
-    for found in of(module):
-        if found.name.split(".")[0] == "sightsound":
-            assert room(found.name) in {here, *ROOMS[here]}, f"{found.where}: {here} may not import {found.name}"
+def test_a_wing_imports_what_the_table_allows_and_no_more():
+    for (here, there), places in arrows().items():
+        assert there in WINGS[here], f"{here} may not import {there}: {', '.join(places)}"
+
+
+def test_every_permission_of_the_table_is_used():
+    assert {(here, there) for here, may in WINGS.items() for there in may} == set(arrows())
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_nothing_imports_the_command_line_and_no_other_room_imports_torch(module):
+def test_nothing_imports_the_command_line_and_no_other_wing_imports_torch(module):
     for found in of(module):
-        assert room(module) == "torch" or not found.name.startswith("sightsound.torch"), found.where
-        if room(module) != "cli":
+        assert wing(module) == "torch" or not found.name.startswith("sightsound.torch"), found.where
+        if wing(module) != "cli":
             assert not found.name.startswith("sightsound.cli"), found.where
 
 
-def test_the_package_itself_imports_no_room_at_once():
+def test_the_package_itself_imports_no_module_at_once():
     assert not [found for found in of("sightsound") if found.at_once and found.name.startswith("sightsound")]
 
 
-def test_every_command_imports_its_room_only_when_it_runs():
-    """`--help` of one command need not read the library; of rooms, only errors are there from the start."""
+def test_a_command_imports_its_wing_only_when_it_runs():
+    """`--help` of one command need not read the library; only errors are imported at once."""
     for module in MODULES:
-        if room(module) == "cli":
-            rooms = {room(found.name) for found in of(module) if found.at_once and found.name.startswith("sightsound")}
-            assert rooms <= {"", "cli", "errors"}, module
+        if wing(module) == "cli":
+            names = {found.name for found in of(module) if found.at_once and wing(found.name) not in ("", "cli")}
+            assert all(name.startswith("sightsound.contract.errors.") for name in names), (module, names)
 
 
 # -- frameworks --------------------------------------------------------------------------------------------------
@@ -253,7 +201,7 @@ def test_every_command_imports_its_room_only_when_it_runs():
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_no_framework_is_imported_anywhere_in_the_host(module):
-    if room(module) == "torch":
+    if wing(module) == "torch":
         return
     for found in of(module):
         assert found.name.split(".")[0] not in FRAMEWORKS, found.where
@@ -261,15 +209,15 @@ def test_no_framework_is_imported_anywhere_in_the_host(module):
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_what_is_slow_to_import_is_imported_where_it_is_needed(module):
-    allowed = {"torch"} if room(module) == "torch" else set()
+    allowed = {"torch"} if wing(module) == "torch" else set()
     for found in of(module):
         if found.at_once:
             assert found.name.split(".")[0] not in SLOW - allowed, found.where
 
 
-def test_every_room_can_be_imported_first():
+def test_every_module_can_be_imported_first():
     """One after the other in one process that forgets the package in between, so that no circle hides."""
-    names = sorted(module for module in MODULES if room(module) != "torch")
+    names = sorted(module for module in MODULES if wing(module) != "torch")
     code = (
         "import importlib, sys\n"
         f"for name in {names}:\n"
@@ -300,10 +248,10 @@ def test_a_plugin_imports_sightsound_its_own_framework_and_no_other_plugin(modul
 @pytest.mark.parametrize("module", sorted(PLUGIN_MODULES))
 def test_a_plugin_uses_nothing_of_the_command_line_or_the_library(module):
     """It turns media into numbers; what is done with them is not its business."""
-    beyond = {"cli", "library", "writer", "schema", "pipeline", "indexing", "searching", "embedding", "neighbours"}
+    beyond = {"cli", "library", "pipeline", "classify", "linear", "learn", "plot"}
     for found in imports(PLUGIN_MODULES[module], package_of(module, PLUGIN_MODULES[module])):
         if found.name.split(".")[0] == "sightsound":
-            assert room(found.name) not in beyond, found.where
+            assert wing(found.name) not in beyond, found.where
 
 
 @pytest.mark.parametrize("module", sorted(ENTRY_POINTS))
@@ -362,7 +310,7 @@ def test_there_is_something_to_test(request):
 
 def test_the_reader_of_imports_misses_none(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    file = tmp_path / "room.py"
+    file = tmp_path / "module.py"
     file.write_text(
         "import a, b.c as d\n"
         "from e import f as g, h\n"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sightsound import Host
-from sightsound.cores import cores
+from sightsound._threads import cores
 
 SIZES = (1, 2, 4, 8, 16, 32)
 

@@ -33,8 +33,9 @@ import soundfile
 import soxr
 from PIL import Image
 
-from sightsound import Host, Model, framing, index, media
-from sightsound.cores import cores
+from sightsound import Host, Model, index, media
+from sightsound._threads import cores
+from sightsound.media import framing
 
 SOUND_MODEL = "yamnet.audioset_i8"
 PICTURE_MODEL = "tf_efficientnet_lite0.in1k"
@@ -165,7 +166,6 @@ def clip_by_clip(model: Model, network: Any) -> Loop:
 def picture_loop(model: Model) -> Loop:
     """timm's documented way: create_model, create_transform, one picture at a time."""
     import torch
-
     from sightsound.torch import torchvision
 
     torchvision()

@@ -13,8 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from sightsound import Host, Rules, ontology, tag
-from sightsound.evaluation import Evaluation, evaluate
+from sightsound import Host, Rules, tag
+from sightsound.classify import ontology
+from sightsound.classify.evaluation import Evaluation, evaluate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins/sightsound-audioset/tests"))
 from esc10 import KINDS

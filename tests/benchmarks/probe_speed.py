@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import PredefinedSplit
 
 from sightsound import Host, LinearProbe, embed
-from sightsound.probe import STRENGTHS
+from sightsound.linear.probe import STRENGTHS
 
 
 def main() -> None:

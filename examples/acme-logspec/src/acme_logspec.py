@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from sightsound import framing, hookimpl
-from sightsound.types import Card, Output, Windows
+from sightsound import hookimpl
+from sightsound.contract.types import Card, Output, Windows
+from sightsound.media import framing
 
 RATE, FRAME, BANDS, FLOOR = 16_000, 512, 64, 1e-4
 FRAMES = RATE // FRAME

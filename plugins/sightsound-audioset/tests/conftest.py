@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sightsound.errors import MissingWeights
-from sightsound.weights import Store
+from sightsound.contract.errors import MissingWeights
+from sightsound.weights.store import Store
 from sightsound_audioset.yamnet import TFLITE
 
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -7,9 +7,10 @@ import pytest
 
 from audioset_data import YAMNET_GOLDENS
 from esc10 import KINDS
-from sightsound import Host, Rules, SightsoundError, classify_sound, classify_stream, ontology, tag
-from sightsound.errors import UnknownModel
-from sightsound.evaluation import evaluate
+from sightsound import Host, Rules, SightsoundError, classify_sound, classify_stream, tag
+from sightsound.classify import ontology
+from sightsound.classify.evaluation import evaluate
+from sightsound.contract.errors import UnknownModel
 from sightsound.testing import check_model
 
 RATE = 16000

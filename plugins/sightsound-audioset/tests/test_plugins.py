@@ -11,9 +11,9 @@ import pytest
 
 import reference
 from audioset_data import cosines
-from sightsound.host import Host
+from sightsound.contract.types import Card
+from sightsound.host.host import Host
 from sightsound.testing import CHECKS, Subject
-from sightsound.types import Card
 from sightsound_audioset import vggish, yamnet
 from sightsound_audioset.classes import classes
 

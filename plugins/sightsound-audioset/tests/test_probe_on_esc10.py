@@ -7,7 +7,8 @@ import csv
 import numpy as np
 import pytest
 
-from sightsound import Host, Labels, Library, LinearProbe, dataset, index, teach
+from sightsound import Host, Labels, Library, LinearProbe, index, teach
+from sightsound.learn import dataset
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ import importlib.util
 
 import numpy as np
 import pytest
-import torch
 
 import reference
+import torch
 from audioset_data import VGGISH_GOLDENS, cosines
-from sightsound.errors import SightsoundError, UnknownModel
-from sightsound.types import Output
+from sightsound.contract.errors import SightsoundError, UnknownModel
+from sightsound.contract.types import Output
 from sightsound_audioset import log_mel, pca, vggish
 from sightsound_audioset.embedder import PatchEmbedder
 from sightsound_audioset.vggish_network import SHAPES, Vggish, read

@@ -12,7 +12,7 @@ import tflite
 
 import reference
 from audioset_data import YAMNET_GOLDENS, cosines
-from sightsound.errors import SightsoundError
+from sightsound.contract.errors import SightsoundError
 from sightsound_audioset import log_mel, yamnet
 from sightsound_audioset.yamnet_int8 import Int8Yamnet, read_tflite
 from sightsound_audioset.yamnet_network import int8

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import soxr
 
-from sightsound.host import Host
-from sightsound.space import Space
+from sightsound.contract.space import Space
+from sightsound.host.host import Host
 from sightsound_librosa import CARD, RATE
 from sightsound_librosa.standard import CENTRE, SPREAD
 

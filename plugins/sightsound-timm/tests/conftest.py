@@ -16,8 +16,8 @@ from PIL import Image
 
 import sightsound_timm
 from sightsound import Host
-from sightsound.errors import MissingWeights
-from sightsound.model import Model
+from sightsound.contract.errors import MissingWeights
+from sightsound.host.model import Model
 from sightsound.torch import torchvision
 
 torchvision()  # before any test module imports timm

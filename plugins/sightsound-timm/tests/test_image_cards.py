@@ -9,11 +9,11 @@ from importlib.resources import files
 
 import pytest
 import timm
-import torch
 from timm.data import ImageNetInfo
-from torch import nn
 
+import torch
 from sightsound_timm import cards, network, zoo
+from torch import nn
 
 LITE = [cards.LITE0, cards.LITE1, cards.LITE2]
 

@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
 
 import sightsound
 import sightsound_timm
+import torch
 from seeded_networks import hooked, saved, seeded
 from sightsound import Host, Library
-from sightsound.errors import MissingWeights, SightsoundError, UnknownModel
-from sightsound.layers import split
+from sightsound.contract.errors import MissingWeights, SightsoundError, UnknownModel
+from sightsound.contract.layer_names import split
 from sightsound.testing import check_model
 from sightsound.torch import layers as torch_layers
 from sightsound_timm import cards, network
+from torch import nn
 
 RESNET = "resnet18.tv_in1k"
 SHARED = "resnet18.IMAGENET1K_V1"

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import torch
 from sightsound import Host
-from sightsound.model import Model
+from sightsound.host.model import Model
 from sightsound_timm import cards, network
 
 Pixels = NDArray[np.uint8]
@@ -140,7 +140,7 @@ def test_the_batch_does_not_change_the_rows(name: str, model: Load, photos: dict
 
 
 def test_a_cpu_gets_a_lane_for_each_core(model: Load) -> None:
-    from sightsound.cores import cores
+    from sightsound._threads import cores
 
     loaded = model(NAMES[0])
     assert loaded.lanes == cores()

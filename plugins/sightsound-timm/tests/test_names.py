@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from torch import nn
 
 import sightsound_timm
+import torch
 from seeded_networks import saved, seeded
 from sightsound import Host
-from sightsound.errors import SightsoundError, UnknownModel
-from sightsound.model import Model
-from sightsound.types import Card
+from sightsound.contract.errors import SightsoundError, UnknownModel
+from sightsound.contract.types import Card
+from sightsound.host.model import Model
 from sightsound_timm import batchnorm, cards, network
+from torch import nn
 
 
 @pytest.fixture(autouse=True)

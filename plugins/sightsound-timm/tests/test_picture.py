@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import sightsound_timm
-from sightsound.errors import MediaError
+from sightsound.contract.errors import MediaError
 from sightsound_timm import cards, network, picture
 from sightsound_timm.picture import CenterCrop
 

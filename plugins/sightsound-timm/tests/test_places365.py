@@ -10,14 +10,14 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-import torch
 
 import sightsound_timm
+import torch
 from sightsound import Host, SightsoundError, classify_image
-from sightsound.errors import MissingWeights
+from sightsound.contract.errors import MissingWeights
 from sightsound.testing import check_model
 from sightsound.torch import torchvision
-from sightsound.weights import Store
+from sightsound.weights.store import Store
 from sightsound_timm.picture import CenterCrop
 from sightsound_timm.places365 import PLACES365, scenes
 

@@ -11,24 +11,24 @@ import click
 
 import sightsound
 from sightsound.cli.settings import Settings
-from sightsound.errors import SightsoundError
+from sightsound.contract.errors import SightsoundError
 
 _COMMANDS = {
-    "index": "indexing:index",
-    "search": "searching:search",
-    "tag": "tagging:tag",
-    "probe": "probes:probe",
-    "stack": "comparing:stack",
-    "advise": "comparing:advise",
+    "index": "index:index",
+    "search": "search:search",
+    "tag": "tag:tag",
+    "probe": "probe:probe",
+    "stack": "stack:stack",
+    "advise": "stack:advise",
     "ontology": "ontology:ontology",
-    "embed": "embedding:embed",
+    "embed": "embed:embed",
     "models": "models:models",
     "plugins": "models:plugins",
     "weights": "weights:weights",
-    "stats": "libraries:stats",
-    "check": "libraries:check",
-    "forget": "libraries:forget",
-    "relocate": "libraries:relocate",
+    "stats": "library:stats",
+    "check": "library:check",
+    "forget": "library:forget",
+    "relocate": "library:relocate",
     "check-model": "check_model:check_model",
 }
 

@@ -12,8 +12,8 @@ from sightsound.cli import output
 from sightsound.cli.settings import host, json_option
 
 if TYPE_CHECKING:
-    from sightsound.host import Host
-    from sightsound.types import Card
+    from sightsound.contract.types import Card
+    from sightsound.host.host import Host
 
 
 @click.group(invoke_without_command=True)
@@ -48,7 +48,7 @@ def layers(context: click.Context, name: str, as_json: bool) -> None:
 
 
 def _row(found: Host, card: Card) -> dict[str, Any]:
-    from sightsound.host import DEFAULTS
+    from sightsound.host.host import DEFAULTS
 
     states = [found.weights.state(file) for file in card.weights]
     state = next((s for s in ("missing", "fetchable") if s in states), "present" if states else "none needed")

@@ -11,7 +11,7 @@ from sightsound.cli import output
 from sightsound.cli.settings import host, json_option
 
 if TYPE_CHECKING:
-    from sightsound.ontology import Node, Ontology
+    from sightsound.classify.ontology import Node, Ontology
 
 
 @click.group()
@@ -90,8 +90,8 @@ def show(context: click.Context, name: str, as_json: bool) -> None:
 
 def _loaded(context: click.Context) -> tuple[Ontology, frozenset[str]]:
     """The ontology, and the ids of the default sound network's classes where that is installed."""
-    from sightsound.host import DEFAULTS
-    from sightsound.ontology import load
+    from sightsound.classify.ontology import load
+    from sightsound.host.host import DEFAULTS
 
     here = host(context)
     card = here.cards.get(DEFAULTS["sound"])

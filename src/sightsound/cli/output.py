@@ -53,7 +53,7 @@ def write(text: str, out: str | None) -> None:
     if out is None:
         click.echo(text, nl=False)
         return
-    from sightsound.drafts import draft
+    from sightsound._atomic import draft
 
     with draft(out) as part:
         part.write_text(text, encoding="utf-8")

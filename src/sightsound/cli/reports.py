@@ -9,13 +9,13 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.settings import Decorator
-from sightsound.errors import SightsoundError
+from sightsound.contract.errors import SightsoundError
 
 if TYPE_CHECKING:
-    from sightsound.dataset import Labels
-    from sightsound.measures import Report
-    from sightsound.predicting import Probe
-    from sightsound.probe import LinearProbe
+    from sightsound.learn.dataset import Labels
+    from sightsound.learn.predict import Probe
+    from sightsound.linear.metrics import Report
+    from sightsound.linear.probe import LinearProbe
 
 SHOWN = 40
 """Classes in a table; --json has all."""
@@ -41,14 +41,14 @@ def label_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def labels(column: str | None = None, several: bool = False, **given: Any) -> Labels:
-    from sightsound.dataset import Labels
+    from sightsound.learn.dataset import Labels
 
     return Labels(column=column, several=several, **given)
 
 
 def probe_of(file: str) -> LinearProbe:
     """The probe in a file. Raises `SightsoundError` for a stack, which is not one probe."""
-    from sightsound.stack import Stack, load_probe
+    from sightsound.linear.stack import Stack, load_probe
 
     loaded = load_probe(file)
     if isinstance(loaded, Stack):
@@ -60,16 +60,17 @@ def probe_of(file: str) -> LinearProbe:
 
 def ready(out: str | None, plot: str | None) -> None:
     """What cannot be written shows before the work."""
-    from sightsound import drafts, plots
+    from sightsound import _atomic
+    from sightsound.plot import sounds
 
     if out:
-        drafts.writable(out)
-    plots.check(plot, None)
+        _atomic.writable(out)
+    sounds.check(plot, None)
 
 
 def told(loaded: Probe, as_json: bool) -> None:
     """What a probe is, and its report."""
-    from sightsound.predicting import origins
+    from sightsound.learn.predict import origins
 
     if as_json:
         report = loaded.report_.to_json() if loaded.report_ else None
@@ -87,15 +88,15 @@ def told(loaded: Probe, as_json: bool) -> None:
 def draw(report: Report | None, plot: str | None) -> None:
     """The picture of a report, where one is asked for."""
     if plot:
-        from sightsound import charts
+        from sightsound.plot import reports
 
         if report is None:
             raise SightsoundError("--plot: expected a probe with a report; fit it without --strength")
-        charts.report(report, plot)
+        reports.report(report, plot)
 
 
 def _strength(loaded: Probe) -> dict[str, Any]:
-    from sightsound.probe import LinearProbe
+    from sightsound.linear.probe import LinearProbe
 
     return {"C": loaded.C_, "temperature": loaded.temperature_} if isinstance(loaded, LinearProbe) else {}
 

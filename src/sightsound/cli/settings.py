@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sightsound.host import Host
+    from sightsound.host.host import Host
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -30,7 +30,7 @@ def host(context: click.Context) -> Host:
 
     A program that runs these commands itself may hand over its own host as click's `obj`.
     """
-    from sightsound.host import Host
+    from sightsound.host.host import Host
 
     if given := context.find_object(Host):
         return given

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output, settings
-from sightsound.errors import SightsoundError
+from sightsound.contract.errors import SightsoundError
 
 if TYPE_CHECKING:
-    from sightsound.host import Host
-    from sightsound.types import WeightFile
+    from sightsound.contract.types import WeightFile
+    from sightsound.host.host import Host
 
 
 @click.group()
@@ -26,7 +26,7 @@ def weights() -> None:
 @click.pass_context
 def list_(context: click.Context, as_json: bool) -> None:
     """Every weight file, and AudioSet's ontology: size, state (present, fetchable, missing) and licence."""
-    from sightsound import ontology
+    from sightsound.classify import ontology
 
     host = settings.host(context)
     rows = [_row(host, card.name, card.license, file) for card in host.cards.values() for file in card.weights]
@@ -91,7 +91,7 @@ def path(context: click.Context, name: str) -> None:
 
 def _files(host: Host, name: str | None) -> list[tuple[str, WeightFile]]:
     """(model, file) for a model, for a file name, or for all. Raises `UnknownModel`."""
-    from sightsound import ontology
+    from sightsound.classify import ontology
 
     every = [(card.name, file) for card in host.cards.values() for file in card.weights]
     every.append(("ontology", ontology.FILE))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from sightsound.errors import NotMedia
+from sightsound.contract.errors import NotMedia
 from sightsound.media import ffmpeg, pictures, sounds
-from sightsound.media.files import opened, shown
 from sightsound.media.kinds import HEAD, known
 from sightsound.media.pictures import MAX_PIXELS, Picture, read_image
+from sightsound.media.safe_open import opened, shown
 from sightsound.media.sounds import MAX_RATE, MIN_RATE, Sound, open_sound, pipe_sound, read_sound, stream_sound
 
 __all__ = [

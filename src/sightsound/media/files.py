@@ -1,64 +1,100 @@
-"""Opening a file that a user named: an ordinary one only, without waiting, under a name that can be printed."""
+"""Which files a path stands for, and which root and relative path each has."""
 
 from __future__ import annotations
 
-import io
+import logging
 import os
-import stat
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
-from sightsound.errors import MediaError
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.types import Item, Outcome
+from sightsound.library import schema
 
-_STRANGE = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
+log = logging.getLogger(__name__)
 
 
-def shown(path: str | os.PathLike[str]) -> str:
-    """The path as given, on one line and printable: anything else is escaped, a byte that is not UTF-8 as `\\xe9`."""
-    name = os.fspath(path)
-    return name if name.isprintable() else "".join(char if char.isprintable() else _escaped(char) for char in name)
+def items(paths: Sequence[str | os.PathLike[str]], roots: Sequence[str] = ()) -> Iterator[Item | Outcome]:
+    """The files under these paths, folders in the order of their names.
 
-
-def line(error: BaseException) -> str:
-    """What an exception of a decoder says, on one line; its class where it says nothing."""
-    return " ".join(shown(str(error).replace("\n", " ")).split()) or type(error).__name__
-
-
-def opened(path: str | os.PathLike[str]) -> io.FileIO:
-    """An ordinary file, open for reading and unbuffered, since decoders in C share its descriptor.
-
-    Raises `MediaError` for what cannot be opened, and for folders, pipes, sockets and devices, without waiting for
-    anybody to write to them.
+    A folder is its own root and a file has its folder as root, unless one of the known `roots` holds it. Hidden files
+    and folders, links to folders and libraries inside a folder are passed over and counted in the log; a folder that
+    cannot be read comes as a failed `Outcome`. Raises as `existing` does, before anything is read.
     """
-    try:
-        _check(path, os.stat(path).st_mode)  # first: opening alone already has effects on some devices
-        file = io.FileIO(path, "rb", opener=_without_waiting)
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        why = getattr(error, "strerror", None) or line(error)
-        raise MediaError(f"{shown(path)}: cannot open, {why}; check that it is there and may be read") from error
-    try:
-        _check(path, os.fstat(file.fileno()).st_mode)  # again: the name may mean another file by now
-    except MediaError:
-        file.close()
-        raise
-    return file
+    return _items(existing(paths), [*roots])
 
 
-def _check(path: str | os.PathLike[str], mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        what = _STRANGE.get(stat.S_IFMT(mode), "not an ordinary file")
-        raise MediaError(f"{shown(path)}: {what}, expected a file; name the files themselves")
+def once(found: Iterable[Item | Outcome]) -> list[Item | Outcome]:
+    """Each file once, though the paths may overlap; the path that was named first is its root."""
+    kept: dict[object, Item | Outcome] = {}
+    for one in found:
+        kept.setdefault(one.file if isinstance(one, Item) else id(one), one)
+    return list(kept.values())
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+def existing(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """The absolute paths. Raises `SightsoundError` for one that does not exist."""
+    absolute = [Path(os.path.abspath(path)) for path in paths]
+    for path, given in zip(absolute, paths):
+        if not os.path.lexists(path):
+            raise SightsoundError(f"{os.fspath(given)}: no such file or folder")
+    return absolute
 
 
-def _escaped(char: str) -> str:
-    """A surrogate escape stands for one byte of a name; everything else as Python writes it."""
-    code = ord(char)
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else char.encode("unicode_escape").decode()
+def item(path: str | os.PathLike[str], roots: Sequence[str] = ()) -> Item:
+    """The item that one file is: below the nearest of the known roots, else below its own folder."""
+    return _item(os.path.abspath(path), set(roots), None)
+
+
+def _items(paths: list[Path], roots: list[str]) -> Iterator[Item | Outcome]:
+    known = set(roots)
+    for path in paths:
+        top = str(path) if path.is_dir() else None
+        for file in _folder(path) if top else iter([path]):
+            yield file if isinstance(file, Outcome) else _item(str(file), known, top)
+
+
+def _item(file: str, roots: set[str], folder: str | None) -> Item:
+    """Looks upwards from the file for a root; text instead of paths, as this is done for every file of every run."""
+    at = os.path.dirname(file)
+    while at not in roots:
+        above = os.path.dirname(at)
+        if above == at:
+            at = folder or os.path.dirname(file)
+            break
+        at = above
+    return Item(at, os.path.relpath(file, at).replace(os.sep, "/"))
+
+
+def _folder(top: Path) -> Iterator[Path | Outcome]:
+    unread: list[OSError] = []
+    passed = 0
+    for folder, folders, files in os.walk(top, onerror=unread.append):
+        while unread:
+            yield _unreadable(top, unread.pop())
+        if schema.FILE in files:
+            passed += len(files)
+            folders.clear()
+            continue
+        kept = sorted(name for name in folders if not _passed(Path(folder, name)))
+        passed += len(folders) - len(kept)
+        folders[:] = kept
+        shown = sorted(name for name in files if not name.startswith("."))
+        passed += len(files) - len(shown)
+        yield from (Path(folder, name) for name in shown)
+    for error in unread:
+        yield _unreadable(top, error)
+    if passed:
+        log.info("%s: passed over %d hidden files and folders, links to folders, and libraries", top, passed)
+
+
+def _passed(folder: Path) -> bool:
+    if folder.is_symlink():
+        log.warning("%s: a link to a folder is not followed; index its target by name", folder)
+        return True
+    return folder.name.startswith(".")
+
+
+def _unreadable(top: Path, error: OSError) -> Outcome:
+    name = os.path.relpath(error.filename, top)
+    return Outcome(Item(str(top), name), "failed", f"{name}: cannot read folder ({error.strerror})")

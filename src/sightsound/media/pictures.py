@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.errors import MediaError, NotMedia
-from sightsound.media.files import line, opened, shown
+from sightsound.contract.errors import MediaError, NotMedia
 from sightsound.media.kinds import HEAD, Kind, known
+from sightsound.media.safe_open import line, opened, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image

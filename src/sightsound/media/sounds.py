@@ -18,11 +18,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.errors import MediaError, NotMedia
+from sightsound.contract.errors import MediaError, NotMedia
 from sightsound.media.channels import Floats, mono, resampled, scaled
 from sightsound.media.ffmpeg import FFmpeg, NoTrack, available
-from sightsound.media.files import line, opened, shown
 from sightsound.media.kinds import HEAD, Kind, known
+from sightsound.media.safe_open import line, opened, shown
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
 """Sample rates in Hz that are believed: from the slowest loggers to eight times DVD audio."""

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sightsound.host import Host
-from sightsound.model import Model
+from sightsound.host.host import Host
+from sightsound.host.model import Model
 from sightsound.testing.checks import CHECKS, Check
 from sightsound.testing.media import Media, pictures, sounds
 from sightsound.testing.subject import TOLERANCE, Subject

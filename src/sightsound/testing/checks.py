@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from sightsound import framing, hookspecs
+from sightsound.contract import hookspecs
+from sightsound.contract.types import Card, Floats, Windows
+from sightsound.media import framing
 from sightsound.testing.media import Media, cut, odd
 from sightsound.testing.subject import TOLERANCE, Rows, Subject, apart, copy, distance
-from sightsound.types import Card, Floats, Windows
 
 Check = Callable[[Subject], str | None]
 FRAMEWORKS = (
@@ -27,7 +28,7 @@ FRAMEWORKS = (
 """What a plugin may import when it loads a network, and not before."""
 
 _IMPORT = """
-import sys, importlib, numpy, pluggy, sightsound.types, sightsound.framing
+import sys, importlib, numpy, pluggy, sightsound.contract.types, sightsound.media.framing
 before = set(sys.modules)
 module, _, path = sys.argv[1].partition(":")
 plugin = importlib.import_module(module)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound import framing
-from sightsound.types import Card
+from sightsound.contract.types import Card
+from sightsound.media import framing
 
 Media = NDArray[Any]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sightsound.errors import SightsoundError
-from sightsound.host import Host
-from sightsound.model import Model
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.types import Card, Floats, Output, Seconds, Windows
+from sightsound.host.host import Host
+from sightsound.host.model import Model
 from sightsound.testing.media import Media, pictures, sounds
-from sightsound.types import Card, Floats, Output, Seconds, Windows
 
 TOLERANCE = 1e-3
 """The largest distance between two rows that count as the same, relative to their length: a cosine over 0.999999."""

@@ -17,11 +17,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from sightsound.errors import SightsoundError
-from sightsound.types import Floats
+import torch
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.types import Floats
 
 _THREADS = torch.get_num_threads()
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h

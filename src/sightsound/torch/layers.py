@@ -20,11 +20,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from sightsound.contract.errors import SightsoundError, UnknownModel
+from sightsound.contract.layer_names import named
+from sightsound.contract.types import Card, Layer
 from torch import Tensor, nn
-
-from sightsound.errors import SightsoundError, UnknownModel
-from sightsound.layers import named
-from sightsound.types import Card, Layer
 
 OPTIONS = ("layer", "pool")
 """Of a model's name: the layers, joined by +, and how their positions become one number a channel."""

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from sightsound import Card, Output, Windows, hookimpl
-from sightsound.framing import frames
+from sightsound.media.framing import frames
 
 COLOURS = Card(
     name="colours.tiny",

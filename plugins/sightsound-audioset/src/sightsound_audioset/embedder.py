@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 
-from sightsound.cores import cores
+import torch
+from sightsound._threads import cores
+from sightsound.contract.types import Card, Floats, Layer, Output, Windows
 from sightsound.torch import device as torch_device
 from sightsound.torch import forward
 from sightsound.torch.layers import Plan, Tapped
-from sightsound.types import Card, Floats, Layer, Output, Windows
 from sightsound_audioset import log_mel
 
 _ACCELERATOR_BATCH_SIZE = 64

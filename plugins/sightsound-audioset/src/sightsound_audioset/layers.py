@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
 import numpy as np
-import torch
-from torch import nn
 
-from sightsound.errors import UnknownModel
+import torch
+from sightsound.contract.errors import UnknownModel
+from sightsound.contract.types import Card, Layer
 from sightsound.torch import layers
-from sightsound.types import Card, Layer
 from sightsound_audioset import vggish_network, yamnet_network, yamnet_weights
+from torch import nn
 
 
 def plan(card: Card, options: Mapping[str, str | bool]) -> layers.Plan:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightsound.types import Card, Embedder, Layer
+from sightsound.contract.types import Card, Embedder, Layer
 
 
 @dataclass(frozen=True)

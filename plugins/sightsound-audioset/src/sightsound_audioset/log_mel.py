@@ -16,8 +16,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound import framing
-from sightsound.types import Card, Floats, Windows
+from sightsound.contract.types import Card, Floats, Windows
+from sightsound.media import framing
 
 SAMPLE_RATE = 16000
 """Hz; SAMPLE_RATE of vggish_params.py and params.py."""

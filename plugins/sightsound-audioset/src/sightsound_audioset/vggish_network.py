@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-
-from sightsound.errors import SightsoundError
+from sightsound.contract.errors import SightsoundError
 from sightsound.torch import state_dict
+from torch import Tensor, nn
 
 SHAPES = {
     "features.0": (64, 1, 3, 3),

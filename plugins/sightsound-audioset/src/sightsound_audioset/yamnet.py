@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from sightsound import hookimpl
-from sightsound.errors import UnknownModel
-from sightsound.types import Card, Embedder, Load, WeightFile
+from sightsound.contract.errors import UnknownModel
+from sightsound.contract.types import Card, Embedder, Load, WeightFile
 from sightsound_audioset import log_mel
 from sightsound_audioset.classes import classes
 from sightsound_audioset.loading import Loader

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 from torch.nn import functional
 
-from sightsound.types import Floats
+import torch
+from sightsound.contract.types import Floats
 from sightsound_audioset.yamnet_int8 import Int8Yamnet
 from sightsound_audioset.yamnet_weights import BLOCKS, Layer
+from torch import Tensor, nn
 
 _Filled = TypeVar("_Filled", nn.Conv2d, nn.Linear)
 

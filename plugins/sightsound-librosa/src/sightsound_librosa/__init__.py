@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sightsound import hookimpl
-from sightsound.types import Card, Embedder, Load
+from sightsound.contract.types import Card, Embedder, Load
 from sightsound_librosa.standard import CENTRE, SPREAD
 
 RATE = 22050

@@ -9,9 +9,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from sightsound import framing
-from sightsound.cores import cores
-from sightsound.types import Card, Floats, Output, Windows
+from sightsound._threads import cores
+from sightsound.contract.types import Card, Floats, Output, Windows
+from sightsound.media import framing
 
 
 class Mfcc:

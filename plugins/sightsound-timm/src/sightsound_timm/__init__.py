@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightsound.hookspecs import hookimpl
-from sightsound.types import Card, Embedder, Layer, Load
+from sightsound.contract.hookspecs import hookimpl
+from sightsound.contract.types import Card, Embedder, Layer, Load
 
 
 @hookimpl

@@ -8,8 +8,9 @@ from typing import Any
 
 from timm.layers.conv2d_same import Conv2dSame
 from timm.layers.norm_act import BatchNormAct2d
-from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from torch import fx, nn
 
 PLAIN = (nn.Conv2d, Conv2dSame)
 """Exactly these, no subclass: others change their weights in each call."""

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from torch import nn
-
+from sightsound.contract.types import Card, Layer
 from sightsound.torch import layers
-from sightsound.types import Card, Layer
 from sightsound_timm import network
+from torch import nn
 
 
 def plan(card: Card, builder: str, options: Mapping[str, Any]) -> layers.Plan:

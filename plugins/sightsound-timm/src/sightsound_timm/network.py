@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
 
-from sightsound.cores import cores
-from sightsound.errors import SightsoundError
+import torch
+from sightsound._threads import cores
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.types import Card, Embedder, Floats, Layer, Output, Windows
 from sightsound.torch import device, forward, state_dict, torchvision
 from sightsound.torch.layers import Plan, Tapped
-from sightsound.types import Card, Embedder, Floats, Layer, Output, Windows
 from sightsound_timm.cards import TIMM_TAGS
 from sightsound_timm.picture import CenterCrop
 from sightsound_timm.places365 import scenes
+from torch import Tensor, nn
 
 vision = torchvision()  # before timm, which imports it
 import timm  # noqa: E402

@@ -1,0 +1,86 @@
+"""A network with the classes of a probe: each window or picture is judged as it comes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.types import Card, Floats, Output, Prediction, Windows
+from sightsound.host.model import Model
+from sightsound.linear.features import Origin
+from sightsound.linear.losses import Matrix
+from sightsound.linear.probe import LinearProbe
+
+
+def origin_of(probe: LinearProbe) -> Origin:
+    """Which rows a probe takes. Raises `SightsoundError` for one that was not fitted from a library."""
+    if probe.origin_ is None:
+        raise SightsoundError(
+            "probe: expected one that was fitted from a library and knows its network; use predict and evaluate"
+        )
+    return probe.origin_
+
+
+def name_of(probe: LinearProbe) -> str:
+    """The name of a probe's network."""
+    return origin_of(probe).space.name
+
+
+def probed_card(card: Card, probe: LinearProbe) -> Card:
+    """The card of a network whose classes are a probe's."""
+    labels = tuple(str(label) for label in probe.classes_)
+    return replace(card, labels=labels, label_ids=(), scores="softmax" if probe.single else "sigmoid")
+
+
+def probed(model: Model, probe: LinearProbe) -> Model:
+    """A network that gives, for each window or picture, a probe's probabilities as its scores; zeros from a probe of
+    items that pools windows otherwise than by their mean, which says nothing of one window.
+
+    Raises `SpaceMismatch` for another network than the probe's.
+    """
+    origin_of(probe).space.require(model.space, "probe")
+    embedder = _Probed(model, probe)
+    stages = {name: _of(embedder, name) for name in ("preprocess", "embed", "postprocess")}
+    return Model(embedder, space=model.space, plugin=model.plugin, stages=stages, others=model.others)
+
+
+def whole(probe: LinearProbe, vectors: Floats) -> tuple[Prediction, ...]:
+    """What a probe says of an item with these windows (n, dim): its classes, likeliest first."""
+    return ranked(probe.classes_, probe.predict_proba(origin_of(probe).rows(vectors)).mean(axis=0))
+
+
+def ranked(labels: Any, probabilities: Matrix) -> tuple[Prediction, ...]:
+    """Classes with their probabilities (k,), likeliest first."""
+    order = np.argsort(-probabilities, kind="stable")
+    return tuple(Prediction(str(labels[i]), float(probabilities[i])) for i in order)
+
+
+def _of(embedder: _Probed, stage: str) -> Any:
+    return lambda embedder=embedder, **arguments: getattr(embedder, stage)(**arguments)
+
+
+class _Probed:
+    def __init__(self, model: Model, probe: LinearProbe) -> None:
+        self.card = probed_card(model.card, probe)
+        self.batch_size, self.lanes, self.device = model.batch_size, model.lanes, model.device
+        self._model, self._probe, self._origin = model, probe, origin_of(probe)
+        self._each = model.card.modality == "image" or self._origin.level == "window" or self._origin.pool == "mean"
+
+    def preprocess(self, media: Any, start: int, last: bool) -> Windows:
+        return self._model.preprocess(media, start, last)
+
+    def embed(self, inputs: Floats) -> Output:
+        output = self._model.embed(inputs)
+        rows = self._model.postprocess(output)
+        if not np.isfinite(rows).all():
+            return Output(output.embeddings, np.full((len(rows), len(self.card.labels)), np.nan, np.float32))
+        if not self._each:
+            return Output(output.embeddings, np.zeros((len(rows), len(self.card.labels)), np.float32))
+        said = self._probe.predict_proba(np.concatenate([self._origin.rows(row[None]) for row in rows]))
+        return Output(output.embeddings, said.astype(np.float32))
+
+    def postprocess(self, output: Output) -> Floats:
+        return self._model.postprocess(output)

@@ -1,0 +1,46 @@
+"""`sightsound embed`"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import click
+
+from sightsound.cli import output
+from sightsound.cli.settings import device_option, host
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("-o", "--out", required=True, metavar="NPZ", help="The file to write.")
+@click.option("-m", "--model", help="The model; the default one for what comes first otherwise.")
+@click.option("--layer", "layers", multiple=True, help="A layer of the network instead of its end; may be repeated.")
+@click.option("--pool", default="", metavar="avg|max|std|flat", help="How positions become one; a + joins some.")
+@device_option()
+@click.pass_context
+def embed(
+    context: click.Context,
+    paths: Sequence[str],
+    out: str,
+    model: str | None,
+    layers: Sequence[str],
+    pool: str,
+    device: str,
+) -> None:
+    """Write the embeddings of files to an .npz: embeddings, paths, seconds and, where there are any, scores.
+
+    With several layers (see `sightsound models layers NAME`) embeddings[LAYER] for each, from one pass.
+    """
+    from sightsound.pipeline.embeddings import embed as run
+    from sightsound.pipeline.embeddings import save
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the outcomes below say the same
+        rows = run(paths, model, host=host(context), device=device, layers=layers, layer_pool=pool)
+        count = save(rows, out)
+    bad = [outcome for outcome in rows.outcomes if outcome.status != "ok"]
+    for outcome in bad:
+        click.echo(f"{output.safe(outcome.item)}: {output.safe(outcome.reason or outcome.status)}", err=True)
+    click.echo(f"{count} rows of {len(rows.outcomes) - len(bad)} files in {output.safe(out)}")
+    context.exit(1 if bad else 0)

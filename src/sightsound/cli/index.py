@@ -1,0 +1,93 @@
+"""`sightsound index`"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sightsound.cli import output
+from sightsound.cli.settings import device_option, host, json_option, library_option
+
+if TYPE_CHECKING:
+    from sightsound.library.index import Report
+
+_SHOWN = 20  # failed files that are printed; --json and `stats` have them all
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@library_option()
+@click.option("-m", "--model", "models", multiple=True, help="A model instead of the defaults; may be repeated.")
+@device_option()
+@click.option("--label-from", metavar="folder|CSV", help="Labels: the folder's name, or a CSV with a `path` column.")
+@click.option("--tags", is_flag=True, help="Store what is in them too: segments of sounds, classes of pictures.")
+@click.option("--retry", is_flag=True, help="Try again what failed before.")
+@json_option()
+@click.pass_context
+def index(
+    context: click.Context,
+    paths: Sequence[str],
+    library: str,
+    models: Sequence[str],
+    device: str,
+    label_from: str | None,
+    tags: bool,
+    retry: bool,
+    as_json: bool,
+) -> None:
+    """Embed the pictures and sounds at PATH... into a library.
+
+    Files that have not changed are skipped, so the same command goes on where the last one stopped. Exit code 1 when
+    some files failed; each is named with its reason.
+    """
+    from sightsound.library.index import index as run
+
+    report = run(
+        paths,
+        library,
+        models=models,
+        host=host(context),
+        device=device,
+        label_from=label_from,
+        retry=retry,
+        tags=tags,
+    )
+    if as_json:
+        output.dump(_plain(report))
+    else:
+        _print(report)
+    context.exit(1 if report.failed or report.unmatched else 0)
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    return {
+        "counts": dict(report.counts),
+        "flags": dict(report.flags),
+        "windows": report.windows,
+        "seconds": round(report.elapsed, 3),
+        "failed": [{"path": o.item.path, "root": o.item.root, "reason": o.reason} for o in report.failed],
+        "unmatched": report.unmatched,
+    }
+
+
+_WORDS = {
+    "ok": "embedded",
+    "tagged": "tagged anew",
+    "unchanged": "unchanged",
+    **output.FAILURES,
+    "no-model": "without a model for them",
+}
+
+
+def _print(report: Report) -> None:
+    for outcome in report.failed[:_SHOWN]:
+        click.echo(f"{output.safe(outcome.item)}: {output.safe(outcome.reason)}", err=True)
+    if len(report.failed) > _SHOWN:
+        click.echo(f"... and {len(report.failed) - _SHOWN} more; `sightsound stats` lists all", err=True)
+    for path in report.unmatched[:_SHOWN]:
+        click.echo(f"{output.safe(path)}: in the label table, but not in the library", err=True)
+    counts = ", ".join(f"{report.counts[key]} {word}" for key, word in _WORDS.items() if report.counts[key])
+    rows = f"{report.windows} new vectors" if report.windows else "nothing new"
+    click.echo(f"{counts or 'no files'}; {rows} in {output.duration(report.elapsed)}")

@@ -1,0 +1,127 @@
+"""`sightsound search`"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sightsound.cli import output
+from sightsound.cli.settings import device_option, host, json_option, library_option
+from sightsound.contract.errors import SightsoundError
+
+if TYPE_CHECKING:
+    from sightsound.contract.types import Hit, Modality
+    from sightsound.library.search import Query
+
+
+@click.command()
+@click.argument("query", required=False, metavar="FILE[@START-STOP]")
+@library_option()
+@click.option("--id", "item", type=int, help="Search by an item of the library.")
+@click.option("--vector", metavar="NPY", help="Search by the vector or rows in a .npy file.")
+@click.option("-k", default=10, show_default=True, type=click.IntRange(1), help="How many items.")
+@click.option("-m", "--model", "models", multiple=True, help="Only this space; several are fused.")
+@click.option("--tag", "tags", multiple=True, metavar="CLASS", help="Find segments of a class, or subtree:NAME.")
+@click.option("--min-score", type=float, help="The least cosine, or the least score of a tag.")
+@click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
+@click.option("--modality", type=click.Choice(["image", "sound"]), help="Only pictures, or only sounds.")
+@click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths like this.")
+@click.option("--fact", "facts", multiple=True, metavar="KEY=VALUE", help="Only files such as 'seconds>10'.")
+@device_option()
+@json_option()
+@click.pass_context
+def search(
+    context: click.Context,
+    query: str | None,
+    library: str,
+    item: int | None,
+    vector: str | None,
+    k: int,
+    models: Sequence[str],
+    tags: tuple[str, ...],
+    min_score: float | None,
+    labels: tuple[str, ...],
+    modality: Modality | None,
+    paths: tuple[str, ...],
+    facts: tuple[str, ...],
+    device: str,
+    as_json: bool,
+) -> None:
+    """Find what looks or sounds like a file, or like the seconds START to STOP of a recording.
+
+    With --tag alone, find where one of these classes was heard or seen (after `index --tags`); with --tag and a query,
+    only items that have them all.
+    """
+    from sightsound.library.filters import Filter
+    from sightsound.library.library import Library
+    from sightsound.library.search import search as run
+    from sightsound.library.search import search_tags, tags_of
+
+    here, where = host(context), Filter(labels, paths, facts, modality)
+    with Library(library) as zoo:
+        if tags and (query, item, vector) == (None, None, None):
+            hits = search_tags(tags, zoo, k=k, models=models, host=here, min_score=min_score, where=where)
+        else:
+            found = _query(query, item, vector)
+            where = dataclasses.replace(where, tags=tags_of(tags, zoo, here))
+            hits = run(found, zoo, k=k, models=models, host=here, device=device, min_score=min_score, where=where)
+    if as_json:
+        output.dump([_plain(hit) for hit in hits])
+    else:
+        _print(hits)
+
+
+def _query(path: str | None, item: int | None, vector: str | None) -> Query:
+    given = [query for query in (path, item, vector) if query is not None]
+    if len(given) != 1:
+        raise click.UsageError("expected one of FILE, --id and --vector, or --tag")
+    if vector is not None:
+        import numpy as np
+
+        try:
+            found: Any = np.load(vector, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise SightsoundError(f"{vector}: expected a .npy file of numbers ({error})") from error
+        if not isinstance(found, np.ndarray):
+            raise SightsoundError(
+                f"{vector}: expected a .npy file of one array, got several; save the one to search by"
+            )
+        return found
+    return given[0]
+
+
+def _plain(hit: Hit) -> dict[str, Any]:
+    return {
+        "id": hit.item.id,
+        "path": hit.item.path,
+        "root": hit.item.root,
+        "score": round(hit.score, 6),
+        "seconds": hit.seconds,
+        "query_seconds": hit.query_seconds,
+        "labels": {column: list(values) for column, values in hit.labels.items()},
+        "spaces": hit.spaces,
+        "tag": hit.tag or None,
+    }
+
+
+def _print(hits: list[Hit]) -> None:
+    if not hits:
+        click.echo("nothing found")
+        return
+    timed = any(hit.seconds for hit in hits)
+    labelled = any(hit.labels for hit in hits)
+    tagged = any(hit.tag for hit in hits)
+    header = [
+        *("score", *(["seconds"] if timed else []), *(["tag"] if tagged else [])),
+        *("id", "path", *(["labels"] if labelled else [])),
+    ]
+    rows = []
+    for hit in hits:
+        seconds = [f"{hit.seconds[0]:.2f}-{hit.seconds[1]:.2f}" if hit.seconds else ""] if timed else []
+        labels = [", ".join(f"{c}={v}" for c, values in hit.labels.items() for v in values)] if labelled else []
+        tag = [hit.tag] if tagged else []
+        rows.append([f"{hit.score:.4f}", *seconds, *tag, hit.item.id, hit.item.path, *labels])
+    output.table(header, rows)

@@ -1,0 +1,1 @@
+"""Discover plugins, resolve names, load embedders as checked models."""

@@ -1,0 +1,25 @@
+"""The built-in plugin that runs last: each stage asks the embedder itself."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from sightsound.contract.hookspecs import hookimpl
+from sightsound.contract.types import Embedder, Floats, Output, Windows
+
+same_numbers = True
+
+
+@hookimpl(trylast=True)
+def preprocess(embedder: Embedder, media: NDArray[Any], start: int, last: bool) -> Windows:
+    return embedder.preprocess(media, start, last)
+
+
+@hookimpl(trylast=True)
+def embed(embedder: Embedder, inputs: Floats) -> Output:
+    return embedder.embed(inputs)
+
+
+@hookimpl(trylast=True)
+def postprocess(embedder: Embedder, output: Output) -> Floats:
+    return embedder.postprocess(output)

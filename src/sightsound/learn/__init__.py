@@ -1,0 +1,1 @@
+"""What a labelled library teaches: data sets, fitted probes, comparison, advice, prediction."""

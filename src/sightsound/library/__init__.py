@@ -1,0 +1,1 @@
+"""The library on disk: SQLite and FAISS; index, search, labels and maintenance."""

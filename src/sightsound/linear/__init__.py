@@ -1,0 +1,1 @@
+"""Linear classifiers on rows of numbers, with NumPy and scikit-learn alone."""

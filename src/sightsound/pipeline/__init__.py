@@ -1,0 +1,1 @@
+"""Files to rows: decode, batch across files, embed, in bounded memory."""

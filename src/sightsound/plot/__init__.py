@@ -1,0 +1,1 @@
+"""Figures of sounds and of reports, with matplotlib."""

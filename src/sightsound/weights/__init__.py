@@ -1,0 +1,1 @@
+"""Weight files: find, fetch and verify them by SHA-256."""

@@ -1,0 +1,182 @@
+"""Layers in a model's name, the parts of its rows, and who tells which layers there are."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import made
+from made import picture
+from sightsound import Card, Host, Layer, SightsoundError, embed, hookimpl
+from sightsound.contract.errors import PluginError, UnknownModel
+from sightsound.contract.layer_names import alone, named, split
+from sightsound.pipeline.embeddings import save
+
+ROWS = np.arange(10, dtype=np.float32).reshape(2, 5)
+
+
+def card(name, **constants):
+    return Card(name=name, modality="image", dim=5, input_shape=(1,), constants=constants)
+
+
+TWO = card("net.tag[fast,layer=a.1+b]", layers=[{"name": "a.1", "dim": 2}, {"name": "b", "dim": 3}])
+
+
+@pytest.mark.parametrize(
+    ("model", "layers", "pool", "name"),
+    [
+        ("net.tag", ["a.1", "b"], "", "net.tag[layer=a.1+b]"),
+        ("net.tag", ["b"], "max", "net.tag[layer=b,pool=max]"),
+        ("net.tag[hop=0.1]", ["b"], "avg+std", "net.tag[hop=0.1,layer=b,pool=avg+std]"),
+        ("net.tag[layer=b]", [], "max", "net.tag[layer=b,pool=max]"),
+        ("net.tag[pca, 8bit]", [], "", "net.tag[pca, 8bit]"),
+        ("net.tag", [], "", "net.tag"),
+    ],
+)
+def test_a_name_takes_layers_behind_its_other_options(model, layers, pool, name):
+    assert named(model, layers, pool) == name
+
+
+def test_a_name_takes_layers_once():
+    with pytest.raises(
+        UnknownModel, match=r"^net\[layer=a\]: expected one layer, got layer=b too; leave one of them out"
+    ):
+        named("net[layer=a]", ["b"])
+    with pytest.raises(UnknownModel, match="expected one pool, got pool=max too"):
+        named("net[layer=a, pool=avg]", [], "max")
+
+
+def test_rows_are_split_by_layer():
+    assert {layer: part.tolist() for layer, part in split(TWO, ROWS).items()} == {
+        "a.1": [[0, 1], [5, 6]],
+        "b": [[2, 3, 4], [7, 8, 9]],
+    }
+    assert alone(TWO) == {"a.1": "net.tag[fast,layer=a.1]", "b": "net.tag[fast,layer=b]"}
+
+
+@pytest.mark.parametrize("other", [card("net.tag"), card("net.tag", layers=12), card("net.tag[layer=3]", layers=12)])
+def test_other_cards_have_no_parts(other):
+    assert split(other, ROWS) == alone(other) == {}
+
+
+class Corners:
+    """`corners.tiny[layer=NAME+NAME]`: the first 12 of the numbers of `colours.tiny` (top) or the next 12 (below)."""
+
+    sizes = {"top": slice(0, 12), "below": slice(12, 20)}  # noqa: RUF012
+
+    def __init__(self, host):
+        self.inner = host.load("colours.tiny").embedder
+
+    @hookimpl
+    def resolve_embedder(self, name, options):
+        if name != "corners.tiny":
+            return None
+        names = options["layer"].split("+")
+        layers = [{"name": n, "dim": self.sizes[n].stop - self.sizes[n].start} for n in names]
+        card = dataclasses.replace(
+            self.inner.card,
+            name=f"corners.tiny[layer={options['layer']}]",
+            dim=sum(layer["dim"] for layer in layers),
+            constants={"layers": layers},
+        )
+
+        def postprocess(inner, output):
+            return np.concatenate([output.embeddings[:, self.sizes[n]] for n in names], axis=1)
+
+        return card, lambda device, weights: made.Stand(self.inner, card, {"postprocess": postprocess}, 4, 1)
+
+
+@pytest.fixture
+def corners(tiny):
+    tiny.register(Corners(tiny), "corners")
+    return tiny
+
+
+def test_saved_layers_have_their_own_spaces(corners, tmp_path):
+    files = [picture(tmp_path / f"{i}.png", i) for i in range(3)]
+    rows = embed(files, "corners.tiny", host=corners, layers=["below", "top"])
+    assert rows.spaces() == {}
+    assert save(rows, tmp_path / "rows.npz") == 3
+    whole = embed(files, "colours.tiny", host=corners).matrix()
+    with np.load(tmp_path / "rows.npz", allow_pickle=False) as found:
+        assert found["layers"].tolist() == ["below", "top"]
+        np.testing.assert_array_equal(found["embeddings[below]"], whole[:, 12:20])
+        np.testing.assert_array_equal(found["embeddings[top]"], whole[:, :12])
+        for layer in ("top", "below"):
+            space = corners.space(f"corners.tiny[layer={layer}]")
+            assert str(found[f"space[{layer}]"]) == space.name
+            assert str(found[f"fingerprint[{layer}]"]) == space.fingerprint
+    assert [*rows.matrices()] == ["below", "top"] and rows.matrices()["top"].shape == (3, 12)
+
+
+def test_saved_rows_without_layers_name_their_space_too(tiny, tmp_path):
+    save(embed(picture(tmp_path / "a.png"), "colours.tiny", host=tiny), tmp_path / "rows.npz")
+    with np.load(tmp_path / "rows.npz", allow_pickle=False) as found:
+        assert (str(found["space"]), str(found["fingerprint"])) == (
+            "colours.tiny",
+            tiny.space("colours.tiny").fingerprint,
+        )
+        assert "layers" not in found and found["embeddings"].shape == (1, 48)
+
+
+# -- who tells ---------------------------------------------------------------------------------------------------
+
+
+class Telling:
+    """A plugin for a network whose embedder tells its layers, or whose load does."""
+
+    def __init__(self, card, tell, by_load=False):
+        self.card, self.tell, self.by_load = card, tell, by_load
+
+    @hookimpl
+    def register_embedders(self, register):
+        def load(device, weights):
+            if self.by_load:
+                raise AssertionError("loaded")
+            self.layers = self.tell
+            return self
+
+        if self.by_load:
+            load.layers = self.tell
+        register(self.card, load)
+
+
+ONE = Layer("a", "Linear", (3, 4, 4), 0)
+
+
+@pytest.mark.parametrize("by_load", [True, False])
+def test_load_tells_the_layers_before_anything_is_loaded_or_else_the_embedder(by_load):
+    host = Host(installed=False)
+    host.register(Telling(card("net.tag"), lambda: [ONE], by_load), "telling")
+    assert host.layers("net.tag") == [ONE] and ONE.dim == 3
+    if not by_load:
+        assert host.load("net.tag").layers() == [ONE]
+
+
+def test_a_model_without_layers_says_so(tiny):
+    error = "colours.tiny: plugin 'tiny' tells of no layers in it; name a model without"
+    with pytest.raises(SightsoundError, match=error):
+        tiny.layers("colours.tiny")
+    with pytest.raises(SightsoundError, match=error):
+        tiny.load("colours.tiny").layers()
+
+
+@pytest.mark.parametrize(
+    ("tell", "error"),
+    [
+        (lambda: [("a", "Linear")], r"layers of net.tag \(plugin telling\): expected Layer, got tuple"),
+        (lambda: 1 / 0, r"layers of net.tag \(plugin telling\): ZeroDivisionError"),
+    ],
+)
+def test_a_plugin_that_tells_wrongly_is_named(tell, error):
+    host = Host(installed=False)
+    host.register(Telling(card("net.tag"), tell), "telling")
+    with pytest.raises(PluginError, match=error):
+        host.layers("net.tag")
+
+
+def test_the_command_says_it_in_one_line(command):
+    ran = command("models", "layers", "colours.tiny")
+    assert ran.returncode == 2 and ran.stderr.startswith("sightsound: colours.tiny: plugin 'tiny' tells of no layers")

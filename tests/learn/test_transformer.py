@@ -1,0 +1,90 @@
+"""Embeddings as a step of scikit-learn's pipelines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+import made
+from sightsound import EmbeddingTransformer, SightsoundError, embed
+from sightsound.linear.estimator import BadInput
+
+
+@pytest.fixture
+def paths(shades):
+    return sorted(str(path) for path in shades.glob("*/*.png"))
+
+
+def classes(paths):
+    return [os.path.basename(os.path.dirname(path)) for path in paths]
+
+
+def test_a_pipeline_learns_from_paths(tiny, paths):
+    pipe = make_pipeline(EmbeddingTransformer("colours.tiny", host=tiny), LogisticRegression())
+    assert pipe.fit(paths, classes(paths)).score(paths, classes(paths)) > 0.8
+    assert cross_val_score(pipe, paths, classes(paths), cv=3).mean() > 0.6
+
+
+def test_rows_are_those_of_embed(tiny, paths):
+    rows = EmbeddingTransformer("colours.tiny", host=tiny).fit_transform(paths)
+    assert rows.dtype == np.float32 and (rows == embed(paths, "colours.tiny", host=tiny).matrix()).all()
+
+
+def test_a_column_of_paths_will_do(tiny, paths):
+    made_of = EmbeddingTransformer("colours.tiny", host=tiny)
+    assert (made_of.fit_transform(np.array(paths)[:, None]) == made_of.transform(paths)).all()
+
+
+def test_each_file_is_embedded_once_until_it_changes(tiny, paths):
+    seen = []
+
+    def counted(inner, inputs):
+        seen.append(len(inputs))
+        return inner.embed(inputs)
+
+    name = made.stand(tiny, "counted.tiny", embed=counted)
+    step = EmbeddingTransformer(name, host=tiny)
+    cross_val_score(make_pipeline(step, LogisticRegression()), paths, classes(paths), cv=3)
+    assert sum(seen) == len(paths)
+    before = step.transform(paths[:1])
+    made.shade(Path(paths[0]), 1, 999)
+    assert (step.transform(paths[:1]) != before).any() and sum(seen) == len(paths) + 1
+    EmbeddingTransformer(name, host=tiny, cache=False).transform(paths)
+    assert sum(seen) == 2 * len(paths) + 1
+
+
+@pytest.mark.parametrize(("pool", "count"), [("mean", 17), ("max", 17), ("mean+std", 34)])
+def test_the_windows_of_sounds_are_pooled(tiny, tmp_path, pool, count):
+    files = [made.rhythm(tmp_path / f"{i}.wav", i) for i in range(2)]
+    assert EmbeddingTransformer("loudness.tiny", pool=pool, host=tiny).fit_transform(files).shape == (2, count)
+
+
+def test_parameters_can_be_searched_and_copied(tiny, paths):
+    pipe = make_pipeline(EmbeddingTransformer("colours.tiny", host=tiny), LogisticRegression())
+    found = GridSearchCV(pipe, {"logisticregression__C": [0.1, 10.0]}, cv=2).fit(paths, classes(paths))
+    assert found.best_score_ > 0.5
+    assert clone(EmbeddingTransformer("a.b", pool="max")).get_params() == {
+        "model": "a.b",
+        "pool": "max",
+        "device": "auto",
+        "cache": True,
+        "host": None,
+    }
+
+
+def test_what_are_no_paths_or_no_pictures_is_told(tiny, tmp_path):
+    step = EmbeddingTransformer("colours.tiny", host=tiny)
+    with pytest.raises(BadInput, match=r"X: expected paths of files \(n,\), got ndarray of shape \(2, 2\)"):
+        step.fit(np.zeros((2, 2)))
+    with pytest.raises(SightsoundError, match=r"none.png: cannot be read \(No such file or directory\); name a file"):
+        step.transform([str(tmp_path / "none.png")])
+    (tmp_path / "a.png").write_bytes(b"no")
+    with pytest.warns(UserWarning, match="a.png: not-media"), pytest.raises(SightsoundError, match="a.png"):
+        step.transform([str(tmp_path / "a.png")])

@@ -1,0 +1,271 @@
+"""Crashes and full disks: whatever happens in the middle, the library opens, is sound, and goes on to the same end."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from made import picture, sound, stand, started
+from sightsound import Library, index, search
+from sightsound.contract.errors import LibraryError
+from sightsound.library.checkup import check
+
+KILLS = 20
+SLOW = "0.1"  # seconds that a batch takes: some 13 batches in two lanes
+MODELS = ("colours.tiny", "loudness.tiny")
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """Pictures, recordings of several windows, a copy, a text and a broken file."""
+    folder = tmp_path_factory.mktemp("crash") / "zoo"
+    for i in range(24):
+        picture(folder / "cats" / f"{i:02}.png", i)
+    for i in range(12):
+        sound(folder / "dogs" / f"{i:02}.wav", i, seconds=3)
+    (folder / "copy.png").write_bytes((folder / "cats" / "05.png").read_bytes())
+    (folder / "text").write_text("hello")
+    (folder / "cut.png").write_bytes((folder / "cats" / "01.png").read_bytes()[:70])
+    return folder
+
+
+def content(where):
+    """path, hash, space, status, reason and flags of every outcome, and its vectors with their seconds."""
+    with Library(where) as library:
+        assert check(library) == []
+        query = (
+            "SELECT i.path, hex(c.hash), coalesce(s.name, ''), o.status, o.reason, o.flags, o.seconds,"
+            " o.content, o.space FROM outcomes o JOIN items i ON i.id = o.item LEFT JOIN contents c ON c.id = o.content"
+            " LEFT JOIN spaces s ON s.id = o.space"
+        )
+        found = {}
+        for *facts, of, space in library.rows(query):
+            rows = library.rows(
+                "SELECT start, stop, embedding FROM vectors WHERE content = ? AND space = ? ORDER BY start", of, space
+            )
+            vectors = [np.frombuffer(row, "<f4").astype(np.float64) for *_, row in rows]
+            found[facts[0], facts[2]] = facts, [tuple(seconds) for *seconds, _ in rows], vectors
+        return found
+
+
+def same(found, expected):
+    assert found.keys() == expected.keys()
+    for key, (facts, seconds, vectors) in expected.items():
+        assert found[key][:2] == (facts, seconds), key
+        for mine, other in zip(found[key][2], vectors, strict=True):
+            assert mine @ other >= 0.999999 * np.linalg.norm(mine) * np.linalg.norm(other), key
+
+
+@pytest.fixture
+def undisturbed(tiny, zoo, tmp_path):
+    index(zoo, tmp_path / "undisturbed", models=MODELS, host=tiny)
+    return content(tmp_path / "undisturbed")
+
+
+def words(zoo, where):
+    return ("index", zoo, "-l", where, "-m", "colours.tiny", "-m", "loudness.tiny")
+
+
+def test_killed_at_any_moment_a_library_goes_on_to_the_same_content(install, tiny, zoo, tmp_path, undisturbed):
+    """Twenty kills, spread from the start to the end of a run. A library is killed until a run gets through; every
+    second one begins with older content of every third file, which must be found until the new content is complete."""
+    old = older(tiny, zoo, tmp_path)
+    began = time.monotonic()
+    whole = started(install("tiny"), *words(zoo, tmp_path / "timed"), TINY_SECONDS=SLOW)
+    whole.communicate(timeout=60)
+    lasts, chance, killed, runs, where = time.monotonic() - began, random.Random(20), 0, 0, None
+    while killed < KILLS:
+        assert runs < 2 * KILLS, f"only {killed} of {runs} runs were killed"
+        if where is None:
+            where = tmp_path / f"lib{runs}"
+            before = len(shutil.copytree(old, where) and content(where)) if runs % 2 else 0
+        running = started(install("tiny"), *words(zoo, where), TINY_SECONDS=SLOW)
+        time.sleep(lasts * (killed + chance.random()) / KILLS)
+        through = running.poll() is not None
+        lasts *= 0.85 if through else 1  # the clock ran slower, or less was left to do
+        running.kill()
+        running.communicate(timeout=10)
+        runs, killed = runs + 1, killed + (not through)
+        if (where / "library.sqlite").exists():
+            found = content(where)
+            assert len(found) >= before, "what was there before can be found until it is replaced"
+            assert all(vectors for facts, _, vectors in found.values() if facts[3] == "ok")
+        if through or runs % 3 == 0:
+            index(zoo, where, models=MODELS, host=tiny)
+            same(content(where), undisturbed)
+            where = None
+    if where is not None:
+        index(zoo, where, models=MODELS, host=tiny)
+        same(content(where), undisturbed)
+
+
+def older(tiny, zoo, tmp_path):
+    """A library of the same folder from when every third file was another."""
+    then = shutil.copytree(zoo, tmp_path / "then")
+    for i, file in enumerate(sorted(path for path in then.rglob("*.*") if path.name != "cut.png")):
+        if i % 3 == 0:
+            picture(file, 500 + i) if file.suffix == ".png" else sound(file, 500 + i, seconds=5)
+    aside = zoo.rename(zoo.parent / "aside")
+    try:
+        then.rename(zoo)
+        index(zoo, tmp_path / "old", models=MODELS, host=tiny)
+        shutil.rmtree(zoo)
+    finally:
+        aside.rename(zoo)
+    return tmp_path / "old"
+
+
+def test_a_kill_loses_the_items_in_flight_and_no_more(install, tiny, zoo, tmp_path):
+    where = tmp_path / "lib"
+    running = started(install("tiny"), *words(zoo, where), TINY_SECONDS=SLOW)
+    while len(done(where)) < 8:
+        assert running.poll() is None
+        time.sleep(0.01)
+    before = done(where)
+    running.kill()
+    running.communicate()
+    report = index(zoo, where, models=MODELS, host=tiny)
+    assert before <= done(where) and report.counts["unchanged"] >= 8
+
+
+def done(where):
+    """The paths that have their outcome, as a reader sees them meanwhile."""
+    try:
+        with Library(where) as library:
+            return {outcome.item.path for outcome, _ in library.outcomes()}
+    except LibraryError:
+        return set()
+
+
+# -- full --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pages", [18, 20, 24, 30])
+def test_a_full_database_is_told_loses_nothing_and_goes_on(tiny, tmp_path, pages):
+    """Vectors of 64 kB each fill up a database of some twenty pages."""
+    folder, where = tmp_path / "in", tmp_path / "lib"
+    for i in range(40):
+        picture(folder / f"{i:02}.png", i)
+    (tmp_path / "first").mkdir()
+    picture(tmp_path / "first" / "a.png", 100)
+    name = wide(tiny)
+    index(tmp_path / "first", where, models=[name], host=tiny)
+    with pytest.raises(LibraryError) as caught:
+        index(folder, where, models=[name], host=tiny, max_bytes=pages * 65536)
+    assert str(caught.value) == (
+        f"{where}: no room left for the library (database or disk is full); what was committed is kept: "
+        "free some space and run the same command again"
+    )
+    with Library(where) as library:
+        assert check(library) == []
+        kept = {item.path for item in library.items()}
+        assert "a.png" in kept
+        assert search(np.ones(8192), library, host=tiny, k=100)
+    report = index(folder, where, models=[name], host=tiny)
+    assert report.counts["ok"] + report.counts["unchanged"] == 40
+    with Library(where) as library:
+        assert check(library) == []
+        assert len(search(np.ones(8192), library, host=tiny, k=100)) == 41
+
+
+def wide(tiny):
+    from sightsound import Output
+
+    def embed(inner, inputs):
+        return Output(np.resize(inputs.reshape(len(inputs), -1), (len(inputs), 8192)).astype(np.float32))
+
+    return stand(
+        tiny, "wide.tiny", facts={"dim": 8192}, embed=embed, postprocess=lambda inner, output: output.embeddings
+    )
+
+
+def test_room_that_was_made_by_forgetting_is_used(tiny, tmp_path):
+    from sightsound.library.upkeep import forget
+
+    folder, where = tmp_path / "in", tmp_path / "lib"
+    for i in range(12):
+        picture(folder / f"{i:02}.png", i)
+    name = wide(tiny)
+    index(folder, where, models=[name], host=tiny)
+    size = (where / "library.sqlite").stat().st_size
+    with Library(where) as library:
+        forget(library, [folder])
+    shutil.rmtree(folder)
+    for i in range(12):
+        picture(folder / f"{i:02}.png", 50 + i)
+    assert index(folder, where, models=[name], host=tiny, max_bytes=size + 65536).counts == {"ok": 12}
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A medium of 3 MB."""
+    if sys.platform != "linux" or os.geteuid():
+        pytest.skip("needs to mount, which takes root on Linux")
+    place = tmp_path / "small"
+    place.mkdir()
+    tried = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", place], capture_output=True, text=True, check=False
+    )
+    if tried.returncode:
+        pytest.skip(f"mounting is not permitted here: {tried.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=False)
+
+
+def test_a_full_disk_is_told_loses_nothing_and_goes_on(tiny, tmp_path, small):
+    folder, where = tmp_path / "in", small / "lib"
+    for i in range(40):
+        picture(folder / f"{i:02}.png", i)
+    name = wide(tiny)
+    index(folder / "00.png", where, models=[name], host=tiny)
+    (small / "ballast").write_bytes(bytes(1_000_000))
+    with pytest.raises(
+        LibraryError, match="no room left for the library .*what was committed is kept: free some space"
+    ):
+        index(folder, where, models=[name], host=tiny)
+    with Library(where) as library:
+        assert check(library) == []
+        assert "00.png" in {hit.item.path for hit in search(np.ones(8192), library, host=tiny, k=100)}
+    (small / "ballast").unlink()
+    bigger = ["mount", "-o", "remount,size=30m", small]
+    subprocess.run(bigger, check=True)
+    report = index(folder, where, models=[name], host=tiny)
+    assert report.counts["ok"] + report.counts["unchanged"] == 40
+    with Library(where) as library:
+        assert check(library) == [] and sum(library.spaces.values()) == 40
+
+
+def test_a_full_disk_can_still_be_searched(tiny, tmp_path, small, command):
+    folder, where = tmp_path / "in", small / "lib"
+    picture(folder / "a.png", 1)
+    picture(folder / "b.png", 2)
+    index(folder, where, models=["colours.tiny"], host=tiny)
+    fill(small / "ballast")
+    with Library(where) as library:
+        assert len(search(folder / "a.png", library, host=tiny)) == 1
+        assert check(library) == []
+    refused = command("index", picture(folder / "c.png", 3), "-l", where, "-m", "colours.tiny")
+    assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1, refused.stderr
+    assert "No space left" in refused.stderr or "no room left" in refused.stderr
+    (small / "ballast").unlink()
+    assert command("index", folder, "-l", where, "-m", "colours.tiny").returncode == 0
+
+
+def fill(file: Path):
+    """Takes all the room there is."""
+    with file.open("wb", buffering=0) as opened:
+        try:
+            while True:
+                opened.write(bytes(4096))
+        except OSError:
+            return

@@ -1,0 +1,780 @@
+"""From files to a library: what is new, what is known, what has changed, and what is told about all of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from made import nobody, picture, sound, stand, started, tints
+from sightsound import Library, SightsoundError, hookimpl, index, search
+from sightsound.contract.errors import MediaError
+from sightsound.library.checkup import check
+
+MODELS = ("colours.tiny", "loudness.tiny")
+UNDECODED = pytest.mark.skipif(sys.platform == "darwin", reason="the file system takes UTF-8 names only")
+
+
+class Counter:
+    """A stage plugin that counts what is decoded."""
+
+    same_numbers = True
+
+    def __init__(self):
+        self.decoded = 0
+
+    @hookimpl(wrapper=True)
+    def preprocess(self, embedder, media, start, last):
+        self.decoded += 1
+        return (yield)
+
+
+@pytest.fixture
+def add(tiny, tmp_path):
+    """Indexes paths into tmp_path/lib with both tiny models; returns the report."""
+
+    def run(*paths, models=MODELS, **options):
+        return index(paths, tmp_path / "lib", models=models, host=tiny, **options)
+
+    return run
+
+
+@pytest.fixture
+def library(tmp_path):
+    """Opens tmp_path/lib."""
+
+    @contextlib.contextmanager
+    def opened():
+        with Library(tmp_path / "lib") as found:
+            yield found
+            assert check(found) == []
+
+    return opened
+
+
+def by_path(library):
+    return {item.path: item for item in library.items()}
+
+
+def statuses(library):
+    return {(outcome.item.path, space): outcome.status for outcome, space in library.outcomes()}
+
+
+def vectors(library):
+    ((count,),) = library.rows("SELECT count(*) FROM vectors")
+    return count
+
+
+def older(path, seconds=10):
+    """Sets a file's time back, so that the next change cannot have the same."""
+    stat = path.stat()
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns - seconds * 10**9))
+    return path
+
+
+# -- the first run -----------------------------------------------------------------------------------------------
+
+
+def test_pictures_and_sounds_go_to_their_models_in_one_library(add, library, zoo, tiny):
+    report = add(zoo)
+    assert report.counts == {"ok": 5} and report.failed == []
+    assert report.windows == 3 + 2 * 3
+    with library() as found:
+        assert statuses(found) == {
+            **{(f"cats/{i}.png", "colours.tiny"): "ok" for i in range(3)},
+            **{(f"dogs/{i}.wav", "loudness.tiny"): "ok" for i in range(2)},
+        }
+        assert {space.name: count for space, count in found.spaces.items()} == {"colours.tiny": 3, "loudness.tiny": 6}
+
+
+def test_stored_vectors_are_those_of_the_network(add, library, zoo, tiny):
+    add(zoo)
+    from sightsound import media
+
+    with library() as found:
+        items = by_path(found)
+        rows, spans = found.vectors(tiny.space("loudness.tiny"), found.content(items["dogs/1.wav"].id))
+        expected = tiny.load("loudness.tiny").rows(media.read_sound(zoo / "dogs/1.wav", 1600))
+        np.testing.assert_array_equal(rows, expected[1])
+        np.testing.assert_array_equal(spans, expected[0])
+        rows, spans = found.vectors(tiny.space("colours.tiny"), found.content(items["cats/1.png"].id))
+        assert spans is None
+        np.testing.assert_array_equal(
+            rows, tiny.load("colours.tiny").rows(media.read_image(zoo / "cats/1.png").pixels)[1]
+        )
+
+
+def test_every_network_that_is_named_gets_every_file_of_its_modality(add, library, zoo, tiny):
+    report = add(zoo, models=(*MODELS, tints(tiny)))
+    assert report.counts == {"ok": 8}
+    with library() as found:
+        assert {s.name: n for s, n in found.spaces.items()} == {"colours.tiny": 3, "loudness.tiny": 6, "tints.tiny": 3}
+
+
+def test_a_network_that_is_named_later_gets_the_files_that_are_there(add, library, zoo, tiny):
+    add(zoo)
+    report = add(zoo, models=(*MODELS, tints(tiny)))
+    assert report.counts == {"unchanged": 5, "ok": 3}
+    with library() as found:
+        assert {s.name: n for s, n in found.spaces.items()} == {"colours.tiny": 3, "loudness.tiny": 6, "tints.tiny": 3}
+
+
+def test_items_and_vectors_each_have_one_range_of_ids(add, library, zoo, tiny):
+    add(zoo, models=("colours.tiny",))
+    add(zoo, models=(*MODELS, tints(tiny)))
+    with library() as found:
+        ids = [id_ for (id_,) in found.rows("SELECT id FROM vectors")]
+        assert len(set(ids)) == len(ids) == 12
+        assert len({item.id for item in found.items()}) == 5
+
+
+def test_files_without_a_model_for_their_modality_are_counted(add, zoo):
+    assert add(zoo, models=("colours.tiny",)).counts == {"ok": 3, "no-model": 2}
+
+
+def test_an_unknown_model_is_named_before_anything_is_read(add, zoo):
+    with pytest.raises(SightsoundError, match="did you mean 'colours.tiny'"):
+        add(zoo, models=("colour.tiny",))
+
+
+def test_an_empty_folder_is_an_empty_library(add, library, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert add(tmp_path / "empty").counts == {}
+    with library() as found:
+        assert list(found.items()) == []
+
+
+def test_one_file_has_its_folder_as_root(add, library, zoo):
+    assert add(zoo / "cats" / "1.png").counts == {"ok": 1}
+    with library() as found:
+        (item,) = found.items()
+        assert (item.root, item.path) == (str(zoo / "cats"), "1.png")
+
+
+def test_a_folder_named_like_a_recording_is_a_folder(add, library, tmp_path):
+    picture(tmp_path / "in" / "dog.wav" / "cat.png")
+    assert add(tmp_path / "in").counts == {"ok": 1}
+    assert add(tmp_path / "in" / "dog.wav").counts == {"unchanged": 1}
+    with library() as found:
+        assert [item.path for item in found.items()] == ["dog.wav/cat.png"]
+
+
+def test_modality_is_decided_by_content(add, library, tmp_path):
+    picture(tmp_path / "in" / "a.wav", 1)
+    sound(tmp_path / "in" / "b.png", 1)
+    add(tmp_path / "in")
+    with library() as found:
+        assert statuses(found) == {("a.wav", "colours.tiny"): "ok", ("b.png", "loudness.tiny"): "ok"}
+
+
+def test_paths_that_overlap_give_each_file_once(add, library, zoo):
+    assert add(zoo / "cats", zoo, zoo / "cats" / "1.png", zoo / "dogs").counts == {"ok": 5}
+    assert add(zoo).counts == {"unchanged": 5}
+
+
+def test_hidden_files_links_to_folders_and_libraries_are_passed_over(add, library, zoo, tmp_path, tiny):
+    picture(zoo / ".hidden.png")
+    picture(zoo / ".git" / "a.png")
+    (zoo / "loop").symlink_to(zoo)
+    (zoo / "link.png").symlink_to(zoo / "cats" / "1.png")
+    index(zoo / "cats", zoo / "mine", models=MODELS, host=tiny)
+    assert add(zoo).counts == {"ok": 6}
+    with library() as found:
+        assert "link.png" in by_path(found)
+
+
+def test_what_is_neither_picture_nor_sound_is_noted_once(add, library, zoo):
+    (zoo / "read.me").write_text("hello, this is a text")
+    (zoo / "empty.png").touch()
+    assert add(zoo).counts == {"ok": 5, "not-media": 2}
+    assert add(zoo).counts == {"unchanged": 7}
+    with library() as found:
+        assert statuses(found)["empty.png", ""] == "not-media"
+
+
+def test_a_path_that_does_not_exist_is_refused(add, zoo):
+    with pytest.raises(SightsoundError, match="nowhere: no such file or folder"):
+        add(zoo, zoo / "nowhere")
+
+
+def test_three_thousand_files_are_indexed_quickly_and_skipped_at_once(add, tmp_path, tiny):
+    folder = tmp_path / "many"
+    whole = picture(folder / "0.png").read_bytes()
+    for i in range(1, 3000):
+        (folder / f"{i}.png").write_bytes(whole + i.to_bytes(4, "big"))  # of other content, but the same picture
+    name = stand(tiny, "wide.tiny", batch_size=64)
+    report = add(folder, models=[name])
+    assert report.counts == {"ok": 3000}
+    again = add(folder, models=[name])
+    assert again.counts == {"unchanged": 3000}
+    assert report.elapsed < 25 and again.elapsed < 2
+
+
+# -- the second run ----------------------------------------------------------------------------------------------
+
+
+def test_unchanged_files_are_not_even_read(add, tiny, zoo):
+    counter = Counter()
+    tiny.register(counter, "counter")
+    add(zoo)
+    before = counter.decoded
+    file = zoo / "cats" / "1.png"
+    stat = file.stat()
+    file.write_bytes(bytes(stat.st_size))
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert add(zoo).counts == {"unchanged": 5}
+    assert counter.decoded == before
+
+
+def test_a_touched_file_is_hashed_but_not_decoded(add, tiny, library, zoo):
+    counter = Counter()
+    tiny.register(counter, "counter")
+    add(zoo)
+    before = counter.decoded
+    for file in zoo.rglob("*.*"):
+        older(file)
+    report = add(zoo)
+    assert counter.decoded == before and report.windows == 0
+    assert add(zoo).counts == {"unchanged": 5}
+
+
+def test_changed_content_replaces_its_old_vectors(add, library, zoo, tiny):
+    add(zoo)
+    sound(older(zoo / "dogs" / "0.wav"), 77, seconds=4)
+    assert add(zoo).counts == {"ok": 1, "unchanged": 4}
+    with library() as found:
+        assert vectors(found) == 3 + 7 + 3
+        ((contents,),) = found.rows("SELECT count(*) FROM contents")
+        assert contents == 5, "the old content has gone"
+
+
+@pytest.mark.parametrize("blow", [KeyboardInterrupt, SightsoundError])
+def test_old_vectors_are_found_until_the_new_ones_are_complete(add, library, zoo, tiny, blow):
+    """The second batch of the changed recording breaks off the run; what the first brought is not found."""
+    calls = []
+
+    def embed(inner, inputs):
+        calls.append(len(inputs))
+        if len(calls) == 4 and blow is KeyboardInterrupt:
+            raise blow
+        return inner.embed(inputs)
+
+    name = stand(tiny, "slow.tiny", "loudness.tiny", batch_size=3, lanes=1, embed=embed)
+    add(zoo / "dogs", models=[name])
+    old = zoo.parent / "old.wav"
+    old.write_bytes((zoo / "dogs" / "0.wav").read_bytes())
+    sound(older(zoo / "dogs" / "0.wav"), 77, seconds=9)
+    with contextlib.suppress(KeyboardInterrupt):
+        add(zoo / "dogs", models=[name])
+    with library() as found:
+        (space,) = found.spaces
+        hits = search(found.vectors(space, found.content(2))[0], found, host=tiny, models=[name])
+        assert {hit.item.path for hit in hits} == {"0.wav", "1.wav"}
+        rows = tiny.load("loudness.tiny").rows(_samples(old))[1]
+        (hit, *_) = search(rows, found, host=tiny, models=[name])
+        if blow is KeyboardInterrupt:
+            assert hit.item.path == "0.wav" and hit.score == pytest.approx(1, abs=1e-6)
+            assert found.spaces[space] == 6, "three windows each, those of the unfinished content do not count"
+        else:
+            assert hit.score < 0.9999
+    assert add(zoo / "dogs", models=[name]).counts["failed"] == 0
+    with library() as found:
+        assert vectors(found) == 3 + 17
+
+
+def _samples(file):
+    from sightsound import media
+
+    return media.read_sound(file, 1600)
+
+
+def test_a_picture_that_became_a_recording_is_no_picture_any_more(add, library, zoo, tiny):
+    add(zoo)
+    sound(older(zoo / "cats" / "1.png"), 5, seconds=1)
+    add(zoo)
+    with library() as found:
+        assert {space.name: count for space, count in found.spaces.items()} == {"colours.tiny": 2, "loudness.tiny": 7}
+        hits = search(zoo / "cats" / "0.png", found, host=tiny)
+        assert [hit.item.path for hit in hits] == ["cats/2.png"]
+
+
+def test_a_picture_that_became_a_text_is_found_no_more(add, library, zoo, tiny):
+    add(zoo)
+    older(zoo / "cats" / "1.png").write_text("not a picture at all")
+    assert add(zoo).counts == {"unchanged": 4, "not-media": 1}
+    with library() as found:
+        assert vectors(found) == 2 + 6
+        assert [hit.item.path for hit in search(zoo / "cats" / "0.png", found, host=tiny)] == ["cats/2.png"]
+
+
+def test_a_text_that_became_a_picture_is_found(add, library, zoo):
+    file = zoo / "cats" / "9.png"
+    file.write_text("soon")
+    add(zoo)
+    picture(older(file), 9)
+    assert add(zoo).counts == {"unchanged": 5, "ok": 1}
+    with library() as found:
+        assert statuses(found)["cats/9.png", "colours.tiny"] == "ok"
+        assert ("cats/9.png", "") not in statuses(found)
+
+
+# -- copies and names --------------------------------------------------------------------------------------------
+
+
+def test_copies_share_vectors_and_are_decoded_once(add, tiny, library, zoo):
+    counter = Counter()
+    tiny.register(counter, "counter")
+    for i in range(4):
+        (zoo / f"copy{i}.png").write_bytes((zoo / "cats" / "0.png").read_bytes())
+    assert add(zoo).counts == {"ok": 9}
+    assert counter.decoded == 5
+    (zoo / "late.png").write_bytes((zoo / "cats" / "0.png").read_bytes())
+    assert add(zoo).counts == {"ok": 1, "unchanged": 9}
+    assert counter.decoded == 5
+    with library() as found:
+        assert vectors(found) == 3 + 6
+
+
+def test_shared_vectors_go_with_the_last_copy(add, library, zoo):
+    copy = zoo / "copy.png"
+    copy.write_bytes((zoo / "cats" / "0.png").read_bytes())
+    add(zoo)
+    picture(older(copy), 50)
+    add(zoo)
+    with library() as found:
+        assert vectors(found) == 4 + 6
+    picture(older(zoo / "cats" / "0.png"), 51)
+    add(zoo)
+    with library() as found:
+        assert vectors(found) == 4 + 6
+
+
+def test_a_renamed_file_keeps_its_id_its_labels_and_its_vectors(add, tiny, library, zoo, tmp_path):
+    (tmp_path / "table.csv").write_text("path,who\ncats/1.png,Tom\n")
+    counter = Counter()
+    tiny.register(counter, "counter")
+    add(zoo, label_from=tmp_path / "table.csv")
+    with library() as found:
+        id_ = by_path(found)["cats/1.png"].id
+    before = counter.decoded
+    (zoo / "cats" / "1.png").rename(zoo / "dogs" / "tom.png")
+    add(zoo)
+    assert counter.decoded == before
+    with library() as found:
+        items = by_path(found)
+        assert len(items) == 5 and items["dogs/tom.png"].id == id_
+        assert found.labels(id_) == {"who": ("Tom",)}
+        assert [hit.item.path for hit in search(zoo / "cats" / "0.png", found, host=tiny, k=1)] in (
+            [["dogs/tom.png"], ["cats/2.png"]]
+        )
+
+
+def test_files_that_swap_their_names_swap_their_vectors(add, tiny, library, zoo):
+    add(zoo)
+    a, b = zoo / "cats" / "0.png", zoo / "cats" / "1.png"
+    older(a, 30).rename(zoo / "swap")
+    older(b, 60).rename(a)
+    (zoo / "swap").rename(b)
+    add(zoo)
+    with library() as found:
+        assert vectors(found) == 3 + 6
+        model = tiny.load("colours.tiny")
+        from sightsound import media
+
+        for file in (a, b):
+            item = by_path(found)[f"cats/{file.name}"]
+            rows, _ = found.vectors(model.space, found.content(item.id))
+            np.testing.assert_array_equal(rows, model.rows(media.read_image(file).pixels)[1])
+
+
+def test_a_file_renamed_while_its_old_name_is_taken_keeps_what_is_shared(add, library, zoo):
+    add(zoo)
+    old = zoo / "cats" / "0.png"
+    old.rename(zoo / "cats" / "moved.png")
+    picture(old, 70)
+    assert add(zoo).counts == {"ok": 2, "unchanged": 4}
+    with library() as found:
+        assert vectors(found) == 4 + 6 and len(by_path(found)) == 6
+
+
+# -- failures ----------------------------------------------------------------------------------------------------
+
+
+def broken(path):
+    path.write_bytes(path.read_bytes()[:40])
+    return path
+
+
+def test_a_file_that_fails_is_named_and_remembered_until_it_is_retried(add, library, zoo):
+    broken(zoo / "cats" / "1.png")
+    report = add(zoo)
+    assert report.counts == {"ok": 4, "failed": 1}
+    assert [outcome.item.path for outcome in report.failed] == ["cats/1.png"]
+    report = add(zoo)
+    assert report.counts == {"unchanged": 5} and len(report.failed) == 1
+    report = add(zoo, retry=True)
+    assert report.counts == {"unchanged": 4, "failed": 1}
+    picture(older(zoo / "cats" / "1.png"), 1)
+    assert add(zoo).counts == {"unchanged": 4, "ok": 1}
+    with library() as found:
+        assert vectors(found) == 3 + 6
+
+
+def test_a_failure_of_the_network_is_mended_by_a_retry(add, library, zoo, tiny):
+    weather = {"bad": True}
+
+    def embed(inner, inputs):
+        if weather["bad"] and len(inputs) == 1:
+            raise RuntimeError("out of luck")
+        if weather["bad"]:
+            raise RuntimeError("out of luck with many")
+        return inner.embed(inputs)
+
+    name = stand(tiny, "moody.tiny", "loudness.tiny", batch_size=2, embed=embed)
+    (zoo / "copy.wav").write_bytes((zoo / "dogs" / "0.wav").read_bytes())
+    assert add(zoo, models=[name]).counts == {"failed": 3, "no-model": 3}
+    weather["bad"] = False
+    assert add(zoo, models=[name]).counts == {"unchanged": 3, "no-model": 3}
+    assert add(zoo, models=[name], retry=True).counts == {"ok": 3, "no-model": 3}
+    with library() as found:
+        assert vectors(found) == 6
+
+
+def test_a_file_that_cannot_be_read_keeps_its_vectors(add, library, zoo, tiny):
+    add(zoo)
+    file = zoo / "cats" / "1.png"
+    file.rename(zoo.parent / "1.png")
+    file.symlink_to(zoo / "unplugged")
+    report = add(zoo)
+    assert report.counts == {"unchanged": 4, "failed": 1}
+    assert report.failed[0].reason == "cannot be read (No such file or directory)"
+    with library() as found:
+        assert vectors(found) == 3 + 6
+        assert "cats/1.png" in {hit.item.path for hit in search(zoo / "cats" / "0.png", found, host=tiny)}
+    file.unlink()
+    (zoo.parent / "1.png").rename(file)
+    assert add(zoo).counts == {"unchanged": 5}
+
+
+def test_a_new_file_that_cannot_be_read_is_remembered_and_taken_up_when_it_can(add, library, zoo):
+    (zoo / "new.png").symlink_to(zoo.parent / "unplugged")
+    assert add(zoo).counts == {"ok": 5, "failed": 1}
+    assert add(zoo).counts == {"unchanged": 5, "failed": 1}
+    with library() as found:
+        assert statuses(found)["new.png", ""] == "failed"
+    picture(zoo.parent / "unplugged", 60)
+    assert add(zoo).counts == {"unchanged": 5, "ok": 1}
+    with library() as found:
+        assert ("new.png", "") not in statuses(found)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
+def test_a_folder_that_cannot_be_read_is_named_and_keeps_its_items(tiny, zoo, tmp_path):
+    with open_to_all(zoo.parent) as base:
+        where = base / "lib"
+        with nobody():
+            index(zoo, where, models=MODELS, host=tiny)
+        (zoo / "cats").chmod(0)
+        try:
+            with nobody():
+                report = index(zoo, where, models=MODELS, host=tiny)
+        finally:
+            (zoo / "cats").chmod(0o755)
+        assert report.counts == {"unchanged": 2, "failed": 1}
+        assert report.failed[0].reason == "cats: cannot read folder (Permission denied)"
+        with Library(where) as found:
+            assert vectors(found) == 3 + 6
+
+
+@contextlib.contextmanager
+def open_to_all(folder: Path):
+    """`folder` and all above it may be entered by anybody meanwhile; gives a new folder that anybody may write."""
+    changed = []
+    for part in (folder, *folder.parents):
+        mode = part.stat().st_mode & 0o7777
+        if part.stat().st_uid == os.geteuid() and mode & 0o005 != 0o005:
+            changed.append((part, mode))
+            part.chmod(mode | 0o055)
+    public = folder / "public"
+    public.mkdir()
+    public.chmod(0o777)
+    try:
+        yield public
+    finally:
+        for part, mode in changed:
+            part.chmod(mode)
+
+
+def test_a_copy_of_a_file_that_vanishes_meanwhile_is_embedded_all_the_same(add, library, zoo, tiny, monkeypatch):
+    monkeypatch.setenv("SIGHTSOUND_THREADS", "1")
+    first, copy = zoo / "cats" / "1.png", zoo / "cats" / "1b.png"
+    copy.write_bytes(first.read_bytes())
+
+    class Thief:
+        same_numbers = True
+
+        @hookimpl(wrapper=True)
+        def preprocess(self, embedder, media, start, last):
+            first.unlink(missing_ok=True)
+            return (yield)
+
+    tiny.register(Thief(), "thief")
+    report = add(zoo / "cats")
+    assert [outcome.item.path for outcome in report.failed] == ["1.png"]
+    add(zoo / "cats")
+    with library() as found:
+        assert statuses(found)["1b.png", "colours.tiny"] == "ok", report.failed
+
+
+# -- labels ------------------------------------------------------------------------------------------------------
+
+
+def test_labels_come_from_the_folder(add, library, zoo):
+    add(zoo, label_from="folder")
+    with library() as found:
+        items = by_path(found)
+        assert found.labels(items["cats/1.png"].id) == {"label": ("cats",)}
+        assert found.labels(items["dogs/1.wav"].id) == {"label": ("dogs",)}
+
+
+def test_labels_from_the_folder_are_given_to_known_files_too(add, library, zoo):
+    add(zoo)
+    add(zoo, label_from="folder")
+    with library() as found:
+        assert {found.labels(item.id)["label"] for item in found.items()} == {("cats",), ("dogs",)}
+
+
+@UNDECODED
+def test_a_folder_whose_name_is_not_utf8_can_be_a_label(add, library, tmp_path):
+    picture(tmp_path / "in" / os.fsdecode(b"caf\xe9") / "a.png")
+    assert add(tmp_path / "in", label_from="folder").counts == {"ok": 1}
+    with library() as found:
+        (item,) = found.items()
+        ((label,),) = found.labels(item.id).values()
+        assert label.startswith("caf")
+
+
+def test_labels_come_from_a_table_and_rows_that_match_nothing_are_named(add, library, zoo, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "\ufeffpath,who,mood\ncats/0.png,Tom,calm\ncats/0.png,Tim,calm\ncats/7.png,Tam,\n./dogs/0.wav,Rex,\n,,\n",
+        encoding="utf-8",
+    )
+    report = add(zoo, label_from=table)
+    assert report.unmatched == ["cats/7.png", "row 5, which has no path"]
+    with library() as found:
+        items = by_path(found)
+        assert found.labels(items["cats/0.png"].id) == {"mood": ("calm",), "who": ("Tim", "Tom")}
+        assert found.labels(items["dogs/0.wav"].id) == {"who": ("Rex",)}
+
+
+def test_a_table_replaces_the_columns_that_it_has(add, library, zoo, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("path,who,mood\ncats/0.png,Tom,calm\n")
+    add(zoo, label_from=table)
+    table.write_text("path,who\ncats/0.png,Tim\n")
+    add(zoo, label_from=table)
+    with library() as found:
+        assert found.labels(by_path(found)["cats/0.png"].id) == {"mood": ("calm",), "who": ("Tim",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("file,who\na.png,Tom\n", "expected a CSV with a column 'path'"),
+        ("", "expected a CSV with a column 'path'"),
+        (b"path,who\n\xe9.png,Tom\n", "cannot be read as CSV"),
+        (None, "cannot be read as CSV"),
+    ],
+    ids=["no path", "empty", "not UTF-8", "not there"],
+)
+def test_a_table_that_is_none_is_refused_before_anything_is_embedded(add, library, zoo, tmp_path, text, words):
+    table = tmp_path / "table.csv"
+    if text is not None:
+        table.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SightsoundError, match=words):
+        add(zoo, label_from=table)
+    with Library(tmp_path / "lib", create=True) as found:
+        assert list(found.items()) == [], "an hour of embedding before a typing error shows"
+
+
+def test_a_row_that_is_too_short_matches_nothing(add, zoo, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("who,path\nTom,cats/0.png\nTim\n")
+    assert len(add(zoo, label_from=table).unmatched) == 1
+
+
+def test_a_row_with_a_null_character_does_not_break_the_run(add, zoo, tmp_path):
+    (tmp_path / "table.csv").write_text("path,who\ncats/0\0.png,Tom\n")
+    with contextlib.suppress(SightsoundError):
+        assert len(add(zoo, label_from=tmp_path / "table.csv").unmatched) == 1
+
+
+# -- names -------------------------------------------------------------------------------------------------------
+
+ODD = [
+    "two\nlines.png",
+    "dog[/x].png",
+    "=cmd().png",
+    " .png",
+    "-k.png",
+    "a@1.0-2.5.png",
+    "100%.png",
+    "'\"`$.png",
+    "ä…🐈.png",
+]
+
+
+@UNDECODED
+def test_odd_names_survive_the_round_trip(add, library, tiny, tmp_path):
+    folder = tmp_path / os.fsdecode(b"b\xe9b\xe9")
+    names = [*ODD, os.fsdecode(b"caf\xe9.png"), os.fsdecode(b"\xff\xfe\n.png")]
+    for i, name in enumerate(names):
+        picture(folder / name, i)
+    assert add(folder).counts == {"ok": len(names)}
+    assert add(folder).counts == {"unchanged": len(names)}
+    with library() as found:
+        assert {item.path for item in found.items()} == set(names)
+        assert {item.root for item in found.items()} == {str(folder)}
+        for name in names:
+            hits = search(folder / name, found, host=tiny, k=100)
+            assert {hit.item.path for hit in hits} == set(names) - {name}
+
+
+@UNDECODED
+def test_odd_names_pass_through_every_command(command, tmp_path):
+    folder = tmp_path / "in"
+    names = [*ODD, os.fsdecode(b"caf\xe9.png")]
+    for i, name in enumerate(names):
+        picture(folder / name, i)
+    broken(picture(folder / "[red]cut\n[/red].png", 99))
+    where = ("--library", tmp_path / "lib")
+    first = command("index", folder, *where, "--model", "colours.tiny")
+    assert first.returncode == 1 and "Traceback" not in first.stderr
+    assert len(first.stderr.splitlines()) == 1 and "[red]cut\\n[/red].png: " in first.stderr
+    hits = command("search", folder / "100%.png", *where, "-k", "50")
+    assert hits.returncode == 0 and len(hits.stdout.splitlines()) == 1 + len(names) - 1
+    assert (
+        "dog[/x].png" in hits.stdout and "two\\nlines.png" in hits.stdout and re.search(r"caf\\(udc|x)e9", hits.stdout)
+    )
+    plain = json.loads(command("search", folder / "100%.png", *where, "-k", "50", "--json").stdout)
+    assert {hit["path"] for hit in plain} == set(names) - {"100%.png"}
+    for words in (["stats"], ["stats", "--json"], ["check"]):
+        done = command(*words, *where)
+        assert (done.returncode, done.stderr) == (0, "")
+    gone = command("forget", folder / names[-1], folder / names[0], *where)
+    assert gone.returncode == 0 and gone.stdout.splitlines()[-1] == "2 items forgotten"
+
+
+# -- the command -------------------------------------------------------------------------------------------------
+
+
+def test_the_same_command_twice_finds_nothing_new(command, zoo, tmp_path):
+    words = ("index", zoo, "-l", tmp_path / "lib", "-m", "colours.tiny", "-m", "loudness.tiny")
+    first, second = command(*words), command(*words)
+    assert (first.returncode, first.stderr) == (0, "") == (second.returncode, second.stderr)
+    assert first.stdout.startswith("5 embedded; 9 new vectors in ")
+    assert second.stdout.startswith("5 unchanged; nothing new in ")
+
+
+def test_failures_and_rows_that_match_nothing_leave_with_1(command, zoo, tmp_path):
+    words = ("index", zoo, "-l", tmp_path / "lib", "-m", "colours.tiny", "-m", "loudness.tiny")
+    (tmp_path / "table.csv").write_text("path,who\nnobody.png,Tom\n")
+    done = command(*words, "--label-from", tmp_path / "table.csv")
+    assert done.returncode == 1
+    assert done.stderr == "nobody.png: in the label table, but not in the library\n"
+    broken(older(zoo / "cats" / "1.png"))
+    done = command(*words, "--json")
+    assert done.returncode == 1
+    assert [failed["path"] for failed in json.loads(done.stdout)["failed"]] == ["cats/1.png"]
+
+
+@pytest.mark.parametrize("path", ["nowhere", "zoo/cats/9.png"])
+def test_a_mistake_leaves_with_2_and_one_line(command, zoo, tmp_path, path):
+    done = command("index", tmp_path / path, "-l", tmp_path / "lib", "-m", "colours.tiny")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == f"sightsound: {tmp_path / path}: no such file or folder\n"
+
+
+def test_two_commands_at_once_leave_one_whole_library(install, command, zoo, tmp_path):
+    for i in range(20):
+        picture(zoo / f"{i}.png", 200 + i)
+    words = ("index", zoo, "-l", tmp_path / "lib", "-m", "colours.tiny", "-m", "loudness.tiny")
+    both = [started(install("tiny"), *words, TINY_SECONDS="0.1") for _ in range(2)]
+    ends = [(process.communicate(timeout=60), process.returncode) for process in both]
+    assert 0 in [code for _, code in ends]
+    for (_, text), code in ends:
+        assert code == 0 or (code == 2 and "is writing to it; wait until it is done, or stop it" in text), text
+    assert command("check", "-l", tmp_path / "lib").returncode == 0
+    assert command(*words).stdout.startswith("25 unchanged")
+
+
+def test_control_c_stops_cleanly_and_the_next_run_goes_on(install, command, zoo, tmp_path):
+    for i in range(60):
+        picture(zoo / f"{i}.png", 200 + i)
+    words = ("index", zoo, "-l", tmp_path / "lib", "-m", "colours.tiny", "-m", "loudness.tiny")
+    running = started(install("tiny"), *words, TINY_SECONDS="0.2")
+    await_vectors(tmp_path / "lib", running)
+    running.send_signal(signal.SIGINT)
+    out, text = running.communicate(timeout=20)
+    assert running.returncode == 130, text
+    assert text.strip() == "sightsound: stopped; what was committed is kept, the same command goes on from there"
+    assert out == ""
+    assert command("check", "-l", tmp_path / "lib").returncode == 0
+    report = json.loads(command(*words, "--json").stdout)["counts"]
+    assert report["unchanged"] >= 4 and report["ok"] + report["unchanged"] == 65
+
+
+def await_vectors(where, running):
+    """Returns when the running command has committed some vectors."""
+    for _ in range(600):
+        assert running.poll() is None, running.communicate()
+        with contextlib.suppress(SightsoundError), Library(where) as found:
+            if found.rows("SELECT 1 FROM vectors LIMIT 1"):
+                return
+        time.sleep(0.02)
+    raise AssertionError("no vectors in twelve seconds")
+
+
+def test_nothing_is_drawn_where_the_output_is_no_terminal(command, zoo, tmp_path):
+    done = command("index", zoo, "-l", tmp_path / "lib", "-m", "colours.tiny")
+    assert done.stderr == "" and "\r" not in done.stdout
+
+
+def test_an_error_of_the_network_keeps_its_note(add, zoo, tiny):
+    def embed(inner, inputs):
+        raise ValueError("always")
+
+    report = add(zoo / "dogs" / "1.wav", models=[stand(tiny, "bad.tiny", "loudness.tiny", embed=embed)])
+    (outcome,) = report.failed
+    assert outcome.error.__notes__ == ["while embedding 1.wav with bad.tiny"]
+    assert not isinstance(outcome.error, MediaError)
+
+
+def test_a_copy_is_whole_where_the_first_broke_off_in_the_middle(add, library, tmp_path, tiny):
+    """The network fails once, in the third batch of a recording whose copy comes next."""
+    calls = []
+
+    def embed(inner, inputs):
+        calls.append(len(inputs))
+        if 3 <= len(calls) <= 5:  # the batch, and its halves
+            raise RuntimeError("a bad moment")
+        return inner.embed(inputs)
+
+    first = sound(tmp_path / "in" / "a.wav", 1, seconds=5)
+    (tmp_path / "in" / "b.wav").write_bytes(first.read_bytes())
+    name = stand(tiny, "moody.tiny", "loudness.tiny", batch_size=2, lanes=1, embed=embed)
+    report = add(tmp_path / "in", models=[name])
+    if report.failed and report.counts["ok"] == 0:
+        report = add(tmp_path / "in", models=[name], retry=True)
+    with library() as found:
+        assert vectors(found) == 9
+        assert len(search(2, found, host=tiny, models=[name])) == 0, "of one content alone"

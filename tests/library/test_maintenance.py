@@ -1,0 +1,217 @@
+"""What leaves a library and what moves: forget by path, forget what is missing, relocate."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from made import picture, sound
+from sightsound import Library, index, search
+from sightsound.contract.errors import LibraryError
+from sightsound.library.checkup import check
+from sightsound.library.upkeep import forget, forget_missing, relocate
+
+MODELS = ("colours.tiny", "loudness.tiny")
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    folder = tmp_path / "zoo"
+    for i in range(4):
+        picture(folder / "cats" / f"{i}.png", i)
+    for i in range(2):
+        sound(folder / "dogs" / f"{i}.wav", i)
+    (folder / "copy.png").write_bytes((folder / "cats" / "0.png").read_bytes())
+    return folder
+
+
+@pytest.fixture
+def library(tiny, zoo, tmp_path):
+    (tmp_path / "table.csv").write_text("path,who\ncats/1.png,Tom\n")
+    index(zoo, tmp_path / "lib", models=MODELS, host=tiny, label_from=tmp_path / "table.csv")
+    with Library(tmp_path / "lib") as found:
+        yield found
+        assert check(found) == []
+
+
+def paths(library):
+    return {item.path for item in library.items()}
+
+
+def count(library, table):
+    return library.rows(f"SELECT count(*) FROM {table}")[0][0]
+
+
+# -- forget ------------------------------------------------------------------------------------------------------
+
+
+def test_a_forgotten_file_takes_its_vectors_labels_and_outcomes_along(library, zoo):
+    (gone,) = forget(library, [zoo / "cats" / "1.png"])
+    assert gone.path == "cats/1.png" and "cats/1.png" not in paths(library)
+    assert (zoo / "cats" / "1.png").exists()
+    assert (count(library, "vectors"), count(library, "contents")) == (5, 5)
+    assert (count(library, "outcomes"), count(library, "labels")) == (6, 0)
+
+
+def test_a_forgotten_file_is_found_no_more_by_a_library_that_is_open(library, zoo, tiny):
+    query = zoo / "cats" / "0.png"
+    assert len(search(query, library, host=tiny)) == 3
+    forget(library, [zoo / "cats" / "1.png"])
+    assert {hit.item.path for hit in search(query, library, host=tiny)} == {"cats/2.png", "cats/3.png"}
+
+
+def test_a_forgotten_folder_takes_all_below_it_and_nothing_beside_it(library, zoo, tiny):
+    picture(zoo / "catsuit" / "a.png", 60)
+    index(zoo, library, models=MODELS, host=tiny)
+    assert len(forget(library, [zoo / "cats", zoo / "cats" / "2.png"])) == 4
+    assert paths(library) == {"catsuit/a.png", "dogs/0.wav", "dogs/1.wav", "copy.png"}
+
+
+def test_vectors_that_a_copy_shares_stay_until_the_last_is_forgotten(library, zoo, tiny):
+    forget(library, [zoo / "cats" / "0.png"])
+    assert count(library, "vectors") == 6
+    assert "copy.png" in {hit.item.path for hit in search(zoo / "cats" / "1.png", library, host=tiny)}
+    forget(library, [zoo / "copy.png"])
+    assert count(library, "vectors") == 5
+
+
+def test_a_file_that_has_gone_from_disk_can_be_forgotten(library, zoo):
+    (zoo / "cats" / "1.png").unlink()
+    assert [item.path for item in forget(library, [zoo / "cats" / "1.png"])] == ["cats/1.png"]
+    shutil.rmtree(zoo)
+    assert len(forget(library, [zoo])) == 6
+    assert library.roots == []
+
+
+def test_a_path_that_is_not_in_the_library_is_refused_and_nothing_is_forgotten(library, zoo):
+    with pytest.raises(LibraryError, match=r"nowhere: nothing of this path is in lib; see `sightsound stats`"):
+        forget(library, [zoo / "cats", zoo / "nowhere"])
+    assert len(paths(library)) == 7
+
+
+def test_a_forgotten_file_can_be_indexed_again_with_a_new_id(library, zoo, tiny):
+    ids = {item.id for item in library.items()}
+    (gone,) = forget(library, [zoo / "dogs" / "1.wav"])
+    assert index(zoo, library, models=MODELS, host=tiny).counts == {"unchanged": 6, "ok": 1}
+    (new,) = {item.id for item in library.items()} - ids
+    assert new > max(ids), f"the id {gone.id} is never given again"
+
+
+def test_forgetting_the_last_file_leaves_a_sound_library(library, zoo, tiny):
+    forget(library, [zoo])
+    for table in ("items", "contents", "vectors", "outcomes", "labels", "roots"):
+        assert count(library, table) == 0, table
+    assert index(zoo, library, models=MODELS, host=tiny).counts == {"ok": 7}
+
+
+# -- forget --missing --------------------------------------------------------------------------------------------
+
+
+def test_what_is_missing_is_forgotten(library, zoo):
+    (zoo / "cats" / "1.png").unlink()
+    (zoo / "dogs" / "1.wav").unlink()
+    assert {item.path for item in forget_missing(library)} == {"cats/1.png", "dogs/1.wav"}
+    assert len(paths(library)) == 5
+
+
+def test_nothing_missing_forgets_nothing(library):
+    assert forget_missing(library) == []
+
+
+def test_a_root_that_is_absent_is_not_a_deletion(library, zoo):
+    zoo.rename(zoo.parent / "elsewhere")
+    with pytest.raises(LibraryError, match=r"zoo: the folder is not there \(an unplugged drive\?\).*--yes"):
+        forget_missing(library)
+    assert len(paths(library)) == 7
+    assert len(forget_missing(library, yes=True)) == 7
+
+
+def test_more_than_half_missing_is_not_a_deletion_either(library, zoo):
+    shutil.rmtree(zoo / "cats")
+    with pytest.raises(LibraryError, match=r"4 of 7 items are missing, more than half; .*--yes"):
+        forget_missing(library)
+    assert len(paths(library)) == 7
+    assert len(forget_missing(library, yes=True)) == 4
+
+
+def test_one_root_that_is_absent_protects_the_others_too(library, zoo, tiny, tmp_path):
+    picture(tmp_path / "more" / "a.png", 80)
+    index(tmp_path / "more", library, models=MODELS, host=tiny)
+    shutil.rmtree(tmp_path / "more")
+    (zoo / "cats" / "1.png").unlink()
+    with pytest.raises(LibraryError, match="more: the folder is not there"):
+        forget_missing(library)
+    assert len(paths(library)) == 8
+
+
+def test_a_link_that_leads_nowhere_is_not_missing(library, zoo):
+    (zoo / "cats" / "1.png").unlink()
+    (zoo / "cats" / "1.png").symlink_to(zoo / "unplugged")
+    assert forget_missing(library) == []
+
+
+# -- relocate ----------------------------------------------------------------------------------------------------
+
+
+def test_a_moved_folder_is_known_at_its_new_place(library, zoo, tiny):
+    ids = {item.path: item.id for item in library.items()}
+    new = zoo.rename(zoo.parent / "farm")
+    assert relocate(library, zoo, new) == 7
+    assert library.roots == [str(new)]
+    assert index(new, library, models=MODELS, host=tiny).counts == {"unchanged": 7}
+    assert {item.path: item.id for item in library.items()} == ids
+
+
+def test_a_folder_above_the_roots_moves_them_all(library, zoo, tiny, tmp_path):
+    picture(tmp_path / "zoom" / "a.png", 80)
+    index(tmp_path / "zoom", library, models=MODELS, host=tiny)
+    new = tmp_path / "new"
+    (new / "zoo").mkdir(parents=True)
+    assert relocate(library, tmp_path, new) == 8
+    assert library.roots == [str(new / "zoo"), str(new / "zoom")]
+
+
+def test_a_root_whose_name_begins_alike_stays(library, zoo, tiny, tmp_path):
+    picture(tmp_path / "zoom" / "a.png", 80)
+    index(tmp_path / "zoom", library, models=MODELS, host=tiny)
+    assert relocate(library, zoo, zoo.rename(tmp_path / "farm")) == 7
+    assert library.roots == [str(tmp_path / "farm"), str(tmp_path / "zoom")]
+
+
+def test_a_place_that_is_taken_is_refused_and_nothing_moves(library, zoo, tiny, tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    for i, folder in enumerate((a / "x", a / "y", b / "y")):
+        picture(folder / "p.png", 90 + i)
+        index(folder, library, models=MODELS, host=tiny)
+    roots = library.roots
+    with pytest.raises(LibraryError, match="b/y: is in the library already"):
+        relocate(library, a, b)
+    assert library.roots == roots
+
+
+def test_a_folder_that_was_never_indexed_is_refused(library, zoo, tmp_path):
+    with pytest.raises(LibraryError, match="expected an indexed folder or one above it; there are .*zoo"):
+        relocate(library, tmp_path / "nothing", zoo)
+
+
+def test_a_new_place_that_is_no_folder_is_refused(library, zoo, tmp_path):
+    with pytest.raises(LibraryError, match="nowhere: expected the folder that the files are in now"):
+        relocate(library, zoo, tmp_path / "nowhere")
+
+
+# -- the commands ------------------------------------------------------------------------------------------------
+
+
+def test_the_commands_say_what_they_did(command, library, zoo, tmp_path):
+    where = ("-l", tmp_path / "lib")
+    done = command("forget", zoo / "cats" / "1.png", *where)
+    assert (done.returncode, done.stdout) == (0, "forgot cats/1.png\n1 items forgotten\n")
+    shutil.rmtree(zoo / "cats")
+    (zoo / "copy.png").unlink()
+    refused = command("forget", "--missing", *where)
+    assert refused.returncode == 2 and refused.stderr.startswith("sightsound: ") and "--yes" in refused.stderr
+    assert command("forget", "--missing", "--yes", *where).stdout.splitlines()[-1] == "4 items forgotten"
+    new = zoo.rename(tmp_path / "farm")
+    assert command("relocate", zoo, new, *where).stdout == f"2 items are below {new} now\n"
+    assert command("forget", *where).returncode == command("forget", new, "--missing", *where).returncode == 2
