@@ -110,7 +110,7 @@ def taught(folder: Path, host: Host) -> None:
     sightsound.index(folder, LIBRARY, host=host, label_from="folder")
     print(f"   $ sightsound probe fit --library {LIBRARY} --model {model} --out {HERE / 'surfaces.probe'}")
     with Library(LIBRARY) as library:
-        probe = sightsound.teach(sightsound.dataset.load(library, model))
+        probe = sightsound.fit_probe(sightsound.load_dataset(library, model))
     probe.save(HERE / "surfaces.probe")
     report = probe.report_
     assert report is not None

@@ -26,11 +26,11 @@ def main() -> None:
     print(f"1. Embed {folder}: the network that is the default for what is in it")
     sightsound.index(folder, HERE / f"few-{folder.name}", label_from="folder")
     with Library(HERE / f"few-{folder.name}") as library:
-        (data,) = dataset.load_all(library)[:1]
+        (data,) = dataset.load_datasets(library)[:1]
 
     learnt, rest = divided(data, few)
     print(f"2. Learn {few} of each of {', '.join(data.classes)} with {data.origin.space.name}")
-    probe = sightsound.teach(data.only(learnt))
+    probe = sightsound.fit_probe(data.only(learnt))
     report = probe.report_
     assert report is not None
     print(f"   cross-validated: {report.accuracy}; the commonest class {report.majority:.3f}")

@@ -31,7 +31,7 @@ def main() -> None:
     print(f"1. Embed {folder} with {len(models)} networks")
     sightsound.index(folder, HERE / f"stack-{folder.name}", models=models, host=host, label_from="folder")
     with Library(HERE / f"stack-{folder.name}") as library:
-        datasets = [dataset.load(library, model) for model in models]
+        datasets = [dataset.load_dataset(library, model) for model in models]
     times = milliseconds(host, models, datasets[0].items)
 
     print("2. Hold out a fold from everything, five times")

@@ -72,9 +72,9 @@ class Stand:
     """An embedder like another, under a name of its own; `embed(inner, inputs)`, `preprocess(inner, media, start,
     last)` and `postprocess(inner, output)` stand in for its stages where they are given."""
 
-    def __init__(self, inner: Any, card: Any, stages: dict[str, Callable[..., Any]], batch_size: int, lanes: int):
+    def __init__(self, inner: Any, card: Any, stages: dict[str, Callable[..., Any]], batch_size: int, workers: int):
         self.inner, self.card, self.stages = inner, card, stages
-        self.batch_size, self.lanes = batch_size, lanes
+        self.batch_size, self.workers = batch_size, workers
 
     def preprocess(self, media, start, last):
         return self._stage("preprocess", media, start, last)
@@ -92,7 +92,7 @@ class Stand:
 
 
 def stand(
-    host: Host, name: str, like: str = "colours.tiny", *, batch_size: int = 4, lanes: int = 2, facts=None, **stages
+    host: Host, name: str, like: str = "colours.tiny", *, batch_size: int = 4, workers: int = 2, facts=None, **stages
 ) -> str:
     """Registers a `Stand` for the model `like`; `facts` are fields of its card that differ. Returns its name."""
     inner = host.load(like).embedder
@@ -101,7 +101,7 @@ def stand(
     class Plugin:
         @hookimpl
         def register_embedders(self, register):
-            register(card, lambda device, weights: Stand(inner, card, stages, batch_size, lanes))
+            register(card, lambda device, weights: Stand(inner, card, stages, batch_size, workers))
 
     host.register(Plugin(), name.partition(".")[0])
     return name

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sightsound import testing
-from sightsound.contract.types import Card
+from sightsound.contract.card import Card
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = (ROOT / "plugins" / "README.md").read_text()

@@ -1,8 +1,8 @@
-"""Which batch and how many lanes suit a torch network on this CPU.
+"""Which batch and how many workers suit a torch network on this CPU.
 
     python tests/benchmarks/batch_size.py [MODEL ...] [--seconds 2]
 
-Inputs per second for several calls side by side, each on one core (`lanes`), against one call over all cores
+Inputs per second for several calls side by side, each on one core (`workers`), against one call over all cores
 (`spread`, as torch does by itself), and their ratio at the best batch size of each.
 """
 
@@ -32,11 +32,11 @@ def main() -> None:
         model = host.load(name, "cpu")
         print(f"{name}, {cores()} cores, batch size {model.batch_size}")
         best = {}
-        for kind, call, lanes in (("lanes", model.embed, cores()), ("spread", spread(model.embedder), 1)):
-            rates = {size: rate(call, model.card.input_shape, size, lanes, options.seconds) for size in SIZES}
+        for kind, call, workers in (("workers", model.embed, cores()), ("spread", spread(model.embedder), 1)):
+            rates = {size: rate(call, model.card.input_shape, size, workers, options.seconds) for size in SIZES}
             print(f"  {kind:7}" + "".join(f"  {size}: {value:.0f}/s" for size, value in rates.items()))
             best[kind] = max(rates.values())
-        print(f"  lanes / spread {best['lanes'] / best['spread']:.2f}", flush=True)
+        print(f"  workers / spread {best['workers'] / best['spread']:.2f}", flush=True)
 
 
 def spread(embedder: Any) -> Callable[[np.ndarray], object]:
@@ -51,12 +51,12 @@ def spread(embedder: Any) -> Callable[[np.ndarray], object]:
     return call
 
 
-def rate(call: Callable[..., object], shape: tuple[int, ...], size: int, lanes: int, seconds: float) -> float:
+def rate(call: Callable[..., object], shape: tuple[int, ...], size: int, workers: int, seconds: float) -> float:
     inputs = np.random.default_rng(0).standard_normal((size, *shape)).astype(np.float32)
     call(inputs)
     end = time.perf_counter() + seconds
 
-    def lane(_: int) -> int:
+    def worker(_: int) -> int:
         done = 0
         while time.perf_counter() < end:
             call(inputs)
@@ -64,8 +64,8 @@ def rate(call: Callable[..., object], shape: tuple[int, ...], size: int, lanes: 
         return done
 
     began = time.perf_counter()
-    with ThreadPoolExecutor(lanes) as pool:
-        total = sum(pool.map(lane, range(lanes)))
+    with ThreadPoolExecutor(workers) as pool:
+        total = sum(pool.map(worker, range(workers)))
     return total / (time.perf_counter() - began)
 
 

@@ -3,7 +3,7 @@
     python tests/benchmarks/end_to_end.py --sounds FOLDER --pictures FOLDER [--rounds 3]
 
 Every round runs, one after the other: (index) `sightsound.index` into a new library; (bare) the network alone on
-ready-made batches of its best size, in as many lanes as it has; (decode) opening and preprocessing every file on one
+ready-made batches of its best size, in as many workers as it has; (decode) opening and preprocessing every file on one
 thread; (loop) in a process of its own, one file after the other as a user would write it: soundfile, soxr and the
 network in float32, or Pillow, timm's transform and the network, torch using its default threads; (same) for sound, that
 loop with the very network that the index uses. Printed are medians and the ratios
@@ -126,8 +126,8 @@ def preprocessed(model: Model, path: Path) -> Iterator[np.ndarray]:
 
 def bare(model: Model, inputs: np.ndarray) -> None:
     size = model.batch_size
-    with ThreadPoolExecutor(model.lanes) as lanes:
-        for output in lanes.map(model.embed, [inputs[a : a + size] for a in range(0, len(inputs), size)]):
+    with ThreadPoolExecutor(model.workers) as workers:
+        for output in workers.map(model.embed, [inputs[a : a + size] for a in range(0, len(inputs), size)]):
             model.postprocess(output)
 
 

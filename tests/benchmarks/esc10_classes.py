@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from sightsound import Host, Rules, tag
+from sightsound import Host, SegmentRules, tag
 from sightsound.classify import ontology
 from sightsound.classify.evaluation import Evaluation, evaluate
 
@@ -37,9 +37,11 @@ def main() -> None:
 
 
 def evaluated(folder: Path, model: str, host: Host, backoff: bool) -> Evaluation:
-    found = [t for t in tag(folder, models=model, host=host, rules=Rules(backoff=backoff)) if t.outcome.status == "ok"]
+    found = [
+        t for t in tag(folder, models=model, host=host, rules=SegmentRules(backoff=backoff)) if t.outcome.status == "ok"
+    ]
     expected = [KINDS[tags.item.path.partition("/")[0]] for tags in found]
-    return evaluate(expected, [tags.top for tags in found], ontology.load(host.weights))
+    return evaluate(expected, [tags.top for tags in found], ontology.load_ontology(host.weights))
 
 
 def show(name, plain, backed):  # type: ignore[no-untyped-def]

@@ -15,7 +15,7 @@ from sightsound.contract.errors import UnknownClass
 
 @pytest.fixture(scope="module")
 def audioset():
-    return ontology.load()
+    return ontology.load_ontology()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import made
 import sightsound
-from sightsound import Rules, SightsoundError, classify_image, classify_sound, classify_stream
+from sightsound import SegmentRules, SightsoundError, classify_image, classify_sound, classify_stream
 from sightsound.contract.errors import MediaError, NotMedia, PluginError
 
 RATE, loud = made.RATE, made.loud
@@ -170,7 +170,7 @@ def test_a_stream_gives_the_segments_of_the_whole(lengths, cuts, rate, channels)
     samples = np.stack([loud(*lengths), loud(0.5, *lengths)[: len(loud(*lengths))]], axis=1)
     whole = classify_sound(samples, rate, model=model, channels=channels, min_separation=0.6)
     blocks = np.split(samples, sorted(min(cut, len(samples)) for cut in cuts))
-    stream = classify_stream(blocks, rate, model=model, channels=channels, rules=Rules(min_separation=0.6))
+    stream = classify_stream(blocks, rate, model=model, channels=channels, rules=SegmentRules(min_separation=0.6))
     found = sorted(stream, key=lambda s: (s.channel or 0, s.start, s.stop, s.label))
     assert [(s.label, s.start, s.stop, s.channel) for s in found] == [
         (s.label, s.start, s.stop, s.channel) for s in whole.segments
@@ -186,7 +186,7 @@ def test_a_segment_comes_before_the_stream_ends(model):
             given.append(i)
             yield block
 
-    first = next(iter(classify_stream(blocks(), RATE, model=model, rules=Rules(include=("loud",)))))
+    first = next(iter(classify_stream(blocks(), RATE, model=model, rules=SegmentRules(include=("loud",)))))
     assert first.stop == 2.5 and len(given) <= 9, "when 4.5 s of 10 have come"
 
 
@@ -203,7 +203,7 @@ def test_a_stream_that_changes_its_channels_is_told(model):
 
 def test_what_is_wrong_with_a_call_shows_before_the_first_block(model):
     with pytest.raises(SightsoundError, match="did you mean 'loud'"):
-        classify_stream(iter(()), RATE, model=model, rules=Rules(include=("lout",)))
+        classify_stream(iter(()), RATE, model=model, rules=SegmentRules(include=("lout",)))
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from sightsound.contract.errors import UnknownClass
 
 @pytest.fixture(scope="module")
 def audioset() -> Ontology:
-    return ontology.load()
+    return ontology.load_ontology()
 
 
 def names(nodes) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightsound import Rules, SightsoundError
+from sightsound import SegmentRules, SightsoundError
 from sightsound.classify.class_selection import Classes
 from sightsound.classify.segments import Segmenter, ordered, segments
 
@@ -30,7 +30,7 @@ def spans(n: int, hop: float = HOP, seconds: float | None = None) -> np.ndarray:
 
 
 def run(rows, rules=None, **options):
-    rules = rules or Rules(**options)
+    rules = rules or SegmentRules(**options)
     scores = np.array(rows, np.float32).reshape(-1, 5)
     return segments(scores, spans(len(scores)), classes(), rules)
 
@@ -43,7 +43,7 @@ def named(found):
 
 
 def reference(scores, spans, below, wanted, rules):
-    """Step by step as `Rules` tells it, one class and one pair of regions after the other."""
+    """Step by step as `SegmentRules` tells it, one class and one pair of regions after the other."""
     regions = {c: [] for c in range(scores.shape[1]) if wanted[c]}
     for c in regions:
         for i, (start, stop) in enumerate(spans):
@@ -106,7 +106,7 @@ def cases(draw):
     for _ in range(5):
         below |= (below.astype(int) @ below.astype(int)) > 0
     wanted = np.array(draw(st.lists(st.booleans(), min_size=5, max_size=5)))
-    rules = Rules(
+    rules = SegmentRules(
         threshold=draw(st.sampled_from([0.0, 0.35, 0.6])),
         min_separation=draw(st.sampled_from([0.0, 0.25, 0.6, 1.5])),
         min_duration=draw(st.sampled_from([0.0, 0.5, 1.0, 2.5])),
@@ -169,7 +169,7 @@ BARK = [0.5, 0.8, 0.9, 0, 0]
 
 
 def test_a_recording_without_windows_has_no_segments():
-    assert segments(np.empty((0, 5), np.float32), np.empty((0, 2)), classes(), Rules()) == ()
+    assert segments(np.empty((0, 5), np.float32), np.empty((0, 2)), classes(), SegmentRules()) == ()
 
 
 def test_one_window_is_a_segment_of_its_own_seconds():
@@ -221,13 +221,13 @@ def test_without_specificity_every_class_is_there():
 def test_a_class_that_does_not_count_takes_no_time_either():
     scores = np.array([BARK, BARK], np.float32)
     chosen = classes(wanted=np.array([True, True, False, True, True]))
-    assert [s.label for s in segments(scores, spans(2), chosen, Rules())] == ["Dog"]
+    assert [s.label for s in segments(scores, spans(2), chosen, SegmentRules())] == ["Dog"]
 
 
 def test_what_remains_between_two_windows_is_dropped():
     """Of a hop longer than a window, with a gap that was bridged and both ends taken."""
     scores = np.array([[0.9, 0.9, 0, 0, 0], [0.9, 0, 0, 0.9, 0]], np.float32)
-    found = segments(scores, spans(2, 1.5), classes(), Rules(min_separation=1))
+    found = segments(scores, spans(2, 1.5), classes(), SegmentRules(min_separation=1))
     assert [s.label for s in found] == ["Dog", "Cat"]
 
 
@@ -237,7 +237,7 @@ def test_a_dropped_region_takes_no_time():
 
 
 def test_a_stream_gives_a_segment_as_soon_as_no_window_can_change_it():
-    segmenter = Segmenter(classes(), Rules())
+    segmenter = Segmenter(classes(), SegmentRules())
     times = spans(5)
     given = [
         segmenter.feed(np.array([row], np.float32), times[i : i + 1]) for i, row in enumerate([SIREN] + [NOBODY] * 4)
@@ -247,7 +247,7 @@ def test_a_stream_gives_a_segment_as_soon_as_no_window_can_change_it():
 
 
 def test_a_stream_keeps_nothing_of_what_is_over():
-    segmenter = Segmenter(classes(), Rules())
+    segmenter = Segmenter(classes(), SegmentRules())
     times, rows = spans(3000), np.array([DOG, BARK, SIREN, NOBODY, NOBODY, NOBODY] * 500, np.float32)
     for i in range(len(rows)):
         segmenter.feed(rows[i : i + 1], times[i : i + 1])
@@ -267,8 +267,8 @@ def test_a_stream_keeps_nothing_of_what_is_over():
 )
 def test_rules_that_make_no_sense_are_refused(options, text):
     with pytest.raises(SightsoundError, match=text):
-        Rules(**options)
+        SegmentRules(**options)
 
 
 def test_one_name_is_as_good_as_a_list():
-    assert Rules(include="Dog").include == ("Dog",) and Rules(exclude=["Dog"]).exclude == ("Dog",)
+    assert SegmentRules(include="Dog").include == ("Dog",) and SegmentRules(exclude=["Dog"]).exclude == ("Dog",)

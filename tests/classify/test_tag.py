@@ -16,7 +16,7 @@ from PIL import Image
 
 import made
 from made import RATE, loud
-from sightsound import Rules, SightsoundError, tag
+from sightsound import SegmentRules, SightsoundError, tag
 from sightsound.contract.errors import UnknownClass
 
 
@@ -63,7 +63,9 @@ def test_tags_are_those_of_classify_sound(folder, tiny):
     from sightsound import classify_sound
 
     for channels in ("mean", "each"):
-        for tags in tag(folder, models="loudness.tiny", host=tiny, channels=channels, rules=Rules(threshold=0.5)):
+        for tags in tag(
+            folder, models="loudness.tiny", host=tiny, channels=channels, rules=SegmentRules(threshold=0.5)
+        ):
             if tags.outcome.status == "ok":
                 alone = classify_sound(
                     tags.item.file, model=tiny.load("loudness.tiny"), channels=channels, threshold=0.5
@@ -92,7 +94,7 @@ def test_files_without_a_model_are_passed_over_and_counted(zoo, tiny, caplog):
 
 
 def test_rules_about_sounds_leave_pictures_alone(zoo, tiny, warm):
-    found = by_name(tag(zoo, models=[warm, "loudness.tiny"], host=tiny, rules=Rules(include=("loud",))))
+    found = by_name(tag(zoo, models=[warm, "loudness.tiny"], host=tiny, rules=SegmentRules(include=("loud",))))
     assert len(found["cats/0.png"].top) == 3 and [p.label for p in found["dogs/0.wav"].top] == ["loud"]
 
 
@@ -113,7 +115,7 @@ def test_two_models_for_one_modality_are_refused(zoo, tiny, warm):
 
 def test_what_is_wrong_with_a_call_shows_before_anything_is_read(zoo, tiny):
     with pytest.raises(UnknownClass, match="did you mean 'loud'"):
-        tag(zoo, models="loudness.tiny", host=tiny, rules=Rules(include=("lout",)))
+        tag(zoo, models="loudness.tiny", host=tiny, rules=SegmentRules(include=("lout",)))
     with pytest.raises(SightsoundError, match="colours.tiny has no classes"):
         tag(zoo, models="colours.tiny", host=tiny)
     with pytest.raises(SightsoundError, match="no such file"):

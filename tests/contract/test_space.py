@@ -146,7 +146,7 @@ def test_another_space_is_refused_with_every_field_that_differs_in_one_line():
 def test_without_a_missing_plugin_the_advice_is_the_model_and_the_weights():
     with pytest.raises(
         SpaceMismatch,
-        match=r"; use the model and weights that made it, or index anew after `sightsound forget --space net\.tag\[pca\]`$",  # noqa: E501
+        match=r"; use the model and weights that made it, or index anew after `sightsound forget --space net\.tag\[pca\]`$",
     ):
         Space.of(CARD, WEIGHTS).require(Space.of(CARD, {"net.pth": "b" * 64}), "zoo")
 

@@ -189,9 +189,9 @@ def test_no_memory_our_own_errors_and_the_user_come_through_as_they_are(part, er
 
 
 def test_what_an_embedder_says_of_its_speed_is_passed_on_and_has_defaults():
-    plain, tuned = model(IMAGE), model(IMAGE, batch_size=3, lanes=2, device="cuda:1")
-    assert (plain.batch_size, plain.lanes, plain.device) == (8, 1, "cpu")
-    assert (tuned.batch_size, tuned.lanes, tuned.device) == (3, 2, "cuda:1")
+    plain, tuned = model(IMAGE), model(IMAGE, batch_size=3, workers=2, device="cuda:1")
+    assert (plain.batch_size, plain.workers, plain.device) == (8, 1, "cpu")
+    assert (tuned.batch_size, tuned.workers, tuned.device) == (3, 2, "cuda:1")
     assert (plain.plugin, plain.card, plain.space.name) == ("maker", IMAGE, "right.image")
 
 

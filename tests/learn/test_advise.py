@@ -17,7 +17,7 @@ from sightsound.learn.advise import FEW, FEW_IN_ALL, twins
 
 def load(place, *models, **more):
     with Library(place) as library:
-        return [dataset.load(library, model, **more) for model in models]
+        return [dataset.load_dataset(library, model, **more) for model in models]
 
 
 def of(found, method):

@@ -14,7 +14,7 @@ from sightsound.learn import dataset
 
 def load(place, *models, **more):
     with Library(place) as library:
-        return [dataset.load(library, model, **more) for model in models]
+        return [dataset.load_dataset(library, model, **more) for model in models]
 
 
 def test_every_way_is_in_the_table_with_its_gain_and_its_price(coloured):

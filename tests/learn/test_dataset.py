@@ -15,7 +15,7 @@ from sightsound.linear.folds import torn
 
 def load(place, model="colours.tiny", given=None, **more):
     with Library(place) as library:
-        return dataset.load(library, model, given, **more)
+        return dataset.load_dataset(library, model, given, **more)
 
 
 def table(path, *lines):
@@ -134,8 +134,8 @@ def test_the_spaces_of_the_modality_with_most_labels_are_taken(coloured, tiny, t
     made.rhythm(tmp_path / "more" / "a.wav", 0)
     index(tmp_path / "more", coloured, models=["loudness.tiny"], host=tiny)
     with Library(coloured) as library:
-        assert [data.origin.space.name for data in dataset.load_all(library)] == ["colours.tiny", "tints.tiny"]
-        assert [data.origin.space.name for data in dataset.load_all(library, ["tints.tiny"])] == ["tints.tiny"]
+        assert [data.origin.space.name for data in dataset.load_datasets(library)] == ["colours.tiny", "tints.tiny"]
+        assert [data.origin.space.name for data in dataset.load_datasets(library, ["tints.tiny"])] == ["tints.tiny"]
 
 
 def test_datasets_of_several_spaces_are_brought_to_the_same_items(coloured, tiny, shades):

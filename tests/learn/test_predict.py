@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import made
-from sightsound import Library, LinearProbe, SightsoundError, index, load_probe, predict, tag, teach
+from sightsound import Library, LinearProbe, SightsoundError, fit_probe, index, load_probe, predict, tag
 from sightsound.contract.errors import SpaceMismatch
 from sightsound.learn import compare, dataset
 from sightsound.learn.predict import predict_stored
@@ -14,7 +14,7 @@ from sightsound.learn.predict import predict_stored
 
 def load(place, model="colours.tiny", **more):
     with Library(place) as library:
-        return dataset.load(library, model, None, **more)
+        return dataset.load_dataset(library, model, None, **more)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def new(tmp_path):
 
 
 def test_files_are_judged_and_a_bad_one_is_named(coloured, tiny, new):
-    found = [*predict(teach(load(coloured)), new, host=tiny)]
+    found = [*predict(fit_probe(load(coloured)), new, host=tiny)]
     assert [verdict.item.path for verdict in found] == ["a.png", "b.png", "c.png"]
     assert [verdict.classes[0].label for verdict in found[:2]] == ["red", "blue"]
     assert sum(each.score for each in found[0].classes) == pytest.approx(1)
@@ -36,7 +36,7 @@ def test_files_are_judged_and_a_bad_one_is_named(coloured, tiny, new):
 
 def test_the_items_of_a_library_are_judged_by_their_vectors(coloured):
     data = load(coloured)
-    probe = teach(data)
+    probe = fit_probe(data)
     with Library(coloured) as library:
         found = [*predict_stored(probe, library)]
     assert [verdict.classes[0].label for verdict in found] == probe.predict(data.X).tolist()
@@ -44,7 +44,7 @@ def test_the_items_of_a_library_are_judged_by_their_vectors(coloured):
 
 
 def test_a_probe_of_windows_says_it_for_every_window(rhythms, tiny, tmp_path):
-    probe = teach(load(rhythms, "loudness.tiny", level="window"))
+    probe = fit_probe(load(rhythms, "loudness.tiny", level="window"))
     file = made.rhythm(tmp_path / "x.wav", 1, 77)
     (found,) = predict(probe, file, host=tiny)
     assert found.classes[0].label == "second" and found.windows.shape == (7, 2)
@@ -56,7 +56,7 @@ def test_a_probe_of_windows_says_it_for_every_window(rhythms, tiny, tmp_path):
 
 @pytest.mark.parametrize("pool", ["mean", "max", "mean+std"])
 def test_a_probe_of_items_pools_as_it_was_taught(rhythms, tiny, tmp_path, pool):
-    probe = teach(load(rhythms, "loudness.tiny", pool=pool))
+    probe = fit_probe(load(rhythms, "loudness.tiny", pool=pool))
     (found,) = predict(probe, made.rhythm(tmp_path / "x.wav", 0, 78), host=tiny)
     assert found.classes[0].label == "first" and found.windows is None
 
@@ -76,7 +76,7 @@ def test_a_stack_asks_every_network(coloured, tiny, new, tmp_path):
 
 
 def test_another_network_is_refused_before_anything_is_read(coloured, tiny, new):
-    probe = teach(load(coloured))
+    probe = fit_probe(load(coloured))
     changed = made.stand(tiny, "other.tiny", facts={"revision": 2})
     object.__setattr__(probe.origin_, "space", type(probe.origin_.space)(changed, probe.origin_.space.facts))
     with pytest.raises(SpaceMismatch, match="probe: another space; revision: expected 1, got 2"):
@@ -90,29 +90,29 @@ def test_another_network_is_refused_before_anything_is_read(coloured, tiny, new)
 
 
 def test_a_picture_is_tagged_with_the_classes_of_a_probe(coloured, tiny, new):
-    found = [*tag(new, probes=[teach(load(coloured))], host=tiny)]
+    found = [*tag(new, probes=[fit_probe(load(coloured))], host=tiny)]
     assert [tags.top[0].label for tags in found[:2]] == ["red", "blue"] and found[2].outcome.status == "failed"
 
 
 def test_a_recording_has_segments_of_the_classes_of_a_probe(rhythms, tiny, tmp_path):
-    probe = teach(load(rhythms, "loudness.tiny", level="window"))
+    probe = fit_probe(load(rhythms, "loudness.tiny", level="window"))
     (found,) = tag(made.rhythm(tmp_path / "x.wav", 0, 79), probes=[probe], host=tiny)
     assert found.top[0].label == "first" and {s.label for s in found.segments} <= {"first", "second"}
     assert found.model == "loudness.tiny"
 
 
 def test_two_for_one_modality_and_a_hop_with_a_probe_are_told(rhythms, coloured, tiny):
-    pooled = teach(load(rhythms, "loudness.tiny", pool="mean+std"))
+    pooled = fit_probe(load(rhythms, "loudness.tiny", pool="mean+std"))
     with pytest.raises(SightsoundError, match="hop: expected none with a probe of sounds, .*, got 0.1"):
         tag(rhythms.parent / "rhythms", probes=[pooled], hop=0.1, host=tiny)
-    probe = teach(load(coloured))
+    probe = fit_probe(load(coloured))
     with pytest.raises(SightsoundError, match="expected one model for images, got two"):
         tag(rhythms, models="tints.tiny", probes=[probe], host=tiny)
 
 
 @pytest.mark.parametrize("pool", ["mean", "max", "mean+std"])
 def test_a_probe_of_items_says_of_the_whole_what_predict_says(rhythms, tiny, pool):
-    probe = teach(load(rhythms, "loudness.tiny", pool=pool))
+    probe = fit_probe(load(rhythms, "loudness.tiny", pool=pool))
     files = rhythms.parent / "rhythms"
     tagged, judged = tag(files, probes=[probe], host=tiny), predict(probe, files, host=tiny)
     for tags, verdict in zip(tagged, judged, strict=True):
@@ -124,7 +124,7 @@ def test_scores_are_the_probabilities_of_the_probe(rhythms, tiny, tmp_path):
     from sightsound.classify.probe_model import probed
 
     data = load(rhythms, "loudness.tiny", level="window")
-    probe = teach(data)
+    probe = fit_probe(data)
     model = probed(tiny.load("loudness.tiny"), probe)
     assert model.card.labels == ("first", "second") and model.card.scores == "softmax"
     _, rows, scores = model.rows(made.loud(0.5, 0.5, 1.0))

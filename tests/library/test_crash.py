@@ -19,7 +19,7 @@ from sightsound.contract.errors import LibraryError
 from sightsound.library.checkup import check
 
 KILLS = 20
-SLOW = "0.1"  # seconds that a batch takes: some 13 batches in two lanes
+SLOW = "0.1"  # seconds that a batch takes: some 13 batches in two workers
 MODELS = ("colours.tiny", "loudness.tiny")
 
 

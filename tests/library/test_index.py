@@ -267,7 +267,7 @@ def test_old_vectors_are_found_until_the_new_ones_are_complete(add, library, zoo
             raise blow
         return inner.embed(inputs)
 
-    name = stand(tiny, "slow.tiny", "loudness.tiny", batch_size=3, lanes=1, embed=embed)
+    name = stand(tiny, "slow.tiny", "loudness.tiny", batch_size=3, workers=1, embed=embed)
     add(zoo / "dogs", models=[name])
     old = zoo.parent / "old.wav"
     old.write_bytes((zoo / "dogs" / "0.wav").read_bytes())
@@ -771,7 +771,7 @@ def test_a_copy_is_whole_where_the_first_broke_off_in_the_middle(add, library, t
 
     first = sound(tmp_path / "in" / "a.wav", 1, seconds=5)
     (tmp_path / "in" / "b.wav").write_bytes(first.read_bytes())
-    name = stand(tiny, "moody.tiny", "loudness.tiny", batch_size=2, lanes=1, embed=embed)
+    name = stand(tiny, "moody.tiny", "loudness.tiny", batch_size=2, workers=1, embed=embed)
     report = add(tmp_path / "in", models=[name])
     if report.failed and report.counts["ok"] == 0:
         report = add(tmp_path / "in", models=[name], retry=True)

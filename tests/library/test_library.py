@@ -355,7 +355,7 @@ def test_an_error_while_writing_undoes_what_was_not_committed(where, zoo):
 def test_searches_during_indexing_never_fail_or_find_the_unfinished(zoo, tiny, tmp_path):
     for i in range(30):
         sound(zoo / "dogs" / f"more{i}.wav", 100 + i, seconds=4)
-    name = stand(tiny, "slow.tiny", "loudness.tiny", batch_size=3, lanes=2)
+    name = stand(tiny, "slow.tiny", "loudness.tiny", batch_size=3, workers=2)
     index(zoo / "dogs" / "0.wav", tmp_path / "lib", models=[name], host=tiny)
     done, counts, failures = threading.Event(), [], []
 

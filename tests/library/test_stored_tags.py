@@ -9,7 +9,7 @@ import soundfile
 
 import made
 from made import RATE, loud
-from sightsound import Filter, Library, Rules, SightsoundError, index, search, search_tags
+from sightsound import Filter, Library, SegmentRules, SightsoundError, index, search, search_tags
 from sightsound.contract.errors import LibraryError, UnknownClass
 from sightsound.library.checkup import check
 from sightsound.library.inventory import stats
@@ -92,7 +92,7 @@ def test_files_that_have_vectors_get_tags_and_keep_their_vectors(sounds, tiny, t
 
 
 def test_other_rules_give_other_tags(lib, sounds, tiny):
-    report = index(sounds, lib, models=[MODEL], host=tiny, tags=Rules(include=("quiet",)))
+    report = index(sounds, lib, models=[MODEL], host=tiny, tags=SegmentRules(include=("quiet",)))
     assert report.windows == 0 and report.counts["tagged"] >= 2
     assert lib.tag_classes() == [("quiet", "")] and check(lib) == []
 
@@ -169,17 +169,19 @@ def test_two_classes_of_one_name_are_told_apart_by_their_ids(zoo, tiny, tmp_path
 
 
 def test_a_recording_without_segments_has_no_tags(sounds, tiny, tmp_path):
-    report = index(sounds, tmp_path / "lib", models=[MODEL], host=tiny, tags=Rules(threshold=1, include=("loud",)))
+    report = index(
+        sounds, tmp_path / "lib", models=[MODEL], host=tiny, tags=SegmentRules(threshold=1, include=("loud",))
+    )
     with Library(tmp_path / "lib") as library:
         assert report.counts["ok"] == 3 and library.tag_classes() == [] == search_tags("Siren", library)
-        assert index(sounds, library, models=[MODEL], host=tiny, tags=Rules(threshold=1, include=("loud",))).counts == {
-            "unchanged": 3
-        }
+        assert index(
+            sounds, library, models=[MODEL], host=tiny, tags=SegmentRules(threshold=1, include=("loud",))
+        ).counts == {"unchanged": 3}
 
 
 def test_other_rules_for_sounds_leave_pictures_alone(zoo, tiny, warm, tmp_path):
     index(zoo, tmp_path / "lib", models=[warm, MODEL], host=tiny, tags=True)
-    report = index(zoo, tmp_path / "lib", models=[warm, MODEL], host=tiny, tags=Rules(threshold=0.2))
+    report = index(zoo, tmp_path / "lib", models=[warm, MODEL], host=tiny, tags=SegmentRules(threshold=0.2))
     assert report.counts == {"unchanged": 3, "tagged": 2}
 
 

@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from sklearn.neighbors import KNeighborsClassifier
 
 from sightsound.linear import metrics
-from sightsound.linear.metrics import Report
+from sightsound.linear.metrics import ProbeReport
 
 
 def random_case(seed, n=120, k=4):
@@ -124,6 +124,6 @@ def test_a_report_survives_json():
     near = metrics.estimate(np.ones(5), np.arange(5))
     more = {"neighbours": near, "corrected": 0.5, "curve": ((1, 0.5, 0.4, 0.6),), "notes": ("a",)}
     found = metrics.report("so", list("abcd"), Y, P, **more)
-    assert Report.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert ProbeReport.from_json(json.loads(json.dumps(found.to_json()))) == found
     plain = dataclasses.replace(found, neighbours=None, corrected=None)
-    assert Report.from_json(plain.to_json()) == plain
+    assert ProbeReport.from_json(plain.to_json()) == plain

@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sightsound import LinearProbe, SightsoundError, load_probe
 from sightsound.linear.estimator import BadInput
-from sightsound.linear.metrics import Report
+from sightsound.linear.metrics import ProbeReport
 from sightsound.linear.probe import STRENGTHS
 
 
@@ -242,7 +242,7 @@ def test_the_file_is_safetensors_with_json(saved):
     header = json.loads(file.read_bytes()[8 : 8 + int.from_bytes(file.read_bytes()[:8], "little")])
     told = json.loads(header["__metadata__"]["sightsound"])
     assert told["classes"] == ["ape", "bee", "cow"] and told["versions"]["sightsound"]
-    assert sum(told["folds"]) == 120 and Report.from_json(told["report"]) == probe.report_
+    assert sum(told["folds"]) == 120 and ProbeReport.from_json(told["report"]) == probe.report_
 
 
 def test_predicting_needs_numpy_and_no_framework(saved, tmp_path):

@@ -91,12 +91,12 @@ def test_words_that_are_no_way_to_combine_and_too_few_networks_are_told():
 
 def test_a_stack_with_a_part_missing_is_refused(tmp_path):
     from sightsound.contract.space import Space
-    from sightsound.linear.features import Origin
+    from sightsound.linear.features import FeatureSpec
 
     Xs, y = views()
     stack = Stack().fit(Xs, y)
     facts = json.dumps({"modality": "image", "dim": 8, "stages": []})
-    stack.origins_ = [Origin(Space(name, facts)) for name in ("a.x", "b.x")]
+    stack.origins_ = [FeatureSpec(Space(name, facts)) for name in ("a.x", "b.x")]
     for probe, origin in zip(stack.probes_, stack.origins_):
         probe.origin_ = origin
     file = tmp_path / "a.probe"

@@ -16,7 +16,7 @@ import pytest
 
 from made import picture, sound, stand
 from sightsound import Item, Output, Windows, hookimpl
-from sightsound.contract.types import Outcome, Rows
+from sightsound.contract.results import Outcome, Rows
 from sightsound.pipeline import run
 from sightsound.pipeline.run import Job
 
@@ -104,14 +104,14 @@ def test_results_do_not_depend_on_how_threads_are_timed(tiny, tmp_path, make, li
     files = make(tmp_path, 30)
     calm = flat(tiny.load(like), files, batch_size=4)
     for seed in range(2):
-        name = stand(tiny, f"jitter{seed}.tiny", like, lanes=3, **jitter(seed))
+        name = stand(tiny, f"jitter{seed}.tiny", like, workers=3, **jitter(seed))
         assert flat(tiny.load(name), files) == calm
 
 
 def test_events_come_in_the_order_of_the_jobs_and_rows_before_their_outcome(tiny, tmp_path):
     files = sounds(tmp_path, 12)
     random.Random(3).shuffle(files)
-    found = flat(tiny.load(stand(tiny, "jitter.tiny", "loudness.tiny", lanes=3, **jitter(1))), files)
+    found = flat(tiny.load(stand(tiny, "jitter.tiny", "loudness.tiny", workers=3, **jitter(1))), files)
     order = [name for name, previous in zip([e[0] for e in found], [None, *(e[0] for e in found)]) if name != previous]
     assert order == [file.name for file in files]
     ends = [i for i, event in enumerate(found) if event[1] == "ok"]
@@ -132,7 +132,7 @@ def test_what_a_batch_holds_does_not_depend_on_timing(tiny, tmp_path, spy):
     files = sounds(tmp_path, 20)
     flat(tiny.load("loudness.tiny"), files, batch_size=5)
     calm, spy.batches = sorted(batch.tobytes() for batch in spy.batches), []
-    flat(tiny.load(stand(tiny, "jitter.tiny", "loudness.tiny", lanes=3, **jitter(9))), files, batch_size=5)
+    flat(tiny.load(stand(tiny, "jitter.tiny", "loudness.tiny", workers=3, **jitter(9))), files, batch_size=5)
     assert sorted(batch.tobytes() for batch in spy.batches) == calm
 
 
@@ -147,7 +147,7 @@ def test_one_thread_gives_the_same_rows(tiny, tmp_path, monkeypatch):
     files = sounds(tmp_path, 12)
     many = flat(tiny.load("loudness.tiny"), files)
     monkeypatch.setenv("SIGHTSOUND_THREADS", "1")
-    assert flat(tiny.load(stand(tiny, "narrow.tiny", "loudness.tiny", lanes=1)), files) == many
+    assert flat(tiny.load(stand(tiny, "narrow.tiny", "loudness.tiny", workers=1)), files) == many
 
 
 def test_a_long_recording_gives_the_rows_of_all_of_it_at_once(tiny, tmp_path):
@@ -174,7 +174,7 @@ def test_the_network_runs_in_as_many_threads_as_it_allows(tiny, tmp_path):
             now -= 1
         return inner.embed(inputs)
 
-    flat(tiny.load(stand(tiny, "lanes.tiny", lanes=3, batch_size=2, embed=embed)), pictures(tmp_path, 24))
+    flat(tiny.load(stand(tiny, "workers.tiny", workers=3, batch_size=2, embed=embed)), pictures(tmp_path, 24))
     assert most == 3
 
 
@@ -186,7 +186,7 @@ def test_reading_goes_on_while_the_network_works(tiny, tmp_path):
 
         return stage
 
-    name = stand(tiny, "slow.tiny", batch_size=4, lanes=1, preprocess=slow(0.03), embed=slow(0.06))
+    name = stand(tiny, "slow.tiny", batch_size=4, workers=1, preprocess=slow(0.03), embed=slow(0.06))
     files = pictures(tmp_path, 24)
     began = time.monotonic()
     flat(tiny.load(name), files)
@@ -266,7 +266,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_user_is_told(tiny, tmp_path
         return inner.embed(inputs)
 
     files = pictures(tmp_path, 40)
-    name = stand(tiny, "narrow.tiny", batch_size=8, lanes=1, embed=embed)
+    name = stand(tiny, "narrow.tiny", batch_size=8, workers=1, embed=embed)
     with caplog.at_level(logging.WARNING, "sightsound"):
         found = flat(tiny.load(name), files)
     assert found == flat(tiny.load("colours.tiny"), files)
@@ -531,7 +531,7 @@ list(embed({str(tmp_path)!r}, "exits.tiny", host=host))
 
 @pytest.mark.parametrize("reads", range(1, 16))
 def test_a_batch_size_that_shrinks_at_any_moment_loses_and_repeats_no_window(tiny, tmp_path, reads, monkeypatch):
-    """A lane that runs out of memory halves the size while the next batch is being filled."""
+    """A worker that runs out of memory halves the size while the next batch is being filled."""
     times = 0
 
     def size(self):

@@ -11,8 +11,9 @@ import pytest
 
 from sightsound import hookimpl, testing
 from sightsound.cli import main
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Output, Windows
 from sightsound.contract.errors import UnknownModel
-from sightsound.contract.types import Card, Output, Windows
 from sightsound.host.host import Host
 from sightsound.media import framing
 

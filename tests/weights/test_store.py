@@ -21,8 +21,8 @@ from click.testing import CliRunner
 
 from sightsound import hookimpl
 from sightsound.cli.weights import weights
+from sightsound.contract.card import Card, WeightFile
 from sightsound.contract.errors import MissingWeights, UnknownModel
-from sightsound.contract.types import Card, WeightFile
 from sightsound.host.host import Host
 from sightsound.weights.store import Found, Store
 

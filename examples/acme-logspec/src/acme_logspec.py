@@ -3,7 +3,8 @@
 import numpy as np
 
 from sightsound import hookimpl
-from sightsound.contract.types import Card, Output, Windows
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Output, Windows
 from sightsound.media import framing
 
 RATE, FRAME, BANDS, FLOOR = 16_000, 512, 64, 1e-4

@@ -11,7 +11,7 @@ import pytest
 
 import reference
 from audioset_data import cosines
-from sightsound.contract.types import Card
+from sightsound.contract.card import Card
 from sightsound.host.host import Host
 from sightsound.testing import CHECKS, Subject
 from sightsound_audioset import vggish, yamnet

@@ -143,5 +143,5 @@ def test_a_cpu_gets_a_lane_for_each_core(model: Load) -> None:
     from sightsound._threads import cores
 
     loaded = model(NAMES[0])
-    assert loaded.lanes == cores()
+    assert loaded.workers == cores()
     assert loaded.batch_size == network.CPU_BATCH

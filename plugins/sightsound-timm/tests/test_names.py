@@ -15,8 +15,8 @@ import sightsound_timm
 import torch
 from seeded_networks import saved, seeded
 from sightsound import Host
+from sightsound.contract.card import Card
 from sightsound.contract.errors import SightsoundError, UnknownModel
-from sightsound.contract.types import Card
 from sightsound.host.model import Model
 from sightsound_timm import batchnorm, cards, network
 from torch import nn

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.classify.ontology import SUBTREE, Ontology
+from sightsound.contract.arrays import Floats
+from sightsound.contract.card import Card
 from sightsound.contract.errors import SightsoundError, UnknownClass
-from sightsound.contract.types import Card, Floats, Prediction
+from sightsound.contract.results import Prediction
 
 FAINT = 0.1
 """Scores below this are no evidence for a kind above: hundreds of classes, each at 0.002, would add up to something."""

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from sightsound import media
 from sightsound.classify import class_selection, ontology
 from sightsound.classify.class_selection import Classes
-from sightsound.classify.segments import Rules, Segmenter, Specificity, ordered
+from sightsound.classify.segments import Segmenter, SegmentRules, Specificity, ordered
+from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.card import Card, Modality
 from sightsound.contract.errors import MediaError, MissingWeights, PluginError, SightsoundError
-from sightsound.contract.types import Card, Floats, Modality, Prediction, Rows, Seconds, Segment
+from sightsound.contract.results import Prediction, Rows, Segment
 from sightsound.host.host import Host
 from sightsound.host.model import Model
 from sightsound.media import files, framing
@@ -43,7 +45,7 @@ def classify_image(
     """
     host = host or Host()
     loaded = load(host, model, "image", device=device)
-    chosen = classes_of(loaded.card, Rules(), host.weights)
+    chosen = classes_of(loaded.card, SegmentRules(), host.weights)
     pixels = media.read_image(picture).pixels if isinstance(picture, str | os.PathLike) else _pixels(picture)
     _, _, scores = loaded.rows(pixels)
     assert scores is not None
@@ -79,10 +81,10 @@ def classify_sound(
     sample_rate: int | None = None,
     *,
     model: str | Model | None = None,
-    threshold: float = Rules.threshold,
-    min_separation: float = Rules.min_separation,
-    min_duration: float = Rules.min_duration,
-    specificity: Specificity = Rules.specificity,
+    threshold: float = SegmentRules.threshold,
+    min_separation: float = SegmentRules.min_separation,
+    min_duration: float = SegmentRules.min_duration,
+    specificity: Specificity = SegmentRules.specificity,
     include: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
     backoff: bool = False,
@@ -94,7 +96,7 @@ def classify_sound(
     """What is to be heard in a sound, and from when to when: MATLAB's classifySound.
 
     `sound` is a file, or samples (n,) or (n, channels) at `sample_rate` Hz, floats nominally in [-1, 1] or integers.
-    `model` is a sound network with classes (YAMNet) or one that `Host.load` returned. `Rules` says what `threshold`
+    `model` is a sound network with classes (YAMNet) or one that `Host.load` returned. `SegmentRules` says what `threshold`
     (a score), `min_separation` and `min_duration` (seconds), `specificity`, `include`, `exclude` and `backoff` do,
     and what MATLAB documents. `hop` moves YAMNet's windows by that many seconds, a multiple of 0.01, instead of 0.48.
     `channels` are averaged, or classified `each` by itself.
@@ -105,7 +107,7 @@ def classify_sound(
     Raises `MediaError` for what cannot be decoded or is empty, `UnknownClass` for names that no class has, and
     `SightsoundError` for values that make no sense.
     """
-    rules = Rules(
+    rules = SegmentRules(
         threshold=threshold,
         min_separation=min_separation,
         min_duration=min_duration,
@@ -142,7 +144,7 @@ def classify_stream(
     sample_rate: int,
     *,
     model: str | Model | None = None,
-    rules: Rules | None = None,
+    rules: SegmentRules | None = None,
     hop: float | None = None,
     channels: Channels = "mean",
     host: Host | None = None,
@@ -155,7 +157,7 @@ def classify_stream(
 
     Values and errors are those of `classify_sound`, but for a stream without samples, which has no segments.
     """
-    rules, host = rules or Rules(), host or Host()
+    rules, host = rules or SegmentRules(), host or Host()
     loaded = load(host, model, "sound", hop=hop, device=device)
     heard = Heard(classes_of(loaded.card, rules, host.weights), rules, channels=each_channel(channels), keep=False)
     return SoundStream(loaded, blocks, sample_rate, heard)
@@ -280,14 +282,14 @@ def _require(card: Card, modality: Modality) -> None:
         raise SightsoundError(f"{card.name}: expected a model for {modality}s, got one for {card.modality}s")
 
 
-def classes_of(card: Card, rules: Rules, weights: Store) -> Classes:
+def classes_of(card: Card, rules: SegmentRules, weights: Store) -> Classes:
     """The classes that count for a network under some rules; the ontology is fetched where the rules need it."""
     found = None
     texts = [*rules.include, *rules.exclude]
     asked = rules.specificity != "none" or rules.backoff or any(text.startswith(ontology.SUBTREE) for text in texts)
     if asked and class_selection.audioset(card):
         try:
-            found = ontology.load(weights)
+            found = ontology.load_ontology(weights)
         except MissingWeights as error:
             raise MissingWeights(f"{error}; or do without it: specificity 'none', no back-off, no subtree") from error
     return class_selection.choose(card, found, include=rules.include, exclude=rules.exclude, backoff=rules.backoff)
@@ -296,7 +298,7 @@ def classes_of(card: Card, rules: Rules, weights: Store) -> Classes:
 class Heard:
     """What the windows of one recording have told so far: mean scores, open regions and, to `keep`, all rows."""
 
-    def __init__(self, chosen: Classes, rules: Rules, *, channels: bool = False, keep: bool = False) -> None:
+    def __init__(self, chosen: Classes, rules: SegmentRules, *, channels: bool = False, keep: bool = False) -> None:
         self.each, self.windows = channels, 0
         self._classes, self._rules, self._keep = chosen, rules, keep
         self._segmenters: dict[int, Segmenter] = {}

@@ -9,7 +9,7 @@ import numpy as np
 
 from sightsound.classify.ontology import Ontology
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Prediction
+from sightsound.contract.results import Prediction
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sightsound.classify.tag import Tags
-from sightsound.contract.types import Segment
+from sightsound.contract.results import Segment
 
 CSV_COLUMNS = ("path", "start", "stop", "label", "id", "mean", "peak", "channel", "model", "status", "reason")
 RAVEN_COLUMNS = (

@@ -1,6 +1,6 @@
 """The AudioSet ontology: 632 kinds of sound and how they lie below one another (Gemmeke et al., ICASSP 2017).
 
-    >>> ontology = sightsound.ontology.load()
+    >>> ontology = sightsound.load_ontology()
     >>> ontology.children("Dog")
     >>> ontology.lowest_common_ancestor("Bark", "Meow").name
     'Domestic animals, pets'
@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract.card import Card, WeightFile
 from sightsound.contract.errors import SightsoundError, UnknownClass
-from sightsound.contract.types import Card, WeightFile
 from sightsound.weights.store import Store
 
 FILE = WeightFile(
@@ -57,7 +57,7 @@ class Node:
         return self.name
 
 
-def load(weights: Store | None = None) -> Ontology:
+def load_ontology(weights: Store | None = None) -> Ontology:
     """The ontology, found in the places of weight files or fetched. Raises `MissingWeights` where it is in none."""
     return read((weights or Store()).get(FILE, model=FILE.name).path)
 

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from sightsound.contract.arrays import Floats, Matrix
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Output, Windows
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Card, Floats, Output, Prediction, Windows
+from sightsound.contract.results import Prediction
 from sightsound.host.model import Model
-from sightsound.linear.features import Origin
-from sightsound.linear.losses import Matrix
+from sightsound.linear.features import FeatureSpec
 from sightsound.linear.probe import LinearProbe
 
 
-def origin_of(probe: LinearProbe) -> Origin:
+def origin_of(probe: LinearProbe) -> FeatureSpec:
     """Which rows a probe takes. Raises `SightsoundError` for one that was not fitted from a library."""
     if probe.origin_ is None:
         raise SightsoundError(
@@ -65,7 +67,7 @@ def _of(embedder: _Probed, stage: str) -> Any:
 class _Probed:
     def __init__(self, model: Model, probe: LinearProbe) -> None:
         self.card = probed_card(model.card, probe)
-        self.batch_size, self.lanes, self.device = model.batch_size, model.lanes, model.device
+        self.batch_size, self.workers, self.device = model.batch_size, model.workers, model.device
         self._model, self._probe, self._origin = model, probe, origin_of(probe)
         self._each = model.card.modality == "image" or self._origin.level == "window" or self._origin.pool == "mean"
 

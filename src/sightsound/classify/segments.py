@@ -11,8 +11,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from sightsound.classify.class_selection import Classes
+from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Floats, Seconds, Segment
+from sightsound.contract.results import Segment
 
 Specificity = Literal["high", "low", "none"]
 EPSILON = 1e-9
@@ -20,7 +21,7 @@ EPSILON = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class SegmentRules:
     """How scores become segments; the names and defaults are those of MATLAB's classifySound.
 
     1. A class is active in a window whose score is at least `threshold`; only classes of `include` (all, where it is
@@ -69,7 +70,7 @@ class Rules:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
-def segments(scores: Floats, spans: Seconds, classes: Classes, rules: Rules) -> tuple[Segment, ...]:
+def segments(scores: Floats, spans: Seconds, classes: Classes, rules: SegmentRules) -> tuple[Segment, ...]:
     """All at once: scores (n, labels) and seconds (n, 2) of a recording's windows -> segments in the order of time."""
     segmenter = Segmenter(classes, rules)
     return ordered([*segmenter.feed(scores, spans), *segmenter.close()])
@@ -98,7 +99,7 @@ class Segmenter:
     until no region above or below them in the ontology is open: minutes of sound in practice, all of it at the worst.
     """
 
-    def __init__(self, classes: Classes, rules: Rules, channel: int | None = None) -> None:
+    def __init__(self, classes: Classes, rules: SegmentRules, channel: int | None = None) -> None:
         self._classes, self._rules, self._channel = classes, rules, channel
         self._open: dict[int, _Region] = {}
         self._whole: list[tuple[int, _Region]] = []  # complete regions that are not reported yet

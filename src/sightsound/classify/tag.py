@@ -17,9 +17,11 @@ from sightsound._progress import bar
 from sightsound.classify.class_selection import Classes
 from sightsound.classify.classify import Channels, Heard, classes_of, each_channel, jobs, named
 from sightsound.classify.probe_model import name_of, origin_of, probed, probed_card, whole
-from sightsound.classify.segments import Rules, ordered
+from sightsound.classify.segments import SegmentRules, ordered
+from sightsound.contract.arrays import Floats
+from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, NotMedia, SightsoundError
-from sightsound.contract.types import Floats, Item, Modality, Outcome, Prediction, Rows, Segment, Status
+from sightsound.contract.results import Item, Outcome, Prediction, Rows, Segment, Status
 from sightsound.host.host import Host
 from sightsound.host.model import Model
 from sightsound.linear.probe import LinearProbe
@@ -47,7 +49,7 @@ def tag(
     *,
     models: str | Sequence[str] = (),
     k: int = 5,
-    rules: Rules | None = None,
+    rules: SegmentRules | None = None,
     hop: float | None = None,
     channels: Channels = "mean",
     probes: Sequence[LinearProbe] = (),
@@ -78,7 +80,7 @@ def tag(
             both = f"{chosen[modality]} and {name}"
             raise SightsoundError(f"{both}: expected one model for {modality}s, got two; tag with each in turn")
         chosen[modality] = name if name in taught else named(host, name, modality, hop if modality == "sound" else None)
-    run = _Run(host, device, chosen, rules or Rules(), k, hop, each_channel(channels), batch_size, taught)
+    run = _Run(host, device, chosen, rules or SegmentRules(), k, hop, each_channel(channels), batch_size, taught)
     if not chosen and (run.rules.include or run.rules.exclude):
         run.classes("sound")
     for modality in chosen:
@@ -93,7 +95,7 @@ class Collector:
         self,
         model: Model,
         chosen: Classes,
-        rules: Rules,
+        rules: SegmentRules,
         k: int,
         each: bool = False,
         probe: LinearProbe | None = None,
@@ -137,7 +139,7 @@ TOP = 5
 class Tagger:
     """The tags that a library is asked to store: segments of sounds by some rules, the best classes of pictures."""
 
-    def __init__(self, host: Host, rules: Rules) -> None:
+    def __init__(self, host: Host, rules: SegmentRules) -> None:
         self._host, self._rules = host, rules
 
     def text(self, name: str) -> str:
@@ -152,7 +154,7 @@ class Tagger:
         """What takes the rows of a model; None where it has no classes."""
         if not model.card.labels:
             return None
-        rules = self._rules if model.card.modality == "sound" else Rules()
+        rules = self._rules if model.card.modality == "sound" else SegmentRules()
         return Collector(model, classes_of(model.card, rules, self._host.weights), rules, TOP)
 
 
@@ -161,7 +163,7 @@ class _Run:
     host: Host
     device: str
     chosen: dict[Modality, str]
-    rules: Rules
+    rules: SegmentRules
     k: int
     hop: float | None
     each: bool
@@ -190,7 +192,7 @@ class _Run:
     def classes(self, modality: Modality) -> tuple[str, Classes]:
         """The model for a modality and its classes that count. The rules are about sounds."""
         name = self.chosen.get(modality) or named(self.host, None, modality, self.hop if modality == "sound" else None)
-        rules = self.rules if modality == "sound" else Rules()
+        rules = self.rules if modality == "sound" else SegmentRules()
         card = self.host.card(name)
         if name in self.probes:
             card = probed_card(card, self.probes[name])

@@ -11,7 +11,7 @@ from sightsound.cli import output
 from sightsound.cli.settings import device_option, host, json_option, library_option
 
 if TYPE_CHECKING:
-    from sightsound.library.index import Report
+    from sightsound.library.index import IndexReport
 
 _SHOWN = 20  # failed files that are printed; --json and `stats` have them all
 
@@ -61,7 +61,7 @@ def index(
     context.exit(1 if report.failed or report.unmatched else 0)
 
 
-def _plain(report: Report) -> dict[str, Any]:
+def _plain(report: IndexReport) -> dict[str, Any]:
     return {
         "counts": dict(report.counts),
         "flags": dict(report.flags),
@@ -81,7 +81,7 @@ _WORDS = {
 }
 
 
-def _print(report: Report) -> None:
+def _print(report: IndexReport) -> None:
     for outcome in report.failed[:_SHOWN]:
         click.echo(f"{output.safe(outcome.item)}: {output.safe(outcome.reason)}", err=True)
     if len(report.failed) > _SHOWN:

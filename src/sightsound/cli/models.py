@@ -12,7 +12,7 @@ from sightsound.cli import output
 from sightsound.cli.settings import host, json_option
 
 if TYPE_CHECKING:
-    from sightsound.contract.types import Card
+    from sightsound.contract.card import Card
     from sightsound.host.host import Host
 
 

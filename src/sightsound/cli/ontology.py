@@ -90,12 +90,12 @@ def show(context: click.Context, name: str, as_json: bool) -> None:
 
 def _loaded(context: click.Context) -> tuple[Ontology, frozenset[str]]:
     """The ontology, and the ids of the default sound network's classes where that is installed."""
-    from sightsound.classify.ontology import load
+    from sightsound.classify.ontology import load_ontology
     from sightsound.host.host import DEFAULTS
 
     here = host(context)
     card = here.cards.get(DEFAULTS["sound"])
-    return load(here.weights), frozenset(card.label_ids if card else ())
+    return load_ontology(here.weights), frozenset(card.label_ids if card else ())
 
 
 def _shown(node: Node, known: frozenset[str]) -> str:

@@ -56,8 +56,8 @@ def fit(
 
     The strength is chosen by cross-validation; windows of one item, and copies of one file, are never on both sides.
     """
-    from sightsound.learn.dataset import load
-    from sightsound.learn.fit import teach
+    from sightsound.learn.dataset import load_dataset
+    from sightsound.learn.fit import fit_probe
     from sightsound.library.library import Library
     from sightsound.linear.probe import LinearProbe
 
@@ -75,8 +75,8 @@ def fit(
     for place, column in wanted.items():
         given = reports.labels(column, several, source=source, folds=folds, groups=groups)
         with Library(library) as opened:
-            data = load(opened, model, given, level=level, pool=pool)
-        fitted = teach(data, LinearProbe(**settings))
+            data = load_dataset(opened, model, given, level=level, pool=pool)
+        fitted = fit_probe(data, LinearProbe(**settings))
         fitted.save(place)
         reports.draw(fitted.report_, plot)
         reports.told(fitted, as_json)
@@ -191,8 +191,8 @@ def evaluate(
 ) -> None:
     """Say how good a probe is on the labelled items of a library, best one that it was not fitted on."""
     from sightsound.classify.probe_model import origin_of
-    from sightsound.learn.dataset import load
-    from sightsound.learn.fit import examine
+    from sightsound.learn.dataset import load_dataset
+    from sightsound.learn.fit import evaluate_probe
     from sightsound.library.library import Library
 
     reports.ready(None, plot)
@@ -200,8 +200,8 @@ def evaluate(
     origin = origin_of(loaded)
     given = reports.labels(column, not loaded.single, source=source, folds=folds, groups=groups)
     with Library(library) as opened:
-        data = load(opened, origin.space.name, given, level=origin.level, pool=origin.pool, classes=1)
-    report = examine(loaded, data)
+        data = load_dataset(opened, origin.space.name, given, level=origin.level, pool=origin.pool, classes=1)
+    report = evaluate_probe(loaded, data)
     reports.draw(report, plot)
     if as_json:
         output.dump(report.to_json())

@@ -14,7 +14,7 @@ from sightsound.contract.errors import SightsoundError
 if TYPE_CHECKING:
     from sightsound.learn.dataset import Labels
     from sightsound.learn.predict import Probe
-    from sightsound.linear.metrics import Report
+    from sightsound.linear.metrics import ProbeReport
     from sightsound.linear.probe import LinearProbe
 
 SHOWN = 40
@@ -85,7 +85,7 @@ def told(loaded: Probe, as_json: bool) -> None:
         table(loaded.report_)
 
 
-def draw(report: Report | None, plot: str | None) -> None:
+def draw(report: ProbeReport | None, plot: str | None) -> None:
     """The picture of a report, where one is asked for."""
     if plot:
         from sightsound.plot import reports
@@ -101,7 +101,7 @@ def _strength(loaded: Probe) -> dict[str, Any]:
     return {"C": loaded.C_, "temperature": loaded.temperature_} if isinstance(loaded, LinearProbe) else {}
 
 
-def table(report: Report) -> None:
+def table(report: ProbeReport) -> None:
     """A report for people."""
     rows = [
         (score.label, score.count, f"{score.precision:.3f}", f"{score.recall:.3f}", f"{score.f1:.3f}")
@@ -120,7 +120,7 @@ def table(report: Report) -> None:
     notes(report.notes)
 
 
-def reliability(report: Report | None) -> None:
+def reliability(report: ProbeReport | None) -> None:
     """How often rows were right for how sure it was of them."""
     if report is None:
         raise SightsoundError("--reliability: expected a probe with a report; fit it without --strength")
@@ -129,7 +129,7 @@ def reliability(report: Report | None) -> None:
     output.table(["probability", "rows", "right"], rows)
 
 
-def curve(report: Report) -> None:
+def curve(report: ProbeReport) -> None:
     """The learning curve in one line, where there is one."""
     if report.curve:
         points = ", ".join(f"{size}: {mean:.3f}" for size, mean, _, _ in report.curve)

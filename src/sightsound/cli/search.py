@@ -13,7 +13,8 @@ from sightsound.cli.settings import device_option, host, json_option, library_op
 from sightsound.contract.errors import SightsoundError
 
 if TYPE_CHECKING:
-    from sightsound.contract.types import Hit, Modality
+    from sightsound.contract.card import Modality
+    from sightsound.contract.results import Hit
     from sightsound.library.search import Query
 
 

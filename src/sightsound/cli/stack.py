@@ -13,7 +13,7 @@ from sightsound.cli.reports import label_options
 from sightsound.cli.settings import device_option, host, json_option, library_option
 
 if TYPE_CHECKING:
-    from sightsound.learn.compare import Rival
+    from sightsound.learn.compare import Candidate
 
 
 @click.command()
@@ -67,14 +67,14 @@ def stack(
 
 
 def _datasets(library: str, models: Sequence[str], given: dict[str, Any]) -> list[Any]:
-    from sightsound.learn.dataset import load_all
+    from sightsound.learn.dataset import load_datasets
     from sightsound.library.library import Library
 
     with Library(library) as opened:
-        return load_all(opened, models, reports.labels(**given))
+        return load_datasets(opened, models, reports.labels(**given))
 
 
-def _rivals(rivals: Sequence[Rival], notes: Sequence[str], as_json: bool) -> None:
+def _rivals(rivals: Sequence[Candidate], notes: Sequence[str], as_json: bool) -> None:
     if as_json:
         output.dump([dataclasses.asdict(rival) for rival in rivals])
         return

@@ -14,9 +14,9 @@ from sightsound.cli.settings import device_option, host, json_option
 from sightsound.contract.errors import SightsoundError
 
 if TYPE_CHECKING:
-    from sightsound.classify.segments import Rules
+    from sightsound.classify.segments import SegmentRules
     from sightsound.classify.tag import Tags
-    from sightsound.contract.types import Segment
+    from sightsound.contract.results import Segment
 
 _SUMMARY = 25  # classes in the summary of a folder; --csv and --json have all
 _LATENCY = 0.5  # seconds of a stream that are waited for
@@ -69,7 +69,7 @@ def tag(
     For one file its classes and segments; for several, or folders, a line each and a summary. `-` reads a WAV from
     standard input and prints each segment as soon as it has ended. Exit code 1 when a file failed.
     """
-    from sightsound.classify.segments import Rules
+    from sightsound.classify.segments import SegmentRules
 
     form = "json" if as_json else form
     if out and not form:
@@ -78,7 +78,7 @@ def tag(
     if plot and not one:
         raise click.UsageError("--plot draws one recording; name one file")
     _ready(out, plot, wordcloud)
-    given = Rules(**{name: value for name, value in rules.items() if value not in (None, ())})
+    given = SegmentRules(**{name: value for name, value in rules.items() if value not in (None, ())})
     settings = {"hop": hop, "channels": channels, "host": host(context), "device": device}
     if "-" in paths:
         if len(paths) > 1 or len(models) > 1 or plot or probes:
@@ -109,13 +109,13 @@ def _ready(out: str | None, plot: str | None, wordcloud: str | None) -> None:
         sounds.check(plot, wordcloud)
 
 
-def _piped(rules: Rules, models: Sequence[str], top: int, settings: dict[str, Any], *, live: bool) -> Tags:
+def _piped(rules: SegmentRules, models: Sequence[str], top: int, settings: dict[str, Any], *, live: bool) -> Tags:
     """Hears standard input to its end; `live` prints every segment as it ends."""
     from sightsound import media
     from sightsound.classify.classify import classify_stream
     from sightsound.classify.segments import ordered
     from sightsound.classify.tag import Tags
-    from sightsound.contract.types import Item, Outcome
+    from sightsound.contract.results import Item, Outcome
 
     found = []
     with media.pipe_sound(0) as sound:

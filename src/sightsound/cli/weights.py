@@ -12,7 +12,7 @@ from sightsound.cli import output, settings
 from sightsound.contract.errors import SightsoundError
 
 if TYPE_CHECKING:
-    from sightsound.contract.types import WeightFile
+    from sightsound.contract.card import WeightFile
     from sightsound.host.host import Host
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from sightsound.contract.arrays import Floats
+from sightsound.contract.card import Card
 from sightsound.contract.errors import UnknownModel
-from sightsound.contract.types import Card, Floats
 
 _LAYER = re.compile(r"(?<=[\[,])layer=([^,\]]+)")
 

@@ -7,8 +7,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Floats
 
 Pool = Literal["mean", "max", "mean+std"]
 POOLS: tuple[str, ...] = get_args(Pool)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sightsound.contract.card import Card, Modality
 from sightsound.contract.errors import SpaceMismatch
-from sightsound.contract.types import Card, Modality
 
 _FACTS = ("modality", "dim", "input_shape", "sample_rate", "window", "hop", "tail", "constants", "revision")
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from sightsound.contract.arrays import Floats
+from sightsound.contract.embedder import Embedder, Output, Windows
 from sightsound.contract.hookspecs import hookimpl
-from sightsound.contract.types import Embedder, Floats, Output, Windows
 
 same_numbers = True
 

@@ -15,9 +15,10 @@ from typing import Any, Literal
 import pluggy
 
 from sightsound.contract import hookspecs
+from sightsound.contract.card import Card, Modality
+from sightsound.contract.embedder import Layer, Load
 from sightsound.contract.errors import PluginError, SightsoundError, UnknownModel
 from sightsound.contract.space import Space, Stage
-from sightsound.contract.types import Card, Layer, Load, Modality
 from sightsound.host import default_stages
 from sightsound.host.model import Model, layers
 from sightsound.weights.store import Found, Store

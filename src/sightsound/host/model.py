@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Embedder, Layer, Output, Windows
 from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.contract.space import Space
-from sightsound.contract.types import Card, Embedder, Floats, Layer, Output, Seconds, Windows
 
 BATCH_SIZE = 8
 """For an embedder that names none."""
@@ -47,9 +49,9 @@ class Model:
         return int(getattr(self.embedder, "batch_size", BATCH_SIZE))
 
     @property
-    def lanes(self) -> int:
+    def workers(self) -> int:
         """How many threads may call `embed` at the same time."""
-        return int(getattr(self.embedder, "lanes", 1))
+        return int(getattr(self.embedder, "workers", 1))
 
     @property
     def device(self) -> str:

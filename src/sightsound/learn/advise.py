@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 
 from sightsound._progress import bar
+from sightsound.contract.arrays import unit_rows
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Item
+from sightsound.contract.results import Item
 from sightsound.learn.dataset import Dataset, aligned
-from sightsound.learn.fit import teach
-from sightsound.library.vector_index import unit
+from sightsound.learn.fit import fit_probe
 from sightsound.linear import metrics
-from sightsound.linear.metrics import Estimate, Report
+from sightsound.linear.metrics import Estimate, ProbeReport
 from sightsound.linear.probe import LinearProbe
 from sightsound.linear.stack import COARSE
 
@@ -46,11 +46,11 @@ class Network:
     dim: int
     probe: Estimate
     neighbours: Estimate
-    report: Report = field(repr=False)
+    report: ProbeReport = field(repr=False)
 
 
 @dataclass(frozen=True)
-class Twins:
+class NearDuplicates:
     """Two items that are nearly the same to every network, of two classes or on two sides of official folds."""
 
     first: Item
@@ -78,7 +78,7 @@ class Advice:
 
     counts: tuple[tuple[str, int], ...]
     imbalance: float
-    twins: tuple[Twins, ...]
+    twins: tuple[NearDuplicates, ...]
     networks: tuple[Network, ...]
     together: Estimate | None
     suggestions: tuple[Suggestion, ...]
@@ -102,7 +102,7 @@ def advise(datasets: Sequence[Dataset], *, progress: bool | None = None) -> Advi
     taught: list[tuple[Network, LinearProbe]] = []
     with bar(len(together), "advise", progress) as shown:
         for data in together:
-            probe = teach(data, LinearProbe(Cs=COARSE))
+            probe = fit_probe(data, LinearProbe(Cs=COARSE))
             assert probe.report_ is not None and probe.report_.neighbours is not None
             name, report = data.origin.space.name, probe.report_
             near = probe.report_.neighbours
@@ -122,12 +122,12 @@ def advise(datasets: Sequence[Dataset], *, progress: bool | None = None) -> Advi
     )
 
 
-def twins(together: Sequence[Dataset]) -> tuple[Twins, ...]:
+def twins(together: Sequence[Dataset]) -> tuple[NearDuplicates, ...]:
     """Near-duplicates of different classes, or on different sides of the official folds; the nearest first, fifty at
     most. The datasets are those of one collection, with the same items."""
     data = together[0]
-    units = [unit(each.X) for each in together]
-    found: list[Twins] = []
+    units = [unit_rows(each.X) for each in together]
+    found: list[NearDuplicates] = []
     for start in range(0, len(data.items), _BLOCK):
         likeness = np.min([rows[start : start + _BLOCK] @ rows.T for rows in units], axis=0)
         for row, other in np.argwhere(likeness >= ALIKE[data.origin.space.modality]):
@@ -136,7 +136,7 @@ def twins(together: Sequence[Dataset]) -> tuple[Twins, ...]:
             if a < b and (apart or (data.folds is not None and data.folds[a] != data.folds[b])):
                 classes, cosine = (str(data.y[a]), str(data.y[b])), float(likeness[row, other])
                 across: Literal["classes", "folds"] = "classes" if apart else "folds"
-                found.append(Twins(data.items[a], data.items[b], cosine, classes, across))
+                found.append(NearDuplicates(data.items[a], data.items[b], cosine, classes, across))
     return tuple(sorted(found, key=lambda pair: -pair.cosine)[:_PAIRS])
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from sightsound._progress import bar
+from sightsound.contract.arrays import Matrix
 from sightsound.contract.errors import SightsoundError
 from sightsound.learn.dataset import Dataset, aligned
 from sightsound.linear import folds as folding
 from sightsound.linear import metrics
-from sightsound.linear.losses import Matrix
-from sightsound.linear.metrics import Estimate, Report
+from sightsound.linear.metrics import Estimate, ProbeReport
 from sightsound.linear.probe import LinearProbe
 from sightsound.linear.stack import Stack
 from sightsound.linear.targets import targets
@@ -24,7 +24,7 @@ AVERAGE = "average of probabilities"
 
 
 @dataclass(frozen=True)
-class Rival:
+class Candidate:
     """One way to classify: its name, the networks it needs, accuracy on items that no part of it had seen, macro F1,
     what it gains over the best single network in points, with the 95 % interval over items, and what it takes: the
     networks' milliseconds an item (None where nobody measured)."""
@@ -46,7 +46,7 @@ def compare(
     stack: Stack | None = None,
     milliseconds: Mapping[str, float] | None = None,
     progress: bool | None = None,
-) -> tuple[list[Rival], Report]:
+) -> tuple[list[Candidate], ProbeReport]:
     """The networks of these datasets one by one, their features side by side, the average of their probabilities, and
     a stack; and the report of the stack.
 
@@ -137,12 +137,14 @@ def _right(said: Matrix, Y: Matrix) -> Any:
     return said.argmax(axis=1) == Y.argmax(axis=1)
 
 
-def _rival(name: str, models: tuple[str, ...], Y: Matrix, said: Matrix, groups: Any) -> Rival:
+def _rival(name: str, models: tuple[str, ...], Y: Matrix, said: Matrix, groups: Any) -> Candidate:
     decided = metrics.decide(said, True)
-    return Rival(name, models, metrics.estimate(_right(said, Y), groups), metrics.macro_f1(Y, decided))
+    return Candidate(name, models, metrics.estimate(_right(said, Y), groups), metrics.macro_f1(Y, decided))
 
 
-def _gains(rivals: Sequence[Rival], right: Mapping[str, Any], groups: Any, models: Sequence[str]) -> list[Rival]:
+def _gains(
+    rivals: Sequence[Candidate], right: Mapping[str, Any], groups: Any, models: Sequence[str]
+) -> list[Candidate]:
     """The rivals with what they gain over the best network, item by item."""
     best = max(models, key=lambda name: right[name].mean())
     found = []
@@ -153,7 +155,7 @@ def _gains(rivals: Sequence[Rival], right: Mapping[str, Any], groups: Any, model
     return found
 
 
-def _priced(rival: Rival, rivals: Sequence[Rival], milliseconds: Mapping[str, float]) -> Rival:
+def _priced(rival: Candidate, rivals: Sequence[Candidate], milliseconds: Mapping[str, float]) -> Candidate:
     """The rival with its time, and its gain for each millisecond beyond the best network's."""
     if not all(name in milliseconds for name in rival.models):
         return rival

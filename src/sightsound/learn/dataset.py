@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.pooling import Pool
+from sightsound.contract.results import Item
 from sightsound.contract.space import Space
-from sightsound.contract.types import Floats, Item, Seconds
 from sightsound.library import labels
 from sightsound.library.library import Library
-from sightsound.linear.features import Level, Origin
+from sightsound.linear.features import FeatureSpec, Level
 
 Ints = NDArray[np.intp]
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class Dataset:
     are official folds where there are some, and `spans` float64 (n, 2) the seconds of windows. `contents` (items,) are
     the first 8 bytes of the SHA-256 of each. `notes` say what was left out, and why."""
 
-    origin: Origin
+    origin: FeatureSpec
     X: Floats
     y: NDArray[Any]
     classes: tuple[str, ...]
@@ -85,7 +86,7 @@ class Labels:
     several: bool = False
 
 
-def load(
+def load_dataset(
     library: Library,
     model: str,
     given: Labels | None = None,
@@ -103,10 +104,10 @@ def load(
     given = given or Labels()
     space = space_of(library, model)
     table, unmatched = _table(library, given.source)
-    return _gathered(library, Origin(space, level, pool, _column(table, given)), given, table, unmatched, classes)
+    return _gathered(library, FeatureSpec(space, level, pool, _column(table, given)), given, table, unmatched, classes)
 
 
-def load_all(library: Library, models: Sequence[str] = (), given: Labels | None = None) -> list[Dataset]:
+def load_datasets(library: Library, models: Sequence[str] = (), given: Labels | None = None) -> list[Dataset]:
     """The labelled items of a library in the spaces of these models, or in all of the modality that has most of them.
 
     Raises `SightsoundError` as `load` does."""
@@ -115,7 +116,7 @@ def load_all(library: Library, models: Sequence[str] = (), given: Labels | None 
     table, unmatched = _table(library, given.source)
 
     def loaded(space: Space) -> Dataset:
-        return _gathered(library, Origin(space, column=_column(table, given)), given, table, unmatched, 2)
+        return _gathered(library, FeatureSpec(space, column=_column(table, given)), given, table, unmatched, 2)
 
     if named:
         return [loaded(space) for space in named]
@@ -156,7 +157,7 @@ Table = Mapping[int, Mapping[str, Sequence[str]]]
 
 
 def _gathered(
-    library: Library, origin: Origin, given: Labels, table: Table, unmatched: Sequence[str], classes: int
+    library: Library, origin: FeatureSpec, given: Labels, table: Table, unmatched: Sequence[str], classes: int
 ) -> Dataset:
     """The labelled rows of one space, by labels that were read before."""
     stored, by_content = library.contents(origin.space)
@@ -231,7 +232,7 @@ class _Gathered:
     _folds: list[str] = field(default_factory=list)
     _groups: list[str] = field(default_factory=list)
 
-    def add(self, items: Sequence[Item], origin: Origin, vectors: Floats, spans: Seconds) -> None:
+    def add(self, items: Sequence[Item], origin: FeatureSpec, vectors: Floats, spans: Seconds) -> None:
         """The items of one content: one is enough, for copies teach nothing new; where they are of different classes
         the content says nothing."""
         labelled = [item for item in items if self._of(item, self.column)]
@@ -262,7 +263,7 @@ class _Gathered:
             raise SightsoundError(f"{item}: expected one value of {column!r}, got {len(values)}; mend its row")
         return values[0] if values else ""
 
-    def dataset(self, origin: Origin, unmatched: Sequence[str], least: int) -> Dataset:
+    def dataset(self, origin: FeatureSpec, unmatched: Sequence[str], least: int) -> Dataset:
         order = sorted(range(len(self._items)), key=lambda i: self._items[i].id or 0)
         counts = [len(self._rows[i]) for i in order]
         of = np.repeat(np.arange(len(order)), counts)

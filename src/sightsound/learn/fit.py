@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from sightsound.classify.probe_model import origin_of
 from sightsound.contract.errors import SightsoundError
 from sightsound.learn.dataset import Dataset
-from sightsound.linear.metrics import Report
+from sightsound.linear.metrics import ProbeReport
 from sightsound.linear.probe import LinearProbe
 
 
-def teach(data: Dataset, probe: LinearProbe | None = None, *, curve: bool = True) -> LinearProbe:
+def fit_probe(data: Dataset, probe: LinearProbe | None = None, *, curve: bool = True) -> LinearProbe:
     """Fits a copy of `probe` (a `LinearProbe()` where there is none) to a dataset, items never torn, by its official
     folds where it has some. `report_` says how good it is, with the learning curve if `curve`."""
     settings = {} if probe is None else probe.get_params(deep=False)
@@ -41,7 +41,7 @@ def _named(fitted: LinearProbe, data: Dataset) -> None:
         fitted.classes_ = np.array(data.classes)
 
 
-def examine(probe: LinearProbe, data: Dataset) -> Report:
+def evaluate_probe(probe: LinearProbe, data: Dataset) -> ProbeReport:
     """How good a probe is on a dataset. Refuses rows of another space, and notes items that it was fitted on."""
     origin_of(probe).space.require(data.origin.space, "probe")
     known = np.isin(data.contents, probe.seen_)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sightsound.classify.probe_model import origin_of, ranked
-from sightsound.contract.types import Floats, Item, Outcome, Prediction, Seconds
+from sightsound.contract.arrays import Floats, Matrix, Seconds
+from sightsound.contract.results import Item, Outcome, Prediction
 from sightsound.host.host import Host
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library
-from sightsound.linear.features import Origin
-from sightsound.linear.losses import Matrix
+from sightsound.linear.features import FeatureSpec
 from sightsound.linear.probe import LinearProbe
 from sightsound.linear.stack import Stack
 from sightsound.pipeline.embeddings import Embeddings
@@ -33,7 +33,7 @@ class Verdict:
     spans: Seconds | None = field(default=None, repr=False)
 
 
-def origins(probe: Probe) -> tuple[Origin, ...]:
+def origins(probe: Probe) -> tuple[FeatureSpec, ...]:
     """Which rows a probe or each part of a stack takes. Raises `SightsoundError` for one that was not fitted from a
     library."""
     return tuple(probe.origins_) if isinstance(probe, Stack) else (origin_of(probe),)
@@ -88,12 +88,12 @@ class _Read:
     spans: Seconds | None
 
 
-def _read(origin: Origin, outcome: Outcome, vectors: Floats | None, spans: Seconds | None) -> _Read:
+def _read(origin: FeatureSpec, outcome: Outcome, vectors: Floats | None, spans: Seconds | None) -> _Read:
     windows = origin.level == "window"
     return _Read(outcome, None if vectors is None else origin.rows(vectors), spans if windows else None)
 
 
-def _stored(library: Library, origin: Origin, where: Filter | None) -> dict[Item, _Read]:
+def _stored(library: Library, origin: FeatureSpec, where: Filter | None) -> dict[Item, _Read]:
     stored, items = library.contents(origin.space, where)
     timed = origin.space.modality == "sound"
     found: dict[Item, _Read] = {}

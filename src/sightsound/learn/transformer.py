@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.pooling import Pool
-from sightsound.contract.types import Floats
 from sightsound.host.host import Host
 from sightsound.linear.estimator import BadInput, Estimator
 from sightsound.pipeline.embeddings import embed

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sightsound.contract.card import Modality
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Modality
 
 
 @dataclass(frozen=True)

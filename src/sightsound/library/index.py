@@ -16,10 +16,11 @@ from typing import Any
 from sightsound import media
 from sightsound._progress import bar
 from sightsound._threads import cores
-from sightsound.classify.segments import Rules
+from sightsound.classify.segments import SegmentRules
 from sightsound.classify.tag import Tagger, Tags
+from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, NotMedia, SightsoundError, UnknownModel
-from sightsound.contract.types import Item, Modality, Outcome
+from sightsound.contract.results import Item, Outcome
 from sightsound.host.host import Host
 from sightsound.library import labels
 from sightsound.library.library import Library
@@ -35,7 +36,7 @@ PathLike = str | os.PathLike[str]
 
 
 @dataclass
-class Report:
+class IndexReport:
     """What one run of `index` did.
 
     `counts` holds, by item and model, `ok`, `failed`, `not-media`, `no-windows`, and of this run alone `unchanged`,
@@ -61,16 +62,16 @@ def index(
     device: str = "auto",
     label_from: PathLike | None = None,
     retry: bool = False,
-    tags: bool | Rules = False,
+    tags: bool | SegmentRules = False,
     progress: bool | None = None,
     max_bytes: int | None = None,
-) -> Report:
+) -> IndexReport:
     """Embeds the pictures and sounds under `paths` into a library, which is made where there is none.
 
     Without `models` pictures and sounds each go to their default model. Files whose size and time are those of the
     last run are skipped, and contents that the library has are not embedded again; `retry` takes up those that failed
     before. `label_from` is "folder", or a CSV whose `path` is relative to an indexed folder. With `tags` what is in
-    them is stored beside the vectors, the segments of sounds (by these `Rules`) and the best classes of pictures, for
+    them is stored beside the vectors, the segments of sounds (by these `SegmentRules`) and the best classes of pictures, for
     every model that has classes; files that have vectors but no such tags go through the network again. Progress is
     shown on a terminal unless `progress` says otherwise. What was committed stays whatever happens; call it again to
     go on.
@@ -79,7 +80,7 @@ def index(
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     host = host or Host()
     chosen, existing = _chosen(host, models), files.existing(paths)
-    tagging = Tagger(host, Rules() if tags is True else tags) if tags else None
+    tagging = Tagger(host, SegmentRules() if tags is True else tags) if tags else None
     if tagging and models and not any(tagging.can(name) for names in chosen.values() for name in names):
         raise SightsoundError(f"{', '.join(models)}: no classes to tag with; name a model that has some")
     table = None if label_from in (None, labels.FOLDER) else labels.read(label_from)
@@ -131,7 +132,7 @@ class _Run:
     label_folders: bool
     chosen: dict[Modality, list[str]]
     tagging: Tagger | None
-    report: Report = field(default_factory=Report)
+    report: IndexReport = field(default_factory=IndexReport)
     bar: Any = None
     _committed: float = 0.0
     _defaults: dict[Modality, list[str]] = field(default_factory=dict)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from sightsound.contract.types import Outcome
-from sightsound.library import schema
+from sightsound.contract.results import Outcome
 from sightsound.library.library import Library
+from sightsound.media.files import LIBRARY_FILE
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def stats(library: Library) -> Stats:
     for item in items:
         assert item.id is not None
         labels.update((column, value) for column, values in library.labels(item.id).items() for value in values)
-    size = sum(path.stat().st_size for path in library.path.glob(f"{schema.FILE}*"))
+    size = sum(path.stat().st_size for path in library.path.glob(f"{LIBRARY_FILE}*"))
     return Stats(
         len(items),
         tuple(library.roots),

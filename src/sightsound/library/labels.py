@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Item
+from sightsound.contract.results import Item
 from sightsound.library.writer import Writer
 from sightsound.media import files
 

@@ -15,13 +15,15 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import LibraryError, SightsoundError, SpaceMismatch
+from sightsound.contract.results import Hit, Item, Outcome
 from sightsound.contract.space import Space, hint
-from sightsound.contract.types import Floats, Hit, Item, Outcome, Seconds
 from sightsound.library import schema
 from sightsound.library.filters import Filter
-from sightsound.library.vector_index import Neighbours, Pair
+from sightsound.library.vector_index import Pair, VectorIndex
 from sightsound.library.writer import Writer, locked, writing
+from sightsound.media.files import LIBRARY_FILE
 
 FUSION_K = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009)."""
@@ -52,7 +54,7 @@ def _told(read: Callable[P, R]) -> Callable[P, R]:
 @dataclass
 class _Loaded:
     generation: int
-    neighbours: Neighbours
+    neighbours: VectorIndex
 
 
 class Library:
@@ -65,7 +67,7 @@ class Library:
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
         self.path = Path(os.path.abspath(path))
-        self._file = self.path / schema.FILE
+        self._file = self.path / LIBRARY_FILE
         if not _there(self._file):
             if not create:
                 raise LibraryError(f"no library at {self.path}; make one: sightsound index PATH --library {self.path}")
@@ -176,7 +178,7 @@ class Library:
         return None
 
     @_told
-    def contents(self, space: Space, where: Filter | None = None) -> tuple[Neighbours, dict[int, list[Item]]]:
+    def contents(self, space: Space, where: Filter | None = None) -> tuple[VectorIndex, dict[int, list[Item]]]:
         """All searchable vectors of a space, and for each content (a number) the items that have it. Raises
         `SpaceMismatch` for a space that the library does not have."""
         self.require(space)
@@ -298,7 +300,7 @@ class Library:
             hits.sort(key=lambda hit: (-hit.score, hit.item.id, hit.seconds or (), hit.tag))
             return [replace(hit, labels=self.labels(hit.item.id or 0)) for hit in hits[:k]]
 
-    def _hit(self, pair: Pair, item: Item, space: Space, neighbours: Neighbours, spans: Seconds | None) -> Hit:
+    def _hit(self, pair: Pair, item: Item, space: Space, neighbours: VectorIndex, spans: Seconds | None) -> Hit:
         start, stop = neighbours.spans[pair.row]
         return Hit(
             item,
@@ -309,7 +311,7 @@ class Library:
             (space.name,),
         )
 
-    def _neighbours(self, space: Space) -> tuple[int, Neighbours]:
+    def _neighbours(self, space: Space) -> tuple[int, VectorIndex]:
         """The vectors of a space, read anew when its generation has moved on."""
         query = "SELECT id, generation FROM spaces WHERE name = ? AND fingerprint = ?"
         ((id_, generation),) = self.rows(query, space.name, space.fingerprint)
@@ -318,7 +320,7 @@ class Library:
             loaded = self._loaded[id_] = _Loaded(generation, self._read(id_, space))
         return id_, loaded.neighbours
 
-    def _read(self, space_id: int, space: Space) -> Neighbours:
+    def _read(self, space_id: int, space: Space) -> VectorIndex:
         of_items = (
             "FROM vectors v WHERE v.space = ? AND v.content IN"
             " (SELECT content FROM outcomes WHERE space = ? AND status = 'ok')"
@@ -332,7 +334,7 @@ class Library:
             contents[at] = content
             if start is not None:
                 spans[at] = start, stop
-        return Neighbours(vectors, contents, spans)
+        return VectorIndex(vectors, contents, spans)
 
     def _items_by_content(self, space_id: int, where: Filter, leave_out: bytes | None) -> dict[int, list[Item]]:
         query = (

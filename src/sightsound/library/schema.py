@@ -14,7 +14,6 @@ from sightsound.contract.errors import LibraryError
 
 APPLICATION_ID = 0x73736C62  # "sslb"
 FORMAT = 3
-FILE = "library.sqlite"
 
 TABLES = """
 CREATE TABLE roots (

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sightsound import media
 from sightsound.classify import ontology
+from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import (
     LibraryError,
     MediaError,
@@ -26,8 +27,8 @@ from sightsound.contract.errors import (
     SpaceMismatch,
     UnknownClass,
 )
+from sightsound.contract.results import Hit, Item, Outcome, Rows
 from sightsound.contract.space import Space
-from sightsound.contract.types import Floats, Hit, Item, Outcome, Rows, Seconds
 from sightsound.host.host import Host
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library
@@ -107,7 +108,7 @@ def tags_of(tags: Sequence[str], library: Library, host: Host) -> tuple[frozense
             found.append(frozenset([known.get(text.casefold(), text)]))
             continue
         try:
-            nodes = ontology.load(host.weights).expand(text)
+            nodes = ontology.load_ontology(host.weights).expand(text)
             found.append(frozenset(node.id for node in nodes))
         except (MissingWeights, UnknownClass) as error:
             if text.startswith(ontology.SUBTREE) and isinstance(error, MissingWeights):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sightsound.contract.errors import LibraryError
-from sightsound.contract.types import Item
+from sightsound.contract.results import Item
 from sightsound.library.library import Library
 
 PathLike = str | os.PathLike[str]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound._threads import cores
-from sightsound.contract.types import Floats
+from sightsound.contract.arrays import Floats, unit_rows
 
 _QUERIES = 256  # windows of the query that are searched at once
 _TOGETHER = 2**22  # scores that are held at once: many windows of the query with many neighbours each, as in silence
@@ -28,7 +28,7 @@ class Pair:
 
 
 @dataclass
-class Neighbours:
+class VectorIndex:
     """The vectors of one space: `vectors` float32 (n, dim) as stored, `contents` int64 (n,), `spans` float64 (n, 2)
     (NaN for images). The FAISS index is filled when it is first asked."""
 
@@ -51,7 +51,7 @@ class Neighbours:
         """
         if not len(queries) or not allowed.any() or k < 1:
             return []
-        queries = unit(np.asarray(queries, np.float32))
+        queries = unit_rows(np.asarray(queries, np.float32))
         best: dict[int, Pair] = {}
         for a in range(0, len(queries), _QUERIES):
             for pair in self._best(queries[a : a + _QUERIES], k, allowed):
@@ -89,15 +89,9 @@ class Neighbours:
         faiss.omp_set_num_threads(cores())
         if self._index is None:
             index = faiss.IndexFlatIP(self.vectors.shape[1])
-            index.add(unit(self.vectors))
+            index.add(unit_rows(self.vectors))
             self._index = index
         bits = np.packbits(allowed, bitorder="little")
         parameters = None if allowed.all() else faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
         scores, rows = self._index.search(queries, k, params=parameters)
         return np.clip(scores, -1, 1), rows
-
-
-def unit(vectors: Floats) -> Floats:
-    """Rows of length 1; a row of zeros stays one, its cosine with anything is 0."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return np.ascontiguousarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)

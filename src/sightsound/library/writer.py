@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from sightsound.contract.card import Modality
 from sightsound.contract.errors import LibraryError
+from sightsound.contract.results import Item, Outcome, Prediction, Rows, Segment, Status
 from sightsound.contract.space import Space
-from sightsound.contract.types import Item, Modality, Outcome, Prediction, Rows, Segment, Status
 from sightsound.library import schema
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract.arrays import Matrix
 from sightsound.linear import folds, metrics
-from sightsound.linear.losses import Matrix
 from sightsound.linear.metrics import Ints
 
 DRAWS = 4
@@ -17,7 +17,7 @@ DRAWS = 4
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class CrossValidation:
     """The truth (n, k) of each row, its group and fold (n,), the decisions (n, k) of the chosen strength while its fold
     was held out, and for every strength whether they were right (n, strengths); `single` where rows have one class."""
 

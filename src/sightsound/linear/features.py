@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.pooling import POOLS, Pool, pooled
 from sightsound.contract.space import Space
-from sightsound.contract.types import Floats
 
 Level = Literal["item", "window"]
 LEVELS: tuple[str, ...] = get_args(Level)
 
 
 @dataclass(frozen=True)
-class Origin:
+class FeatureSpec:
     """What the rows of a probe are: vectors of a space, windows as they are or pooled to items, labelled by a
     column."""
 
@@ -40,7 +40,7 @@ class Origin:
         return {**vars(self), "space": self.space.name, "facts": self.space.facts}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, str]) -> Origin:
+    def from_json(cls, told: Mapping[str, str]) -> FeatureSpec:
         """What `to_json` gave. Raises `KeyError` or `TypeError` for anything else."""
         rest = {key: value for key, value in told.items() if key not in ("space", "facts")}
         return cls(Space(told["space"], told["facts"]), **rest)  # type: ignore[arg-type]

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Matrix = NDArray[Any]
-"""Real numbers; float64 unless it says otherwise."""
+from sightsound.contract.arrays import Matrix
 
 
 class Loss(Protocol):

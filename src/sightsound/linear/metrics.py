@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.library.vector_index import unit
-from sightsound.linear.losses import Matrix
+from sightsound.contract.arrays import Matrix, unit_rows
 
 Ints = NDArray[np.intp]
 
@@ -59,7 +58,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Report:
+class ProbeReport:
     """What is known of a classifier on rows that it was not fitted on.
 
     `how` says which rows, `groups` how many items, or groups of the user's, these are of; `accuracy` is the part of
@@ -93,7 +92,7 @@ class Report:
         return found
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Report:
+    def from_json(cls, told: Mapping[str, Any]) -> ProbeReport:
         """What `to_json` gave. Raises `TypeError`, `ValueError` or `KeyError` for anything else."""
         maybe = {key: told[key] for key in ("neighbours", "corrected")}
         return cls(
@@ -137,16 +136,16 @@ def report(
     raw: Matrix | None = None,
     groups: Ints | None = None,
     **more: Any,
-) -> Report:
+) -> ProbeReport:
     """The report on truth Y (n, k) in {0, 1} and probabilities (n, k); `raw` are those without the temperature,
     `groups` (n,) what is drawn together for the interval, `single` whether a row has one class. `more` are further
-    fields of `Report`."""
+    fields of `ProbeReport`."""
     said = decide(probabilities, single)
     right = (said == Y).all(axis=1)
     groups = np.arange(len(Y)) if groups is None else groups
     bins = reliability(probabilities, Y, single)
     scores = tuple(_class(label, Y[:, i] > 0, said[:, i] > 0) for i, label in enumerate(labels))
-    return Report(
+    return ProbeReport(
         how=how,
         rows=len(Y),
         groups=len(np.unique(groups)),
@@ -288,7 +287,7 @@ def temperature(decisions: Matrix, Y: Matrix, single: bool, weights: Matrix | No
 def neighbours(X: NDArray[Any], Y: Matrix, folds: Ints) -> Matrix:
     """What the five nearest neighbours by cosine outside of a row's fold say: (n, k), each neighbour counted by its
     likeness."""
-    rows = unit(X)
+    rows = unit_rows(X)
     said = np.zeros(Y.shape)
     for fold in np.unique(folds):
         there, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.linear.losses import Loss, Matrix, Softmax
+from sightsound.contract.arrays import Matrix
+from sightsound.linear.losses import Loss, Softmax
 
 _NEWTON = 100  # steps for one strength; three are usual
 _LEADS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4)  # strengths on the way from zeros to a great one

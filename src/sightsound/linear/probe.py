@@ -10,15 +10,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract.arrays import Matrix
 from sightsound.contract.errors import SightsoundError
 from sightsound.linear import file as probefile
 from sightsound.linear import folds as folding
 from sightsound.linear import metrics
-from sightsound.linear.cross_validation import HeldOut
+from sightsound.linear.cross_validation import CrossValidation
 from sightsound.linear.estimator import BadInput, Estimator, matrix
-from sightsound.linear.features import Origin
-from sightsound.linear.losses import Loss, Matrix, Sigmoid, Softmax, SquaredError, SquaredHinge
-from sightsound.linear.metrics import Ints, Report
+from sightsound.linear.features import FeatureSpec
+from sightsound.linear.losses import Loss, Sigmoid, Softmax, SquaredError, SquaredHinge
+from sightsound.linear.metrics import Ints, ProbeReport
 from sightsound.linear.newton import Axes, Solution, joined, path
 from sightsound.linear.targets import column, membership, targets
 
@@ -51,7 +52,7 @@ class LinearProbe(Estimator):
     far, as a part of it, the objective may be from its minimum (None: 1e-12, or 1e-5 for large problems).
 
     Fitted: `classes_` (k,), `coef_` float64 (k, d) and `intercept_` (k,) (one row for two classes), `C_`,
-    `temperature_`, `scores_` (strengths,), `folds_` (n,), `objective_`, `held_out_` (see `HeldOut`), `n_features_in_`;
+    `temperature_`, `scores_` (strengths,), `folds_` (n,), `objective_`, `held_out_` (see `CrossValidation`), `n_features_in_`;
     from a library also `origin_` (which rows these are), `report_` and `seen_` uint64 (the contents it was fitted on,
     see `Dataset`).
     """
@@ -109,10 +110,10 @@ class LinearProbe(Estimator):
         self._single = y is None or y.ndim < 2 or y.shape[1] == 1
         weights = self._weights(Y, sample_weight)
         self.C_, self.temperature_ = 1.0 if self.C is None else float(self.C), 1.0
-        self.held_out_: HeldOut | None = None
+        self.held_out_: CrossValidation | None = None
         self._fold_sizes: list[int] | None = None
-        self.origin_: Origin | None = None
-        self.report_: Report | None = None
+        self.origin_: FeatureSpec | None = None
+        self.report_: ProbeReport | None = None
         self.seen_ = np.empty(0, np.uint64)
         start = self._choose(X, Y, weights, groups, folds) if self.C is None else None
         self._row_weights = weights
@@ -220,7 +221,7 @@ class LinearProbe(Estimator):
             )
         best = int(scores.argmax())
         self.folds_, self.scores_, self.C_ = held, scores, strengths[best]
-        self.held_out_ = HeldOut(Y, groups, held, decisions(best), right, self._single)
+        self.held_out_ = CrossValidation(Y, groups, held, decisions(best), right, self._single)
         if self.calibrate:
             self.temperature_ = metrics.temperature(self.held_out_.decisions, Y, self._single, weights)
         rough = self._path(X, Y, weights, strengths[: best + 1], turn=turn)[-1]
@@ -346,8 +347,8 @@ class LinearProbe(Estimator):
             probe.C_, probe.temperature_ = float(facts["C"]), float(facts["temperature"])
             probe.n_features_in_ = probe.coef_.shape[1]
             probe.held_out_, probe._fold_sizes = None, facts["folds"]
-            probe.origin_ = None if facts["origin"] is None else Origin.from_json(facts["origin"])
-            probe.report_ = None if facts["report"] is None else Report.from_json(facts["report"])
+            probe.origin_ = None if facts["origin"] is None else FeatureSpec.from_json(facts["origin"])
+            probe.report_ = None if facts["report"] is None else ProbeReport.from_json(facts["report"])
             probe._whole()
         except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
             raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound probe fit") from error
@@ -371,7 +372,7 @@ class LinearProbe(Estimator):
 
     # -- how good it is ------------------------------------------------------------------------------------------
 
-    def report(self, X: Any = None) -> Report:
+    def report(self, X: Any = None) -> ProbeReport:
         """What cross-validation says of it. With the X (n, d) it was fitted on, beside the nearest neighbours and with
         the learning curve. Raises `BadInput` where the strength was given, so that nothing was held out."""
         self._fitted()
@@ -388,7 +389,7 @@ class LinearProbe(Estimator):
         settings: dict[str, Any] = {"single": self._single, "raw": held.raw(), "groups": held.groups}
         return metrics.report(how, self._labels(), held.truth, said, **settings, **more)
 
-    def _beside(self, X: NDArray[Any], held: HeldOut) -> dict[str, Any]:
+    def _beside(self, X: NDArray[Any], held: CrossValidation) -> dict[str, Any]:
         """The nearest neighbours and, for one class a row, the learning curve."""
         near = metrics.decide(metrics.neighbours(X, held.truth, held.folds), self._single)
         found: dict[str, Any] = {"neighbours": metrics.estimate((near == held.truth).all(axis=1), held.groups)}
@@ -405,7 +406,7 @@ class LinearProbe(Estimator):
             raise BadInput("held_out_probabilities: nothing was held out, for C was given; fit with C=None")
         return self.held_out_.probabilities(calibrate=self.calibrate)
 
-    def evaluate(self, X: Any, y: Any, *, groups: Any = None) -> Report:
+    def evaluate(self, X: Any, y: Any, *, groups: Any = None) -> ProbeReport:
         """The report on other rows than those it was fitted on: X (n, d), y as in `fit`, rows of one of the `groups`
         (n,) drawn together for the interval."""
         self._fitted()

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract.arrays import Matrix
 from sightsound.contract.errors import SightsoundError
 from sightsound.linear import file as probefile
 from sightsound.linear import folds as folding
 from sightsound.linear.estimator import BadInput, Estimator
-from sightsound.linear.features import Origin
-from sightsound.linear.losses import Matrix
-from sightsound.linear.metrics import Report
+from sightsound.linear.features import FeatureSpec
+from sightsound.linear.metrics import ProbeReport
 from sightsound.linear.probe import Kind, LinearProbe
 from sightsound.linear.targets import targets
 
@@ -68,8 +68,8 @@ class Stack(Estimator):
         if folds is None:
             folds = folding.split(Y, names, groups, self.cv, seed=self.random_state)
         self.probes_ = [self._probe("logistic").fit(X, y, groups=groups, folds=folds) for X in Xs]
-        self.origins_: list[Origin] = []
-        self.report_: Report | None = None
+        self.origins_: list[FeatureSpec] = []
+        self.report_: ProbeReport | None = None
         self.seen_ = np.empty(0, np.uint64)
         self.top_ = None
         if self.top is not None:
@@ -135,8 +135,8 @@ class Stack(Estimator):
             stack.top_ = parts.pop("top", None)
             stack.probes_ = [parts[str(i)] for i in range(len(parts))]
             stack.classes_, stack.seen_ = np.array(facts["classes"]), arrays["seen"]
-            stack.origins_ = [Origin.from_json(told) for told in facts["origins"]]
-            stack.report_ = None if facts["report"] is None else Report.from_json(facts["report"])
+            stack.origins_ = [FeatureSpec.from_json(told) for told in facts["origins"]]
+            stack.report_ = None if facts["report"] is None else ProbeReport.from_json(facts["report"])
             if (stack.top_ is None) != (stack.top is None) or not stack.probes_ or len(parts) != len(stack.origins_):
                 raise ValueError("parts are missing")
             if any(probe.classes_.tolist() != stack.classes_.tolist() for probe in stack.probes_):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract.arrays import Matrix
 from sightsound.linear.estimator import BadInput
-from sightsound.linear.losses import Matrix
 
 
 def targets(y: Any, rows: int) -> tuple[NDArray[Any], Matrix]:

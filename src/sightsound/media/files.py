@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Item, Outcome
-from sightsound.library import schema
+from sightsound.contract.results import Item, Outcome
+
+LIBRARY_FILE = "library.sqlite"
+"""A folder that holds a file of this name is a library, and is not searched for media."""
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ def _folder(top: Path) -> Iterator[Path | Outcome]:
     for folder, folders, files in os.walk(top, onerror=unread.append):
         while unread:
             yield _unreadable(top, unread.pop())
-        if schema.FILE in files:
+        if LIBRARY_FILE in files:
             passed += len(files)
             folders.clear()
             continue

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.card import Card
 from sightsound.contract.errors import MediaError
-from sightsound.contract.types import Card, Floats, Seconds
 
 BLOCK_SECONDS = 30
 """About as much sound as one block brings: it bounds the memory, and changes no number."""

@@ -15,10 +15,12 @@ from sightsound import media
 from sightsound._atomic import draft
 from sightsound._progress import bar
 from sightsound.contract import layer_names
+from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, SightsoundError
 from sightsound.contract.pooling import Pool, pooled
+from sightsound.contract.results import Item, Outcome, Row, Rows
 from sightsound.contract.space import Space
-from sightsound.contract.types import Floats, Item, Modality, Outcome, Row, Rows, Seconds
 from sightsound.host.host import Host
 from sightsound.host.model import Model
 from sightsound.media import files as walk

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Item, Outcome
+from sightsound.contract.results import Item, Outcome
 from sightsound.host.host import Host
 from sightsound.pipeline import run
 
@@ -18,7 +18,7 @@ _ITEMS = 12
 
 
 def milliseconds(host: Host, models: Sequence[str], items: Sequence[Item], *, device: str = "auto") -> dict[str, float]:
-    """Milliseconds an item that each model takes from file to vectors, all lanes running, on up to twelve of these
+    """Milliseconds an item that each model takes from file to vectors, all workers running, on up to twelve of these
     items. A model that cannot be loaded, or whose items are gone, is left out, and the log says why."""
     chosen = [*items][:: max(1, len(items) // _ITEMS)][:_ITEMS]
     found: dict[str, float] = {}

@@ -1,7 +1,7 @@
 """Items -> windows -> batches across items -> outputs -> rows, in the order of the items.
 
 Reader threads decode and preprocess ahead of the network; batches are filled across items in item order, so that what
-a batch holds does not depend on how threads are timed; up to `model.lanes` threads run the network. What waits between
+a batch holds does not depend on how threads are timed; up to `model.workers` threads run the network. What waits between
 them is bounded by blocks and batches, never by files.
 """
 
@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from sightsound import media
 from sightsound._threads import cores
+from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.embedder import Windows
 from sightsound.contract.errors import MediaError, NotMedia, PluginError, SightsoundError
-from sightsound.contract.types import Floats, Item, Outcome, Rows, Seconds, Status, Windows
+from sightsound.contract.results import Item, Outcome, Rows, Status
 from sightsound.host.model import Model
 from sightsound.media import framing
 
@@ -32,7 +34,7 @@ SILENCE = 1e-5
 """A recording whose samples all lie within this (-100 dB of full scale) is flagged `silent`."""
 
 _AHEAD = 2  # blocks that a reader may be ahead of the network, per item
-_RUNNING = 4  # batches a lane that are under way, so that lanes do not wait while rows are stored
+_RUNNING = 4  # batches a worker that are under way, so that workers do not wait while rows are stored
 _ENDS = 64  # items that may end in one batch, so that a thousand unreadable files do not wait for a window
 
 
@@ -59,18 +61,18 @@ def run(model: Model, jobs: Iterable[Job], *, batch_size: int | None = None) -> 
     A file that cannot be read, or an input that the network fails on, gives a `failed` outcome and the rest goes on;
     the rows of a failed item that came before are void. Closing the iterator stops the threads.
     """
-    lanes, readers = max(1, model.lanes), cores()
+    workers, readers = max(1, model.workers), cores()
     stop = threading.Event()
     batcher = _Batcher(model, batch_size or model.batch_size)
     with (
         ThreadPoolExecutor(readers, "sightsound-read") as reading,
-        ThreadPoolExecutor(lanes, "sightsound-embed") as embedding,
+        ThreadPoolExecutor(workers, "sightsound-embed") as embedding,
     ):
         try:
             running: deque[tuple[_Batch, Future[_Result]]] = deque()
             for batch in batcher.batches(_streams(model, jobs, reading, 4 * readers, stop)):
                 running.append((batch, embedding.submit(batcher.result, batch)))
-                while len(running) > _RUNNING * lanes or (running and running[0][1].done()):
+                while len(running) > _RUNNING * workers or (running and running[0][1].done()):
                     yield _events(model, *running.popleft())
             while running:
                 yield _events(model, *running.popleft())
@@ -254,7 +256,7 @@ class _Batcher:
             for windows in stream:
                 a = 0
                 while a < len(windows.inputs):
-                    size = self.size  # a lane may halve it at any moment
+                    size = self.size  # a worker may halve it at any moment
                     if len(batch) >= size:  # not before, so that an item that ends here ends in its batch
                         yield batch
                         batch = _Batch()
@@ -271,7 +273,7 @@ class _Batcher:
             yield batch
 
     def result(self, batch: _Batch) -> _Result:
-        """Runs in a lane."""
+        """Runs in a worker."""
         inputs = batch.inputs()
         if inputs is None:
             return _Result()

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sightsound.learn.compare import Rival
-from sightsound.linear.metrics import Estimate, Report
+from sightsound.learn.compare import Candidate
+from sightsound.linear.metrics import Estimate, ProbeReport
 from sightsound.plot.sounds import check, drawn
 
 PathLike = str | os.PathLike[str]
@@ -19,7 +19,7 @@ BLUE = "#35618f"
 _NAMED = 30  # classes whose names a confusion matrix has room for
 
 
-def report(found: Report, out: PathLike) -> None:
+def report(found: ProbeReport, out: PathLike) -> None:
     """The confusion matrix, the reliability table and the learning curve of a report, beside one another.
 
     `out` ends in .png, .svg or .pdf. Raises `SightsoundError` where matplotlib is missing, or the file cannot be
@@ -35,7 +35,7 @@ def report(found: Report, out: PathLike) -> None:
 def advice(
     counts: Sequence[tuple[str, int]],
     networks: Sequence[tuple[str, Estimate, Estimate]],
-    best: Report,
+    best: ProbeReport,
     out: PathLike,
 ) -> None:
     """Items of each class, accuracy of each network (probe, nearest neighbours) with its interval, the learning curve
@@ -52,7 +52,7 @@ def advice(
         _confusion(last, best)
 
 
-def rivals(found: Sequence[Rival], out: PathLike) -> None:
+def rivals(found: Sequence[Candidate], out: PathLike) -> None:
     """The accuracy of each way to classify with its interval, against the milliseconds that it takes an item where
     these are known. `out` and errors as in `report`."""
     with _figure(out, 9, 1.4 + 0.5 * len(found)) as figure:
@@ -97,7 +97,7 @@ def _intervals(axes: Any, networks: Sequence[tuple[str, Estimate, Estimate]]) ->
     axes.legend()
 
 
-def _confusion(axes: Any, found: Report) -> None:
+def _confusion(axes: Any, found: ProbeReport) -> None:
     if not found.confusion:
         axes.set_axis_off()
         return
@@ -116,7 +116,7 @@ def _confusion(axes: Any, found: Report) -> None:
     axes.set_title(f"accuracy {found.accuracy}")
 
 
-def _reliability(axes: Any, found: Report) -> None:
+def _reliability(axes: Any, found: ProbeReport) -> None:
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     sure = [each.confidence for each in found.reliability]
     right = [each.accuracy for each in found.reliability]
@@ -129,7 +129,7 @@ def _reliability(axes: Any, found: Report) -> None:
     axes.grid(alpha=0.3)
 
 
-def _curve(axes: Any, found: Report) -> None:
+def _curve(axes: Any, found: ProbeReport) -> None:
     if not found.curve:
         axes.set_axis_off()
         return

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from sightsound import media
 from sightsound._atomic import draft, writable
+from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Floats, Segment
+from sightsound.contract.results import Segment
 
 RATE = 16000
 """Hz at which a recording is drawn, as YAMNet hears it."""

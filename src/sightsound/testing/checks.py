@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from sightsound.contract import hookspecs
-from sightsound.contract.types import Card, Floats, Windows
+from sightsound.contract.arrays import Floats
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Windows
 from sightsound.media import framing
 from sightsound.testing.media import Media, cut, odd
 from sightsound.testing.subject import TOLERANCE, Rows, Subject, apart, copy, distance
@@ -28,7 +30,7 @@ FRAMEWORKS = (
 """What a plugin may import when it loads a network, and not before."""
 
 _IMPORT = """
-import sys, importlib, numpy, pluggy, sightsound.contract.types, sightsound.media.framing
+import sys, importlib, numpy, pluggy, sightsound.contract.card, sightsound.media.framing
 before = set(sys.modules)
 module, _, path = sys.argv[1].partition(":")
 plugin = importlib.import_module(module)
@@ -202,14 +204,14 @@ def independent_of_the_batch(subject: Subject) -> str | None:
 
 
 def safe_in_threads(subject: Subject) -> str | None:
-    """Items may be preprocessed side by side, and embedded in as many threads as the embedder has lanes."""
+    """Items may be preprocessed side by side, and embedded in as many threads as the embedder has workers."""
     if not subject.repeatable:
         return "not checked: not the same twice"
-    lanes = threading.BoundedSemaphore(subject.model.lanes)
+    workers = threading.BoundedSemaphore(subject.model.workers)
 
     def rows(media: Media) -> Rows:
         windows = subject.preprocess(media)
-        with lanes:
+        with workers:
             return subject.finish(windows.spans, windows.inputs)
 
     names = [*subject.media] * 3
@@ -217,7 +219,7 @@ def safe_in_threads(subject: Subject) -> str | None:
         found = list(pool.map(rows, [subject.media[name] for name in names]))
     far = max(distance(rows, subject.baseline[name]) for name, rows in zip(names, found, strict=True))
     assert far <= TOLERANCE, (
-        f"items in 4 threads, {subject.model.lanes} in embed: expected the rows of one thread, got {far:.2g} apart; "
+        f"items in 4 threads, {subject.model.workers} in embed: expected the rows of one thread, got {far:.2g} apart; "
         "likely a buffer or a setting kept in self: keep it in the method"
     )
     return None

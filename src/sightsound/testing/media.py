@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.contract.types import Card
+from sightsound.contract.card import Card
 from sightsound.media import framing
 
 Media = NDArray[Any]

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Output, Windows
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Card, Floats, Output, Seconds, Windows
 from sightsound.host.host import Host
 from sightsound.host.model import Model
 from sightsound.testing.media import Media, pictures, sounds

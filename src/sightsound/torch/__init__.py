@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import torch
+from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Floats
 
 _THREADS = torch.get_num_threads()
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h

@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Layer
 from sightsound.contract.errors import SightsoundError, UnknownModel
 from sightsound.contract.layer_names import named
-from sightsound.contract.types import Card, Layer
 from torch import Tensor, nn
 
 OPTIONS = ("layer", "pool")

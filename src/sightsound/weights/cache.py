@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sightsound.contract.types import WeightFile
+from sightsound.contract.card import WeightFile
 
 log = logging.getLogger(__name__)
 SHA256 = re.compile("[0-9a-f]{64}")

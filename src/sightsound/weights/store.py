@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sightsound.contract.card import WeightFile
 from sightsound.contract.errors import MissingWeights
-from sightsound.contract.types import WeightFile
 from sightsound.weights.cache import SHA256, Cache, Kept, got, inside, remembered_sha256, wanted
 
 State = Literal["present", "fetchable", "missing"]

@@ -34,7 +34,7 @@ LOUDNESS = Card(
 class Colours:
     card = COLOURS
     batch_size = 4
-    lanes = 2
+    workers = 2
 
     def preprocess(self, media, start, last):
         rows = np.linspace(0, len(media) - 1, 16).round().astype(int)
@@ -53,7 +53,7 @@ class Colours:
 class Loudness:
     card = LOUDNESS
     batch_size = 8
-    lanes = 2
+    workers = 2
 
     def preprocess(self, media, start, last):
         windows, spans, padded = frames(self.card, media, start, last)

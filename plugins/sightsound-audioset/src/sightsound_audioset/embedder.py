@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 import torch
 from sightsound._threads import cores
-from sightsound.contract.types import Card, Floats, Layer, Output, Windows
+from sightsound.contract.arrays import Floats
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Layer, Output, Windows
 from sightsound.torch import device as torch_device
 from sightsound.torch import forward
 from sightsound.torch.layers import Plan, Tapped
@@ -21,7 +23,7 @@ _ACCELERATOR_BATCH_SIZE = 64
 class PatchEmbedder:
     """An embedder of log-mel patches. The network gives embeddings, or embeddings and scores; with a `plan`, what its
     layers give instead. `last_step` maps embeddings to rows (none: they are the rows). On a CPU each call keeps to one
-    core, with a lane for every core."""
+    core, with a worker for every core."""
 
     def __init__(
         self,
@@ -40,7 +42,7 @@ class PatchEmbedder:
         self._last_step = last_step
         on_cpu = self._device.type == "cpu"
         self.batch_size = cpu_batch_size if on_cpu else _ACCELERATOR_BATCH_SIZE
-        self.lanes = cores() if on_cpu else 1
+        self.workers = cores() if on_cpu else 1
 
     @property
     def device(self) -> str:

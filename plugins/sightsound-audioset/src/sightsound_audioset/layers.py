@@ -8,8 +8,9 @@ from functools import cache
 import numpy as np
 
 import torch
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Layer
 from sightsound.contract.errors import UnknownModel
-from sightsound.contract.types import Card, Layer
 from sightsound.torch import layers
 from sightsound_audioset import vggish_network, yamnet_network, yamnet_weights
 from torch import nn

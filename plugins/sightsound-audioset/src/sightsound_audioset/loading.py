@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightsound.contract.types import Card, Embedder, Layer
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Embedder, Layer
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.contract.types import Card, Floats, Windows
+from sightsound.contract.arrays import Floats
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Windows
 from sightsound.media import framing
 
 SAMPLE_RATE = 16000

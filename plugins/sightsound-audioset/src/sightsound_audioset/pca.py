@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Floats
 
 LOW, HIGH, LEVELS = -2.0, 2.0, 255
 """QUANTIZE_MIN_VAL and QUANTIZE_MAX_VAL of vggish_params.py, and the steps between them."""

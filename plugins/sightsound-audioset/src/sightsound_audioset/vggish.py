@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sightsound import hookimpl
+from sightsound.contract.card import Card, WeightFile
+from sightsound.contract.embedder import Embedder, Load
 from sightsound.contract.errors import UnknownModel
-from sightsound.contract.types import Card, Embedder, Load, WeightFile
 from sightsound_audioset import log_mel, pca
 from sightsound_audioset.loading import Loader
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from sightsound import hookimpl
+from sightsound.contract.card import Card, WeightFile
+from sightsound.contract.embedder import Embedder, Load
 from sightsound.contract.errors import UnknownModel
-from sightsound.contract.types import Card, Embedder, Load, WeightFile
 from sightsound_audioset import log_mel
 from sightsound_audioset.classes import classes
 from sightsound_audioset.loading import Loader
@@ -63,7 +64,7 @@ I8 = replace(
 )
 
 _LONGEST_HOP = 60 * 100  # frames of 10 ms: a minute, beyond which it is hardly listening
-_CPU_BATCH_SIZE = 16  # measured with two lanes: 1.1 ms a window, against 1.5 at 8 or 32 and 2.0 at 4
+_CPU_BATCH_SIZE = 16  # measured with two workers: 1.1 ms a window, against 1.5 at 8 or 32 and 2.0 at 4
 
 
 @hookimpl

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.contract.types import Floats
+from sightsound.contract.arrays import Floats
 from sightsound_audioset.yamnet_weights import Layer, checked, layer, unfit
 
 LARGEST_SUM = 2**24

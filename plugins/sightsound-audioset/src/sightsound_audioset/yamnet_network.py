@@ -9,7 +9,7 @@ import numpy as np
 from torch.nn import functional
 
 import torch
-from sightsound.contract.types import Floats
+from sightsound.contract.arrays import Floats
 from sightsound_audioset.yamnet_int8 import Int8Yamnet
 from sightsound_audioset.yamnet_weights import BLOCKS, Layer
 from torch import Tensor, nn

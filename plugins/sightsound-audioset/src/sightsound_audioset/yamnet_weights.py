@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Floats
 
 STEM = 32
 """Channels after the first convolution, which has stride 2."""

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sightsound import hookimpl
-from sightsound.contract.types import Card, Embedder, Load
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Embedder, Load
 from sightsound_librosa.standard import CENTRE, SPREAD
 
 RATE = 22050

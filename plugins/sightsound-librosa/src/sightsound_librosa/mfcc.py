@@ -10,7 +10,9 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from sightsound._threads import cores
-from sightsound.contract.types import Card, Floats, Output, Windows
+from sightsound.contract.arrays import Floats
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Output, Windows
 from sightsound.media import framing
 
 
@@ -26,7 +28,7 @@ class Mfcc:
 
     def __init__(self, card: Card) -> None:
         self.card = card
-        self.lanes = cores()
+        self.workers = cores()
         make: dict[str, Any] = {"sr": card.sample_rate, "n_fft": card.constants["n_fft"], "dtype": np.float32}
         self._mel = librosa.filters.mel(n_mels=card.constants["n_mels"], **make)
         self._chroma = librosa.filters.chroma(n_chroma=card.constants["n_chroma"], **make)

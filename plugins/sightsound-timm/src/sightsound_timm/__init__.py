@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Embedder, Layer, Load
 from sightsound.contract.hookspecs import hookimpl
-from sightsound.contract.types import Card, Embedder, Layer, Load
 
 
 @hookimpl

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from sightsound.contract.types import Card, Layer
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Layer
 from sightsound.torch import layers
 from sightsound_timm import network
 from torch import nn

@@ -12,8 +12,10 @@ from PIL import Image
 
 import torch
 from sightsound._threads import cores
+from sightsound.contract.arrays import Floats
+from sightsound.contract.card import Card
+from sightsound.contract.embedder import Embedder, Layer, Output, Windows
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.types import Card, Embedder, Floats, Layer, Output, Windows
 from sightsound.torch import device, forward, state_dict, torchvision
 from sightsound.torch.layers import Plan, Tapped
 from sightsound_timm.cards import TIMM_TAGS
@@ -40,7 +42,7 @@ class Network:
         self.card = card
         self._builder = builder
         self.batch_size = CPU_BATCH if on.type == "cpu" else OTHER_BATCH
-        self.lanes = cores() if on.type == "cpu" else 1
+        self.workers = cores() if on.type == "cpu" else 1
         module.eval().requires_grad_(False)
         self.network: Any = module.to(device=on, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._on = on

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import MediaError
-from sightsound.contract.types import Floats
 
 AT_ONCE = 2**24
 """Pixels that are resized at once (64 MiB in Pillow). More, of very long pictures, are done strip by strip."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from sightsound.contract.types import Card, WeightFile
+from sightsound.contract.card import Card, WeightFile
 from sightsound_timm.cards import constants
 
 ABOUT = "trained on 365 kinds of scenes by MIT CSAIL (Zhou et al., TPAMI 2017)"

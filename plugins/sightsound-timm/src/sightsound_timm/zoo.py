@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sightsound.contract.types import Card, WeightFile
+from sightsound.contract.card import Card, WeightFile
 from sightsound_timm.cards import REGISTERED, TIMM_TAGS, constants, imagenet1k, imagenet1k_ids
 from sightsound_timm.places365 import PLACES365
 

@@ -1,23 +1,16 @@
-"""The nouns that are passed around: card, embedder, windows, output, item, hit. NumPy only, all frozen."""
+"""What an embedder says of itself before anything heavy is loaded."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Literal
 
 from sightsound.contract.errors import PluginError
 
-Floats = NDArray[np.float32]
-Seconds = NDArray[np.float64]
 Modality = Literal["image", "sound"]
 FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*(\[[^\[\]\x00-\x1f\x7f]+\])?")
@@ -178,175 +171,3 @@ def _is_json(constants: object) -> bool:
         return isinstance(constants, Mapping) and json.loads(json.dumps(dict(constants), allow_nan=False)) == constants
     except (TypeError, ValueError):
         return False
-
-
-@dataclass(frozen=True)
-class Windows:
-    """A network's inputs for one stretch of an item.
-
-    `inputs` is float32 (n, *card.input_shape), n may be 0; `spans` float64 (n, 2), the seconds of the item that each
-    input covers, clipped to the item, or None for images; `padded` whether the last input was filled up with zeros.
-    """
-
-    inputs: Floats
-    spans: Seconds | None = None
-    padded: bool = False
-
-
-@dataclass(frozen=True)
-class Output:
-    """Embeddings float32 (n, d) and, from a network with a classifier, scores float32 (n, len(card.labels))."""
-
-    embeddings: Floats
-    scores: Floats | None = None
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer that rows can be taken from, as in `resnet18.tv_in1k[layer=layer3]`: its name, its kind (a class), the
-    `shape` of its output for one input, the `axis` of this shape that counts channels (None where nothing tells), and
-    how many times the network calls it for one input; the last counts."""
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    axis: int | None = 0
-    calls: int = 1
-
-    @property
-    def dim(self) -> int | None:
-        """How many channels."""
-        return None if self.axis is None else self.shape[self.axis]
-
-
-class Embedder(Protocol):
-    """A card and three methods; nothing to inherit. `stages.py` calls them unless a plugin stands in for one.
-
-    Three more attributes are read where they exist: `batch_size` (int, the number of inputs that was measured best for
-    the device it was loaded on; 8 otherwise), `lanes` (int, how many threads may call `embed` at the same time,
-    each call keeping to one core; 1 otherwise) and `layers` (a method without arguments that gives a list of `Layer`:
-    those that the option `layer` of its name may name; none otherwise). `embed` raises `MemoryError` when the batch
-    does not fit the device: the host then halves it.
-    """
-
-    card: Card
-
-    def preprocess(self, media: NDArray[Any], start: int, last: bool) -> Windows:
-        """Image: uint8 RGB (h, w, 3), start 0, last True. Sound: float32 mono (samples,) at `card.sample_rate`,
-        nominally in [-1, 1], never clipped: a block that begins at sample `start` of the item, cut so that every
-        window is whole; only the block that is `last` may be padded. `media.framing.frames` does the cutting.
-        """
-
-    def embed(self, inputs: Floats) -> Output:
-        """float32 (n, *card.input_shape), n at least 1 -> Output; row i depends on row i alone."""
-
-    def postprocess(self, output: Output) -> Floats:
-        """The network's own published last step, row by row; -> float32 (n, card.dim)."""
-
-
-class Load(Protocol):
-    """`load(device, weights)`, which may be slow: device is "auto", "cpu", "cuda", "cuda:1" or "mps"; weights maps the
-    name of each file in `card.weights` to its verified local path. It may have a method `layers` as an embedder has,
-    which is asked first, since it needs no weights."""
-
-    def __call__(self, device: str, weights: Mapping[str, Path]) -> Embedder: ...
-
-
-@dataclass(frozen=True)
-class Item:
-    """One file: a root folder and a POSIX path relative to it. Names that are not UTF-8 carry surrogate escapes."""
-
-    root: str
-    path: str
-    id: int | None = None
-
-    @property
-    def file(self) -> Path:
-        return Path(self.root, self.path)
-
-    def stat(self) -> tuple[int, int]:
-        """The size in bytes and mtime_ns of the file now, by which a change is noticed. Raises `OSError`."""
-        found = os.stat(self.file)
-        return found.st_size, found.st_mtime_ns
-
-    def __str__(self) -> str:
-        return self.path
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One class that a network sees in a picture or hears in a sound: its name, its score from 0 to 1, and its id (an
-    AudioSet mid, a WordNet id) where the card has ids."""
-
-    label: str
-    score: float
-    id: str = ""
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One class that a network hears from `start` to `stop` (seconds of the recording, clipped to it): its mean and
-    its highest score over these windows. `channel` counts from 0 where channels were classified each by itself."""
-
-    label: str
-    start: float
-    stop: float
-    mean: float
-    peak: float
-    id: str = ""
-    channel: int | None = None
-
-
-@dataclass(frozen=True)
-class Hit:
-    """What a search found: an item, its best window's seconds (None for images), the score (cosine, or the fused
-    reciprocal rank), the query's seconds that matched, its labels, and the space or spaces that found it. A search for
-    a tag finds segments: `tag` is the class, `seconds` where it is, `score` its mean."""
-
-    item: Item
-    score: float
-    seconds: tuple[float, float] | None = None
-    query_seconds: tuple[float, float] | None = None
-    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    spaces: tuple[str, ...] = ()
-    tag: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One embedding float32 (dim,): its item, the seconds it covers (None for images), and scores float32 (labels,)
-    where the network has a classifier."""
-
-    item: Item
-    seconds: tuple[float, float] | None
-    embedding: Floats
-    scores: Floats | None = None
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Some consecutive rows of one item: spans float64 (n, 2) or None, embeddings float32 (n, dim), scores float32
-    (n, labels) or None."""
-
-    item: Item
-    spans: Seconds | None
-    embeddings: Floats
-    scores: Floats | None = None
-
-
-Status = Literal["ok", "failed", "not-media", "no-windows"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one item: its status, the reason where it is not ok, flags (`padded`, `silent`,
-    `resampled-up`), the seconds that were decoded (None for images), facts of the file (format, channels, ...), and
-    the exception behind a failure, which notes the item and the model."""
-
-    item: Item
-    status: Status
-    reason: str = ""
-    flags: tuple[str, ...] = ()
-    seconds: float | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    error: Exception | None = field(default=None, repr=False, compare=False)
