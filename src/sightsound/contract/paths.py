@@ -1,0 +1,31 @@
+"""Paths and names as users give them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Sequence
+
+PathLike = str | os.PathLike[str]
+
+
+def as_list(paths: PathLike | Sequence[PathLike]) -> list[PathLike]:
+    """Return one path, or several, as a list."""
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that is most similar to `name` regardless of case, or None.
+
+    Parameters
+    ----------
+    name : str
+        What the user wrote.
+    known : iterable of str
+        Names that exist.
+    cutoff : float
+        Lowest similarity from 0 to 1, as in `difflib.get_close_matches`.
+    """
+    by_case = {each.casefold(): each for each in known}
+    found = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=cutoff)
+    return by_case[found[0]] if found else None
