@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-SRC = ROOT / "src" / "sightsound"
+import import_graph
+from import_graph import ROOT, SRC, Import, arrows, circle, graph, imports, modules, package_of, wing
 
 MAY_IMPORT: dict[str, str] = {
     "contract": "",
@@ -64,67 +61,6 @@ DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu
 """Names to import whose distribution is called otherwise."""
 
 
-@dataclass(frozen=True)
-class Import:
-    """One imported module, by its full name; where it stands, and whether it is run when its module is imported."""
-
-    name: str
-    where: str
-    at_once: bool
-    typing_only: bool
-
-
-def imports(file: Path, package: str) -> Iterator[Import]:
-    """Every import of a file, those inside functions and under TYPE_CHECKING too. Of `from a import b`, `a.b`."""
-    yield from _imports(ast.parse(file.read_text("utf-8")), file, package, at_once=True, typing_only=False)
-
-
-def _imports(node: ast.AST, file: Path, package: str, *, at_once: bool, typing_only: bool) -> Iterator[Import]:
-    where = f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
-    if isinstance(node, ast.Import):
-        yield from (Import(alias.name, where, at_once, typing_only) for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-        origin = ".".join([*parents, *filter(None, [node.module])])
-        yield from (Import(f"{origin}.{alias.name}", where, at_once, typing_only) for alias in node.names)
-    elif isinstance(node, ast.Call) and _named(node.func) == "import_module" and isinstance(node.args[0], ast.Constant):
-        yield Import(str(node.args[0].value), where, at_once, typing_only)
-    if isinstance(node, ast.If) and _named(node.test) == "TYPE_CHECKING":
-        for child in node.body:
-            yield from _imports(child, file, package, at_once=False, typing_only=True)
-        below: list[ast.AST] = list(node.orelse)
-    else:
-        below = list(ast.iter_child_nodes(node))
-    inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-    for child in below:
-        yield from _imports(child, file, package, at_once=at_once and not inside, typing_only=typing_only)
-
-
-def _named(node: ast.AST) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def modules(folder: Path) -> dict[str, Path]:
-    """`sightsound.media.safe_open` -> its file, for a package's folder or a module without one."""
-    if not folder.is_dir():
-        return {folder.name: folder.with_suffix(".py")}
-    found = {}
-    for file in sorted(folder.rglob("*.py")):
-        parts = file.relative_to(folder.parent).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
-    return found
-
-
-def package_of(module: str, file: Path) -> str:
-    return module if file.name == "__init__.py" else module.rpartition(".")[0]
-
-
-def wing(module: str) -> str:
-    """`sightsound.media.safe_open.line` -> `media`; the package itself and its public names -> ``."""
-    first = [*module.split("."), ""][1]
-    return first if f"sightsound.{first}" in MODULES else ""
-
-
 def of(module: str) -> list[Import]:
     return list(imports(MODULES[module], package_of(module, MODULES[module])))
 
@@ -152,18 +88,6 @@ ENTRY_POINTS = {
 # -- the table ---------------------------------------------------------------------------------------------------
 
 
-def arrows() -> dict[tuple[str, str], list[str]]:
-    """From wing and to wing -> where the imports stand."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for module in MODULES:
-        here = wing(module)
-        for each in of(module):
-            there = wing(each.name) if each.name.split(".")[0] == "sightsound" else ""
-            if here not in ("", "cli") and there not in ("", here):
-                found.setdefault((here, there), []).append(each.where)
-    return found
-
-
 def test_every_wing_is_in_the_table():
     assert {wing(module) for module in MODULES} - {"", "cli"} == set(WINGS)
 
@@ -175,6 +99,17 @@ def test_a_wing_imports_what_the_table_allows_and_no_more():
 
 def test_every_permission_of_the_table_is_used():
     assert {(here, there) for here, may in WINGS.items() for there in may} == set(arrows())
+
+
+def test_no_modules_import_one_another_in_a_circle():
+    assert circle(graph(MODULES)) == []
+    for package, file in PACKAGES.items():
+        assert circle(graph(modules(file.parent / "src" / package))) == []
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -310,7 +245,7 @@ def test_there_is_something_to_test(request):
 
 
 def test_the_reader_of_imports_misses_none(tmp_path, monkeypatch):
-    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    monkeypatch.setattr(import_graph, "ROOT", tmp_path)
     file = tmp_path / "module.py"
     file.write_text(
         "import a, b.c as d\n"
