@@ -218,7 +218,7 @@ def _windows(
 
 def _file(model: Model, path: Any, heard: Heard, segments: list[Segment]) -> float:
     """Hears a file and adds to `segments` those that end; returns its seconds. Raises what it failed with."""
-    item = files.item(path)
+    item = files.item_of(path)
     outcome = None
     with contextlib.closing(run.run(model, [*jobs(item, heard.each)])) as batches:
         channel = 0

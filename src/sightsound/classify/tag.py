@@ -25,7 +25,7 @@ from sightsound.contract.results import Item, Outcome, Prediction, Rows, Segment
 from sightsound.host.host import Host
 from sightsound.host.model import Model
 from sightsound.linear.probe import LinearProbe
-from sightsound.media import files as walk
+from sightsound.media import files
 from sightsound.pipeline import run as pipeline
 
 PathLike = str | os.PathLike[str]
@@ -85,7 +85,7 @@ def tag(
         run.classes("sound")
     for modality in chosen:
         run.classes(modality)
-    return run.go(walk.once(walk.items(paths)), progress)
+    return run.go(files.unique_items(files.find_items(paths)), progress)
 
 
 class Collector:

@@ -79,7 +79,7 @@ def index(
     began = time.monotonic()
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     host = host or Host()
-    chosen, existing = _chosen(host, models), files.existing(paths)
+    chosen, existing = _chosen(host, models), files.existing_paths(paths)
     tagging = Tagger(host, SegmentRules() if tags is True else tags) if tags else None
     if tagging and models and not any(tagging.can(name) for names in chosen.values() for name in names):
         raise SightsoundError(f"{', '.join(models)}: no classes to tag with; name a model that has some")
@@ -90,7 +90,7 @@ def index(
             stack.enter_context(opened)
         writer = stack.enter_context(opened.writing(max_bytes=max_bytes))
         run = _Run(host, opened, writer, device, retry, label_from == labels.FOLDER, chosen, tagging)
-        found = files.once(files.items(paths, opened.roots))
+        found = files.unique_items(files.find_items(paths, opened.roots))
         with bar(len(found), "index", progress) as run.bar:
             run.go(found)
         if table is not None:

@@ -36,7 +36,7 @@ def give(writer: Writer, table: Table, folders: Sequence[str], roots: Sequence[s
         if not path:
             unmatched.append(f"row {number}, which has no path")
             continue
-        items = [files.item(Path(folder, path), roots) for folder in folders]
+        items = [files.item_of(Path(folder, path), roots) for folder in folders]
         item = next((item for item in items if writer.seen(item)), None)
         if item is None:
             unmatched.append(path)

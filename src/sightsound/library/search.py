@@ -176,7 +176,7 @@ class _Rows:
         for space, name in self._spaces(modality):
             self.library.require(space)
             if stop is not None or not self._stored(space):
-                self._embed(space, name, run.Job(files.item(path), start, stop))
+                self._embed(space, name, run.Job(files.item_of(path), start, stop))
 
     def _spaces(self, modality: str) -> list[tuple[Space, str]]:
         """The spaces to ask: of the models named, else those of the library that this host can speak to."""

@@ -13,7 +13,7 @@ from sightsound.contract.errors import NotMedia
 from sightsound.media import ffmpeg, pictures, sounds
 from sightsound.media.kinds import HEAD, known
 from sightsound.media.pictures import MAX_PIXELS, Picture, read_image
-from sightsound.media.safe_open import opened, shown
+from sightsound.media.safe_open import open_file, printable
 from sightsound.media.sounds import MAX_RATE, MIN_RATE, Sound, open_sound, pipe_sound, read_sound, stream_sound
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "pipe_sound",
     "read_image",
     "read_sound",
-    "shown",
+    "printable",
     "stream_sound",
 ]
 
@@ -40,19 +40,19 @@ def identify(path: str | os.PathLike[str]) -> Literal["image", "sound"]:
     to install. A picture or sound that is damaged is still one. Raises `NotMedia` with the reason, and `MediaError`
     where the file cannot be opened.
     """
-    with opened(path) as file:
+    with open_file(path) as file:
         head = file.read(HEAD)
         if not head:
-            raise NotMedia(f"{shown(path)}: an empty file, expected a picture or a sound; copy it anew")
+            raise NotMedia(f"{printable(path)}: an empty file, expected a picture or a sound; copy it anew")
         kind = known(head)
         if kind is None or kind.modality is None:
             what = f"{kind.name}, which is not read" if kind else "neither a picture nor a sound by its first bytes"
-            raise NotMedia(f"{shown(path)}: {what}; convert it to PNG or WAV, or leave it out")
+            raise NotMedia(f"{printable(path)}: {what}; convert it to PNG or WAV, or leave it out")
         if kind.modality == "image":
             certain = kind.sure or pictures.opens(file, kind)
         else:
             certain = kind.sure or sounds.opens(file, kind) or (kind.film and not ffmpeg.available())
     if not certain:
         lacks = "without a sound track that can be read" if kind.film else "by its first bytes, but not by the rest"
-        raise NotMedia(f"{shown(path)}: {kind.name} {lacks}; convert it to PNG or WAV, or leave it out")
+        raise NotMedia(f"{printable(path)}: {kind.name} {lacks}; convert it to PNG or WAV, or leave it out")
     return kind.modality

@@ -16,17 +16,17 @@ LIBRARY_FILE = "library.sqlite"
 log = logging.getLogger(__name__)
 
 
-def items(paths: Sequence[str | os.PathLike[str]], roots: Sequence[str] = ()) -> Iterator[Item | Outcome]:
+def find_items(paths: Sequence[str | os.PathLike[str]], roots: Sequence[str] = ()) -> Iterator[Item | Outcome]:
     """The files under these paths, folders in the order of their names.
 
     A folder is its own root and a file has its folder as root, unless one of the known `roots` holds it. Hidden files
     and folders, links to folders and libraries inside a folder are passed over and counted in the log; a folder that
     cannot be read comes as a failed `Outcome`. Raises as `existing` does, before anything is read.
     """
-    return _items(existing(paths), [*roots])
+    return _items(existing_paths(paths), [*roots])
 
 
-def once(found: Iterable[Item | Outcome]) -> list[Item | Outcome]:
+def unique_items(found: Iterable[Item | Outcome]) -> list[Item | Outcome]:
     """Each file once, though the paths may overlap; the path that was named first is its root."""
     kept: dict[object, Item | Outcome] = {}
     for one in found:
@@ -34,7 +34,7 @@ def once(found: Iterable[Item | Outcome]) -> list[Item | Outcome]:
     return list(kept.values())
 
 
-def existing(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
+def existing_paths(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """The absolute paths. Raises `SightsoundError` for one that does not exist."""
     absolute = [Path(os.path.abspath(path)) for path in paths]
     for path, given in zip(absolute, paths):
@@ -43,7 +43,7 @@ def existing(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     return absolute
 
 
-def item(path: str | os.PathLike[str], roots: Sequence[str] = ()) -> Item:
+def item_of(path: str | os.PathLike[str], roots: Sequence[str] = ()) -> Item:
     """The item that one file is: below the nearest of the known roots, else below its own folder."""
     return _item(os.path.abspath(path), set(roots), None)
 

@@ -20,7 +20,7 @@ WHOLE_SECONDS = 30 * 60
 """The longest recording that is handed over in one piece, to a card without window and hop."""
 
 
-def count(card: Card, samples: int) -> int:
+def count_windows(card: Card, samples: int) -> int:
     """How many windows a recording of `samples` samples has.
 
     With tail `pad` enough to cover every sample, with `drop` the whole ones and at least one; an empty one has none.
@@ -43,7 +43,7 @@ def frames(card: Card, media: Floats, start: int, last: bool) -> tuple[Floats, S
     window, hop = _cut(card)
     n = max(0, (len(media) - window) // hop + 1)
     if last and (start == 0 or (card.tail == "pad" and len(media) > window - hop)):
-        n = count(card, len(media))
+        n = count_windows(card, len(media))
     begin = hop * np.arange(n, dtype=np.int64)
     end = np.minimum(begin + window, len(media))
     spans = (start + np.stack([begin, end], axis=1)) / card.sample_rate

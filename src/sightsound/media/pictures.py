@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.errors import MediaError, NotMedia
 from sightsound.media.kinds import HEAD, Kind, known
-from sightsound.media.safe_open import line, opened, shown
+from sightsound.media.safe_open import error_line, open_file, printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,20 +48,20 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     profiles. A damaged EXIF block means no rotation. Raises `NotMedia` for what is no picture that we know, and
     `MediaError` for one that is damaged, cut off, or larger than `max_pixels`.
     """
-    with opened(path) as file:
+    with open_file(path) as file:
         head = file.read(HEAD)
         kind = known(head)
         if kind is None or kind.modality != "image":
             what = f"{kind.name} is not a picture that we read" if kind else "not a picture by its first bytes"
-            raise NotMedia(f"{shown(path)}: {what}; convert it to PNG")
+            raise NotMedia(f"{printable(path)}: {what}; convert it to PNG")
         try:
-            return _read(file, kind, shown(path), max_pixels)
+            return _read(file, kind, printable(path), max_pixels)
         except MediaError:
             raise
         except Exception as error:  # Pillow's plugins raise anything, from SyntaxError to struct.error
             bomb = type(error).__name__.startswith("DecompressionBomb")
-            what = f"cannot read image ({kind.name}), {'far too many pixels' if bomb else line(error).rstrip('.')}"
-            raise MediaError(f"{shown(path)}: {what}; save it anew, or leave it out") from error
+            what = f"cannot read image ({kind.name}), {'far too many pixels' if bomb else error_line(error).rstrip('.')}"
+            raise MediaError(f"{printable(path)}: {what}; save it anew, or leave it out") from error
 
 
 def opens(file: io.FileIO, kind: Kind) -> bool:

@@ -17,18 +17,18 @@ _STRANGE = {
 }
 
 
-def shown(path: str | os.PathLike[str]) -> str:
+def printable(path: str | os.PathLike[str]) -> str:
     """The path as given, on one line and printable: anything else is escaped, a byte that is not UTF-8 as `\\xe9`."""
     name = os.fspath(path)
     return name if name.isprintable() else "".join(char if char.isprintable() else _escaped(char) for char in name)
 
 
-def line(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """What an exception of a decoder says, on one line; its class where it says nothing."""
-    return " ".join(shown(str(error).replace("\n", " ")).split()) or type(error).__name__
+    return " ".join(printable(str(error).replace("\n", " ")).split()) or type(error).__name__
 
 
-def opened(path: str | os.PathLike[str]) -> io.FileIO:
+def open_file(path: str | os.PathLike[str]) -> io.FileIO:
     """An ordinary file, open for reading and unbuffered, since decoders in C share its descriptor.
 
     Raises `MediaError` for what cannot be opened, and for folders, pipes, sockets and devices, without waiting for
@@ -38,8 +38,8 @@ def opened(path: str | os.PathLike[str]) -> io.FileIO:
         _check(path, os.stat(path).st_mode)  # first: opening alone already has effects on some devices
         file = io.FileIO(path, "rb", opener=_without_waiting)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        why = getattr(error, "strerror", None) or line(error)
-        raise MediaError(f"{shown(path)}: cannot open, {why}; check that it is there and may be read") from error
+        why = getattr(error, "strerror", None) or error_line(error)
+        raise MediaError(f"{printable(path)}: cannot open, {why}; check that it is there and may be read") from error
     try:
         _check(path, os.fstat(file.fileno()).st_mode)  # again: the name may mean another file by now
     except MediaError:
@@ -51,7 +51,7 @@ def opened(path: str | os.PathLike[str]) -> io.FileIO:
 def _check(path: str | os.PathLike[str], mode: int) -> None:
     if not stat.S_ISREG(mode):
         what = _STRANGE.get(stat.S_IFMT(mode), "not an ordinary file")
-        raise MediaError(f"{shown(path)}: {what}, expected a file; name the files themselves")
+        raise MediaError(f"{printable(path)}: {what}, expected a file; name the files themselves")
 
 
 def _without_waiting(path: str, flags: int) -> int:

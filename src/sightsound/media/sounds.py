@@ -22,7 +22,7 @@ from sightsound.contract.errors import MediaError, NotMedia
 from sightsound.media.channels import Floats, mono, resampled, scaled
 from sightsound.media.ffmpeg import FFmpeg, NoTrack, available
 from sightsound.media.kinds import HEAD, Kind, known
-from sightsound.media.safe_open import line, opened, shown
+from sightsound.media.safe_open import error_line, open_file, printable
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
 """Sample rates in Hz that are believed: from the slowest loggers to eight times DVD audio."""
@@ -52,13 +52,13 @@ def open_sound(path: str | os.PathLike[str]) -> Sound:
     Raises `NotMedia` for what is no sound that we know or has no sound track, `MediaError` for what cannot be opened,
     what no installed decoder reads (the text says what to install) and sample rates that nobody records at.
     """
-    file = opened(path)
+    file = open_file(path)
     try:
         kind = known(file.read(HEAD))
         if kind is None or kind.modality != "sound":
             what = f"{kind.name} is not a sound" if kind else "not a sound by its first bytes"
-            raise NotMedia(f"{shown(path)}: {what}; convert it to WAV")
-        return Sound(shown(path), lambda: _decoder(shown(path), file, kind), file.close)
+            raise NotMedia(f"{printable(path)}: {what}; convert it to WAV")
+        return Sound(printable(path), lambda: _decoder(printable(path), file, kind), file.close)
     except BaseException:
         file.close()
         raise
@@ -348,4 +348,4 @@ def _reason(error: Exception) -> str:
     if getattr(error, "code", None) == _NOTHING_BEHIND:
         return "nothing behind the header"
     words = getattr(error, "error_string", None) or getattr(error, "strerror", None)
-    return line(Exception(words) if words else error).removeprefix("Error : ").rstrip(".")
+    return error_line(Exception(words) if words else error).removeprefix("Error : ").rstrip(".")

@@ -111,7 +111,7 @@ def windows_as_the_card_says(subject: Subject) -> str | None:
     for n in (max(1, window // 2), window, window + 1, window + hop, window + 2 * hop + hop // 2):
         if n > len(noise):
             continue
-        found, expected = subject.preprocess(noise[:n]), framing.count(subject.card, n)
+        found, expected = subject.preprocess(noise[:n]), framing.count_windows(subject.card, n)
         assert len(found.inputs) == expected, (
             f"{n} samples: expected {expected} windows (window {window}, hop {hop}, tail {subject.card.tail!r}), got "
             f"{len(found.inputs)}; likely a tail that is dropped or padded against the card, or another framing: use "
