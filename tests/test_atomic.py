@@ -1,4 +1,4 @@
-"""Files appear when they are whole."""
+"""Atomic writes: a file appears when it is complete, or what was there before stays."""
 
 from __future__ import annotations
 
@@ -9,21 +9,57 @@ import threading
 import pytest
 
 from sightsound import SightsoundError
-from sightsound._atomic import draft
+from sightsound._atomic import atomic_path, check_writable
 
 
-def test_a_file_appears_when_it_is_whole(tmp_path):
-    with draft(tmp_path / "a.csv") as part:
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    with atomic_path(tmp_path / "a.csv") as part:
         part.write_text("half")
         assert part.suffix == ".csv" and not (tmp_path / "a.csv").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+        part.write_text("whole")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.csv", "whole")]
 
 
-def test_a_file_that_fails_leaves_what_was_there(tmp_path):
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
     (tmp_path / "a.csv").write_text("before")
-    with pytest.raises(UnicodeEncodeError), draft(tmp_path / "a.csv") as part:
-        part.write_text("half\udc80", encoding="utf-8")
+    parts = []
+    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "a.csv") as part:
+        parts.append(part.write_text("first"))
+        raise ZeroDivisionError
+    assert parts == [5], "something was written before the failure"
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.csv", "before")]
+
+
+def test_the_content_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append((os.fstat(number).st_ino, file.exists())))
+    file = tmp_path / "a.csv"
+    with atomic_path(file) as part:
+        part.write_text("whole")
+    assert synced == [(file.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+
+
+def test_the_temporary_name_cannot_be_guessed_and_nobody_else_may_enter(tmp_path):
+    with atomic_path(tmp_path / "a") as first, atomic_path(tmp_path / "a") as second:
+        assert first.parent != second.parent
+        assert stat.S_IMODE(first.parent.stat().st_mode) == 0o700
+        first.write_text("1")
+        second.write_text("2")
+    assert (tmp_path / "a").read_text() == "1", "the outer block ends last"
+
+
+def test_the_permissions_are_those_of_any_new_file(tmp_path):
+    (tmp_path / "other").write_text("")
+    with atomic_path(tmp_path / "a") as part:
+        part.write_text("")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_name_of_the_greatest_length_can_be_written(tmp_path):
+    file = tmp_path / ("a" * 251 + ".csv")
+    with atomic_path(file) as part:
+        part.write_text("whole")
+    assert file.read_text() == "whole"
 
 
 def test_a_pipe_is_written_and_not_replaced(tmp_path):
@@ -31,14 +67,21 @@ def test_a_pipe_is_written_and_not_replaced(tmp_path):
     read: list[str] = []
     reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
     reader.start()
-    with draft(tmp_path / "pipe") as part:
+    with atomic_path(tmp_path / "pipe") as part:
         part.write_text("hello")
     reader.join()
     assert read == ["hello"] and stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
-def test_a_folder_and_a_missing_folder_are_told(tmp_path):
+def test_a_folder_and_a_missing_folder_are_errors(tmp_path):
     for place, why in ((tmp_path, "Is a directory"), (tmp_path / "gone" / "a", "No such file or directory")):
-        told = rf"cannot be written \({why}\); name another place"
-        with pytest.raises(SightsoundError, match=told), draft(place) as part:
+        error = rf"cannot be written \({why}\); name another place"
+        with pytest.raises(SightsoundError, match=error), atomic_path(place) as part:
             part.write_text("x")
+
+
+def test_a_place_can_be_checked_before_the_work(tmp_path):
+    check_writable(tmp_path / "a")
+    with pytest.raises(SightsoundError, match=r"cannot be written \(No such file or directory\)"):
+        check_writable(tmp_path / "gone" / "a")
+    assert list(tmp_path.iterdir()) == []

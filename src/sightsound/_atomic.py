@@ -1,17 +1,22 @@
-"""Files that appear when they are whole: what is written in their place until then goes if writing fails."""
+"""Atomic writes: a file appears under its name when it is complete, or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import PathLike
 
 
-def writable(file: str | os.PathLike[str]) -> None:
-    """Raises `SightsoundError` where `draft` could not write, before there is anything to write."""
+def check_writable(file: PathLike) -> None:
+    """Raise `SightsoundError` if `atomic_path` could not write this file.
+
+    Call it before a long computation, so that a wrong path is reported at once.
+    """
     folder = Path(file).absolute().parent
     if not folder.is_dir():
         raise _refused(file, "No such file or directory")
@@ -20,26 +25,54 @@ def writable(file: str | os.PathLike[str]) -> None:
 
 
 @contextlib.contextmanager
-def draft(file: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path of the same suffix beside `file` to write to, which takes its name at the end. A device or a pipe
-    (/dev/stdout) is written itself, for it must not be replaced.
+def atomic_path(file: PathLike) -> Iterator[Path]:
+    """Yield a temporary path to write to, and rename it to `file` when the block ends without an error.
 
-    Raises `SightsoundError` where it cannot be written; a `file` that was there before stays then.
+    Parameters
+    ----------
+    file : path-like
+        The file to create or replace. A device or a pipe such as `/dev/stdout` is written directly, since it must not
+        be replaced.
+
+    Yields
+    ------
+    pathlib.Path
+        A path with the same file name in a new private folder beside `file`. The folder has a random name, so that no
+        other user can prepare a link there. It is removed in any case.
+
+    Raises
+    ------
+    SightsoundError
+        If the file cannot be written. An existing `file` is unchanged then.
     """
-    whole = Path(file)
-    strange = whole.exists() and not whole.is_file()
-    part = whole if strange else whole.with_name(f"{whole.stem}.{os.getpid()}.part{whole.suffix}")
+    target = Path(file)
     try:
-        yield part
-        if part != whole:
-            os.replace(part, whole)
+        if target.exists() and not target.is_file():
+            yield target
+            return
+        with tempfile.TemporaryDirectory(
+            prefix=".sightsound-", dir=target.absolute().parent, ignore_cleanup_errors=True
+        ) as folder:
+            part = Path(folder, target.name)
+            yield part
+            replace(part, target)
     except OSError as error:
         raise _refused(file, error.strerror or str(error)) from error
-    finally:
-        if part != whole:
-            with contextlib.suppress(OSError):
-                part.unlink()
 
 
-def _refused(file: str | os.PathLike[str], why: str) -> SightsoundError:
+def replace(part: Path, target: Path) -> None:
+    """Rename `part` to `target` on the same file system; the content survives a power failure from then on."""
+    with part.open("r+b") as written:
+        os.fsync(written.fileno())
+    os.replace(part, target)
+    if os.name == "posix":
+        folder = os.open(target.absolute().parent, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # some network file systems cannot sync a folder
+                os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _refused(file: PathLike, why: str) -> SightsoundError:
     return SightsoundError(f"{os.fspath(file)}: cannot be written ({why}); name another place")

@@ -53,9 +53,9 @@ def write(text: str, out: str | None) -> None:
     if out is None:
         click.echo(text, nl=False)
         return
-    from sightsound._atomic import draft
+    from sightsound._atomic import atomic_path
 
-    with draft(out) as part:
+    with atomic_path(out) as part:
         part.write_text(text, encoding="utf-8")
 
 

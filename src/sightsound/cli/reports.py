@@ -64,7 +64,7 @@ def ready(out: str | None, plot: str | None) -> None:
     from sightsound.plot import sounds
 
     if out:
-        _atomic.writable(out)
+        _atomic.check_writable(out)
     sounds.check(plot, None)
 
 

@@ -100,9 +100,9 @@ def tag(
 def _ready(out: str | None, plot: str | None, wordcloud: str | None) -> None:
     """What cannot be written shows before hours of work."""
     if out:
-        from sightsound._atomic import writable
+        from sightsound._atomic import check_writable
 
-        writable(out)
+        check_writable(out)
     if plot or wordcloud:
         from sightsound.plot import sounds
 

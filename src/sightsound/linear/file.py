@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound._atomic import draft
+from sightsound._atomic import atomic_path
 from sightsound.contract.errors import SightsoundError
 
 FORMAT = 1
@@ -31,7 +31,7 @@ def write(
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     told = {"format": FORMAT, "kind": kind, "versions": _versions(), "sha256": _sum(whole), **facts}
     data = save(whole, {_KEY: json.dumps(told, sort_keys=True, allow_nan=False)})
-    with draft(file) as part:
+    with atomic_path(file) as part:
         part.write_bytes(data)
 
 

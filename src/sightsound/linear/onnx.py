@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sightsound._atomic import draft
+from sightsound._atomic import atomic_path
 from sightsound.contract.errors import SightsoundError
 from sightsound.linear.probe import LinearProbe
 
@@ -51,7 +51,7 @@ def export(probe: LinearProbe, file: str | os.PathLike[str]) -> None:
     model.producer_version = metadata.version("sightsound")
     helper.set_model_props(model, _facts(probe))
     checker.check_model(model)
-    with draft(file) as part:
+    with atomic_path(file) as part:
         part.write_bytes(model.SerializeToString())
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sightsound import media
-from sightsound._atomic import draft
+from sightsound._atomic import atomic_path
 from sightsound._progress import bar
 from sightsound.contract import layer_names
 from sightsound.contract.arrays import Floats, Seconds
@@ -23,7 +23,7 @@ from sightsound.contract.results import Item, Outcome, Row, Rows
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
 from sightsound.host.model import Model
-from sightsound.media import files as walk
+from sightsound.media import files
 from sightsound.pipeline import run
 
 PathLike = str | os.PathLike[str]
@@ -75,7 +75,7 @@ class Embeddings:
         layer_pool: str = "",
     ) -> None:
         self.outcomes: list[Outcome] = []
-        self._found = list(walk.items(paths))
+        self._found = list(files.find_items(paths))
         self._layers, self._layer_pool = layers, layer_pool
         self._loaded: Model | None = None
         self._name = model
@@ -214,7 +214,7 @@ def save(rows: Embeddings, file: PathLike) -> int:
     scores = [part.scores for part in parts if part.scores is not None]
     arrays |= {"seconds": np.concatenate(spans)} if spans else {}
     arrays |= {"scores": np.concatenate(scores)} if scores else {}
-    with draft(file) as part, part.open("wb") as opened:
+    with atomic_path(file) as part, part.open("wb") as opened:
         np.savez(opened, **arrays)
     return len(arrays["paths"])
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound import media
-from sightsound._atomic import draft, writable
+from sightsound._atomic import atomic_path, check_writable
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Segment
@@ -49,7 +49,7 @@ def _ready(file: PathLike, kinds: Collection[str]) -> None:
     kind = os.fspath(file).rpartition(".")[2]
     if kind.lower() not in kinds:
         raise SightsoundError(f"{os.fspath(file)}: Format {kind!r} is not supported; name a .png")
-    writable(file)
+    check_writable(file)
 
 
 def sound(file: PathLike, segments: Sequence[Segment], seconds: float, out: PathLike) -> None:
@@ -70,7 +70,7 @@ def sound(file: PathLike, segments: Sequence[Segment], seconds: float, out: Path
     times = np.linspace(0, seconds, len(low))
     wave.fill_between(times, low, high, step="mid", linewidth=0.3, color="#35618f")
     wave.set_ylabel("amplitude")
-    wave.set_title(media.shown(os.path.basename(os.fspath(file))), parse_math=False, loc="left", fontsize=10)
+    wave.set_title(media.printable(os.path.basename(os.fspath(file))), parse_math=False, loc="left", fontsize=10)
     extent = (0.0, seconds, 0.0, RATE / 2000)
     spectrum.imshow(levels.T, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=_FLOOR_DB, vmax=0)
     spectrum.set_ylabel("kHz")
@@ -164,6 +164,6 @@ def _needs(package: str) -> None:
 @contextlib.contextmanager
 def drawn(out: PathLike) -> Iterator[str]:
     """A name to save a picture under."""
-    with warnings.catch_warnings(), draft(out) as part:
+    with warnings.catch_warnings(), atomic_path(out) as part:
         warnings.simplefilter("ignore")  # letters that the font lacks
         yield os.fspath(part)
