@@ -166,7 +166,7 @@ def test_a_stranger_s_file_cannot_play_tricks_on_the_terminal(command, fitted):
     from sightsound import load_probe
 
     probe = load_probe(fitted)
-    object.__setattr__(probe.origin_, "column", "\x1b]0;gone\x07label")
+    object.__setattr__(probe.feature_spec_, "column", "\x1b]0;gone\x07label")
     probe.save(fitted)
     shown = command("probe", "show", fitted).stdout
     assert "\x1b" not in shown and "\\x1b]0;gone\\x07label" in shown

@@ -54,7 +54,7 @@ def test_shuffled_classes_are_guessed(coloured):
 def test_a_stack_on_all_items_knows_its_spaces(coloured):
     both = load(coloured, "colours.tiny", "tints.tiny")
     stack = comparison.fit(both, Stack("logistic"))
-    assert [origin.space.name for origin in stack.origins_] == ["colours.tiny", "tints.tiny"]
+    assert [origin.space.name for origin in stack.feature_specs_] == ["colours.tiny", "tints.tiny"]
     assert stack.top == "logistic" and len(stack.seen_) == 36
 
 

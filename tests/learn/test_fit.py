@@ -19,11 +19,11 @@ def load(place, model="colours.tiny", given=None, **more):
 def test_a_probe_is_fitted_and_knows_its_space_and_its_worth(coloured, tmp_path):
     data = load(coloured)
     probe = fit_probe(data)
-    assert probe.origin_ == data.origin and probe.report_.accuracy.value > 0.6
+    assert probe.feature_spec_ == data.origin and probe.report_.accuracy.value > 0.6
     assert probe.report_.groups == 36 and probe.report_.neighbours is not None and len(probe.report_.curve) == 5
     probe.save(tmp_path / "a.probe")
     found = load_probe(tmp_path / "a.probe")
-    assert (found.origin_, found.report_) == (probe.origin_, probe.report_)
+    assert (found.feature_spec_, found.report_) == (probe.feature_spec_, probe.report_)
     assert (found.predict(data.X) == probe.predict(data.X)).all()
 
 

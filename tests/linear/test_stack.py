@@ -96,13 +96,13 @@ def test_a_stack_with_a_part_missing_is_refused(tmp_path):
     Xs, y = views()
     stack = Stack().fit(Xs, y)
     facts = json.dumps({"modality": "image", "dim": 8, "stages": []})
-    stack.origins_ = [FeatureSpec(Space(name, facts)) for name in ("a.x", "b.x")]
-    for probe, origin in zip(stack.probes_, stack.origins_):
-        probe.origin_ = origin
+    stack.feature_specs_ = [FeatureSpec(Space(name, facts)) for name in ("a.x", "b.x")]
+    for probe, origin in zip(stack.probes_, stack.feature_specs_):
+        probe.feature_spec_ = origin
     file = tmp_path / "a.probe"
     stack.save(file)
     found = load_probe(file)
-    assert found.predict(Xs).tolist() == stack.predict(Xs).tolist() and found.origins_ == stack.origins_
+    assert found.predict(Xs).tolist() == stack.predict(Xs).tolist() and found.feature_specs_ == stack.feature_specs_
     tensors = load_file(file)
     size = int.from_bytes(file.read_bytes()[:8], "little")
     told = json.loads(json.loads(file.read_bytes()[8 : 8 + size])["__metadata__"]["sightsound"])

@@ -7,28 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from sightsound.contract.arrays import Floats, Matrix
+from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Card
 from sightsound.contract.embedder import Output, Windows
-from sightsound.contract.errors import SightsoundError
-from sightsound.contract.results import Prediction
 from sightsound.host.model import Model
-from sightsound.linear.features import FeatureSpec
 from sightsound.linear.probe import LinearProbe
-
-
-def origin_of(probe: LinearProbe) -> FeatureSpec:
-    """Which rows a probe takes. Raises `SightsoundError` for one that was not fitted from a library."""
-    if probe.origin_ is None:
-        raise SightsoundError(
-            "probe: expected one that was fitted from a library and knows its network; use predict and evaluate"
-        )
-    return probe.origin_
-
-
-def name_of(probe: LinearProbe) -> str:
-    """The name of a probe's network."""
-    return origin_of(probe).space.name
 
 
 def probed_card(card: Card, probe: LinearProbe) -> Card:
@@ -43,21 +26,10 @@ def probed(model: Model, probe: LinearProbe) -> Model:
 
     Raises `SpaceMismatch` for another network than the probe's.
     """
-    origin_of(probe).space.require(model.space, "probe")
+    probe.require_feature_spec().space.require(model.space, "probe")
     embedder = _Probed(model, probe)
     stages = {name: _of(embedder, name) for name in ("preprocess", "embed", "postprocess")}
     return Model(embedder, space=model.space, plugin=model.plugin, stages=stages, others=model.others)
-
-
-def whole(probe: LinearProbe, vectors: Floats) -> tuple[Prediction, ...]:
-    """What a probe says of an item with these windows (n, dim): its classes, likeliest first."""
-    return ranked(probe.classes_, probe.predict_proba(origin_of(probe).rows(vectors)).mean(axis=0))
-
-
-def ranked(labels: Any, probabilities: Matrix) -> tuple[Prediction, ...]:
-    """Classes with their probabilities (k,), likeliest first."""
-    order = np.argsort(-probabilities, kind="stable")
-    return tuple(Prediction(str(labels[i]), float(probabilities[i])) for i in order)
 
 
 def _of(embedder: _Probed, stage: str) -> Any:
@@ -68,7 +40,7 @@ class _Probed:
     def __init__(self, model: Model, probe: LinearProbe) -> None:
         self.card = probed_card(model.card, probe)
         self.batch_size, self.workers, self.device = model.batch_size, model.workers, model.device
-        self._model, self._probe, self._origin = model, probe, origin_of(probe)
+        self._model, self._probe, self._origin = model, probe, probe.require_feature_spec()
         self._each = model.card.modality == "image" or self._origin.level == "window" or self._origin.pool == "mean"
 
     def preprocess(self, media: Any, start: int, last: bool) -> Windows:

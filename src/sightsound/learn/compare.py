@@ -78,7 +78,7 @@ def fit(datasets: Sequence[Dataset], stack: Stack | None = None) -> Stack:
     first = together[0]
     fitted = Stack(**(stack or Stack()).get_params(deep=False))
     fitted.fit([data.X for data in together], first.y, groups=first.groups, folds=first.folds)
-    fitted.origins_ = [data.origin for data in together]
+    fitted.feature_specs_ = [data.origin for data in together]
     fitted.seen_ = first.contents
     return fitted
 

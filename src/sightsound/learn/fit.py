@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.classify.probe_model import origin_of
 from sightsound.contract.errors import SightsoundError
 from sightsound.learn.dataset import Dataset
 from sightsound.linear.metrics import ProbeReport
@@ -21,7 +20,7 @@ def fit_probe(data: Dataset, probe: LinearProbe | None = None, *, curve: bool = 
     settings = {} if probe is None else probe.get_params(deep=False)
     fitted = LinearProbe(**settings)
     _named(fitted, data)
-    fitted.origin_, fitted.seen_ = data.origin, data.contents
+    fitted.feature_spec_, fitted.seen_ = data.origin, data.contents
     if fitted.held_out_ is not None:
         found = fitted.report(data.X if curve else None)
         fitted.report_ = replace(found, notes=(*data.notes, *found.notes))
@@ -43,7 +42,7 @@ def _named(fitted: LinearProbe, data: Dataset) -> None:
 
 def evaluate_probe(probe: LinearProbe, data: Dataset) -> ProbeReport:
     """How good a probe is on a dataset. Refuses rows of another space, and notes items that it was fitted on."""
-    origin_of(probe).space.require(data.origin.space, "probe")
+    probe.require_feature_spec().space.require(data.origin.space, "probe")
     known = np.isin(data.contents, probe.seen_)
     found = probe.evaluate(data.X, data.y if data.single else _columns(probe, data), groups=data.of)
     notes = list(data.notes)

@@ -57,8 +57,8 @@ def export(probe: LinearProbe, file: str | os.PathLike[str]) -> None:
 
 def _facts(probe: LinearProbe) -> dict[str, str]:
     found = {"classes": json.dumps([str(label) for label in probe.classes_])}
-    if probe.origin_ is not None:
-        origin = probe.origin_
+    if probe.feature_spec_ is not None:
+        origin = probe.feature_spec_
         found |= {"space": origin.space.name, "fingerprint": origin.space.fingerprint}
         found |= {"level": origin.level, "pool": origin.pool}
     return found

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.contract.arrays import Matrix
+from sightsound.contract.arrays import Floats, Matrix
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.results import Prediction
 from sightsound.linear import file as probefile
 from sightsound.linear import folds as folding
 from sightsound.linear import metrics
@@ -53,7 +54,7 @@ class LinearProbe(Estimator):
 
     Fitted: `classes_` (k,), `coef_` float64 (k, d) and `intercept_` (k,) (one row for two classes), `C_`,
     `temperature_`, `scores_` (strengths,), `folds_` (n,), `objective_`, `held_out_` (see `CrossValidation`), `n_features_in_`;
-    from a library also `origin_` (which rows these are), `report_` and `seen_` uint64 (the contents it was fitted on,
+    from a library also `feature_spec_` (which rows these are), `report_` and `seen_` uint64 (the contents it was fitted on,
     see `Dataset`).
     """
 
@@ -112,7 +113,7 @@ class LinearProbe(Estimator):
         self.C_, self.temperature_ = 1.0 if self.C is None else float(self.C), 1.0
         self.held_out_: CrossValidation | None = None
         self._fold_sizes: list[int] | None = None
-        self.origin_: FeatureSpec | None = None
+        self.feature_spec_: FeatureSpec | None = None
         self.report_: ProbeReport | None = None
         self.seen_ = np.empty(0, np.uint64)
         start = self._choose(X, Y, weights, groups, folds) if self.C is None else None
@@ -284,6 +285,22 @@ class LinearProbe(Estimator):
             coef, intercept = np.hstack([np.zeros_like(coef), coef]), np.append(0.0, intercept)
         return coef, intercept
 
+    def require_feature_spec(self) -> FeatureSpec:
+        """Return which rows the probe takes. Raises `SightsoundError` for one that was not fitted from a library."""
+        if self.feature_spec_ is None:
+            raise SightsoundError(
+                "probe: expected one that was fitted from a library and knows its network; use predict and evaluate"
+            )
+        return self.feature_spec_
+
+    def rank(self, probabilities: Matrix) -> tuple[Prediction, ...]:
+        """Return the classes with their probabilities (k,), the most probable first."""
+        return ranked(self.classes_, probabilities)
+
+    def predict_item(self, vectors: Floats) -> tuple[Prediction, ...]:
+        """Return the classes of an item with these windows (n, dim), the most probable first."""
+        return self.rank(self.predict_proba(self.require_feature_spec().rows(vectors)).mean(axis=0))
+
     def _rows(self, X: Any) -> NDArray[Any]:
         return matrix(X, features=self.n_features_in_, owner=type(self).__name__)
 
@@ -315,7 +332,7 @@ class LinearProbe(Estimator):
 
     @classmethod
     def load(cls, file: str | os.PathLike[str]) -> LinearProbe:
-        """What `save` wrote: it predicts alike, needs NumPy only, and knows its `origin_` and `report_`. Raises
+        """What `save` wrote: it predicts alike, needs NumPy only, and knows its `feature_spec_` and `report_`. Raises
         `SightsoundError` for any other file."""
         arrays, facts = probefile.read(file)
         if facts.get("kind") != "probe":
@@ -332,7 +349,7 @@ class LinearProbe(Estimator):
             "temperature": self.temperature_,
             "params": {name: getattr(self, name) for name in _KEPT},
             "folds": self._fold_sizes if self.held_out_ is None else np.bincount(self.folds_).tolist(),
-            "origin": None if self.origin_ is None else self.origin_.to_json(),
+            "origin": None if self.feature_spec_ is None else self.feature_spec_.to_json(),
             "report": None if self.report_ is None else self.report_.to_json(),
         }
         return arrays, facts
@@ -347,7 +364,7 @@ class LinearProbe(Estimator):
             probe.C_, probe.temperature_ = float(facts["C"]), float(facts["temperature"])
             probe.n_features_in_ = probe.coef_.shape[1]
             probe.held_out_, probe._fold_sizes = None, facts["folds"]
-            probe.origin_ = None if facts["origin"] is None else FeatureSpec.from_json(facts["origin"])
+            probe.feature_spec_ = None if facts["origin"] is None else FeatureSpec.from_json(facts["origin"])
             probe.report_ = None if facts["report"] is None else ProbeReport.from_json(facts["report"])
             probe._whole()
         except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
@@ -358,7 +375,7 @@ class LinearProbe(Estimator):
         """Raises `ValueError` where what was read does not fit together."""
         self._check()
         rows = 1 if self._two() else len(self.classes_)
-        features = self.coef_.shape[1] if self.origin_ is None else self.origin_.features
+        features = self.coef_.shape[1] if self.feature_spec_ is None else self.feature_spec_.features
         rules = [
             (self.classes_.ndim == 1 and len(set(self.classes_.tolist())) == len(self.classes_) > 1, "classes"),
             (self.coef_.shape == (rows, features) and self.intercept_.shape == (rows,), "shapes of coefficients"),
@@ -430,6 +447,12 @@ class LinearProbe(Estimator):
 
     def _labels(self) -> list[str]:
         return [str(label) for label in self.classes_]
+
+
+def ranked(labels: Any, probabilities: Matrix) -> tuple[Prediction, ...]:
+    """Return classes with their probabilities (k,), the most probable first."""
+    order = np.argsort(-probabilities, kind="stable")
+    return tuple(Prediction(str(labels[i]), float(probabilities[i])) for i in order)
 
 
 def _as_many(X: NDArray[Any], rows: int) -> NDArray[Any]:

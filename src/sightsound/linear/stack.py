@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Matrix
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.results import Prediction
 from sightsound.linear import file as probefile
 from sightsound.linear import folds as folding
 from sightsound.linear.estimator import BadInput, Estimator
 from sightsound.linear.features import FeatureSpec
 from sightsound.linear.metrics import ProbeReport
-from sightsound.linear.probe import Kind, LinearProbe
+from sightsound.linear.probe import Kind, LinearProbe, ranked
 from sightsound.linear.targets import targets
 
 Combine = Literal["concatenate", "average"]
@@ -36,7 +37,7 @@ class Stack(Estimator):
     on them: `svm` (as in the article of CUB-200), `logistic`, `ridge`, or None for their average as it is. `Cs` are the
     strengths to choose from, for every part by itself, over `cv` folds as in `LinearProbe`.
 
-    Fitted: `classes_` (k,), `probes_` (one for each network), `top_`; from libraries also `origins_`, `report_` and
+    Fitted: `classes_` (k,), `probes_` (one for each network), `top_`; from libraries also `feature_specs_`, `report_` and
     `seen_`, as of a `LinearProbe`.
     """
 
@@ -68,7 +69,7 @@ class Stack(Estimator):
         if folds is None:
             folds = folding.split(Y, names, groups, self.cv, seed=self.random_state)
         self.probes_ = [self._probe("logistic").fit(X, y, groups=groups, folds=folds) for X in Xs]
-        self.origins_: list[FeatureSpec] = []
+        self.feature_specs_: list[FeatureSpec] = []
         self.report_: ProbeReport | None = None
         self.seen_ = np.empty(0, np.uint64)
         self.top_ = None
@@ -103,6 +104,10 @@ class Stack(Estimator):
         found: NDArray[Any] = self.classes_[self.predict_proba(Xs).argmax(axis=1)]
         return found
 
+    def rank(self, probabilities: Matrix) -> tuple[Prediction, ...]:
+        """Return the classes with their probabilities (k,), the most probable first."""
+        return ranked(self.classes_, probabilities)
+
     def score(self, Xs: Sequence[Any], y: Any) -> float:
         """The part of rows that are right."""
         return float((self.predict(Xs) == np.asarray(y)).mean())
@@ -119,7 +124,7 @@ class Stack(Estimator):
             "classes": self.classes_.tolist(),
             "params": {"top": self.top, "combine": self.combine},
             "parts": {name: told for name, (_, told) in parts.items()},
-            "origins": [origin.to_json() for origin in self.origins_],
+            "origins": [origin.to_json() for origin in self.feature_specs_],
             "report": None if self.report_ is None else self.report_.to_json(),
         }
         probefile.write(file, "stack", {**arrays, "seen": self.seen_}, facts)
@@ -135,9 +140,13 @@ class Stack(Estimator):
             stack.top_ = parts.pop("top", None)
             stack.probes_ = [parts[str(i)] for i in range(len(parts))]
             stack.classes_, stack.seen_ = np.array(facts["classes"]), arrays["seen"]
-            stack.origins_ = [FeatureSpec.from_json(told) for told in facts["origins"]]
+            stack.feature_specs_ = [FeatureSpec.from_json(told) for told in facts["origins"]]
             stack.report_ = None if facts["report"] is None else ProbeReport.from_json(facts["report"])
-            if (stack.top_ is None) != (stack.top is None) or not stack.probes_ or len(parts) != len(stack.origins_):
+            if (
+                (stack.top_ is None) != (stack.top is None)
+                or not stack.probes_
+                or len(parts) != len(stack.feature_specs_)
+            ):
                 raise ValueError("parts are missing")
             if any(probe.classes_.tolist() != stack.classes_.tolist() for probe in stack.probes_):
                 raise ValueError("parts of other classes")
