@@ -125,11 +125,12 @@ def test_the_package_itself_imports_no_module_at_once():
 
 
 def test_a_command_imports_its_wing_only_when_it_runs():
-    """`--help` of one command need not read the library; only errors are imported at once."""
+    """`--help` of one command need not read the library; only errors and names of paths are imported at once."""
     for module in MODULES:
         if wing(module) == "cli":
             names = {found.name for found in of(module) if found.at_once and wing(found.name) not in ("", "cli")}
-            assert all(name.startswith("sightsound.contract.errors.") for name in names), (module, names)
+            light = ("sightsound.contract.errors.", "sightsound.contract.paths.")
+            assert all(name.startswith(light) for name in names), (module, names)
 
 
 # -- frameworks --------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sightsound.classify.tag import Tags
-from sightsound.contract.results import Segment
+from sightsound.contract.paths import printable
+from sightsound.contract.results import Classified, Segment
 
 CSV_COLUMNS = ("path", "start", "stop", "label", "id", "mean", "peak", "channel", "model", "status", "reason")
 RAVEN_COLUMNS = (
@@ -22,7 +22,7 @@ NYQUIST = 8000
 """Hz: the networks hear up to here (16 kHz); a selection needs a band, and a segment has none of its own."""
 
 
-def csv_table(found: Iterable[Tags]) -> str:
+def csv_table(found: Iterable[Classified]) -> str:
     """A row for each segment of a sound and each class of a picture; one with the reason for a file that failed.
 
     Times are seconds. Texts that a spreadsheet would take for a formula get an apostrophe in front.
@@ -47,27 +47,27 @@ def csv_table(found: Iterable[Tags]) -> str:
 
 def audacity(segments: Iterable[Segment]) -> str:
     """Audacity's label track of one recording: start, stop and label, separated by tabs."""
-    return "".join(f"{s.start:.6f}\t{s.stop:.6f}\t{_one_line(s.label)}\n" for s in segments)
+    return "".join(f"{s.start:.6f}\t{s.stop:.6f}\t{printable(s.label)}\n" for s in segments)
 
 
-def raven(found: Iterable[Tags]) -> str:
+def raven(found: Iterable[Classified]) -> str:
     """Raven's selection table of any number of recordings."""
     lines = ["\t".join(RAVEN_COLUMNS)]
     for tags in found:
         for s in tags.segments:
             place = (len(lines), "Spectrogram 1", 1 if s.channel is None else s.channel + 1)
             times = (f"{s.start:.6f}", f"{s.stop:.6f}", 0, NYQUIST)
-            words = (_one_line(tags.item.path), _one_line(s.label), f"{s.mean:.4f}", f"{s.peak:.4f}")
+            words = (printable(tags.item.path), printable(s.label), f"{s.mean:.4f}", f"{s.peak:.4f}")
             lines.append("\t".join(map(str, (*place, *times, *words))))
     return "\n".join(lines) + "\n"
 
 
-def json_list(found: Iterable[Tags]) -> str:
+def json_list(found: Iterable[Classified]) -> str:
     """A JSON list with an object for each file."""
     return json.dumps([_object(tags) for tags in found], indent=1) + "\n"
 
 
-def _object(tags: Tags) -> dict[str, Any]:
+def _object(tags: Classified) -> dict[str, Any]:
     outcome = tags.outcome
     return {
         "path": tags.item.path,
@@ -82,7 +82,7 @@ def _object(tags: Tags) -> dict[str, Any]:
     }
 
 
-def file_names(found: Sequence[Tags]) -> Iterator[tuple[str, Tags]]:
+def file_names(found: Sequence[Classified]) -> Iterator[tuple[str, Classified]]:
     """A name for the label track of each recording, all different: that of the file, numbered where two are alike."""
     taken: set[str] = set()
     for tags in found:
@@ -97,11 +97,5 @@ def file_names(found: Sequence[Tags]) -> Iterator[tuple[str, Tags]]:
 
 def _plain(text: str) -> str:
     """Text that is only text, in a spreadsheet and in UTF-8."""
-    text = _one_line(text)
+    text = printable(text)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
-
-
-def _one_line(text: str) -> str:
-    """Without tabs and line ends, which would break a row; bytes of a name that are not UTF-8 are spelled out."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

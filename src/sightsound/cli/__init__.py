@@ -95,6 +95,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _shown(error: SightsoundError) -> str:
-    from sightsound.cli.output import safe
+    from sightsound.contract.paths import printable
 
-    return safe(" ".join(str(error).split()))
+    return printable(" ".join(str(error).split()))

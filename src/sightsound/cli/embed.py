@@ -9,6 +9,7 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.settings import device_option, host
+from sightsound.contract.paths import printable
 
 
 @click.command()
@@ -41,6 +42,6 @@ def embed(
         count = save(rows, out)
     bad = [outcome for outcome in rows.outcomes if outcome.status != "ok"]
     for outcome in bad:
-        click.echo(f"{output.safe(outcome.item)}: {output.safe(outcome.reason or outcome.status)}", err=True)
-    click.echo(f"{count} rows of {len(rows.outcomes) - len(bad)} files in {output.safe(out)}")
+        click.echo(f"{printable(outcome.item)}: {printable(outcome.reason or outcome.status)}", err=True)
+    click.echo(f"{count} rows of {len(rows.outcomes) - len(bad)} files in {printable(out)}")
     context.exit(1 if bad else 0)

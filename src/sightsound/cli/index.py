@@ -9,6 +9,7 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.settings import device_option, host, json_option, library_option
+from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.library.index import IndexReport
@@ -83,11 +84,11 @@ _WORDS = {
 
 def _print(report: IndexReport) -> None:
     for outcome in report.failed[:_SHOWN]:
-        click.echo(f"{output.safe(outcome.item)}: {output.safe(outcome.reason)}", err=True)
+        click.echo(f"{printable(outcome.item)}: {printable(outcome.reason)}", err=True)
     if len(report.failed) > _SHOWN:
         click.echo(f"... and {len(report.failed) - _SHOWN} more; `sightsound stats` lists all", err=True)
     for path in report.unmatched[:_SHOWN]:
-        click.echo(f"{output.safe(path)}: in the label table, but not in the library", err=True)
+        click.echo(f"{printable(path)}: in the label table, but not in the library", err=True)
     counts = ", ".join(f"{report.counts[key]} {word}" for key, word in _WORDS.items() if report.counts[key])
     rows = f"{report.windows} new vectors" if report.windows else "nothing new"
     click.echo(f"{counts or 'no files'}; {rows} in {output.duration(report.elapsed)}")

@@ -10,6 +10,7 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.settings import json_option, library_option
+from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.library.inventory import Stats
@@ -48,7 +49,7 @@ def _plain(found: Stats) -> dict[str, object]:
 
 def _print(found: Stats) -> None:
     click.echo(
-        f"{found.items} items, {output.size(found.bytes)}, of {', '.join(map(output.safe, found.roots)) or 'nothing'}"
+        f"{found.items} items, {output.size(found.bytes)}, of {', '.join(map(printable, found.roots)) or 'nothing'}"
     )
     if found.spaces:
         rows = [
@@ -74,7 +75,7 @@ def _print(found: Stats) -> None:
         if len(tags) > _TAGS:
             click.echo(f"... and {len(tags) - _TAGS} more; --json has all")
     for outcome in found.failed:
-        click.echo(f"failed: {output.safe(outcome.item)}: {output.safe(outcome.reason)}")
+        click.echo(f"failed: {printable(outcome.item)}: {printable(outcome.reason)}")
 
 
 @click.command()
@@ -88,7 +89,7 @@ def check(context: click.Context, library: str) -> None:
     with Library(library) as opened:
         problems = look(opened)
     for problem in problems:
-        click.echo(output.safe(problem))
+        click.echo(printable(problem))
     click.echo(f"{len(problems)} problems" if problems else "sound: every item, vector and space fits")
     context.exit(1 if problems else 0)
 
@@ -112,7 +113,7 @@ def forget(paths: Sequence[str], library: str, missing: bool, yes: bool, space: 
             return
         gone = upkeep.forget_missing(opened, yes=yes) if missing else upkeep.forget(opened, paths)
     for item in gone:
-        click.echo(f"forgot {output.safe(item)}")
+        click.echo(f"forgot {printable(item)}")
     click.echo(f"{len(gone)} items forgotten")
 
 
@@ -127,4 +128,4 @@ def relocate(old: str, new: str, library: str) -> None:
 
     with Library(library) as opened:
         count = upkeep.relocate(opened, old, new)
-    click.echo(f"{count} items are below {output.safe(new)} now")
+    click.echo(f"{count} items are below {printable(new)} now")

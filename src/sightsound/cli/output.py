@@ -10,21 +10,12 @@ from typing import Any
 
 import click
 
-
-def safe(text: object) -> str:
-    """Text on one line: control characters and bytes of a name that are not UTF-8 are shown as escapes."""
-    return "".join(letter if letter.isprintable() else _escape(letter) for letter in str(text))
-
-
-def _escape(letter: str) -> str:
-    if "\udc80" <= letter <= "\udcff":  # how Python carries a byte that it could not decode
-        return f"\\x{ord(letter) - 0xDC00:02x}"
-    return letter.encode("unicode_escape").decode()
+from sightsound.contract.paths import printable
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Columns as wide as they need; numbers to the right; no markup, so that a name is only a name."""
-    cells = [[safe("" if cell is None else cell) for cell in row] for row in rows]
+    cells = [[printable("" if cell is None else cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells)]
     right = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(header))]
     for line in ([*map(str, header)], *cells):

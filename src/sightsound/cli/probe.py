@@ -11,9 +11,11 @@ import click
 from sightsound.cli import output, reports
 from sightsound.cli.reports import label_options, probe_of
 from sightsound.cli.settings import device_option, host, json_option, library_option
+from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
-    from sightsound.learn.predict import Probe, Verdict
+    from sightsound.contract.results import Classified
+    from sightsound.learn.predict import Probe
 
 
 @click.group()
@@ -82,9 +84,9 @@ def fit(
         reports.told(fitted, as_json)
         if fitted.report_ is None:
             for note in data.notes:
-                click.echo(output.safe(note), err=True)
+                click.echo(printable(note), err=True)
         if not as_json:
-            click.echo(f"\nwritten to {output.safe(place)}")
+            click.echo(f"\nwritten to {printable(place)}")
 
 
 def _out(out: str, column: str | None, columns: Sequence[str]) -> str:
@@ -130,13 +132,13 @@ def predict(
         assert library is not None
         found = _of_library(loaded, library)
     if as_json:
-        output.dump([_plain(verdict, loaded) for verdict in found])
+        output.dump([_plain(verdict) for verdict in found])
     else:
         _print(found, top)
     context.exit(1 if any(verdict.outcome.status != "ok" for verdict in found) else 0)
 
 
-def _of_library(loaded: Probe, library: str) -> list[Verdict]:
+def _of_library(loaded: Probe, library: str) -> list[Classified]:
     from sightsound.learn.predict import predict_stored
     from sightsound.library.library import Library
 
@@ -144,30 +146,30 @@ def _of_library(loaded: Probe, library: str) -> list[Verdict]:
         return [*predict_stored(loaded, opened)]
 
 
-def _print(found: Sequence[Verdict], top: int) -> None:
+def _print(found: Sequence[Classified], top: int) -> None:
     rows: list[Sequence[object]] = []
     for verdict in found:
         if verdict.outcome.status != "ok":
             reason = verdict.outcome.reason or verdict.outcome.status
-            click.echo(f"{output.safe(verdict.item)}: {output.safe(reason)}", err=True)
+            click.echo(f"{printable(verdict.item)}: {printable(reason)}", err=True)
             continue
-        best, *others = verdict.classes[:top]
+        best, *others = verdict.top[:top]
         rest = ", ".join(f"{other.label} {other.score:.3f}" for other in others)
         rows.append((f"{best.score:.3f}", best.label, verdict.item, rest))
     if rows:
         output.table(["score", "class", "path", "then"], rows)
 
 
-def _plain(verdict: Verdict, loaded: Probe) -> dict[str, Any]:
+def _plain(verdict: Classified) -> dict[str, Any]:
     found: dict[str, Any] = {"path": verdict.item.path, "root": verdict.item.root, "status": verdict.outcome.status}
     if verdict.outcome.status != "ok":
         return {**found, "reason": verdict.outcome.reason}
-    found["classes"] = [{"label": each.label, "score": each.score} for each in verdict.classes]
-    if verdict.windows is not None and verdict.spans is not None:
-        labels = [str(label) for label in loaded.classes_]
+    found["classes"] = [{"label": each.label, "score": each.score} for each in verdict.top]
+    windows = verdict.windows
+    if windows is not None and windows.spans is not None:
         found["windows"] = [
-            {"start": span[0], "stop": span[1], "scores": dict(zip(labels, row))}
-            for span, row in zip(verdict.spans.tolist(), verdict.windows.tolist())
+            {"start": span[0], "stop": span[1], "scores": dict(zip(windows.labels, row))}
+            for span, row in zip(windows.spans.tolist(), windows.scores.tolist())
         ]
     return found
 
@@ -190,14 +192,13 @@ def evaluate(
     groups: str | None,
 ) -> None:
     """Say how good a probe is on the labelled items of a library, best one that it was not fitted on."""
-    from sightsound.classify.probe_model import origin_of
     from sightsound.learn.dataset import load_dataset
     from sightsound.learn.fit import evaluate_probe
     from sightsound.library.library import Library
 
     reports.ready(None, plot)
     loaded = probe_of(file)
-    origin = origin_of(loaded)
+    origin = loaded.require_feature_spec()
     given = reports.labels(column, not loaded.single, source=source, folds=folds, groups=groups)
     with Library(library) as opened:
         data = load_dataset(opened, origin.space.name, given, level=origin.level, pool=origin.pool, classes=1)
@@ -236,4 +237,4 @@ def export(file: str, out: str) -> None:
     reports.ready(out, None)
     loaded = probe_of(file)
     write(loaded, out)
-    click.echo(f"{loaded.n_features_in_} numbers -> {len(loaded.classes_)} classes, in {output.safe(out)}")
+    click.echo(f"{loaded.n_features_in_} numbers -> {len(loaded.classes_)} classes, in {printable(out)}")

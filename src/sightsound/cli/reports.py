@@ -10,6 +10,7 @@ import click
 from sightsound.cli import output
 from sightsound.cli.settings import Decorator
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.learn.dataset import Labels
@@ -79,7 +80,7 @@ def told(loaded: Probe, as_json: bool) -> None:
         return
     for origin in origins(loaded):
         kind = "windows" if origin.level == "window" else "items"
-        place = output.safe(f"{origin.space.name} ({origin.space.fingerprint[:12]}): {origin.column}")
+        place = printable(f"{origin.space.name} ({origin.space.fingerprint[:12]}): {origin.column}")
         click.echo(f"{loaded!r} on {kind} of {place}")
     if loaded.report_ is not None:
         table(loaded.report_)
@@ -110,7 +111,7 @@ def table(report: ProbeReport) -> None:
     output.table(["class", "rows", "precision", "recall", "F1"], rows)
     alone = report.rows == report.groups
     items = f"{report.rows} items" if alone else f"{report.rows} rows, {report.groups} of which are independent"
-    click.echo(f"\n{items}, {output.safe(report.how)}")
+    click.echo(f"\n{items}, {printable(report.how)}")
     chosen = "" if report.corrected is None else f"; {report.corrected:.3f} after the choice of C is paid for"
     near = "" if report.neighbours is None else f", 5 nearest neighbours {report.neighbours.value:.3f}"
     click.echo(f"accuracy {report.accuracy}{chosen}")
@@ -139,4 +140,4 @@ def curve(report: ProbeReport) -> None:
 def notes(found: Sequence[str]) -> None:
     """What was left out, and why."""
     for note in found:
-        click.echo(output.safe(note))
+        click.echo(printable(note))

@@ -11,6 +11,7 @@ import click
 from sightsound.cli import output, reports
 from sightsound.cli.reports import label_options
 from sightsound.cli.settings import device_option, host, json_option, library_option
+from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.learn.compare import Candidate
@@ -63,7 +64,7 @@ def stack(
         charts.rivals(rivals, plot)
     _rivals(rivals, report.notes, as_json)
     if out and not as_json:
-        click.echo(f"\nstack written to {output.safe(out)}")
+        click.echo(f"\nstack written to {printable(out)}")
 
 
 def _datasets(library: str, models: Sequence[str], given: dict[str, Any]) -> list[Any]:
@@ -119,8 +120,8 @@ def advise(library: str, models: Sequence[str], plot: str | None, as_json: bool,
     for pair in found.twins:
         a, b = pair.classes
         click.echo(
-            f"nearly the same ({pair.cosine:.4f}): {output.safe(pair.first)} ({output.safe(a)}) and "
-            f"{output.safe(pair.second)} ({output.safe(b)})",
+            f"nearly the same ({pair.cosine:.4f}): {printable(pair.first)} ({printable(a)}) and "
+            f"{printable(pair.second)} ({printable(b)})",
             err=True,
         )
     rows = [(each.model, str(each.probe), str(each.neighbours)) for each in found.networks]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,11 +13,11 @@ import click
 from sightsound.cli import output
 from sightsound.cli.settings import device_option, host, json_option
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.classify.segments import SegmentRules
-    from sightsound.classify.tag import Tags
-    from sightsound.contract.results import Segment
+    from sightsound.contract.results import Classified, Segment
 
 _SUMMARY = 25  # classes in the summary of a folder; --csv and --json have all
 _LATENCY = 0.5  # seconds of a stream that are waited for
@@ -109,12 +110,11 @@ def _ready(out: str | None, plot: str | None, wordcloud: str | None) -> None:
         sounds.check(plot, wordcloud)
 
 
-def _piped(rules: SegmentRules, models: Sequence[str], top: int, settings: dict[str, Any], *, live: bool) -> Tags:
+def _piped(rules: SegmentRules, models: Sequence[str], top: int, settings: dict[str, Any], *, live: bool) -> Classified:
     """Hears standard input to its end; `live` prints every segment as it ends."""
     from sightsound import media
     from sightsound.classify.classify import classify_stream
     from sightsound.classify.segments import ordered
-    from sightsound.classify.tag import Tags
     from sightsound.contract.results import Item, Outcome
 
     found = []
@@ -126,21 +126,21 @@ def _piped(rules: SegmentRules, models: Sequence[str], top: int, settings: dict[
             if live:
                 output.line("  ".join(map(str, _row(segment))))
         outcome = Outcome(Item("", "-"), "ok", seconds=sound.seconds, facts=sound.facts)
-    return Tags(outcome.item, outcome, stream.model, stream.top(top), ordered(found))
+    return replace(stream.classified(top), item=outcome.item, outcome=outcome, segments=ordered(found))
 
 
-def _noted(tags: Tags, one: bool, form: str | None) -> Tags:
+def _noted(tags: Classified, one: bool, form: str | None) -> Classified:
     """Prints a file as it comes: why it failed, or its line."""
-    name, outcome = output.safe(tags.item), tags.outcome
+    name, outcome = printable(tags.item), tags.outcome
     if outcome.status != "ok":
-        click.echo(f"{name}: {output.safe(outcome.reason or outcome.status)}", err=True)
+        click.echo(f"{name}: {printable(outcome.reason or outcome.status)}", err=True)
     elif not one and form is None:
         output.line(f"{name}  {_classes(tags, _NAMED)}")
     return tags
 
 
-def _classes(tags: Tags, count: int) -> str:
-    return ", ".join(f"{output.safe(p.label)} {p.score:.2f}" for p in tags.top[:count])
+def _classes(tags: Classified, count: int) -> str:
+    return ", ".join(f"{printable(p.label)} {p.score:.2f}" for p in tags.top[:count])
 
 
 def _row(segment: Segment) -> tuple[str, ...]:
@@ -149,14 +149,14 @@ def _row(segment: Segment) -> tuple[str, ...]:
     return (times, *channel, segment.label, f"{segment.mean:.2f}", f"{segment.peak:.2f}")
 
 
-def _finish(kept: Sequence[Tags], one: bool) -> None:
+def _finish(kept: Sequence[Classified], one: bool) -> None:
     if one and kept and kept[0].outcome.status == "ok":
         _print(kept[0])
     elif not one:
         _summary(kept)
 
 
-def _print(tags: Tags) -> None:
+def _print(tags: Classified) -> None:
     """All of one file."""
     if tags.outcome.seconds is None:
         output.table(["score", "class"], [(f"{p.score:.4f}", p.label) for p in tags.top])
@@ -171,7 +171,7 @@ def _print(tags: Tags) -> None:
     click.echo(f"\nwhole recording ({output.duration(tags.outcome.seconds)}): {_classes(tags, len(tags.top))}")
 
 
-def _summary(kept: Sequence[Tags]) -> None:
+def _summary(kept: Sequence[Classified]) -> None:
     """Classes over all files: those of segments with their seconds, those of pictures by the best class."""
     files: Counter[str] = Counter()
     seconds: Counter[str] = Counter()
@@ -191,7 +191,7 @@ def _summary(kept: Sequence[Tags]) -> None:
     click.echo(f"{counts or 'no files'}{more}")
 
 
-def _export(kept: Sequence[Tags], form: str, out: str | None) -> None:
+def _export(kept: Sequence[Classified], form: str, out: str | None) -> None:
     if form == "audacity":
         _audacity([tags for tags in kept if tags.outcome.status == "ok" and tags.outcome.seconds is not None], out)
     else:
@@ -201,7 +201,7 @@ def _export(kept: Sequence[Tags], form: str, out: str | None) -> None:
         output.write(makers[form](kept), out)
 
 
-def _audacity(kept: Sequence[Tags], out: str | None) -> None:
+def _audacity(kept: Sequence[Classified], out: str | None) -> None:
     from sightsound.classify import export
 
     if not kept:
@@ -213,10 +213,10 @@ def _audacity(kept: Sequence[Tags], out: str | None) -> None:
         raise SightsoundError(f"--audacity: expected one recording, got {len(kept)}; name a folder with --out")
     for name, tags in export.file_names(kept):
         output.write(export.audacity(tags.segments), os.path.join(out, name))
-    click.echo(f"{len(kept)} label tracks in {output.safe(out)}")
+    click.echo(f"{len(kept)} label tracks in {printable(out)}")
 
 
-def _draw(kept: Sequence[Tags], plot: str | None, wordcloud: str | None) -> None:
+def _draw(kept: Sequence[Classified], plot: str | None, wordcloud: str | None) -> None:
     if plot or wordcloud:
         from sightsound.plot import sounds
     if plot:

@@ -10,6 +10,7 @@ import click
 
 from sightsound.cli import output, settings
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.contract.card import WeightFile
@@ -71,7 +72,7 @@ def verify(context: click.Context) -> None:
         click.echo(f"{'ok' if row.ok else 'damaged'}  ".encode() + os.fsencode(row.path))
     for row in rows:
         if not row.ok:
-            name, got = output.safe(row.path.name), row.got or "nothing that can be read"
+            name, got = printable(row.path.name), row.got or "nothing that can be read"
             advice = f"run `sightsound weights get {name}` to fetch it again"
             click.echo(f"{name}: expected SHA-256 {row.sha256}, got {got}; {advice}", err=True)
     if not all(row.ok for row in rows):

@@ -14,6 +14,22 @@ def as_list(paths: PathLike | Sequence[PathLike]) -> list[PathLike]:
     return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
 
 
+def printable(text: object) -> str:
+    """Return a path or other text on one line, with everything that cannot be printed escaped.
+
+    A byte of a file name that is not UTF-8 is shown as ``\\xe9``, a control character as Python writes it.
+    """
+    shown = os.fspath(text) if isinstance(text, os.PathLike) else str(text)
+    return shown if shown.isprintable() else "".join(_escaped(char) for char in shown)
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a surrogate escape, which stands for one byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
+
+
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the known name that is most similar to `name` regardless of case, or None.
 

@@ -10,10 +10,11 @@ import os
 from typing import Literal
 
 from sightsound.contract.errors import NotMedia
+from sightsound.contract.paths import printable
 from sightsound.media import ffmpeg, pictures, sounds
 from sightsound.media.kinds import HEAD, known
 from sightsound.media.pictures import MAX_PIXELS, Picture, read_image
-from sightsound.media.safe_open import open_file, printable
+from sightsound.media.safe_open import open_file
 from sightsound.media.sounds import MAX_RATE, MIN_RATE, Sound, open_sound, pipe_sound, read_sound, stream_sound
 
 __all__ = [
@@ -25,9 +26,9 @@ __all__ = [
     "identify",
     "open_sound",
     "pipe_sound",
+    "printable",
     "read_image",
     "read_sound",
-    "printable",
     "stream_sound",
 ]
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.errors import MediaError, NotMedia
+from sightsound.contract.paths import printable
 from sightsound.media.kinds import HEAD, Kind, known
-from sightsound.media.safe_open import error_line, open_file, printable
+from sightsound.media.safe_open import error_line, open_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,7 +61,9 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
             raise
         except Exception as error:  # Pillow's plugins raise anything, from SyntaxError to struct.error
             bomb = type(error).__name__.startswith("DecompressionBomb")
-            what = f"cannot read image ({kind.name}), {'far too many pixels' if bomb else error_line(error).rstrip('.')}"
+            what = (
+                f"cannot read image ({kind.name}), {'far too many pixels' if bomb else error_line(error).rstrip('.')}"
+            )
             raise MediaError(f"{printable(path)}: {what}; save it anew, or leave it out") from error
 
 

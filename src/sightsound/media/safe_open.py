@@ -7,6 +7,7 @@ import os
 import stat
 
 from sightsound.contract.errors import MediaError
+from sightsound.contract.paths import printable
 
 _STRANGE = {
     stat.S_IFDIR: "a folder",
@@ -15,12 +16,6 @@ _STRANGE = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-
-
-def printable(path: str | os.PathLike[str]) -> str:
-    """The path as given, on one line and printable: anything else is escaped, a byte that is not UTF-8 as `\\xe9`."""
-    name = os.fspath(path)
-    return name if name.isprintable() else "".join(char if char.isprintable() else _escaped(char) for char in name)
 
 
 def error_line(error: BaseException) -> str:
@@ -56,9 +51,3 @@ def _check(path: str | os.PathLike[str], mode: int) -> None:
 
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
-
-
-def _escaped(char: str) -> str:
-    """A surrogate escape stands for one byte of a name; everything else as Python writes it."""
-    code = ord(char)
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else char.encode("unicode_escape").decode()

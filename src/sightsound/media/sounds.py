@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.errors import MediaError, NotMedia
+from sightsound.contract.paths import printable
 from sightsound.media.channels import Floats, mono, resampled, scaled
 from sightsound.media.ffmpeg import FFmpeg, NoTrack, available
 from sightsound.media.kinds import HEAD, Kind, known
-from sightsound.media.safe_open import error_line, open_file, printable
+from sightsound.media.safe_open import error_line, open_file
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
 """Sample rates in Hz that are believed: from the slowest loggers to eight times DVD audio."""
