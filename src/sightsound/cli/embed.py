@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import click
 
-from sightsound.cli import output
 from sightsound.cli.settings import device_option, host
 from sightsound.contract.paths import printable
 
