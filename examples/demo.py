@@ -99,7 +99,7 @@ def heard(recording: Path, host: Host) -> None:
         print(f"   {segment.start:5.2f}-{segment.stop:5.2f} s  {segment.mean:.2f}  {segment.label}")
     if len(found.segments) > _SHOWN:
         print(f"   ... and {len(found.segments) - _SHOWN} more")
-    plots.sound(recording, found.segments, found.seconds, HERE / "heard.png")
+    plots.sound(recording, found.segments, found.outcome.seconds, HERE / "heard.png")
     print(f"   look at {HERE / 'heard.png'}")
 
 

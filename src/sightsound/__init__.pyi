@@ -2,7 +2,6 @@
 
 from . import media as media
 from . import testing as testing
-from .classify.classify import SoundClasses as SoundClasses
 from .classify.classify import SoundStream as SoundStream
 from .classify.classify import classify_image as classify_image
 from .classify.classify import classify_sound as classify_sound
@@ -10,7 +9,6 @@ from .classify.classify import classify_stream as classify_stream
 from .classify.ontology import Ontology as Ontology
 from .classify.ontology import load_ontology as load_ontology
 from .classify.segments import SegmentRules as SegmentRules
-from .classify.tag import Tags as Tags
 from .classify.tag import tag as tag
 from .contract.card import Card as Card
 from .contract.card import WeightFile as WeightFile
@@ -28,12 +26,14 @@ from .contract.errors import SpaceMismatch as SpaceMismatch
 from .contract.errors import UnknownClass as UnknownClass
 from .contract.errors import UnknownModel as UnknownModel
 from .contract.hookspecs import hookimpl as hookimpl
+from .contract.results import Classified as Classified
 from .contract.results import Hit as Hit
 from .contract.results import Item as Item
 from .contract.results import Outcome as Outcome
 from .contract.results import Prediction as Prediction
 from .contract.results import Row as Row
 from .contract.results import Segment as Segment
+from .contract.results import WindowScores as WindowScores
 from .contract.space import Space as Space
 from .host.host import Host as Host
 from .host.model import Model as Model
@@ -48,6 +48,7 @@ from .learn.dataset import load_datasets as load_datasets
 from .learn.fit import evaluate_probe as evaluate_probe
 from .learn.fit import fit_probe as fit_probe
 from .learn.predict import predict as predict
+from .learn.predict import predict_stored as predict_stored
 from .learn.transformer import EmbeddingTransformer as EmbeddingTransformer
 from .library.filters import Filter as Filter
 from .library.index import IndexReport as IndexReport

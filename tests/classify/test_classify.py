@@ -37,58 +37,58 @@ def wav(tmp_path):
 
 
 def test_a_loud_stretch_is_a_segment_with_its_seconds(model, wav):
-    found = classify_sound(wav(loud(3, 4)), model=model, include="loud")
+    found = classify_sound(wav(loud(3, 4)), model=model, rules=SegmentRules(include=("loud",)))
     (segment,) = found.segments
     assert (segment.label, segment.start, segment.stop, segment.channel) == ("loud", 0.0, 3.5, None)
     assert segment.peak == pytest.approx(0.9) and 0.45 < segment.mean < 0.9
-    assert found.seconds == 7.0
+    assert found.outcome.seconds == 7.0
 
 
 def test_the_table_has_a_row_for_every_window(model, wav):
     found = classify_sound(wav(loud(1, 1.25)), model=model)
-    np.testing.assert_allclose(found.spans, [[0, 1], [0.5, 1.5], [1, 2], [1.5, 2.25]])
-    np.testing.assert_allclose(found.scores[:, 1], [0.9, 0.45, 0, 0], atol=0.01)
-    assert found.labels == ("quiet", "loud") and found.channels is None
+    np.testing.assert_allclose(found.windows.spans, [[0, 1], [0.5, 1.5], [1, 2], [1.5, 2.25]])
+    np.testing.assert_allclose(found.windows.scores[:, 1], [0.9, 0.45, 0, 0], atol=0.01)
+    assert found.windows.labels == ("quiet", "loud") and found.windows.channels is None
 
 
 def test_the_top_is_the_mean_over_the_recording(model, wav):
     found = classify_sound(wav(loud(1, 1.25)), model=model)
-    best, other = found.top()
+    best, other = found.top
     assert (best.label, other.label) == ("quiet", "loud")
-    assert other.score == pytest.approx(found.scores[:, 1].mean())
-    assert found.top(1) == (best,)
+    assert other.score == pytest.approx(found.windows.scores[:, 1].mean())
+    assert classify_sound(wav(loud(1, 1.25)), model=model, k=1).top == (best,)
 
 
 def test_samples_give_what_their_file_gives(model, wav):
     samples = loud(2, 1, 0.7)
     from_file, from_array = classify_sound(wav(samples), model=model), classify_sound(samples, RATE, model=model)
-    assert from_file.segments == from_array.segments and from_file.seconds == from_array.seconds
-    np.testing.assert_array_equal(from_file.scores, from_array.scores)
+    assert from_file.segments == from_array.segments and from_file.outcome.seconds == from_array.outcome.seconds
+    np.testing.assert_array_equal(from_file.windows.scores, from_array.windows.scores)
 
 
 @pytest.mark.parametrize(("dtype", "scale"), [(np.int16, 2**15), (np.int32, 2**31), (np.float64, 1)])
 def test_integers_are_scaled_as_in_a_wav(model, dtype, scale):
     samples = (loud(1, 1) * (0.5 * scale)).astype(dtype)
     found = classify_sound(samples, RATE, model=model)
-    np.testing.assert_allclose(found.scores[0, 1], 0.45, atol=1e-3)
+    np.testing.assert_allclose(found.windows.scores[0, 1], 0.45, atol=1e-3)
 
 
 def test_samples_at_another_rate_are_resampled(model):
     found = classify_sound(np.repeat(loud(2), 5), 5 * RATE, model=model)
-    assert len(found.spans) == 3 and found.spans[-1, 1] == pytest.approx(2.0)
+    assert len(found.windows.spans) == 3 and found.windows.spans[-1, 1] == pytest.approx(2.0)
 
 
 def test_channels_are_averaged_or_classified_each_by_itself(model, wav):
     both = np.stack([loud(3), np.zeros(3 * RATE, np.float32)], axis=1)
     mean = classify_sound(wav(both), model=model)
-    assert mean.scores[0, 1] == pytest.approx(0.45, abs=1e-3)
+    assert mean.windows.scores[0, 1] == pytest.approx(0.45, abs=1e-3)
     for found in (
         classify_sound(wav(both), model=model, channels="each"),
         classify_sound(both, RATE, model=model, channels="each"),
     ):
         heard = [(s.label, s.channel, s.start, s.stop) for s in found.segments]
         assert heard == [("loud", 0, 0, 3), ("quiet", 1, 0, 3)]
-        assert found.channels.tolist() == [0] * 5 + [1] * 5 and found.scores.shape == (10, 2)
+        assert found.windows.channels.tolist() == [0] * 5 + [1] * 5 and found.windows.scores.shape == (10, 2)
 
 
 def test_of_a_mono_file_each_channel_is_the_one(model, wav):
@@ -98,8 +98,8 @@ def test_of_a_mono_file_each_channel_is_the_one(model, wav):
 
 def test_a_file_shorter_than_a_segment_may_be_has_its_top_classes(model, wav):
     found = classify_sound(wav(loud(0.2)), model=model)
-    assert found.segments == () and len(found.top()) == 2 and found.spans.tolist() == [[0, 0.2]]
-    assert classify_sound(wav(loud(0.2)), model=model, min_duration=0).segments[0].stop == 0.2
+    assert found.segments == () and len(found.top) == 2 and found.windows.spans.tolist() == [[0, 0.2]]
+    assert classify_sound(wav(loud(0.2)), model=model, rules=SegmentRules(min_duration=0)).segments[0].stop == 0.2
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,7 @@ def test_a_file_shorter_than_a_segment_may_be_has_its_top_classes(model, wav):
         (np.full(RATE, np.nan), {"sample_rate": RATE}, "the sample at second 0.000 is nan"),
         (np.zeros(RATE), {"sample_rate": RATE, "channels": "both"}, "channels: expected 'mean' or 'each', got 'both'"),
         (np.zeros(RATE), {"sample_rate": RATE, "hop": 0.1}, "hop: load the model with it"),
-        (np.zeros(RATE), {"sample_rate": RATE, "threshold": 2}, "threshold: expected a score from 0 to 1"),
-        (np.zeros(RATE), {"sample_rate": RATE, "include": "lout"}, "did you mean 'loud'?"),
+        (np.zeros(RATE), {"sample_rate": RATE, "rules": SegmentRules(include=("lout",))}, "did you mean 'loud'?"),
     ],
 )
 def test_calls_that_make_no_sense_are_told(model, samples, options, text):
@@ -168,7 +167,7 @@ def test_a_stream_gives_the_segments_of_the_whole(lengths, cuts, rate, channels)
     host.register(sightsound_tiny, "tiny")
     model = host.load("loudness.tiny")
     samples = np.stack([loud(*lengths), loud(0.5, *lengths)[: len(loud(*lengths))]], axis=1)
-    whole = classify_sound(samples, rate, model=model, channels=channels, min_separation=0.6)
+    whole = classify_sound(samples, rate, model=model, channels=channels, rules=SegmentRules(min_separation=0.6))
     blocks = np.split(samples, sorted(min(cut, len(samples)) for cut in cuts))
     stream = classify_stream(blocks, rate, model=model, channels=channels, rules=SegmentRules(min_separation=0.6))
     found = sorted(stream, key=lambda s: (s.channel or 0, s.start, s.stop, s.label))
@@ -214,8 +213,8 @@ def test_the_classes_of_a_picture_best_first(warm, tiny, tmp_path):
 
     Image.new("RGB", (30, 20), (200, 100, 0)).save(tmp_path / "orange.png")
     found = classify_image(tmp_path / "orange.png", warm, 2, host=tiny)
-    assert [(p.label, p.id, round(p.score, 3)) for p in found] == [("red", "r", 0.667), ("green", "g", 0.333)]
-    assert classify_image(np.full((20, 30, 3), (200, 100, 0), np.uint8), tiny.load(warm), 2) == found
+    assert [(p.label, p.id, round(p.score, 3)) for p in found.top] == [("red", "r", 0.667), ("green", "g", 0.333)]
+    assert classify_image(np.full((20, 30, 3), (200, 100, 0), np.uint8), tiny.load(warm), 2).top == found.top
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [((3, 3), "u1"), ((3, 3, 3), "f4"), ((3, 3, 4), "u1"), ((0, 3, 3), "u1")])

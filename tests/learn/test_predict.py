@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 import made
-from sightsound import Library, LinearProbe, SightsoundError, fit_probe, index, load_probe, predict, tag
+from sightsound import Library, LinearProbe, SightsoundError, fit_probe, index, load_probe, predict, predict_stored, tag
 from sightsound.contract.errors import SpaceMismatch
 from sightsound.learn import compare, dataset
-from sightsound.learn.predict import predict_stored
 
 
 def load(place, model="colours.tiny", **more):
@@ -29,9 +28,9 @@ def new(tmp_path):
 def test_files_are_judged_and_a_bad_one_is_named(coloured, tiny, new):
     found = [*predict(fit_probe(load(coloured)), new, host=tiny)]
     assert [verdict.item.path for verdict in found] == ["a.png", "b.png", "c.png"]
-    assert [verdict.classes[0].label for verdict in found[:2]] == ["red", "blue"]
-    assert sum(each.score for each in found[0].classes) == pytest.approx(1)
-    assert found[2].outcome.status == "failed" and found[2].classes == ()
+    assert [verdict.top[0].label for verdict in found[:2]] == ["red", "blue"]
+    assert sum(each.score for each in found[0].top) == pytest.approx(1)
+    assert found[2].outcome.status == "failed" and found[2].top == ()
 
 
 def test_the_items_of_a_library_are_judged_by_their_vectors(coloured):
@@ -39,7 +38,7 @@ def test_the_items_of_a_library_are_judged_by_their_vectors(coloured):
     probe = fit_probe(data)
     with Library(coloured) as library:
         found = [*predict_stored(probe, library)]
-    assert [verdict.classes[0].label for verdict in found] == probe.predict(data.X).tolist()
+    assert [verdict.top[0].label for verdict in found] == probe.predict(data.X).tolist()
     assert [verdict.item for verdict in found] == list(data.items)
 
 
@@ -47,38 +46,40 @@ def test_a_probe_of_windows_says_it_for_every_window(rhythms, tiny, tmp_path):
     probe = fit_probe(load(rhythms, "loudness.tiny", level="window"))
     file = made.rhythm(tmp_path / "x.wav", 1, 77)
     (found,) = predict(probe, file, host=tiny)
-    assert found.classes[0].label == "second" and found.windows.shape == (7, 2)
-    assert found.spans[:, 0].tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3]
-    assert found.classes[0].score == pytest.approx(found.windows[:, 1].mean())
+    assert found.top[0].label == "second" and found.windows.scores.shape == (7, 2)
+    assert found.windows.spans[:, 0].tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3]
+    assert found.top[0].score == pytest.approx(found.windows.scores[:, 1].mean())
     with Library(rhythms) as library:
-        assert next(iter(predict_stored(probe, library))).windows.shape == (7, 2)
+        assert next(iter(predict_stored(probe, library))).windows.scores.shape == (7, 2)
 
 
 @pytest.mark.parametrize("pool", ["mean", "max", "mean+std"])
 def test_a_probe_of_items_pools_as_it_was_taught(rhythms, tiny, tmp_path, pool):
     probe = fit_probe(load(rhythms, "loudness.tiny", pool=pool))
     (found,) = predict(probe, made.rhythm(tmp_path / "x.wav", 0, 78), host=tiny)
-    assert found.classes[0].label == "first" and found.windows is None
+    assert found.top[0].label == "first" and found.windows is None
 
 
 def test_a_stack_asks_every_network(coloured, tiny, new, tmp_path):
     stack = compare.fit([load(coloured, model) for model in ("colours.tiny", "tints.tiny")])
     stack.save(tmp_path / "a.probe")
     found = [*predict(load_probe(tmp_path / "a.probe"), new, host=tiny)]
-    assert [verdict.classes[0].label for verdict in found[:2]] == ["red", "blue"]
+    assert [verdict.top[0].label for verdict in found[:2]] == ["red", "blue"]
     assert found[2].outcome.status == "failed"
     made.shade(new / "d.png", 1, 300)
     index(new / "d.png", coloured, models=["colours.tiny"], host=tiny)
     with Library(coloured) as library:
         *whole, last = predict_stored(stack, library)
-    assert len(whole) == 36 and all(verdict.classes for verdict in whole)
+    assert len(whole) == 36 and all(verdict.top for verdict in whole)
     assert last.outcome.reason == "no vectors in tints.tiny; index it with that model"
 
 
 def test_another_network_is_refused_before_anything_is_read(coloured, tiny, new):
     probe = fit_probe(load(coloured))
     changed = made.stand(tiny, "other.tiny", facts={"revision": 2})
-    object.__setattr__(probe.origin_, "space", type(probe.origin_.space)(changed, probe.origin_.space.facts))
+    object.__setattr__(
+        probe.feature_spec_, "space", type(probe.feature_spec_.space)(changed, probe.feature_spec_.space.facts)
+    )
     with pytest.raises(SpaceMismatch, match="probe: another space; revision: expected 1, got 2"):
         predict(probe, new, host=tiny)
     data = load(coloured)
@@ -116,7 +117,7 @@ def test_a_probe_of_items_says_of_the_whole_what_predict_says(rhythms, tiny, poo
     files = rhythms.parent / "rhythms"
     tagged, judged = tag(files, probes=[probe], host=tiny), predict(probe, files, host=tiny)
     for tags, verdict in zip(tagged, judged, strict=True):
-        assert tags.item == verdict.item and tags.top == verdict.classes
+        assert tags.item == verdict.item and tags.top == verdict.top
         assert bool(tags.segments) == (pool == "mean")
 
 

@@ -34,7 +34,7 @@ def i8(tflite_file):
 @pytest.mark.parametrize("name", YAMNET_GOLDENS)
 def test_scores_are_those_of_the_reference(f32, shared, name):
     golden = np.load(shared / "goldens/yamnet" / name)
-    found = classify_sound(golden["waveform"], RATE, model=f32)
+    found = classify_sound(golden["waveform"], RATE, model=f32).windows
     assert found.scores.shape == golden["scores"].shape and found.labels == f32.card.labels
     np.testing.assert_allclose(found.scores, golden["scores"], rtol=0, atol=1e-3)
     np.testing.assert_allclose(found.spans[:, 0], 0.48 * np.arange(len(found.spans)))
@@ -43,7 +43,7 @@ def test_scores_are_those_of_the_reference(f32, shared, name):
 
 def test_a_dog_barks_and_silence_is_silent(f32, shared):
     dog = np.load(shared / "goldens/yamnet/golden_clip_dog_975ms.npz")["waveform"]
-    bark = classify_sound(dog, RATE, model=f32, include="subtree:Dog", threshold=0.2).segments[0]
+    bark = classify_sound(dog, RATE, model=f32, rules=SegmentRules(include=("subtree:Dog",), threshold=0.2)).segments[0]
     assert (bark.start, bark.stop) == (0.0, pytest.approx(len(dog) / RATE, abs=0.48))
     silence = np.load(shared / "goldens/yamnet/golden_clip_silence.npz")["waveform"]
     assert [s.label for s in classify_sound(silence, RATE, model=f32).segments] == ["Silence"]
@@ -82,8 +82,8 @@ def test_a_stream_is_heard_as_the_whole_whatever_its_blocks(i8, block):
 
 def test_a_shorter_hop_gives_the_same_windows_and_those_between(i8, tflite_file):
     samples = sounds(5)
-    plain = classify_sound(samples, RATE, model=i8)
-    dense = classify_sound(samples, RATE, hop=0.12)
+    plain = classify_sound(samples, RATE, model=i8).windows
+    dense = classify_sound(samples, RATE, hop=0.12).windows
     np.testing.assert_allclose(dense.spans[:, 0], 0.12 * np.arange(len(dense.spans)))
     np.testing.assert_allclose(dense.scores[: 4 * 8 : 4], plain.scores[:8], atol=1e-6)
 
@@ -126,12 +126,12 @@ def test_specificity_on_a_real_recording(f32, shared):
     file = shared / "data/esc10/001 - Dog bark/1-30344-A.ogg"
     audioset = ontology.load_ontology()
     for specificity in ("high", "low"):
-        found = classify_sound(file, model=f32, specificity=specificity).segments
+        found = classify_sound(file, model=f32, rules=SegmentRules(specificity=specificity)).segments
         for one in found:
             for other in found:
                 if other.id in {node.id for node in audioset.descendants(one.id)}:
                     assert one.stop <= other.start + 1e-6 or other.stop <= one.start + 1e-6
-    every = {s.label for s in classify_sound(file, model=f32, specificity="none").segments}
+    every = {s.label for s in classify_sound(file, model=f32, rules=SegmentRules(specificity="none")).segments}
     assert {"Animal", "Dog", "Bark"} <= every
     assert SegmentRules().specificity == "high"
 

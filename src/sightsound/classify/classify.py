@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 from sightsound import media
 from sightsound.classify import class_selection, ontology
 from sightsound.classify.class_selection import Classes
-from sightsound.classify.segments import Segmenter, SegmentRules, Specificity, ordered
+from sightsound.classify.segments import Segmenter, SegmentRules, ordered
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Card, Modality
 from sightsound.contract.errors import MediaError, MissingWeights, PluginError, SightsoundError
-from sightsound.contract.results import Prediction, Rows, Segment
+from sightsound.contract.results import Classified, Item, Outcome, Prediction, Rows, Segment, WindowScores
 from sightsound.host.host import Host
 from sightsound.host.model import Model
 from sightsound.media import files, framing
@@ -37,7 +36,7 @@ def classify_image(
     *,
     host: Host | None = None,
     device: str = "auto",
-) -> tuple[Prediction, ...]:
+) -> Classified:
     """The `k` most likely classes of a picture (a file, or uint8 RGB (h, w, 3)), best first.
 
     `model` is the name of a network with classes or one that `Host.load` returned, which saves loading it again. Raises
@@ -46,34 +45,14 @@ def classify_image(
     host = host or Host()
     loaded = load(host, model, "image", device=device)
     chosen = classes_of(loaded.card, SegmentRules(), host.weights)
-    pixels = media.read_image(picture).pixels if isinstance(picture, str | os.PathLike) else _pixels(picture)
+    if isinstance(picture, str | os.PathLike):
+        read, item = media.read_image(picture), files.item_of(picture)
+        pixels, outcome = read.pixels, Outcome(item, "ok", facts=read.facts)
+    else:
+        pixels, outcome = _pixels(picture), Outcome(Item("", ""), "ok")
     _, _, scores = loaded.rows(pixels)
     assert scores is not None
-    return chosen.top(scores[0], k, 0.0)
-
-
-@dataclass(frozen=True)
-class SoundClasses:
-    """What was heard in a recording of `seconds` seconds.
-
-    `segments` in the order of time; and the whole table behind them: `scores` float32 (n, len(labels)), a row for each
-    window, whose seconds are `spans` float64 (n, 2); `labels` and `ids` of the columns. Where each channel was
-    classified by itself, `channels` int (n,) says of which a row is, and the rows of channel 0 come first.
-    """
-
-    segments: tuple[Segment, ...]
-    scores: Floats = field(repr=False)
-    spans: Seconds = field(repr=False)
-    labels: tuple[str, ...] = field(repr=False)
-    ids: tuple[str, ...] = field(repr=False)
-    seconds: float
-    channels: NDArray[np.intp] | None = field(default=None, repr=False)
-    _heard: Heard | None = field(default=None, repr=False, compare=False)
-
-    def top(self, k: int = 5) -> tuple[Prediction, ...]:
-        """The `k` classes of the highest mean over all windows, best first, of those that count."""
-        assert self._heard is not None
-        return self._heard.top(k)
+    return Classified(outcome.item, outcome, loaded.card.name, chosen.top(scores[0], k, 0.0))
 
 
 def classify_sound(
@@ -81,42 +60,28 @@ def classify_sound(
     sample_rate: int | None = None,
     *,
     model: str | Model | None = None,
-    threshold: float = SegmentRules.threshold,
-    min_separation: float = SegmentRules.min_separation,
-    min_duration: float = SegmentRules.min_duration,
-    specificity: Specificity = SegmentRules.specificity,
-    include: str | Sequence[str] | None = None,
-    exclude: str | Sequence[str] | None = None,
-    backoff: bool = False,
+    k: int = 5,
+    rules: SegmentRules | None = None,
     hop: float | None = None,
     channels: Channels = "mean",
     host: Host | None = None,
     device: str = "auto",
-) -> SoundClasses:
+) -> Classified:
     """What is to be heard in a sound, and from when to when: MATLAB's classifySound.
 
     `sound` is a file, or samples (n,) or (n, channels) at `sample_rate` Hz, floats nominally in [-1, 1] or integers.
-    `model` is a sound network with classes (YAMNet) or one that `Host.load` returned. `SegmentRules` says what `threshold`
-    (a score), `min_separation` and `min_duration` (seconds), `specificity`, `include`, `exclude` and `backoff` do,
-    and what MATLAB documents. `hop` moves YAMNet's windows by that many seconds, a multiple of 0.01, instead of 0.48.
-    `channels` are averaged, or classified `each` by itself.
+    `model` is a sound network with classes (YAMNet) or one that `Host.load` returned. `rules` says how scores become
+    segments. `hop` moves YAMNet's windows by that many seconds, a multiple of 0.01, instead of 0.48. `channels` are
+    averaged, or classified `each` by itself.
 
-    Seconds are exact: a segment reaches from the first sample of its first window to the last of its last, within the
-    recording. A file shorter than `min_duration` has no segments, but its `top` classes.
+    The result has the `k` best classes, the segments, and the scores of all windows. Seconds are exact: a segment
+    reaches from the first sample of its first window to the last of its last, within the recording. A file shorter
+    than `rules.min_duration` has no segments, but its `top` classes.
 
     Raises `MediaError` for what cannot be decoded or is empty, `UnknownClass` for names that no class has, and
     `SightsoundError` for values that make no sense.
     """
-    rules = SegmentRules(
-        threshold=threshold,
-        min_separation=min_separation,
-        min_duration=min_duration,
-        specificity=specificity,
-        include=include,  # type: ignore[arg-type]
-        exclude=exclude,  # type: ignore[arg-type]
-        backoff=backoff,
-    )
-    segments: list[Segment] = []
+    rules = rules or SegmentRules()
     is_file = isinstance(sound, str | os.PathLike)
     if is_file == (sample_rate is not None):
         what = "not for files, which have their own" if is_file else "expected Hz with an array of samples"
@@ -124,19 +89,16 @@ def classify_sound(
     host = host or Host()
     loaded = load(host, model, "sound", hop=hop, device=device)
     heard = Heard(classes_of(loaded.card, rules, host.weights), rules, channels=each_channel(channels), keep=True)
+    segments: list[Segment] = []
     if is_file:
-        seconds = _file(loaded, sound, heard, segments)
+        outcome = _file(loaded, sound, heard, segments)
     else:
         assert sample_rate is not None
-        array = np.asarray(sound)
-        streams = _streams([array], sample_rate, heard.each)
-        for channel, stream in enumerate(streams):
-            for spans, scores in _windows(loaded, stream, channel if heard.each else None):
-                segments += heard.feed(scores, spans, channel)
-        seconds = streams[0].seconds if streams else 0.0
+        outcome = _samples(loaded, np.asarray(sound), sample_rate, heard, segments)
     if not heard.windows:
         raise MediaError("sound: expected samples, got none; give at least one")
-    return heard.table(loaded.card, seconds, [*segments, *heard.close()])
+    found = ordered([*segments, *heard.close()])
+    return Classified(outcome.item, outcome, loaded.card.name, heard.top(k), found, heard.scores(loaded.card))
 
 
 def classify_stream(
@@ -174,9 +136,10 @@ class SoundStream(Iterator[Segment]):
     def __next__(self) -> Segment:
         return next(self._segments)
 
-    def top(self, k: int = 5) -> tuple[Prediction, ...]:
-        """The `k` classes of the highest mean over all windows so far, best first."""
-        return self._heard.top(k)
+    def classified(self, k: int = 5) -> Classified:
+        """What was heard so far: the `k` classes of the highest mean over all windows; `segments` is empty."""
+        item = Item("", "")
+        return Classified(item, Outcome(item, "ok"), self.model, self._heard.top(k))
 
 
 def _streamed(model: Model, blocks: Iterable[NDArray[Any]], sample_rate: int, heard: Heard) -> Iterator[Segment]:
@@ -216,8 +179,17 @@ def _windows(
             yield windows.spans[part], scores
 
 
-def _file(model: Model, path: Any, heard: Heard, segments: list[Segment]) -> float:
-    """Hears a file and adds to `segments` those that end; returns its seconds. Raises what it failed with."""
+def _samples(model: Model, samples: NDArray[Any], sample_rate: int, heard: Heard, segments: list[Segment]) -> Outcome:
+    """Hears an array and adds to `segments` those that end."""
+    streams = _streams([samples], sample_rate, heard.each)
+    for channel, stream in enumerate(streams):
+        for spans, scores in _windows(model, stream, channel if heard.each else None):
+            segments += heard.feed(scores, spans, channel)
+    return Outcome(Item("", ""), "ok", seconds=streams[0].seconds if streams else 0.0)
+
+
+def _file(model: Model, path: Any, heard: Heard, segments: list[Segment]) -> Outcome:
+    """Hears a file and adds to `segments` those that end. Raises what it failed with."""
     item = files.item_of(path)
     outcome = None
     with contextlib.closing(run.run(model, [*jobs(item, heard.each)])) as batches:
@@ -230,7 +202,8 @@ def _file(model: Model, path: Any, heard: Heard, segments: list[Segment]) -> flo
             outcome, channel = event, channel + 1
             if outcome.status != "ok":
                 raise outcome.error or MediaError(f"{item}: {outcome.reason or outcome.status}; name another file")
-    return 0.0 if outcome is None else outcome.seconds or 0.0
+    assert outcome is not None
+    return outcome
 
 
 # -- what files, streams and libraries share ---------------------------------------------------------------------------
@@ -327,20 +300,13 @@ class Heard:
             return ()
         return self._classes.top((self._sum / self.windows).astype(np.float32), k, self._rules.threshold)
 
-    def table(self, card: Card, seconds: float, segments: Sequence[Segment]) -> SoundClasses:
+    def scores(self, card: Card) -> WindowScores:
+        """The rows that were kept, those of channel 0 first."""
         rows = [row for channel in sorted(self._rows) for row in self._rows[channel]]
         of = [channel for channel in sorted(self._rows) for _, scores in self._rows[channel] for _ in scores]
         self._rows.clear()
-        return SoundClasses(
-            ordered(segments),
-            np.concatenate([scores for _, scores in rows]),
-            np.concatenate([spans for spans, _ in rows]),
-            card.labels,
-            card.label_ids,
-            seconds,
-            np.array(of) if self.each else None,
-            self,
-        )
+        scores, spans = np.concatenate([scores for _, scores in rows]), np.concatenate([spans for spans, _ in rows])
+        return WindowScores(scores, spans, card.labels, card.label_ids, np.array(of) if self.each else None)
 
 
 def _pixels(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

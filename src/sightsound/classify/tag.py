@@ -16,12 +16,12 @@ from sightsound import media
 from sightsound._progress import bar
 from sightsound.classify.class_selection import Classes
 from sightsound.classify.classify import Channels, Heard, classes_of, each_channel, jobs, named
-from sightsound.classify.probe_model import name_of, origin_of, probed, probed_card, whole
+from sightsound.classify.probe_model import probed, probed_card
 from sightsound.classify.segments import SegmentRules, ordered
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, NotMedia, SightsoundError
-from sightsound.contract.results import Item, Outcome, Prediction, Rows, Segment, Status
+from sightsound.contract.results import Classified, Item, Outcome, Prediction, Rows, Segment, Status
 from sightsound.host.host import Host
 from sightsound.host.model import Model
 from sightsound.linear.probe import LinearProbe
@@ -30,18 +30,6 @@ from sightsound.pipeline import run as pipeline
 
 PathLike = str | os.PathLike[str]
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Tags:
-    """What was found in one file: what became of it, the name of the model, the best classes of the picture or of the
-    mean over the recording, and for a sound its segments in the order of time."""
-
-    item: Item
-    outcome: Outcome
-    model: str = ""
-    top: tuple[Prediction, ...] = ()
-    segments: tuple[Segment, ...] = ()
 
 
 def tag(
@@ -57,7 +45,7 @@ def tag(
     device: str = "auto",
     batch_size: int | None = None,
     progress: bool | None = None,
-) -> Iterator[Tags]:
+) -> Iterator[Classified]:
     """What is in each picture and sound of these files and folders: the `k` best classes, and for sounds segments.
 
     >>> for tags in sightsound.tag("recordings"): print(tags.item, tags.top[0].label, len(tags.segments))
@@ -71,10 +59,11 @@ def tag(
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     host = host or Host()
     chosen: dict[Modality, str] = {}
-    taught = {name_of(probe): probe for probe in probes}
+    names = [probe.require_feature_spec().space.name for probe in probes]
+    taught = dict(zip(names, probes))
     if hop is not None and any(host.card(name).modality == "sound" for name in taught):
         raise SightsoundError(f"hop: expected none with a probe of sounds, which has its network's own, got {hop:g}")
-    for name in [*([models] if isinstance(models, str) else models), *map(name_of, probes)]:
+    for name in [*([models] if isinstance(models, str) else models), *names]:
         modality = host.card(name).modality
         if modality in chosen:
             both = f"{chosen[modality]} and {name}"
@@ -100,7 +89,7 @@ class Collector:
         each: bool = False,
         probe: LinearProbe | None = None,
     ) -> None:
-        items = probe is not None and origin_of(probe).level == "item"
+        items = probe is not None and probe.require_feature_spec().level == "item"
         self._probe = probe if items else None  # which judges items, and windows only for want of anything better
         self._vectors: list[Floats] = []
         self._model, self._classes, self._rules, self._k, self._each = model, chosen, rules, k, each
@@ -117,16 +106,19 @@ class Collector:
         else:
             self._picture = self._classes.top(rows.scores[0], self._k, self._rules.threshold)
 
-    def take(self, outcome: Outcome) -> Tags:
+    def take(self, outcome: Outcome) -> Classified:
         """The tags of the item whose rows were fed since the last time."""
         heard, picture, segments = self._heard, self._picture, [*self._segments, *self._heard.close()]
         self._heard, self._picture, self._segments = self._new(), (), []
         vectors, self._vectors = self._vectors, []
         name = self._model.card.name
         if outcome.status != "ok":
-            return Tags(outcome.item, outcome, name)
-        top = heard.top(self._k) if self._probe is None else whole(self._probe, np.concatenate(vectors))[: self._k]
-        return Tags(outcome.item, outcome, name, picture or top, ordered(segments))
+            return Classified(outcome.item, outcome, name)
+        if self._probe is None:
+            top = heard.top(self._k)
+        else:
+            top = self._probe.predict_item(np.concatenate(vectors))[: self._k]
+        return Classified(outcome.item, outcome, name, picture or top, ordered(segments))
 
     def _new(self) -> Heard:
         return Heard(self._classes, self._rules, channels=self._each)
@@ -173,7 +165,7 @@ class _Run:
     _failed: deque[Outcome] = field(default_factory=deque)
     _passed: Counter[Modality] = field(default_factory=Counter)
 
-    def go(self, found: Sequence[Item | Outcome], progress: bool | None) -> Iterator[Tags]:
+    def go(self, found: Sequence[Item | Outcome], progress: bool | None) -> Iterator[Classified]:
         files = iter(found)
         with bar(len(found), "tag", progress) as shown:
             while True:
@@ -198,10 +190,10 @@ class _Run:
             card = probed_card(card, self.probes[name])
         return name, classes_of(card, rules, self.host.weights)
 
-    def _ended(self) -> Iterator[Tags]:
+    def _ended(self) -> Iterator[Classified]:
         while self._failed:
             outcome = self._failed.popleft()
-            yield Tags(outcome.item, outcome)
+            yield Classified(outcome.item, outcome)
 
     def _next(self, files: Iterator[Item | Outcome]) -> Modality | None:
         """Takes a file that can be tagged off `files`, and those before it that cannot; None after the last."""
@@ -227,7 +219,7 @@ class _Run:
             return None
         return modality
 
-    def _tagged(self, modality: Modality, files: Iterator[Item | Outcome]) -> Iterator[Tags]:
+    def _tagged(self, modality: Modality, files: Iterator[Item | Outcome]) -> Iterator[Classified]:
         name, chosen = self.classes(modality)
         model = self.host.load(name, self.device)
         if name in self.probes:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sightsound.contract.arrays import Floats, Seconds
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound.contract.arrays import Floats, Matrix, Seconds
 
 
 @dataclass(frozen=True)
@@ -109,3 +112,57 @@ class Outcome:
     seconds: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: Exception | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class WindowScores:
+    """The scores of every class in every window of one item.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, k)
+        A row for each window and a column for each class, from 0 to 1: float32 from a network, float64 from a probe.
+    spans : float64 ndarray of shape (n, 2) or None
+        The seconds at which each window starts and stops; None for images.
+    labels : tuple of str
+        The names of the `k` classes.
+    ids : tuple of str
+        Their ids (AudioSet mids, WordNet ids), empty where the model has none.
+    channels : int ndarray of shape (n,) or None
+        The channel of each window, counted from 0, where channels were classified each by itself. The windows of
+        channel 0 come first.
+    """
+
+    scores: Matrix = field(repr=False)
+    spans: Seconds | None = field(repr=False)
+    labels: tuple[str, ...]
+    ids: tuple[str, ...] = ()
+    channels: NDArray[np.intp] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What is in one file.
+
+    Parameters
+    ----------
+    item : Item
+        The file. Its root and path are empty where samples or pixels were classified.
+    outcome : Outcome
+        What became of it, with its seconds. Where `outcome.status` is not "ok" there are no classes.
+    model : str
+        The name of the model, or of the models of a stack, joined by " + ". Empty where no model was reached.
+    top : tuple of Prediction
+        The best classes of an image, or of the mean over all windows of a recording, highest score first.
+    segments : tuple of Segment
+        For a recording what is heard from when to when, sorted by channel and time.
+    windows : WindowScores or None
+        The scores behind `top` and `segments`, from `classify_sound` and from `predict` with a probe of windows.
+    """
+
+    item: Item
+    outcome: Outcome
+    model: str = ""
+    top: tuple[Prediction, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    windows: WindowScores | None = field(default=None, repr=False, compare=False)

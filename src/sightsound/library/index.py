@@ -17,10 +17,10 @@ from sightsound import media
 from sightsound._progress import bar
 from sightsound._threads import cores
 from sightsound.classify.segments import SegmentRules
-from sightsound.classify.tag import Tagger, Tags
+from sightsound.classify.tag import Tagger
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, NotMedia, SightsoundError, UnknownModel
-from sightsound.contract.results import Item, Outcome
+from sightsound.contract.results import Classified, Item, Outcome
 from sightsound.host.host import Host
 from sightsound.library import labels
 from sightsound.library.library import Library
@@ -316,7 +316,7 @@ class _Run:
             return False
         return self.writer.untagged(scan.content, self._space(name), self.tagging.text(name))
 
-    def _finish(self, outcome: Outcome, name: str, space: int, tags: Tags | None) -> None:
+    def _finish(self, outcome: Outcome, name: str, space: int, tags: Classified | None) -> None:
         """Settles an item, and the copies of its content that turned up while it was being embedded; where it failed
         they are tried themselves, for it may have vanished or be on a bad disk. An item that has its vectors already
         and only went through the network for its tags stays as it is."""
