@@ -7,7 +7,8 @@ from .classify.classify import classify_image as classify_image
 from .classify.classify import classify_sound as classify_sound
 from .classify.classify import classify_stream as classify_stream
 from .classify.ontology import Ontology as Ontology
-from .classify.ontology import load_ontology as load_ontology
+from .classify.ontology import OntologyNode as OntologyNode
+from .classify.ontology_file import load_ontology as load_ontology
 from .classify.segments import SegmentRules as SegmentRules
 from .classify.tag import tag as tag
 from .contract.card import Card as Card

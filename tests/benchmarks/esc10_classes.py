@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from sightsound import Host, SegmentRules, tag
-from sightsound.classify import ontology
 from sightsound.classify.evaluation import Evaluation, evaluate
+from sightsound.classify.ontology_file import load_ontology
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins/sightsound-audioset/tests"))
 from esc10 import KINDS
@@ -41,7 +41,7 @@ def evaluated(folder: Path, model: str, host: Host, backoff: bool) -> Evaluation
         t for t in tag(folder, models=model, host=host, rules=SegmentRules(backoff=backoff)) if t.outcome.status == "ok"
     ]
     expected = [KINDS[tags.item.path.partition("/")[0]] for tags in found]
-    return evaluate(expected, [tags.top for tags in found], ontology.load_ontology(host.weights))
+    return evaluate(expected, [tags.top for tags in found], load_ontology(host.weights))
 
 
 def show(name, plain, backed):  # type: ignore[no-untyped-def]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from sightsound import Prediction, SightsoundError
-from sightsound.classify import ontology
 from sightsound.classify.evaluation import evaluate
+from sightsound.classify.ontology_file import load_ontology
 from sightsound.contract.errors import UnknownClass
 
 
 @pytest.fixture(scope="module")
 def audioset():
-    return ontology.load_ontology()
+    return load_ontology()
 
 
 def best(*labels):

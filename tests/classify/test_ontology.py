@@ -10,14 +10,14 @@ import pytest
 
 import sightsound
 from sightsound import SightsoundError
-from sightsound.classify import ontology
-from sightsound.classify.ontology import Node, Ontology
+from sightsound.classify.ontology import Ontology, OntologyNode
+from sightsound.classify.ontology_file import load_ontology, read_ontology
 from sightsound.contract.errors import UnknownClass
 
 
 @pytest.fixture(scope="module")
 def audioset() -> Ontology:
-    return ontology.load_ontology()
+    return load_ontology()
 
 
 def names(nodes) -> list[str]:
@@ -72,9 +72,9 @@ def test_kin_of_the_dog(audioset):
 def test_below_is_what_descendants_and_ancestors_say(audioset):
     nodes = list(audioset)
     for i, node in enumerate(nodes):
-        below = {nodes[j].id for j in np.flatnonzero(audioset.below[i])}
+        below = {nodes[j].id for j in np.flatnonzero(audioset.descendant_matrix[i])}
         assert below == {other.id for other in audioset.descendants(node)}
-        above = {nodes[j].id for j in np.flatnonzero(audioset.below[:, i])}
+        above = {nodes[j].id for j in np.flatnonzero(audioset.descendant_matrix[:, i])}
         assert above == {other.id for other in audioset.ancestors(node)}
 
 
@@ -148,19 +148,19 @@ def test_it_cannot_be_changed(audioset):
     with pytest.raises(AttributeError):
         audioset["Dog"].name = "Cat"  # type: ignore[misc]
     with pytest.raises(ValueError, match="read-only"):
-        audioset.below[0, 0] = True
+        audioset.descendant_matrix[0, 0] = True
 
 
 def test_another_file_is_refused_in_one_line(tmp_path):
     for text in ("", "[]x", '[{"id": "a"}]', "{}3", json.dumps([{"id": 1}])):
         (tmp_path / "ontology.json").write_text(text)
         with pytest.raises(SightsoundError, match=r"ontology.json: expected the AudioSet ontology \("):
-            ontology.read(tmp_path / "ontology.json")
+            read_ontology(tmp_path / "ontology.json")
 
 
 def test_a_node_below_itself_is_refused():
     with pytest.raises(ValueError, match="below itself"):
-        Ontology([Node("a", "A"), Node("b", "B")], {"a": ("b",), "b": ("a",)})
+        Ontology([OntologyNode("a", "A"), OntologyNode("b", "B")], {"a": ("b",), "b": ("a",)})
 
 
 # -- the command line --------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Scores become segments: against a slow, obvious reference, on whatever hypothesis thinks of, and case by case."""
+"""Segments from the scores of windows, compared with a slow and simple reference on generated and on fixed cases."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightsound import SegmentRules, SightsoundError
-from sightsound.classify.class_selection import Classes
-from sightsound.classify.segments import Segmenter, ordered, segments
+from sightsound.classify.class_selection import ClassSelection
+from sightsound.classify.segments import Segmenter, sort_segments
 
 NAMES = ("Animal", "Dog", "Bark", "Cat", "Siren")
 TREE = np.zeros((5, 5), bool)
@@ -19,14 +19,19 @@ TREE[0, [1, 2, 3]] = TREE[1, 2] = True  # Animal over Dog, Bark and Cat; Dog ove
 WINDOW, HOP = 0.975, 0.48
 
 
-def classes(below=TREE, wanted=None) -> Classes:
-    wanted = np.ones(len(below), bool) if wanted is None else wanted
-    return Classes(NAMES, tuple(f"/m/{i}" for i in range(5)), wanted, below)
+def classes(below=TREE, selected=None) -> ClassSelection:
+    selected = np.ones(len(below), bool) if selected is None else selected
+    return ClassSelection(NAMES, tuple(f"/m/{i}" for i in range(5)), selected, below)
 
 
 def spans(n: int, hop: float = HOP, seconds: float | None = None) -> np.ndarray:
     begin = hop * np.arange(n)
     return np.stack([begin, np.minimum(begin + WINDOW, np.inf if seconds is None else seconds)], axis=1)
+
+
+def segments(scores, times, chosen, rules):
+    segmenter = Segmenter(chosen, rules)
+    return sort_segments([*segmenter.feed(scores, times), *segmenter.close()])
 
 
 def run(rows, rules=None, **options):
@@ -128,7 +133,7 @@ def close(found, expected):
 @given(cases())
 def test_segments_are_those_of_the_reference(case):
     scores, times, chosen, rules = case
-    expected = reference(scores.astype(float), times, chosen.below, chosen.wanted, rules)
+    expected = reference(scores.astype(float), times, chosen.descendants, chosen.selected, rules)
     close(plain(segments(scores, times, chosen, rules)), expected)
 
 
@@ -141,7 +146,7 @@ def test_windows_in_pieces_give_the_segments_of_all_at_once(case, data):
         found += segmenter.feed(scores[at : at + step], times[at : at + step])
         at += step
     found += segmenter.close()
-    assert ordered(found) == segments(scores, times, chosen, rules)
+    assert sort_segments(found) == segments(scores, times, chosen, rules)
 
 
 @given(cases())
@@ -152,11 +157,11 @@ def test_a_segment_keeps_to_its_rules(case):
         assert one.stop - one.start >= rules.min_duration - 1e-6
         assert times[0, 0] <= one.start < one.stop <= times[-1, 1]
         assert one.mean <= one.peak + 1e-6
-        assert chosen.wanted[NAMES.index(one.label)]
+        assert chosen.selected[NAMES.index(one.label)]
     if rules.specificity == "high":
         for one in found:
             for other in found:
-                if chosen.below[NAMES.index(one.label), NAMES.index(other.label)]:
+                if chosen.descendants[NAMES.index(one.label), NAMES.index(other.label)]:
                     assert one.stop <= other.start + 1e-6 or other.stop <= one.start + 1e-6
 
 
@@ -220,7 +225,7 @@ def test_without_specificity_every_class_is_there():
 
 def test_a_class_that_does_not_count_takes_no_time_either():
     scores = np.array([BARK, BARK], np.float32)
-    chosen = classes(wanted=np.array([True, True, False, True, True]))
+    chosen = classes(selected=np.array([True, True, False, True, True]))
     assert [s.label for s in segments(scores, spans(2), chosen, SegmentRules())] == ["Dog"]
 
 
@@ -251,7 +256,7 @@ def test_a_stream_keeps_nothing_of_what_is_over():
     times, rows = spans(3000), np.array([DOG, BARK, SIREN, NOBODY, NOBODY, NOBODY] * 500, np.float32)
     for i in range(len(rows)):
         segmenter.feed(rows[i : i + 1], times[i : i + 1])
-    held = [len(segmenter._open), len(segmenter._whole), sum(map(len, segmenter._cutting.values()))]
+    held = [len(segmenter._open), len(segmenter._pending), sum(map(len, segmenter._complete.values()))]
     assert held == [0, 0, 0]
 
 

@@ -8,8 +8,8 @@ import pytest
 from audioset_data import YAMNET_GOLDENS
 from esc10 import KINDS
 from sightsound import Host, SegmentRules, SightsoundError, classify_sound, classify_stream, tag
-from sightsound.classify import ontology
 from sightsound.classify.evaluation import evaluate
+from sightsound.classify.ontology_file import load_ontology
 from sightsound.contract.errors import UnknownModel
 from sightsound.testing import check_model
 
@@ -54,7 +54,7 @@ def test_esc_10_is_heard(host, shared, tflite_file, model, wanted):
     found = [t for t in tag(shared / "data/esc10", models=model, host=host) if t.outcome.status == "ok"]
     assert len(found) == 400
     expected = [KINDS[t.item.path.partition("/")[0]] for t in found]
-    score = evaluate(expected, [t.top for t in found], ontology.load_ontology()).whole
+    score = evaluate(expected, [t.top for t in found], load_ontology()).whole
     assert score.hits >= wanted, score
 
 
@@ -124,7 +124,7 @@ def test_both_builds_know_the_ids_of_their_classes():
 def test_specificity_on_a_real_recording(f32, shared):
     """A general class never sounds at the time of a specific one below it, and with `low` the other way round."""
     file = shared / "data/esc10/001 - Dog bark/1-30344-A.ogg"
-    audioset = ontology.load_ontology()
+    audioset = load_ontology()
     for specificity in ("high", "low"):
         found = classify_sound(file, model=f32, rules=SegmentRules(specificity=specificity)).segments
         for one in found:

@@ -1,150 +1,233 @@
-"""The classes of one network as a user asks for them: which count, and which lie below which in the ontology."""
+"""Which classes of a network count, how they are related in the ontology, and the evidence for each."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.classify.ontology import SUBTREE, Ontology
+from sightsound.classify.ontology import SUBTREE_PREFIX, Ontology, OntologyNode
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Card
 from sightsound.contract.errors import SightsoundError, UnknownClass
+from sightsound.contract.paths import nearest
 from sightsound.contract.results import Prediction
 
-FAINT = 0.1
-"""Scores below this are no evidence for a kind above: hundreds of classes, each at 0.002, would add up to something."""
+LEAST_EVIDENCE = 0.1
+"""Scores below this add no evidence to the classes above them. Otherwise the sum of hundreds of classes with a score of
+0.002 each would count as evidence."""
+
+BackoffStep = tuple[int, tuple[int, ...]]
+"""A class and the classes directly below it in the ontology, by their positions."""
 
 
 @dataclass(frozen=True)
-class Classes:
-    """`labels` and `ids` of c classes; `wanted` bool (c,), which of them count; `below` bool (c, c), whether class j
-    lies below class i in the ontology (nowhere, where there is no ontology).
+class ClassSelection:
+    """Classes that may be reported, and their relations in the ontology.
 
-    With back-off the kinds of sound that no class stands for follow the network's own classes, and `_steps` says how
-    their evidence is worked out: (kind, kinds directly below), the lowest first.
+    Parameters
+    ----------
+    labels : tuple of str
+        The names of c classes. The network's own come first, in the order of its scores. With back-off, kinds of sound
+        that the network has no class for follow.
+    ids : tuple of str
+        The id of each class, "" where it has none.
+    selected : ndarray of bool, shape (c,)
+        Which classes may be reported.
+    descendants : ndarray of bool, shape (c, c)
+        Whether class j is a descendant of class i in the ontology. All false without an ontology.
+    backoff : tuple of BackoffStep
+        The classes whose evidence comes from those directly below, lowest first. Empty without back-off.
+    excluded : ndarray of bool, shape (c,), optional
+        Classes that give no evidence for those above them either. None stands for no class.
     """
 
     labels: tuple[str, ...]
     ids: tuple[str, ...]
-    wanted: NDArray[np.bool_]
-    below: NDArray[np.bool_]
-    _steps: tuple[tuple[int, tuple[int, ...]], ...] = field(default=(), repr=False)
-    _silent: NDArray[np.bool_] | None = field(default=None, repr=False)
+    selected: NDArray[np.bool_]
+    descendants: NDArray[np.bool_]
+    backoff: tuple[BackoffStep, ...] = field(default=(), repr=False)
+    excluded: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     def evidence(self, scores: Floats) -> Floats:
-        """Scores (n, labels of the network) -> (n, c): the same, or with back-off the evidence for every kind.
+        """Return the evidence for each class.
 
-        The evidence for a kind is its own score or, where that is higher, the chance that one of the kinds directly
-        below it is there, as if they were independent: 1 - (1 - a)(1 - b)..., of those that are not faint (0.1). So
-        a Dog that might bark (0.3) or howl (0.25) is a Dog (0.475), although none of the three is over 0.35.
+        Without back-off this is the score. With back-off it is the higher of the score and the probability that at
+        least one of the classes directly below is present, 1 - (1 - a)(1 - b)..., as if they were independent. Classes
+        below with a value under `LEAST_EVIDENCE` are ignored. For example Dog gets 0.475 from a score of 0.3 for Bark
+        and of 0.25 for Howl.
+
+        Parameters
+        ----------
+        scores : ndarray of float32, shape (n, labels of the network)
+            The scores of n windows.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, c)
         """
-        if not self._steps:
+        if not self.backoff:
             return scores
-        found = np.zeros((len(scores), len(self.labels)), np.float32)
-        found[:, : scores.shape[1]] = scores
-        if self._silent is not None:
-            found[:, self._silent] = 0
-        for kind, children in self._steps:
-            likely = found[:, list(children)]
-            likely = np.where(likely < FAINT, np.float32(0), likely)
-            found[:, kind] = np.maximum(found[:, kind], 1 - np.prod(1 - likely, axis=1))
-        return found
+        values = np.zeros((len(scores), len(self.labels)), np.float32)
+        values[:, : scores.shape[1]] = scores
+        if self.excluded is not None:
+            values[:, self.excluded] = 0
+        for parent, children in self.backoff:
+            below = values[:, list(children)]
+            below = np.where(below < LEAST_EVIDENCE, np.float32(0), below)
+            values[:, parent] = np.maximum(values[:, parent], 1 - np.prod(1 - below, axis=1))
+        return values
 
     def top(self, scores: Floats, k: int, threshold: float) -> tuple[Prediction, ...]:
-        """The `k` best of scores (labels of the network,), best first.
+        """Return the classes with the most evidence, best first.
 
-        With back-off the most specific kinds whose evidence is at least `threshold` come first, then the other classes.
+        With back-off the most specific classes whose evidence reaches the threshold come first. They replace the
+        classes above them, and kinds of sound that the network has no class for are left out otherwise.
+
+        Parameters
+        ----------
+        scores : ndarray of float32, shape (labels of the network,)
+            The scores of one window, or their mean over many.
+        k : int
+            How many classes to return at most.
+        threshold : float
+            The least evidence, from 0 to 1. It is used with back-off alone.
+
+        Returns
+        -------
+        tuple of Prediction
         """
         values = self.evidence(scores[None])[0]
-        out, first = ~self.wanted, np.zeros(len(values), np.bool_)
-        if self._steps:
-            strong = (values >= threshold) & self.wanted
-            first = strong & ~(self.below & strong).any(axis=1)
-            said = (self.below & first).any(axis=1)  # by the more specific ones
-            out = out | said | (np.arange(len(values)) >= len(scores)) & ~first
-        best = [int(i) for i in np.argsort(-(values + first), kind="stable") if not out[i]][: max(0, k)]
+        omitted, first = ~self.selected, np.zeros(len(values), np.bool_)
+        if self.backoff:
+            strong = (values >= threshold) & self.selected
+            first = strong & ~(self.descendants & strong).any(axis=1)
+            replaced = (self.descendants & first).any(axis=1)
+            added = np.arange(len(values)) >= len(scores)
+            omitted = omitted | replaced | added & ~first
+        best = [int(i) for i in np.argsort(-(values + first), kind="stable") if not omitted[i]][: max(0, k)]
         return tuple(Prediction(self.labels[i], float(values[i]), self.ids[i]) for i in best)
 
 
-def audioset(card: Card) -> bool:
-    """Whether a network's classes are AudioSet's, by the form of their ids."""
+def has_audioset_classes(card: Card) -> bool:
+    """Return whether a network's classes are those of AudioSet, by the form of their ids."""
     return any(id_.startswith(("/m/", "/t/", "/g/")) for id_ in card.label_ids)
 
 
-def choose(
+def select_classes(
     card: Card,
     ontology: Ontology | None = None,
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     backoff: bool = False,
-) -> Classes:
-    """The classes of a card that count. Without an `ontology` no class lies below another.
+) -> ClassSelection:
+    """Select classes of a network by name, id or subtree of the ontology.
 
-    Raises `SightsoundError` for a network without classes, and `UnknownClass` for a name that stands for none of them.
+    Parameters
+    ----------
+    card : Card
+        The card of the network.
+    ontology : Ontology, optional
+        How its classes are related. Without it no class is a descendant of another.
+    include : sequence of str
+        Names, ids and `subtree:NAME` of the classes that count. All count where it is empty.
+    exclude : sequence of str
+        The same for classes that do not count.
+    backoff : bool
+        Whether kinds of sound of the ontology that no class stands for count too. See `ClassSelection.evidence`.
+
+    Returns
+    -------
+    ClassSelection
+
+    Raises
+    ------
+    SightsoundError
+        If the network has no classes.
+    UnknownClass
+        If a name stands for none of the classes.
     """
     if not card.labels:
         advice = "name a model with classes, see `sightsound models`"
         raise SightsoundError(f"{card.name} has no classes, only embeddings; {advice}")
+    nodes = list(ontology.classes(card)) if ontology else [None] * len(card.labels)
     labels, ids = list(card.labels), list(card.label_ids or [""] * len(card.labels))
-    nodes = ontology.classes(card) if ontology else (None,) * len(labels)
-    if backoff and ontology and any(nodes):
-        beyond = [node for node in ontology if node not in nodes and node not in ontology.roots]
-        labels, ids, nodes = labels + [n.name for n in beyond], ids + [n.id for n in beyond], (*nodes, *beyond)
-    wanted = np.ones(len(labels), np.bool_)
-    if include:
-        wanted = _meant(include, card, labels, ids, ontology)
-    silent = _meant(exclude, card, labels, ids, ontology)
-    below = np.zeros((len(labels),) * 2, np.bool_)
-    known = [i for i, node in enumerate(nodes) if node is not None]
-    steps: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    if ontology and known:
+    backoff = backoff and any(nodes)
+    if ontology and backoff:
+        added = [node for node in ontology if node not in nodes and node not in ontology.roots]
+        labels, ids, nodes = labels + [n.name for n in added], ids + [n.id for n in added], [*nodes, *added]
+    matcher = _Matcher(card, labels, ids, ontology)
+    selected = matcher.matches(include) if include else np.ones(len(labels), np.bool_)
+    excluded = matcher.matches(exclude)
+    return ClassSelection(
+        labels=tuple(labels),
+        ids=tuple(ids),
+        selected=selected & ~excluded,
+        descendants=_descendants(ontology, nodes),
+        backoff=_backoff_steps(ontology, nodes) if ontology and backoff else (),
+        excluded=excluded if exclude else None,
+    )
+
+
+def _descendants(ontology: Ontology | None, nodes: Sequence[OntologyNode | None]) -> NDArray[np.bool_]:
+    """Return whether class j is a descendant of class i, given the node of each class."""
+    found = np.zeros((len(nodes),) * 2, np.bool_)
+    if ontology:
+        known = [i for i, node in enumerate(nodes) if node is not None]
         places = [ontology.index(node) for node in nodes if node is not None]
-        below[np.ix_(known, known)] = ontology.below[np.ix_(places, places)]
-        if backoff:
-            steps = _steps(ontology, dict(zip(places, known)))
-    return Classes(tuple(labels), tuple(ids), wanted & ~silent, below, steps, silent if exclude else None)
-
-
-def _steps(ontology: Ontology, at: dict[int, int]) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """(kind, the kinds directly below it), every kind after all that lie below it."""
-    depth = ontology.below.sum(axis=1)  # a kind has more below it than any of those
-    found, nodes = [], list(ontology)
-    for i in sorted(at, key=lambda i: int(depth[i])):
-        children = tuple(at[ontology.index(child)] for child in ontology.children(nodes[i]))
-        if children:
-            found.append((at[i], children))
-    return tuple(found)
-
-
-def _meant(
-    texts: Sequence[str], card: Card, labels: Sequence[str], ids: Sequence[str], ontology: Ontology | None
-) -> NDArray[np.bool_]:
-    """bool (c,): the classes that these names, ids and subtrees stand for."""
-    found = np.zeros(len(labels), np.bool_)
-    for text in texts:
-        if text.startswith(SUBTREE):
-            if ontology is None:
-                raise UnknownClass(f"{text}: the classes of {card.name} are not AudioSet's; name classes of its own")
-            meant = {node.id for node in ontology.expand(text)}
-            hits = [id_ in meant for id_ in ids]
-        else:
-            wanted = text.strip().casefold()
-            hits = [wanted == id_.casefold() or wanted == label.casefold() for label, id_ in zip(labels, ids)]
-        if not any(hits):
-            raise UnknownClass(_unknown(text, card, labels, ontology))
-        found |= hits
+        found[np.ix_(known, known)] = ontology.descendant_matrix[np.ix_(places, places)]
     return found
 
 
-def _unknown(text: str, card: Card, labels: Sequence[str], ontology: Ontology | None) -> str:
-    if ontology is not None and text in ontology:
-        return f"{card.name} has no class {text!r} of its own; did you mean '{SUBTREE}{ontology[text].name}'?"
-    near = difflib.get_close_matches(text.casefold(), [label.casefold() for label in labels], n=1, cutoff=0.5)
-    named = [label for label in labels if label.casefold() in near]
-    advice = f"did you mean {named[0]!r}?" if named else "`sightsound ontology find WORD` finds AudioSet's"
-    return f"{card.name} has no class {text!r} among {len(labels)}; {advice}"
+def _backoff_steps(ontology: Ontology, nodes: Sequence[OntologyNode | None]) -> tuple[BackoffStep, ...]:
+    """Return each class with the classes directly below it, every class after its descendants."""
+    columns = {node: i for i, node in enumerate(nodes) if node is not None}
+    counts = ontology.descendant_matrix.sum(axis=1)  # a node has more descendants than any node below it
+    steps = []
+    for node in sorted(columns, key=lambda node: int(counts[ontology.index(node)])):
+        children = tuple(columns[child] for child in ontology.children(node) if child in columns)
+        if children:
+            steps.append((columns[node], children))
+    return tuple(steps)
+
+
+@dataclass(frozen=True)
+class _Matcher:
+    """Finds the classes that names, ids and subtrees stand for."""
+
+    card: Card
+    labels: Sequence[str]
+    ids: Sequence[str]
+    ontology: Ontology | None
+
+    def matches(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which classes are meant by any of these texts, bool (c,)."""
+        found = np.zeros(len(self.labels), np.bool_)
+        for text in texts:
+            hits = self._subtree(text) if text.startswith(SUBTREE_PREFIX) else self._named(text)
+            if not any(hits):
+                raise UnknownClass(self._unknown(text))
+            found |= hits
+        return found
+
+    def _subtree(self, text: str) -> list[bool]:
+        if self.ontology is None:
+            raise UnknownClass(f"{text}: the classes of {self.card.name} are not AudioSet's; name classes of its own")
+        meant = {node.id for node in self.ontology.expand(text)}
+        return [id_ in meant for id_ in self.ids]
+
+    def _named(self, text: str) -> list[bool]:
+        wanted = text.strip().casefold()
+        return [wanted in (id_.casefold(), label.casefold()) for label, id_ in zip(self.labels, self.ids)]
+
+    def _unknown(self, text: str) -> str:
+        name = self.card.name
+        if self.ontology is not None and text in self.ontology:
+            subtree = f"{SUBTREE_PREFIX}{self.ontology[text].name}"
+            return f"{name} has no class {text!r} of its own; did you mean '{subtree}'?"
+        near = nearest(text, self.labels, cutoff=0.5)
+        advice = f"did you mean {near!r}?" if near else "`sightsound ontology find WORD` finds AudioSet's"
+        return f"{name} has no class {text!r} among {len(self.labels)}; {advice}"

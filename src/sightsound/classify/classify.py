@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound import media
-from sightsound.classify import class_selection, ontology
-from sightsound.classify.class_selection import Classes
-from sightsound.classify.segments import Segmenter, SegmentRules, ordered
+from sightsound.classify.class_selection import ClassSelection, has_audioset_classes, select_classes
+from sightsound.classify.ontology import SUBTREE_PREFIX
+from sightsound.classify.ontology_file import load_ontology
+from sightsound.classify.segments import Segmenter, SegmentRules, sort_segments
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Card, Modality
 from sightsound.contract.errors import MediaError, MissingWeights, PluginError, SightsoundError
@@ -44,7 +45,7 @@ def classify_image(
     """
     host = host or Host()
     loaded = load(host, model, "image", device=device)
-    chosen = classes_of(loaded.card, SegmentRules(), host.weights)
+    chosen = select_by_rules(loaded.card, SegmentRules(), host.weights)
     if isinstance(picture, str | os.PathLike):
         read, item = media.read_image(picture), files.item_of(picture)
         pixels, outcome = read.pixels, Outcome(item, "ok", facts=read.facts)
@@ -88,7 +89,7 @@ def classify_sound(
         raise SightsoundError(f"sample_rate: {what}")
     host = host or Host()
     loaded = load(host, model, "sound", hop=hop, device=device)
-    heard = Heard(classes_of(loaded.card, rules, host.weights), rules, channels=each_channel(channels), keep=True)
+    heard = Heard(select_by_rules(loaded.card, rules, host.weights), rules, channels=each_channel(channels), keep=True)
     segments: list[Segment] = []
     if is_file:
         outcome = _file(loaded, sound, heard, segments)
@@ -97,7 +98,7 @@ def classify_sound(
         outcome = _samples(loaded, np.asarray(sound), sample_rate, heard, segments)
     if not heard.windows:
         raise MediaError("sound: expected samples, got none; give at least one")
-    found = ordered([*segments, *heard.close()])
+    found = sort_segments([*segments, *heard.close()])
     return Classified(outcome.item, outcome, loaded.card.name, heard.top(k), found, heard.scores(loaded.card))
 
 
@@ -121,7 +122,7 @@ def classify_stream(
     """
     rules, host = rules or SegmentRules(), host or Host()
     loaded = load(host, model, "sound", hop=hop, device=device)
-    heard = Heard(classes_of(loaded.card, rules, host.weights), rules, channels=each_channel(channels), keep=False)
+    heard = Heard(select_by_rules(loaded.card, rules, host.weights), rules, channels=each_channel(channels), keep=False)
     return SoundStream(loaded, blocks, sample_rate, heard)
 
 
@@ -255,23 +256,25 @@ def _require(card: Card, modality: Modality) -> None:
         raise SightsoundError(f"{card.name}: expected a model for {modality}s, got one for {card.modality}s")
 
 
-def classes_of(card: Card, rules: SegmentRules, weights: Store) -> Classes:
+def select_by_rules(card: Card, rules: SegmentRules, weights: Store) -> ClassSelection:
     """The classes that count for a network under some rules; the ontology is fetched where the rules need it."""
     found = None
     texts = [*rules.include, *rules.exclude]
-    asked = rules.specificity != "none" or rules.backoff or any(text.startswith(ontology.SUBTREE) for text in texts)
-    if asked and class_selection.audioset(card):
+    asked = rules.specificity != "none" or rules.backoff or any(text.startswith(SUBTREE_PREFIX) for text in texts)
+    if asked and has_audioset_classes(card):
         try:
-            found = ontology.load_ontology(weights)
+            found = load_ontology(weights)
         except MissingWeights as error:
             raise MissingWeights(f"{error}; or do without it: specificity 'none', no back-off, no subtree") from error
-    return class_selection.choose(card, found, include=rules.include, exclude=rules.exclude, backoff=rules.backoff)
+    return select_classes(card, found, include=rules.include, exclude=rules.exclude, backoff=rules.backoff)
 
 
 class Heard:
     """What the windows of one recording have told so far: mean scores, open regions and, to `keep`, all rows."""
 
-    def __init__(self, chosen: Classes, rules: SegmentRules, *, channels: bool = False, keep: bool = False) -> None:
+    def __init__(
+        self, chosen: ClassSelection, rules: SegmentRules, *, channels: bool = False, keep: bool = False
+    ) -> None:
         self.each, self.windows = channels, 0
         self._classes, self._rules, self._keep = chosen, rules, keep
         self._segmenters: dict[int, Segmenter] = {}

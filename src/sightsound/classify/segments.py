@@ -1,4 +1,7 @@
-"""Scores of overlapping windows -> who sounds from when to when, window by window as they come."""
+"""From scores of overlapping windows to segments: which class is present from when to when.
+
+The windows of a recording are processed one after the other, so this works for endless streams too.
+"""
 
 from __future__ import annotations
 
@@ -10,38 +13,60 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from sightsound.classify.class_selection import Classes
+from sightsound.classify.class_selection import ClassSelection
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Segment
 
 Specificity = Literal["high", "low", "none"]
 EPSILON = 1e-9
-"""Seconds below which two times are one: far below a sample, far above the rounding of a float64."""
+"""Seconds. Times that differ by less are equal: far below one sample, far above the rounding error of float64."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentRules:
-    """How scores become segments; the names and defaults are those of MATLAB's classifySound.
+    """How the scores of windows become segments. Names and defaults are those of MATLAB's `classifySound`.
 
-    1. A class is active in a window whose score is at least `threshold`; only classes of `include` (all, where it is
-       empty) without those of `exclude` count at all. Both take class names, ids, and `subtree:NAME`. With `backoff`
-       kinds of sound that no class stands for count too, see `Classes.evidence`.
-    2. The windows in which a class is active, each with all the seconds that it covers, make its regions. Regions of a
-       class that touch, overlap or are closer than `min_separation` seconds are merged.
-    3. Regions shorter than `min_duration` seconds are dropped.
-    4. `specificity`: where one region lies below another in the ontology, `high` takes the time of the more specific
-       one away from the more general (Dog, while Bark sounds), `low` that of the more general one from the more
-       specific, `none` reports all. What remains of a region is dropped where it is shorter than `min_duration`, or
-       lies between two windows (of a hop longer than a window).
+    1. A class is active in a window where its score is at least `threshold`. With `backoff` the evidence of
+       `ClassSelection.evidence` is used in place of the score.
+    2. Windows in which a class is active form its regions, each window with all the seconds that it covers. Regions of
+       one class that overlap, touch or are less than `min_separation` apart are merged.
+    3. Regions shorter than `min_duration` are removed.
+    4. Where regions of two classes overlap and one class is below the other in the ontology, one of them loses the
+       overlap, see `specificity`. What remains of a region is removed where it is shorter than `min_duration`, or
+       where it contains no part of a window (possible if the hop is longer than a window).
 
-    A segment's mean and peak are taken over the windows of its region that reach into it, from the first active one
-    to the last. Source: the page of classifySound in MathWorks' documentation of Audio Toolbox (R2020b and later),
-    which differs in these points: windows every 0.1225 s, smoothed by a mean over seven and a median over three before
-    the threshold; short regions dropped before close ones are merged; regions that overlap by half or more
-    joined into one, which is named by the class of highest mean or, with `low`, by its top category.
+    The mean and the peak of a segment are taken over the windows of its region that overlap it, from the first active
+    window to the last, inactive ones between them included.
 
-    Raises `SightsoundError` for values that make no sense.
+    Parameters
+    ----------
+    threshold : float
+        The least score of an active class, from 0 to 1.
+    min_separation : float
+        Seconds. Regions of one class that are closer than this are merged.
+    min_duration : float
+        Seconds. Shorter regions are removed.
+    specificity : {"high", "low", "none"}
+        Which class keeps the overlap: the more specific one, the more general one, or both.
+    include : tuple of str
+        The classes that count: names, ids, and `subtree:NAME`. All count where it is empty.
+    exclude : tuple of str
+        The classes that do not count.
+    backoff : bool
+        Whether kinds of sound that no class of the network stands for are reported too.
+
+    Raises
+    ------
+    SightsoundError
+        If a value is not among the legal ones.
+
+    Notes
+    -----
+    Source: the page of classifySound in MathWorks' documentation of Audio Toolbox (R2020b and later). MATLAB differs
+    in these points. Its windows begin every 0.1225 s. Scores are smoothed by a mean over seven and a median over three
+    windows before the threshold. Short regions are removed before close ones are merged. Regions that overlap by half
+    or more are joined into one, named by the class with the highest mean or, with `low`, by its top category.
     """
 
     threshold: float = 0.35
@@ -66,133 +91,160 @@ class SegmentRules:
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value or ()))
 
     def to_json(self) -> str:
-        """One line of JSON; equal rules have equal texts."""
+        """Return the rules as one line of JSON. Equal rules have equal texts."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
-def segments(scores: Floats, spans: Seconds, classes: Classes, rules: SegmentRules) -> tuple[Segment, ...]:
-    """All at once: scores (n, labels) and seconds (n, 2) of a recording's windows -> segments in the order of time."""
-    segmenter = Segmenter(classes, rules)
-    return ordered([*segmenter.feed(scores, spans), *segmenter.close()])
-
-
-def ordered(found: Iterable[Segment]) -> tuple[Segment, ...]:
-    """By channel, then by time, then by name."""
-    return tuple(sorted(found, key=lambda s: (-1 if s.channel is None else s.channel, s.start, s.stop, s.label)))
+def sort_segments(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    """Return segments sorted by channel, start, stop and label."""
+    return tuple(sorted(segments, key=lambda s: (-1 if s.channel is None else s.channel, s.start, s.stop, s.label)))
 
 
 @dataclass
 class _Region:
-    """Windows of one class, as (start, stop, score): those up to `active` make the region, behind them are some in
-    which the class was silent and that count only if it comes back in time."""
+    """A time span in which one class is active, from `start` to `stop` seconds.
+
+    `windows` are the windows since its start, as (start, stop, score). The class was active in the last of the first
+    `count` of them. It was inactive in those after that, which belong to the region only if the class becomes active
+    again within `min_separation`.
+    """
 
     start: float
     stop: float
     windows: list[tuple[float, float, float]] = field(default_factory=list)
-    active: int = 0
+    count: int = 0
+
+    def extend(self, stop: float) -> None:
+        """Include all windows so far, the last of which ends at `stop` seconds."""
+        self.stop = max(self.stop, stop)
+        self.count = len(self.windows)
 
 
 class Segmenter:
-    """Takes windows as they come and gives each segment as soon as no later window can change it.
+    """Converts the windows of one recording to segments while they come in.
 
-    Of a recording it keeps the regions that are open, with three numbers for each of their windows, and complete ones
-    until no region above or below them in the ontology is open: minutes of sound in practice, all of it at the worst.
+    A segment is returned as soon as no later window can change it. Kept in memory are open regions, with three numbers
+    for each of their windows, and complete regions as long as a region of a related class is open.
+
+    Parameters
+    ----------
+    classes : ClassSelection
+        The classes that may be reported, and their relations.
+    rules : SegmentRules
+        How windows become segments.
+    channel : int, optional
+        The channel that segments are marked with.
     """
 
-    def __init__(self, classes: Classes, rules: SegmentRules, channel: int | None = None) -> None:
+    def __init__(self, classes: ClassSelection, rules: SegmentRules, channel: int | None = None) -> None:
         self._classes, self._rules, self._channel = classes, rules, channel
         self._open: dict[int, _Region] = {}
-        self._whole: list[tuple[int, _Region]] = []  # complete regions that are not reported yet
-        self._cutting: dict[int, list[_Region]] = {}  # complete regions that may take time from others
-        below = classes.below & classes.wanted[:, None] & classes.wanted[None, :]
-        over = {"high": below, "low": below.T, "none": np.zeros_like(below)}[rules.specificity]
-        self._stronger = [np.flatnonzero(row).tolist() for row in over]
+        self._pending: list[tuple[int, _Region]] = []  # complete, but not reported yet
+        self._complete: dict[int, list[_Region]] = {}  # complete, and may take time from pending ones
+        related = classes.descendants & classes.selected[:, None] & classes.selected[None, :]
+        precedence = {"high": related, "low": related.T, "none": np.zeros_like(related)}[rules.specificity]
+        self._takers = [np.flatnonzero(row).tolist() for row in precedence]  # for each class, those it loses time to
 
     def feed(self, scores: Floats, spans: Seconds) -> list[Segment]:
-        """The next windows: scores float32 (n, labels), seconds float64 (n, 2) -> the segments that are complete."""
-        values = self._classes.evidence(scores)
-        active = (values >= np.float32(self._rules.threshold)) & self._classes.wanted
-        for row, now, (start, stop) in zip(values, active, spans.tolist()):
-            self._end_before(start)
-            found = np.flatnonzero(now).tolist()
-            for c in found:
+        """Process the next windows and return the segments that are final.
+
+        Parameters
+        ----------
+        scores : ndarray of float32, shape (n, labels of the network)
+            The scores of n windows.
+        spans : ndarray of float64, shape (n, 2)
+            The start and the end of each window in seconds, in the order of time.
+
+        Returns
+        -------
+        list of Segment
+        """
+        evidence = self._classes.evidence(scores)
+        active = (evidence >= np.float32(self._rules.threshold)) & self._classes.selected
+        for values, is_active, (start, stop) in zip(evidence, active, spans.tolist()):
+            self._close_regions(start)
+            present = np.flatnonzero(is_active).tolist()
+            for c in present:
                 self._open.setdefault(c, _Region(start, stop))
             for c, region in self._open.items():
-                region.windows.append((start, stop, float(row[c])))
-            for c in found:
-                self._open[c].stop = max(self._open[c].stop, stop)
-                self._open[c].active = len(self._open[c].windows)
-        return self._report()
+                region.windows.append((start, stop, float(values[c])))
+            for c in present:
+                self._open[c].extend(stop)
+        return self._final_segments()
 
     def close(self) -> list[Segment]:
-        """The recording is over: the segments that were still open."""
-        self._end_before(float("inf"))
-        return self._report()
+        """End the recording and return the segments that were still open."""
+        self._close_regions(float("inf"))
+        return self._final_segments()
 
-    def _end_before(self, start: float) -> None:
-        """Ends the regions that a window from `start` on can no longer reach."""
-        reach = max(EPSILON, self._rules.min_separation - EPSILON)
-        for c in [c for c, region in self._open.items() if start - region.stop >= reach]:
+    def _close_regions(self, start: float) -> None:
+        """Close the regions that a window which starts at `start` seconds cannot extend any more."""
+        gap = max(EPSILON, self._rules.min_separation - EPSILON)
+        for c in [c for c, region in self._open.items() if start - region.stop >= gap]:
             region = self._open.pop(c)
-            del region.windows[region.active :]
-            if self._long(region.start, region.stop):
-                self._whole.append((c, region))
-                self._cutting.setdefault(c, []).append(region)
+            del region.windows[region.count :]
+            if self._is_long(region.start, region.stop):
+                self._pending.append((c, region))
+                self._complete.setdefault(c, []).append(region)
 
-    def _report(self) -> list[Segment]:
+    def _final_segments(self) -> list[Segment]:
+        """Return the segments of pending regions that no open region can change, and forget these regions."""
         waiting: list[tuple[int, _Region]] = []
-        found: list[Segment] = []
-        for c, region in self._whole:
-            if any(self._undecided(self._open.get(other), region) for other in self._stronger[c]):
+        segments: list[Segment] = []
+        for c, region in self._pending:
+            if any(self._may_change(region, self._open.get(taker)) for taker in self._takers[c]):
                 waiting.append((c, region))
             else:
-                found += self._pieces(c, region)
-        self._whole = waiting
-        self._forget()
-        return found
+                segments += self._segments(c, region)
+        self._pending = waiting
+        self._forget_complete()
+        return segments
 
-    def _undecided(self, stronger: _Region | None, region: _Region) -> bool:
-        """Whether an open region may still come to take more of this one's time than it does now, or none."""
-        if stronger is None or stronger.start >= region.stop:
+    def _may_change(self, region: _Region, taker: _Region | None) -> bool:
+        """Return whether it is still undecided how much of a region an open region takes."""
+        if taker is None or taker.start >= region.stop:
             return False
-        return not (self._long(stronger.start, stronger.stop) and stronger.stop >= region.stop)
+        covers_end = taker.stop >= region.stop
+        return not (self._is_long(taker.start, taker.stop) and covers_end)
 
-    def _pieces(self, c: int, region: _Region) -> Iterator[Segment]:
-        taken = []
-        for other in self._stronger[c]:
-            taken += self._cutting.get(other, [])
-            if other in self._open and self._long(self._open[other].start, self._open[other].stop):
-                taken.append(self._open[other])
+    def _segments(self, c: int, region: _Region) -> Iterator[Segment]:
+        """Yield what is left of a region of class `c` after others took their time from it."""
         label, id_ = self._classes.labels[c], self._classes.ids[c]
-        for start, stop in _without(region, taken):
-            if not self._long(start, stop):
-                continue
+        for start, stop in _subtract(region, self._takers_of(c)):
             scores = [score for a, b, score in region.windows if a < stop - EPSILON and b > start + EPSILON]
-            if not scores:
-                continue
-            mean, peak = (float(f(scores)) for f in (np.mean, np.max))
-            yield Segment(label, start, stop, mean, peak, id_, self._channel)
+            if scores and self._is_long(start, stop):
+                mean, peak = float(np.mean(scores)), float(np.max(scores))
+                yield Segment(label, start, stop, mean, peak, id_, self._channel)
 
-    def _long(self, start: float, stop: float) -> bool:
+    def _takers_of(self, c: int) -> list[_Region]:
+        """Return the regions that take time from regions of class `c`."""
+        regions = []
+        for taker in self._takers[c]:
+            regions += self._complete.get(taker, [])
+            if taker in self._open and self._is_long(self._open[taker].start, self._open[taker].stop):
+                regions.append(self._open[taker])
+        return regions
+
+    def _is_long(self, start: float, stop: float) -> bool:
         return stop - start >= self._rules.min_duration - EPSILON
 
-    def _forget(self) -> None:
-        """Complete regions can go once nothing that is open or waiting began before their end."""
-        begun = [region.start for region in self._open.values()] + [region.start for _, region in self._whole]
-        first = min(begun, default=float("inf"))
-        self._cutting = {
-            c: kept for c, regions in self._cutting.items() if (kept := [r for r in regions if r.stop > first])
+    def _forget_complete(self) -> None:
+        """Forget complete regions that end before any open or pending region starts."""
+        starts = [region.start for region in self._open.values()] + [region.start for _, region in self._pending]
+        first = min(starts, default=float("inf"))
+        self._complete = {
+            c: kept for c, regions in self._complete.items() if (kept := [r for r in regions if r.stop > first])
         }
 
 
-def _without(region: _Region, taken: Sequence[_Region]) -> list[tuple[float, float]]:
-    """What is left of a region's time."""
+def _subtract(region: _Region, takers: Sequence[_Region]) -> list[tuple[float, float]]:
+    """Return the (start, stop) spans of a region that no other region covers."""
     left = [(region.start, region.stop)]
-    for other in taken:
+    for taker in takers:
         left = [
-            part
+            span
             for start, stop in left
-            for part in ((start, min(stop, other.start)), (max(start, other.stop), stop))
-            if part[1] - part[0] > EPSILON
+            for span in ((start, min(stop, taker.start)), (max(start, taker.stop), stop))
+            if span[1] - span[0] > EPSILON
         ]
     return left

@@ -14,10 +14,10 @@ import numpy as np
 
 from sightsound import media
 from sightsound._progress import bar
-from sightsound.classify.class_selection import Classes
-from sightsound.classify.classify import Channels, Heard, classes_of, each_channel, jobs, named
+from sightsound.classify.class_selection import ClassSelection
+from sightsound.classify.classify import Channels, Heard, each_channel, jobs, named, select_by_rules
 from sightsound.classify.probe_model import probed, probed_card
-from sightsound.classify.segments import SegmentRules, ordered
+from sightsound.classify.segments import SegmentRules, sort_segments
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, NotMedia, SightsoundError
@@ -83,7 +83,7 @@ class Collector:
     def __init__(
         self,
         model: Model,
-        chosen: Classes,
+        chosen: ClassSelection,
         rules: SegmentRules,
         k: int,
         each: bool = False,
@@ -118,7 +118,7 @@ class Collector:
             top = heard.top(self._k)
         else:
             top = self._probe.predict_item(np.concatenate(vectors))[: self._k]
-        return Classified(outcome.item, outcome, name, picture or top, ordered(segments))
+        return Classified(outcome.item, outcome, name, picture or top, sort_segments(segments))
 
     def _new(self) -> Heard:
         return Heard(self._classes, self._rules, channels=self._each)
@@ -147,7 +147,7 @@ class Tagger:
         if not model.card.labels:
             return None
         rules = self._rules if model.card.modality == "sound" else SegmentRules()
-        return Collector(model, classes_of(model.card, rules, self._host.weights), rules, TOP)
+        return Collector(model, select_by_rules(model.card, rules, self._host.weights), rules, TOP)
 
 
 @dataclass
@@ -181,14 +181,14 @@ class _Run:
         for modality, count in self._passed.items():
             log.warning("%d %ss passed over: no model for them was named", count, modality)
 
-    def classes(self, modality: Modality) -> tuple[str, Classes]:
+    def classes(self, modality: Modality) -> tuple[str, ClassSelection]:
         """The model for a modality and its classes that count. The rules are about sounds."""
         name = self.chosen.get(modality) or named(self.host, None, modality, self.hop if modality == "sound" else None)
         rules = self.rules if modality == "sound" else SegmentRules()
         card = self.host.card(name)
         if name in self.probes:
             card = probed_card(card, self.probes[name])
-        return name, classes_of(card, rules, self.host.weights)
+        return name, select_by_rules(card, rules, self.host.weights)
 
     def _ended(self) -> Iterator[Classified]:
         while self._failed:

@@ -11,7 +11,7 @@ from sightsound.cli import output
 from sightsound.cli.settings import host, json_option
 
 if TYPE_CHECKING:
-    from sightsound.classify.ontology import Node, Ontology
+    from sightsound.classify.ontology import Ontology, OntologyNode
 
 
 @click.group()
@@ -90,7 +90,7 @@ def show(context: click.Context, name: str, as_json: bool) -> None:
 
 def _loaded(context: click.Context) -> tuple[Ontology, frozenset[str]]:
     """The ontology, and the ids of the default sound network's classes where that is installed."""
-    from sightsound.classify.ontology import load_ontology
+    from sightsound.classify.ontology_file import load_ontology
     from sightsound.host.host import DEFAULTS
 
     here = host(context)
@@ -98,23 +98,23 @@ def _loaded(context: click.Context) -> tuple[Ontology, frozenset[str]]:
     return load_ontology(here.weights), frozenset(card.label_ids if card else ())
 
 
-def _shown(node: Node, known: frozenset[str]) -> str:
+def _shown(node: OntologyNode, known: frozenset[str]) -> str:
     marks = ((" *", node.id in known), (" (a)", node.abstract), (" (b)", node.blacklisted))
     return node.name + "".join(mark for mark, holds in marks if holds)
 
 
-def _plain(node: Node, known: frozenset[str]) -> dict[str, Any]:
+def _plain(node: OntologyNode, known: frozenset[str]) -> dict[str, Any]:
     return {**dataclasses.asdict(node), "class": node.id in known}
 
 
-def _grow(found: Ontology, known: frozenset[str], node: Node, depth: int | None, level: int) -> None:
+def _grow(found: Ontology, known: frozenset[str], node: OntologyNode, depth: int | None, level: int) -> None:
     click.echo("  " * level + _shown(node, known))
     if depth is None or level < depth:
         for child in found.children(node):
             _grow(found, known, child, depth, level + 1)
 
 
-def _branch(found: Ontology, known: frozenset[str], node: Node, depth: int | None) -> dict[str, Any]:
+def _branch(found: Ontology, known: frozenset[str], node: OntologyNode, depth: int | None) -> dict[str, Any]:
     deeper = None if depth is None else depth - 1
     children = [] if depth == 0 else [_branch(found, known, child, deeper) for child in found.children(node)]
     return {**_plain(node, known), "children": children}

@@ -114,7 +114,7 @@ def _piped(rules: SegmentRules, models: Sequence[str], top: int, settings: dict[
     """Hears standard input to its end; `live` prints every segment as it ends."""
     from sightsound import media
     from sightsound.classify.classify import classify_stream
-    from sightsound.classify.segments import ordered
+    from sightsound.classify.segments import sort_segments
     from sightsound.contract.results import Item, Outcome
 
     found = []
@@ -126,7 +126,7 @@ def _piped(rules: SegmentRules, models: Sequence[str], top: int, settings: dict[
             if live:
                 output.line("  ".join(map(str, _row(segment))))
         outcome = Outcome(Item("", "-"), "ok", seconds=sound.seconds, facts=sound.facts)
-    return replace(stream.classified(top), item=outcome.item, outcome=outcome, segments=ordered(found))
+    return replace(stream.classified(top), item=outcome.item, outcome=outcome, segments=sort_segments(found))
 
 
 def _noted(tags: Classified, one: bool, form: str | None) -> Classified:

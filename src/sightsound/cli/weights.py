@@ -27,11 +27,11 @@ def weights() -> None:
 @click.pass_context
 def list_(context: click.Context, as_json: bool) -> None:
     """Every weight file, and AudioSet's ontology: size, state (present, fetchable, missing) and licence."""
-    from sightsound.classify import ontology
+    from sightsound.classify import ontology_file
 
     host = settings.host(context)
     rows = [_row(host, card.name, card.license, file) for card in host.cards.values() for file in card.weights]
-    rows.append(_row(host, "ontology", ontology.LICENSE, ontology.FILE))
+    rows.append(_row(host, "ontology", ontology_file.ONTOLOGY_LICENSE, ontology_file.ONTOLOGY_FILE))
     if as_json:
         output.dump(rows)
         return
@@ -92,10 +92,10 @@ def path(context: click.Context, name: str) -> None:
 
 def _files(host: Host, name: str | None) -> list[tuple[str, WeightFile]]:
     """(model, file) for a model, for a file name, or for all. Raises `UnknownModel`."""
-    from sightsound.classify import ontology
+    from sightsound.classify import ontology_file
 
     every = [(card.name, file) for card in host.cards.values() for file in card.weights]
-    every.append(("ontology", ontology.FILE))
+    every.append(("ontology", ontology_file.ONTOLOGY_FILE))
     if name is None:
         return every
     named = [(model, file) for model, file in every if name in (model, file.name)]

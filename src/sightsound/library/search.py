@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound import media
-from sightsound.classify import ontology
+from sightsound.classify.ontology import SUBTREE_PREFIX
+from sightsound.classify.ontology_file import load_ontology
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import (
     LibraryError,
@@ -108,10 +109,10 @@ def tags_of(tags: Sequence[str], library: Library, host: Host) -> tuple[frozense
             found.append(frozenset([known.get(text.casefold(), text)]))
             continue
         try:
-            nodes = ontology.load_ontology(host.weights).expand(text)
+            nodes = load_ontology(host.weights).expand(text)
             found.append(frozenset(node.id for node in nodes))
         except (MissingWeights, UnknownClass) as error:
-            if text.startswith(ontology.SUBTREE) and isinstance(error, MissingWeights):
+            if text.startswith(SUBTREE_PREFIX) and isinstance(error, MissingWeights):
                 raise
             near = difflib.get_close_matches(text.casefold(), known, n=1, cutoff=0.5)
             advice = f"did you mean {known[near[0]]!r}?" if near else "`sightsound stats` lists its tags"
