@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +12,11 @@ import numpy as np
 import pytest
 
 import made
+from command_line import Finished, in_a_process, in_this_process
+from distributions import DISTS, installed, together
 from sightsound import Host, index
 
 ROOT = Path(__file__).resolve().parents[1]
-DISTS = ROOT / "tests" / "dists"
 
 
 @pytest.fixture(scope="session")
@@ -30,25 +29,14 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def install(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def install(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """`install("tiny", "whiten")` -> a folder for PYTHONPATH with these packages of tests/dists, installed by pip."""
-    done: dict[tuple[str, ...], Path] = {}
+    cache = pytestconfig.cache.mkdir("distributions")
 
-    def copied(package: Path) -> str:
-        """Built in a copy, for setuptools leaves what it builds beside the source."""
-        copy = tmp_path_factory.mktemp("source") / package.name
-        shutil.copytree(package, copy, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
-        return str(copy)
-
+    @functools.cache
     def run(*names: str | Path) -> Path:
-        key = tuple(map(str, names))
-        if key not in done:
-            target = tmp_path_factory.mktemp("site")
-            folders = [copied(name if isinstance(name, Path) else DISTS / name) for name in names]
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-            subprocess.run([*command, "--target", str(target), *folders], check=True, capture_output=True)
-            done[key] = target
-        return done[key]
+        folders = [installed(name if isinstance(name, Path) else DISTS / name, cache) for name in names]
+        return together(folders, tmp_path_factory.mktemp("site") / "site")
 
     return run
 
@@ -78,20 +66,29 @@ def warm(tiny: Host) -> str:
 
 
 @pytest.fixture
-def command(install: Callable[..., Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`command("index", folder, ...)` runs the real command line in a process of its own, with the packages of
-    `plugins` (from tests/dists) installed beside what is; returns it finished."""
+def command(install: Callable[..., Path]) -> Callable[..., Finished]:
+    """`command("index", folder, ...)` runs the command line with the packages of `plugins` (from tests/dists)
+    installed beside what is, `given` at its standard input and `environment` in its environment.
+
+    It runs in this process, or with `process=True` in one of its own, where the test is about what only that has:
+    imports at startup, signals, closed streams, locks between processes.
+    """
 
     def run(
         *arguments: str | os.PathLike[str],
         plugins: tuple[str | Path, ...] = ("tiny",),
+        given: bytes = b"",
+        process: bool = False,
         timeout: float = 120,
         **environment: str,
-    ) -> subprocess.CompletedProcess[str]:
-        paths = [str(install(*plugins)), os.environ.get("PYTHONPATH", "")]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
-        words = [sys.executable, "-c", "from sightsound.cli import main; main()", *map(os.fspath, arguments)]
-        return subprocess.run(words, env=env, capture_output=True, text=True, timeout=timeout, check=False)
+    ) -> Finished:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            sites = [str(install(*plugins))] if plugins else []
+            paths = [*sites, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+            words = [os.fsdecode(argument) for argument in arguments]
+            return in_a_process(words, paths, given, timeout) if process else in_this_process(words, paths, given)
 
     return run
 
