@@ -1,4 +1,4 @@
-"""Layers in a model's name, the parts of its rows, and who tells which layers there are."""
+"""Layers in the name of a model, their columns in its rows, and where the list of layers comes from."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ TWO = card("net.tag[fast,layer=a.1+b]", layers=[{"name": "a.1", "dim": 2}, {"nam
         ("net.tag", [], "", "net.tag"),
     ],
 )
-def test_a_name_takes_layers_behind_its_other_options(model, layers, pool, name):
+def test_layers_follow_the_other_options_in_a_name(model, layers, pool, name):
     assert named(model, layers, pool) == name
 
 
-def test_a_name_takes_layers_once():
+def test_a_name_has_each_option_once():
     with pytest.raises(
         UnknownModel, match=r"^net\[layer=a\]: expected one layer, got layer=b too; leave one of them out"
     ):
@@ -57,7 +57,7 @@ def test_rows_are_split_by_layer():
 
 
 @pytest.mark.parametrize("other", [card("net.tag"), card("net.tag", layers=12), card("net.tag[layer=3]", layers=12)])
-def test_other_cards_have_no_parts(other):
+def test_other_cards_have_no_layers(other):
     assert split(other, ROWS) == alone(other) == {}
 
 
@@ -121,25 +121,25 @@ def test_saved_rows_without_layers_name_their_space_too(tiny, tmp_path):
         assert "layers" not in found and found["embeddings"].shape == (1, 48)
 
 
-# -- who tells ---------------------------------------------------------------------------------------------------
+# -- the list of layers ---------------------------------------------------------------------------------------------------
 
 
-class Telling:
-    """A plugin for a network whose embedder tells its layers, or whose load does."""
+class WithLayers:
+    """A plugin with one network; `layers` is a method of the embedder, or of its load function."""
 
-    def __init__(self, card, tell, by_load=False):
-        self.card, self.tell, self.by_load = card, tell, by_load
+    def __init__(self, card, list_layers, by_load=False):
+        self.card, self.list_layers, self.by_load = card, list_layers, by_load
 
     @hookimpl
     def register_embedders(self, register):
         def load(device, weights):
             if self.by_load:
                 raise AssertionError("loaded")
-            self.layers = self.tell
+            self.layers = self.list_layers
             return self
 
         if self.by_load:
-            load.layers = self.tell
+            load.layers = self.list_layers
         register(self.card, load)
 
 
@@ -147,15 +147,15 @@ ONE = Layer("a", "Linear", (3, 4, 4), 0)
 
 
 @pytest.mark.parametrize("by_load", [True, False])
-def test_load_tells_the_layers_before_anything_is_loaded_or_else_the_embedder(by_load):
+def test_layers_come_from_the_load_function_or_else_from_the_embedder(by_load):
     host = Host(installed=False)
-    host.register(Telling(card("net.tag"), lambda: [ONE], by_load), "telling")
+    host.register(WithLayers(card("net.tag"), lambda: [ONE], by_load), "layered")
     assert host.layers("net.tag") == [ONE] and ONE.dim == 3
     if not by_load:
         assert host.load("net.tag").layers() == [ONE]
 
 
-def test_a_model_without_layers_says_so(tiny):
+def test_a_model_without_layers_is_an_error(tiny):
     error = "colours.tiny: plugin 'tiny' tells of no layers in it; name a model without"
     with pytest.raises(SightsoundError, match=error):
         tiny.layers("colours.tiny")
@@ -164,19 +164,19 @@ def test_a_model_without_layers_says_so(tiny):
 
 
 @pytest.mark.parametrize(
-    ("tell", "error"),
+    ("list_layers", "error"),
     [
-        (lambda: [("a", "Linear")], r"layers of net.tag \(plugin telling\): expected Layer, got tuple"),
-        (lambda: 1 / 0, r"layers of net.tag \(plugin telling\): ZeroDivisionError"),
+        (lambda: [("a", "Linear")], r"layers of net.tag \(plugin layered\): expected Layer, got tuple"),
+        (lambda: 1 / 0, r"layers of net.tag \(plugin layered\): ZeroDivisionError"),
     ],
 )
-def test_a_plugin_that_tells_wrongly_is_named(tell, error):
+def test_a_plugin_that_lists_its_layers_wrongly_is_named(list_layers, error):
     host = Host(installed=False)
-    host.register(Telling(card("net.tag"), tell), "telling")
+    host.register(WithLayers(card("net.tag"), list_layers), "layered")
     with pytest.raises(PluginError, match=error):
         host.layers("net.tag")
 
 
-def test_the_command_says_it_in_one_line(command):
+def test_the_command_reports_it_in_one_line(command):
     ran = command("models", "layers", "colours.tiny")
     assert ran.returncode == 2 and ran.stderr.startswith("sightsound: colours.tiny: plugin 'tiny' tells of no layers")

@@ -1,4 +1,4 @@
-"""Spaces: what makes two of them differ, and how that is told."""
+"""Spaces: what makes two of them differ, and what the error says."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WEIGHTS = {"net.pth": "a" * 64}
 WHITEN = Stage("whiten", "3.1", "mean=0.5")
 
 
-def test_a_space_is_the_cards_name_and_a_sha256_of_its_facts():
+def test_a_space_is_the_name_of_the_card_and_a_sha256_of_its_facts():
     space = Space.of(CARD, WEIGHTS)
     assert (space.name, space.dim, space.modality) == ("net.tag[pca]", 8, "sound")
     assert space.fingerprint == hashlib.sha256(space.facts.encode()).hexdigest()
@@ -53,11 +53,11 @@ def test_a_space_is_the_cards_name_and_a_sha256_of_its_facts():
     ],
     ids=str,
 )
-def test_every_fact_that_makes_the_numbers_makes_the_space(change):
+def test_every_fact_that_determines_the_rows_determines_the_space(change):
     space, other = (Space.of(card, WEIGHTS) for card in (CARD, dataclasses.replace(CARD, **change)))
     assert space.fingerprint != other.fingerprint
-    told = {line.partition(":")[0].partition(".")[0] for line in space.differences(other)}
-    assert told == set(change)
+    fields = {line.partition(":")[0].partition(".")[0] for line in space.differences(other)}
+    assert fields == set(change)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_every_fact_that_makes_the_numbers_makes_the_space(change):
     ],
     ids=str,
 )
-def test_what_makes_no_numbers_leaves_the_space(change):
+def test_other_fields_of_the_card_leave_the_space_unchanged(change):
     space, other = (Space.of(card, WEIGHTS) for card in (CARD, dataclasses.replace(CARD, **change)))
     assert space == other and space.fingerprint == other.fingerprint and space.differences(other) == []
     space.require(other, "zoo")
@@ -98,7 +98,7 @@ def test_the_fingerprint_is_the_same_wherever_it_is_computed():
 
 
 @pytest.mark.parametrize(
-    ("weights", "told"),
+    ("weights", "differences"),
     [
         ({"net.pth": "b" * 64}, [f'weights.net.pth: expected "{"a" * 64}", got "{"b" * 64}"']),
         (
@@ -107,8 +107,8 @@ def test_the_fingerprint_is_the_same_wherever_it_is_computed():
         ),
     ],
 )
-def test_other_weights_are_another_space(weights, told):
-    assert Space.of(CARD, WEIGHTS).differences(Space.of(CARD, weights)) == told
+def test_other_weights_are_another_space(weights, differences):
+    assert Space.of(CARD, WEIGHTS).differences(Space.of(CARD, weights)) == differences
 
 
 def test_the_order_of_weight_files_makes_no_difference():
@@ -130,7 +130,7 @@ def test_options_are_part_of_the_space():
         space.require(other, "zoo")
 
 
-def test_another_space_is_refused_with_every_field_that_differs_in_one_line():
+def test_another_space_is_refused_with_every_difference_in_one_line():
     mine = Space.of(CARD, WEIGHTS, (WHITEN,))
     other = Space.of(dataclasses.replace(CARD, dim=9, revision=2), WEIGHTS)
     with pytest.raises(SpaceMismatch) as caught:
@@ -144,14 +144,12 @@ def test_another_space_is_refused_with_every_field_that_differs_in_one_line():
 
 
 def test_without_a_missing_plugin_the_advice_is_the_model_and_the_weights():
-    with pytest.raises(
-        SpaceMismatch,
-        match=r"; use the model and weights that made it, or index anew after `sightsound forget --space net\.tag\[pca\]`$",
-    ):
+    advice = "; use the model and weights that made it, or index anew after `sightsound forget --space net.tag[pca]`"
+    with pytest.raises(SpaceMismatch, match=f"{re.escape(advice)}$"):
         Space.of(CARD, WEIGHTS).require(Space.of(CARD, {"net.pth": "b" * 64}), "zoo")
 
 
-def test_the_plugin_that_is_too_many_is_told_with_what_to_do():
+def test_a_surplus_plugin_is_named_with_the_option_that_blocks_it():
     plain, white = Space.of(CARD, WEIGHTS), Space.of(CARD, WEIGHTS, (WHITEN,))
     with pytest.raises(SpaceMismatch, match=re.escape("stages: expected [], got whiten 3.1 mean=0.5")) as caught:
         plain.require(white, "zoo")

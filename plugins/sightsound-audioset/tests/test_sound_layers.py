@@ -61,7 +61,7 @@ def test_a_hop_goes_together_with_a_layer(host):
     card = host.card(f"{F32}[pool=max,layer=body.25,hop=0.24]")
     assert card.name == f"{F32}[hop=0.24,layer=body.25,pool=max]"
     assert (card.hop, card.dim, card.labels, card.scores) == (3840, 512, (), None)
-    assert card.constants["layers"] == [{"name": "body.25", "dim": 512, "axis": 0}]
+    assert list(card.constants["layers"]) == [{"name": "body.25", "dim": 512, "axis": 0}]
     assert host.card(f"{F32}[layer=body.25,hop=0.48]").name == f"{F32}[layer=body.25]"
     assert host.load(card.name, "cpu").rows(np.zeros(32000, np.float32))[1].shape == (6, 512)
 

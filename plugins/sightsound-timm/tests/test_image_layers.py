@@ -221,7 +221,7 @@ def test_each_layer_and_pool_is_a_space_without_classes(zoo: Host) -> None:
     assert (card.dim, card.labels, card.label_ids, card.scores, card.top1) == (384, (), (), None, None)
     assert card.name == f"{RESNET}[layer=layer2+layer3,pool=max]" == zoo.load(card.name).card.name
     assert card.constants["pool"] == "max" and card.constants["mean"] == zoo.card(RESNET).constants["mean"]
-    assert card.constants["layers"] == [
+    assert list(card.constants["layers"]) == [
         {"name": "layer2", "dim": 128, "axis": 0},
         {"name": "layer3", "dim": 256, "axis": 0},
     ]

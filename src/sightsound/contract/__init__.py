@@ -1,1 +1,1 @@
-"""What the host and its plugins agree on: cards, embedders, results, spaces, hooks and errors. Imports NumPy alone."""
+"""What the host and its plugins agree on: cards, embedders, results, spaces, hooks, errors. It imports NumPy only."""

@@ -1,8 +1,30 @@
-"""What a plugin author implements: an embedder, what goes in and what comes out."""
+"""The contract of an embedder: what a plugin author implements.
+
+An embedder turns an item into rows, one vector for each window, in three stages:
+
+    preprocess   image, or block of sound  ->  Windows   cut, resize, transform to inputs of the network
+    embed        inputs                    ->  Output    run the network
+    postprocess  Output                    ->  rows      the last step that the network's publication prescribes
+
+The rules for all stages:
+
+* Row i depends on input i alone. A batch mixes windows of several items, in any number and order.
+* The same item gives the same rows in every call and after every load.
+* Arguments are read-only by agreement: the same array goes to several networks. A returned array belongs to the caller;
+  do not keep it, return it again or write to it later.
+* `preprocess` and `postprocess` are called from several threads at once, `embed` from up to `workers` threads. Keep no
+  state of a call in `self`.
+* All numbers are finite, for silent, tiny, huge and clipped items too.
+* Exceptions are reported with the names of the stage and the plugin, and the item is marked as failed. Raise
+  `MediaError` for an item that the network cannot take, `MemoryError` if a batch does not fit the device: the batch is
+  then split in half and tried again.
+
+`sightsound check-model NAME` tests these rules.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,10 +37,17 @@ from sightsound.contract.card import Card
 
 @dataclass(frozen=True)
 class Windows:
-    """A network's inputs for one stretch of an item.
+    """The inputs of the network for an image or a block of sound.
 
-    `inputs` is float32 (n, *card.input_shape), n may be 0; `spans` float64 (n, 2), the seconds of the item that each
-    input covers, clipped to the item, or None for images; `padded` whether the last input was filled up with zeros.
+    Parameters
+    ----------
+    inputs : float32 array (n, *card.input_shape)
+        One input for each window; n may be 0.
+    spans : float64 array (n, 2) or None
+        For sound the start and end of each window in seconds of the item, ascending, with the end clipped to the end of
+        the item. None for images.
+    padded : bool
+        Whether the last window was padded with zeros.
     """
 
     inputs: Floats
@@ -28,7 +57,15 @@ class Windows:
 
 @dataclass(frozen=True)
 class Output:
-    """Embeddings float32 (n, d) and, from a network with a classifier, scores float32 (n, len(card.labels))."""
+    """What the network computes for n inputs.
+
+    Parameters
+    ----------
+    embeddings : float32 array (n, d)
+        Vectors of any length d; `postprocess` makes rows of length `card.dim` from them.
+    scores : float32 array (n, len(card.labels)) or None
+        Probabilities from 0 to 1 as `card.scores` says, or None if that is None.
+    """
 
     embeddings: Floats
     scores: Floats | None = None
@@ -36,9 +73,21 @@ class Output:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that rows can be taken from, as in `resnet18.tv_in1k[layer=layer3]`: its name, its kind (a class), the
-    `shape` of its output for one input, the `axis` of this shape that counts channels (None where nothing tells), and
-    how many times the network calls it for one input; the last counts."""
+    """A layer whose output can be used as rows, as in `resnet18.tv_in1k[layer=layer3]`.
+
+    Parameters
+    ----------
+    name : str
+        The name to use in `[layer=NAME]`.
+    kind : str
+        The class of the layer, for example "Conv2d".
+    shape : tuple of int
+        Shape of its output for one input, without the batch axis.
+    axis : int or None
+        The axis of `shape` that counts channels, None if unknown.
+    calls : int
+        How often the network calls the layer for one input; the output of the last call is used.
+    """
 
     name: str
     kind: str
@@ -48,38 +97,61 @@ class Layer:
 
     @property
     def dim(self) -> int | None:
-        """How many channels."""
+        """The number of channels, None if unknown."""
         return None if self.axis is None else self.shape[self.axis]
 
 
 class Embedder(Protocol):
-    """A card and three methods; nothing to inherit. `stages.py` calls them unless a plugin stands in for one.
+    """A card and three methods; there is no base class.
 
-    Three more attributes are read where they exist: `batch_size` (int, the number of inputs that was measured best for
-    the device it was loaded on; 8 otherwise), `workers` (int, how many threads may call `embed` at the same time,
-    each call keeping to one core; 1 otherwise) and `layers` (a method without arguments that gives a list of `Layer`:
-    those that the option `layer` of its name may name; none otherwise). `embed` raises `MemoryError` when the batch
-    does not fit the device: the host then halves it.
+    Optional attributes: `batch_size` (int, the number of inputs for which `embed` is most efficient on this device, by
+    default 8); `workers` (int, how many threads may call `embed` at once, each using one core, by default 1); `device`
+    (str, shown to the user, by default "cpu"); `layers` (a method without arguments that returns a list of the `Layer`
+    that `[layer=NAME]` may name).
     """
 
     card: Card
 
     def preprocess(self, media: NDArray[Any], start: int, last: bool) -> Windows:
-        """Image: uint8 RGB (h, w, 3), start 0, last True. Sound: float32 mono (samples,) at `card.sample_rate`,
-        nominally in [-1, 1], never clipped: a block that begins at sample `start` of the item, cut so that every
-        window is whole; only the block that is `last` may be padded. `media.framing.frames` does the cutting.
+        """Return the windows of an image, or those that begin in a block of sound.
+
+        Parameters
+        ----------
+        media : uint8 array (height, width, 3) or float32 array (samples,)
+            For an image RGB. For sound mono at `card.sample_rate`, nominally from -1 to 1, but not clipped. Blocks
+            begin at multiples of `card.hop` and overlap such that every window is complete; a card without windows gets
+            the whole recording.
+        start : int
+            Position of the first sample in the item; 0 for an image.
+        last : bool
+            Whether the item ends with this block; only then may the last window be padded. True for an image.
         """
 
     def embed(self, inputs: Floats) -> Output:
-        """float32 (n, *card.input_shape), n at least 1 -> Output; row i depends on row i alone."""
+        """Return the output of the network for inputs (n, *card.input_shape), n at least 1."""
 
     def postprocess(self, output: Output) -> Floats:
-        """The network's own published last step, row by row; -> float32 (n, card.dim)."""
+        """Return rows float32 (n, card.dim), each from its own row of the output."""
 
 
 class Load(Protocol):
-    """`load(device, weights)`, which may be slow: device is "auto", "cpu", "cuda", "cuda:1" or "mps"; weights maps the
-    name of each file in `card.weights` to its verified local path. It may have a method `layers` as an embedder has,
-    which is asked first, since it needs no weights."""
+    """A function that loads an embedder; it may be slow, and imports the framework.
 
-    def __call__(self, device: str, weights: Mapping[str, Path]) -> Embedder: ...
+    It may have an attribute `layers`, a function like the method of an embedder. It is called instead of loading the
+    network, so it needs no weights.
+    """
+
+    def __call__(self, device: str, weights: Mapping[str, Path]) -> Embedder:
+        """Return an embedder with exactly the registered card.
+
+        Parameters
+        ----------
+        device : str
+            "auto" (the best that is available), "cpu", "cuda", "cuda:1" (a GPU by number) or "mps".
+        weights : mapping of str to pathlib.Path
+            The verified local file for the name of each file in `card.weights`.
+        """
+
+
+Register = Callable[[Card, Load], None]
+"""What the hook `register_embedders` receives; a plugin calls it once for each embedder."""

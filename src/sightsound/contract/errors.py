@@ -1,41 +1,41 @@
-"""What can go wrong, in one line each: *thing: expected, got; next step.*
+"""The errors that the package raises on purpose, each with one line of text: *thing: expected, got; next step*.
 
-Everything the package raises on purpose is a `SightsoundError`. The command line prints its text and
-leaves with exit code 2; a traceback is a bug of ours (or of a plugin, which is then named).
+All derive from `SightsoundError`. The command line prints the text and exits with code 2. Any other exception is a bug
+of this package or of a plugin, which is then named.
 """
 
 
 class SightsoundError(Exception):
-    """The user, a file or a plugin did something that cannot be carried out; the text says what and what next."""
+    """A request that cannot be carried out because of its arguments, a file or a plugin."""
 
 
 class UnknownModel(SightsoundError):
-    """No embedder of that name; the text suggests the nearest."""
+    """A model name that no plugin knows; the text suggests the nearest name."""
 
 
 class UnknownClass(SightsoundError):
-    """No class of that name or id; the text suggests the nearest."""
+    """A class name or id that a model does not have; the text suggests the nearest name."""
 
 
 class PluginError(SightsoundError):
-    """A plugin broke its contract: a bad card, a wrong shape, a stage that raised."""
+    """A plugin that broke its contract: an invalid card, a wrong shape, a stage that raised an exception."""
 
 
 class MediaError(SightsoundError):
-    """A file cannot become pixels or samples."""
+    """A file that cannot be decoded to pixels or samples."""
 
 
 class NotMedia(MediaError):
-    """By its content the file is neither a picture nor a sound that we know."""
+    """A file whose content is neither an image nor a sound of a known format."""
 
 
 class MissingWeights(SightsoundError):
-    """A weight file is in none of the places, or is not the file that it should be."""
+    """A weight file that was not found, or whose content is not the expected one."""
 
 
 class SpaceMismatch(SightsoundError):
-    """Vectors of two spaces were about to meet; the text shows field by field how they differ."""
+    """Vectors of two spaces that would have been compared; the text lists the fields that differ."""
 
 
 class LibraryError(SightsoundError):
-    """A library cannot be opened, is busy, is full, is newer than this program, or is damaged."""
+    """A library that cannot be opened, is locked, is full, is newer than this program, or is damaged."""

@@ -1,9 +1,11 @@
-"""Every hook, on one screen. A plugin implements those it needs, marked with `sightsound.hookimpl`.
+"""Every hook, on one screen. A plugin implements those that it needs, marked with `sightsound.hookimpl`.
 
-Registration brings embedders; the three stages are hooks too, so that a plugin can wrap one (pluggy's `wrapper=True`)
-or replace it for all networks. A plugin with a stage says how it enters the space: `same_numbers = True` (the rows
-stay as they are), or a function `stage_id(card)` that returns a short text of its settings, or None for cards that it
-leaves alone; a plugin that says neither counts as changing the numbers of every card.
+`register_embedders` and `resolve_embedder` provide embedders. The other three are the stages of an embedder: a plugin
+can wrap a stage (pluggy's `wrapper=True`) or replace it, for all embedders or for some.
+
+A plugin with a stage states its effect on the rows. With the attribute `same_numbers = True` they stay the same. With a
+function `stage_id(card) -> str | None` they change: the text, which holds the settings, becomes part of the space;
+None means that the plugin leaves this card alone. A plugin with neither changes the rows of every card.
 """
 
 import pluggy
@@ -15,27 +17,28 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def register_embedders(register):  # type: ignore[no-untyped-def]
-    """Call `register(card, load)` once for each embedder; import no framework here. `load(device, weights)` runs
-    later, may be slow, and gets the verified path of every file in `card.weights` by name."""
+    """Call `register(card, load)` once for each embedder; see `Card` and `Load`. Import no framework here."""
 
 
 @hookspec(firstresult=True)
 def resolve_embedder(name, options):  # type: ignore[no-untyped-def]
-    """-> `(card, load)` for a name that nobody registered, or None. For `net.tag[pca,layer=fc2]` name is `net.tag` and
-    options `{"pca": True, "layer": "fc2"}`; `card.name` carries them, in your order."""
+    """Return `(card, load)` for a name that no plugin registered, or None if the name is unknown.
+
+    For `net.tag[pca,layer=fc2]`, `name` is "net.tag" and `options` is {"pca": True, "layer": "fc2"}. The name of the
+    card contains the options in an order of your choice.
+    """
 
 
 @hookspec(firstresult=True)
 def preprocess(embedder, media, start, last):  # type: ignore[no-untyped-def]
-    """-> `Windows`. Image: uint8 RGB (h, w, 3). Sound: float32 mono (samples,) at the card's rate, from sample `start`
-    of the item, cut on hop boundaries so that every window is whole; only the `last` block may be padded."""
+    """Turn an image or a block of sound into `Windows`; see `Embedder.preprocess`."""
 
 
 @hookspec(firstresult=True)
 def embed(embedder, inputs):  # type: ignore[no-untyped-def]
-    """float32 (n, *card.input_shape) -> `Output`; row i depends on row i alone, for a batch mixes items."""
+    """Run the network on float32 (n, *card.input_shape) and return `Output`; see `Embedder.embed`."""
 
 
 @hookspec(firstresult=True)
 def postprocess(embedder, output):  # type: ignore[no-untyped-def]
-    """`Output` -> float32 (n, card.dim): the network's own published last step, row by row."""
+    """Turn `Output` into rows float32 (n, card.dim); see `Embedder.postprocess`."""

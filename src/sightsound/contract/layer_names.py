@@ -1,4 +1,4 @@
-"""Layers in a model's name, `resnet18.tv_in1k[layer=layer2+layer3]`, and the part of its rows that each layer gives."""
+"""Layers in the name of a model, `resnet18.tv_in1k[layer=layer2+layer3]`, and their columns in its rows."""
 
 from __future__ import annotations
 
@@ -13,12 +13,31 @@ _LAYER = re.compile(r"(?<=[\[,])layer=([^,\]]+)")
 
 
 def named(model: str, layers: Sequence[str] = (), pool: str = "") -> str:
-    """`model` with the options `layer=a+b` and `pool=...` behind those that it has.
+    """Return the name of a model with the options `layer=a+b` and `pool=...` added.
 
+    Parameters
+    ----------
+    model : str
+        A name, with or without options.
+    layers : sequence of str
+        Names of layers; none adds no option.
+    pool : str
+        How the output of a layer is pooled; "" adds no option.
+
+    Returns
+    -------
+    str
+        The name with the new options behind its own.
+
+    Raises
+    ------
+    UnknownModel
+        If the name has such an option already.
+
+    Examples
+    --------
     >>> named("yamnet.audioset_f32[hop=0.24]", ["body.25", "body.53"])
     'yamnet.audioset_f32[hop=0.24,layer=body.25+body.53]'
-
-    Raises `UnknownModel` where the name has such an option already.
     """
     base, _, before = model.removesuffix("]").partition("[")
     options = [option for option in before.split(",") if option]
@@ -30,29 +49,39 @@ def named(model: str, layers: Sequence[str] = (), pool: str = "") -> str:
 
 
 def alone(card: Card) -> dict[str, str]:
-    """For each layer of a card, in order, the name of the model that gives it alone; empty for a card without layers.
+    """Return, for each layer of a card in order, the name of the model that gives this layer alone.
 
-    Such a card has the option `layer` in its name, and `constants["layers"]` is a list of mappings, one a layer, with
-    the `name` of the layer and its `dim`, the columns that it has in a row.
+    A card with layers has the option `layer` in its name, and `constants["layers"]` lists one mapping for each layer:
+    its `name`, and its `dim`, the number of columns that it has in a row. For other cards the result is empty.
     """
     every = "+".join(layer for layer, _ in _dims(card))
     return {layer: card.name.replace(f"layer={every}", f"layer={layer}") for layer, _ in _dims(card)}
 
 
 def split(card: Card, rows: Floats) -> dict[str, Floats]:
-    """float32 (n, card.dim) -> for each layer of the card, in order, its columns, float32 (n, its dim), not copied.
+    """Return, for each layer of a card in order, its columns.
 
-    Empty for a card without layers.
+    Parameters
+    ----------
+    card : Card
+        The card of the rows.
+    rows : float32 array (n, card.dim)
+        Rows of that card.
+
+    Returns
+    -------
+    dict of str to float32 array (n, dim of the layer)
+        Views of `rows`; empty for a card without layers.
     """
-    found, start = {}, 0
+    columns, start = {}, 0
     for layer, dim in _dims(card):
-        found[layer] = rows[:, start : start + dim]
+        columns[layer] = rows[:, start : start + dim]
         start += dim
-    return found
+    return columns
 
 
 def _dims(card: Card) -> list[tuple[str, int]]:
-    told = card.constants.get("layers")
-    if not _LAYER.search(card.name) or not isinstance(told, list):
+    layers = card.constants.get("layers")
+    if not _LAYER.search(card.name) or not isinstance(layers, tuple):
         return []
-    return [(str(layer["name"]), int(layer["dim"])) for layer in told]
+    return [(str(layer["name"]), int(layer["dim"])) for layer in layers]

@@ -1,4 +1,4 @@
-"""One vector for each item: how its windows become one."""
+"""Pooling: the rows of an item's windows become one vector."""
 
 from __future__ import annotations
 
@@ -15,8 +15,24 @@ POOLS: tuple[str, ...] = get_args(Pool)
 
 
 def pooled(rows: Floats, how: Pool) -> Floats:
-    """Rows float32 (n, dim), n at least 1 -> float32 (dim,): their mean, their greatest, or mean and standard
-    deviation one after the other, (2 dim,). Raises `SightsoundError` for another word."""
+    """Return one vector for the rows of an item.
+
+    Parameters
+    ----------
+    rows : float32 array (n, dim)
+        The embeddings of its windows, n at least 1.
+    how : {"mean", "max", "mean+std"}
+        The mean of each column, its maximum, or the means followed by the standard deviations (divisor n).
+
+    Returns
+    -------
+    float32 array (dim,), or (2 * dim,) for "mean+std"
+
+    Raises
+    ------
+    SightsoundError
+        If `how` is none of these.
+    """
     ways: dict[str, Callable[[Floats], Floats]] = {
         "mean": lambda rows: rows.mean(axis=0),
         "max": lambda rows: rows.max(axis=0),

@@ -1,4 +1,4 @@
-"""Where vectors may be compared: a card's name and a fingerprint of everything that makes its numbers."""
+"""Spaces: two vectors may be compared if everything that determines their numbers is the same."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from typing import Any
 
 from sightsound.contract.card import Card, Modality
 from sightsound.contract.errors import SpaceMismatch
+from sightsound.contract.frozen_json import thaw
 
 _FACTS = ("modality", "dim", "input_shape", "sample_rate", "window", "hop", "tail", "constants", "revision")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage plugin that changed the numbers: its name, its version and what it says of its settings."""
+    """A plugin that changed the rows in one of the stages.
+
+    Parameters
+    ----------
+    plugin, version : str
+        Its name and its version.
+    id : str
+        Its settings, as `stage_id` returned them.
+    """
 
     plugin: str
     version: str
@@ -28,40 +37,60 @@ class Stage:
 
 @dataclass(frozen=True)
 class Space:
-    """`name` is the card's, options included; `facts` is JSON text with sorted keys, which the fingerprint hashes."""
+    """The space of a model's rows: its name and everything that determines its numbers.
+
+    Parameters
+    ----------
+    name : str
+        The name of the card with its options.
+    facts : str
+        JSON with sorted keys: fields of the card, the SHA-256 of the weight files, and the stage plugins.
+    """
 
     name: str
     facts: str
 
     @classmethod
     def of(cls, card: Card, weights: Mapping[str, str], stages: tuple[Stage, ...] = ()) -> Space:
-        """The space of a card whose weight files have these SHA-256 sums, changed by these stages in calling order."""
+        """Return the space of a card.
+
+        Parameters
+        ----------
+        card : Card
+            The card of the model.
+        weights : mapping of str to str
+            The SHA-256 of each weight file by its name.
+        stages : tuple of Stage
+            The plugins that change its rows, in calling order.
+        """
         facts: dict[str, Any] = {name: getattr(card, name) for name in _FACTS}
-        facts["weights"] = dict(weights)
+        facts["weights"] = weights
         facts["stages"] = [str(stage) for stage in stages]
-        return cls(card.name, json.dumps(facts, sort_keys=True, allow_nan=False))
+        return cls(card.name, json.dumps(thaw(facts), sort_keys=True, allow_nan=False))
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the facts, 64 hexadecimal digits."""
+        """The SHA-256 of the facts, 64 hexadecimal digits."""
         return hashlib.sha256(self.facts.encode()).hexdigest()
 
     @property
     def dim(self) -> int:
+        """The length of a row."""
         return int(json.loads(self.facts)["dim"])
 
     @property
     def modality(self) -> Modality:
-        found: Modality = json.loads(self.facts)["modality"]
-        return found
+        """What the model embeds: "image" or "sound"."""
+        modality: Modality = json.loads(self.facts)["modality"]
+        return modality
 
     @property
     def stages(self) -> frozenset[str]:
-        """The stage plugins that changed the numbers, each as `plugin version settings`."""
+        """The stage plugins that changed the rows, each as `plugin version settings`."""
         return frozenset(json.loads(self.facts)["stages"])
 
     def differences(self, other: Space) -> list[str]:
-        """Every field in which `other` is not as this space, as `field: expected ..., got ...`."""
+        """Return one line `field: expected ..., got ...` for each field in which `other` differs from this space."""
         mine, theirs = (dict(_flat(json.loads(space.facts))) for space in (self, other))
         mine["name"], theirs["name"] = self.name, other.name
         return [
@@ -71,15 +100,41 @@ class Space:
         ]
 
     def require(self, other: Space, what: str) -> None:
-        """Raises `SpaceMismatch` with the differences where `other` is not this space."""
+        """Check that another space is this one.
+
+        Parameters
+        ----------
+        other : Space
+            The space of the vectors that are about to be compared with those of this one.
+        what : str
+            What belongs to this space; the error begins with it.
+
+        Raises
+        ------
+        SpaceMismatch
+            If it is another one; the text lists the differences and what to do.
+        """
         if (self.name, self.facts) != (other.name, other.facts):
             raise SpaceMismatch(f"{what}: another space; " + "; ".join(self.differences(other)) + hint(self, other))
 
 
-def hint(mine: Space, other: Space) -> str:
-    """What to do about two spaces of one name: use what made the first, or make it anew."""
-    anew = f"or index anew after `sightsound forget --space {mine.name}`"
-    needed, surplus = mine.stages - other.stages, other.stages - mine.stages
+def hint(expected: Space, got: Space) -> str:
+    """Return what the user can do about two different spaces.
+
+    Parameters
+    ----------
+    expected : Space
+        The space of what is stored.
+    got : Space
+        The space that the installed model and plugins give.
+
+    Returns
+    -------
+    str
+        The advice, which begins with "; ".
+    """
+    anew = f"or index anew after `sightsound forget --space {expected.name}`"
+    needed, surplus = expected.stages - got.stages, got.stages - expected.stages
     if needed:
         return f"; install the plugin {', '.join(sorted(needed))}, {anew}"
     if surplus:
@@ -89,6 +144,7 @@ def hint(mine: Space, other: Space) -> str:
 
 
 def _flat(facts: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested facts as `outer.inner` and their text."""
     if isinstance(facts, dict) and facts:
         for key, value in facts.items():
             yield from _flat(value, f"{prefix}.{key}" if prefix else key)
