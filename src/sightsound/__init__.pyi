@@ -6,6 +6,9 @@ from .classify.classify import SoundStream as SoundStream
 from .classify.classify import classify_image as classify_image
 from .classify.classify import classify_sound as classify_sound
 from .classify.classify import classify_stream as classify_stream
+from .classify.evaluation import TagEvaluation as TagEvaluation
+from .classify.evaluation import TagScore as TagScore
+from .classify.evaluation import evaluate_tags as evaluate_tags
 from .classify.ontology import Ontology as Ontology
 from .classify.ontology import OntologyNode as OntologyNode
 from .classify.ontology_file import load_ontology as load_ontology

@@ -13,9 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from sightsound import Host, SegmentRules, tag
-from sightsound.classify.evaluation import Evaluation, evaluate
-from sightsound.classify.ontology_file import load_ontology
+from sightsound import Host, SegmentRules, TagEvaluation, evaluate_tags, load_ontology, tag
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins/sightsound-audioset/tests"))
 from esc10 import KINDS
@@ -31,22 +29,22 @@ def main() -> None:
     for model in options.models:
         plain, backed = (evaluated(options.sounds, model, host, backoff) for backoff in (False, True))
         print(f"\n{model:28} top 5  with back-off   links  with back-off")
-        for name in plain.classes:
-            show(name, plain.classes[name], backed.classes[name])
-        show("all", plain.whole, backed.whole)
+        for name in plain.by_class:
+            show(name, plain.by_class[name], backed.by_class[name])
+        show("all", plain.overall, backed.overall)
 
 
-def evaluated(folder: Path, model: str, host: Host, backoff: bool) -> Evaluation:
+def evaluated(folder: Path, model: str, host: Host, backoff: bool) -> TagEvaluation:
     found = [
         t for t in tag(folder, models=model, host=host, rules=SegmentRules(backoff=backoff)) if t.outcome.status == "ok"
     ]
     expected = [KINDS[tags.item.path.partition("/")[0]] for tags in found]
-    return evaluate(expected, [tags.top for tags in found], load_ontology(host.weights))
+    return evaluate_tags(expected, [tags.top for tags in found], load_ontology(host.weights))
 
 
 def show(name, plain, backed):  # type: ignore[no-untyped-def]
-    gain = f"{100 * backed.hits:5.1f} ({100 * (backed.hits - plain.hits):+.1f})"
-    print(f"{name:28} {100 * plain.hits:5.1f}  {gain:14} {plain.distance:5.2f}  {backed.distance:5.2f}")
+    gain = f"{100 * backed.hit_rate:5.1f} ({100 * (backed.hit_rate - plain.hit_rate):+.1f})"
+    print(f"{name:28} {100 * plain.hit_rate:5.1f}  {gain:14} {plain.distance:5.2f}  {backed.distance:5.2f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The AudioSet ontology: Google's own file, as the package index has it, and its distances by another algorithm."""
+"""The AudioSet ontology: Google's own file, and distances compared with the Floyd-Warshall algorithm."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ import json
 import numpy as np
 import pytest
 
-import sightsound
-from sightsound import SightsoundError
-from sightsound.classify.ontology import Ontology, OntologyNode
-from sightsound.classify.ontology_file import load_ontology, read_ontology
-from sightsound.contract.errors import UnknownClass
+from sightsound import Host, Ontology, OntologyNode, SightsoundError, UnknownClass, load_ontology
+from sightsound.classify.ontology_file import read_ontology
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +41,7 @@ def test_abstract_and_blacklisted_nodes_are_marked(audioset):
 
 
 def test_all_classes_of_yamnet_are_nodes(audioset):
-    card = sightsound.Host().card("yamnet.audioset_f32")
+    card = Host().card("yamnet.audioset_f32")
     found = audioset.classes(card)
     assert len(found) == 521 and names(found) == list(card.labels)
 
@@ -59,7 +56,7 @@ def test_a_node_is_found_by_name_in_any_case_by_id_and_as_itself(audioset):
     assert "DOG" in audioset and "/m/0bt9lr" in audioset and "Dogma" not in audioset and 3 not in audioset
 
 
-def test_kin_of_the_dog(audioset):
+def test_parents_children_ancestors_and_subtree_of_the_dog(audioset):
     assert names(audioset.parents("Dog")) == ["Domestic animals, pets"]
     assert names(audioset.parents("Howl")) == ["Dog", "Canidae, dogs, wolves"]
     assert "Bark" in names(audioset.children("Dog"))
@@ -69,7 +66,7 @@ def test_kin_of_the_dog(audioset):
     assert audioset.ancestors("Animal") == () and audioset.descendants("Bark") == ()
 
 
-def test_below_is_what_descendants_and_ancestors_say(audioset):
+def test_the_descendant_matrix_agrees_with_descendants_and_ancestors(audioset):
     nodes = list(audioset)
     for i, node in enumerate(nodes):
         below = {nodes[j].id for j in np.flatnonzero(audioset.descendant_matrix[i])}
@@ -78,13 +75,13 @@ def test_below_is_what_descendants_and_ancestors_say(audioset):
         assert above == {other.id for other in audioset.ancestors(node)}
 
 
-def test_the_way_from_bark_to_meow(audioset):
+def test_the_path_from_bark_to_meow(audioset):
     assert names(audioset.path("Bark", "Meow")) == ["Bark", "Dog", "Domestic animals, pets", "Cat", "Meow"]
     assert audioset.distance("Bark", "Meow") == 4
     assert audioset.lowest_common_ancestor("Bark", "Meow").name == "Domestic animals, pets"
 
 
-def test_dog_and_bark_are_nearer_than_dog_and_siren(audioset):
+def test_dog_is_closer_to_bark_than_to_siren(audioset):
     assert audioset.distance("Dog", "Bark") == 1 < audioset.distance("Dog", "Siren") == 6
     assert audioset.lowest_common_ancestor("Dog", "Siren") is None
     assert audioset.distance("Dog", "Dog") == 0 and audioset.path("Dog", "Dog") == (audioset["Dog"],)
@@ -92,7 +89,7 @@ def test_dog_and_bark_are_nearer_than_dog_and_siren(audioset):
 
 
 def floyd_warshall(audioset) -> tuple[np.ndarray, np.ndarray]:
-    """Shortest ways downwards, and over a common ancestor, by another algorithm; a root above all roots is row -1."""
+    """Return the shortest distances downwards, and those over a common ancestor. Row -1 is a node above all roots."""
     n = len(audioset)
     down = np.full((n + 1, n + 1), np.inf)
     down[np.arange(n + 1), np.arange(n + 1)] = 0
@@ -105,7 +102,7 @@ def floyd_warshall(audioset) -> tuple[np.ndarray, np.ndarray]:
     return down, np.array([(down + down[:, i : i + 1]).min(axis=0) for i in range(n)])[:, :n]
 
 
-def test_every_distance_is_that_of_another_algorithm(audioset):
+def test_distances_are_those_of_floyd_warshall(audioset):
     _, over = floyd_warshall(audioset)
     nodes = list(audioset)
     random = np.random.default_rng(0)
@@ -129,30 +126,31 @@ def test_every_distance_is_that_of_another_algorithm(audioset):
         ("cock doodle", "Crowing, cock-a-doodle-doo"),
     ],
 )
-def test_words_find_nodes_by_name_before_description(audioset, words, first):
+def test_a_match_of_the_name_comes_before_one_of_the_description(audioset, words, first):
     assert first in names(audioset.find(words))[:3]
 
 
-def test_nothing_is_found_for_no_words_and_for_nonsense(audioset):
+def test_nothing_is_found_for_no_words_and_for_unknown_ones(audioset):
     assert audioset.find(" ") == () and audioset.find("xyzzy") == ()
 
 
-def test_an_unknown_name_is_told_with_the_nearest(audioset):
+def test_an_unknown_name_is_refused_and_a_similar_one_suggested(audioset):
     with pytest.raises(UnknownClass, match=r"no kind of sound 'Dogg' among 632; did you mean 'Dog'\?"):
         audioset.children("Dogg")
     with pytest.raises(UnknownClass, match="try `sightsound ontology find WORD`"):
         audioset["xyzzyplugh"]
 
 
-def test_it_cannot_be_changed(audioset):
+def test_an_ontology_cannot_be_changed(audioset):
     with pytest.raises(AttributeError):
         audioset["Dog"].name = "Cat"  # type: ignore[misc]
     with pytest.raises(ValueError, match="read-only"):
         audioset.descendant_matrix[0, 0] = True
 
 
-def test_another_file_is_refused_in_one_line(tmp_path):
-    for text in ("", "[]x", '[{"id": "a"}]', "{}3", json.dumps([{"id": 1}])):
+def test_a_file_of_another_format_is_refused(tmp_path):
+    entry = {"id": "a", "name": "A", "description": "", "citation_uri": "", "child_ids": [], "restrictions": None}
+    for text in ("", "[]x", '[{"id": "a"}]', "{}3", json.dumps([{"id": 1}]), json.dumps([entry])):
         (tmp_path / "ontology.json").write_text(text)
         with pytest.raises(SightsoundError, match=r"ontology.json: expected the AudioSet ontology \("):
             read_ontology(tmp_path / "ontology.json")
@@ -172,7 +170,7 @@ def test_the_command_prints_a_tree_with_marks(command):
     assert done.stdout.splitlines()[:2] == ["Dog *", "  Bark *"] and "  Bay (b)" in done.stdout.splitlines()
 
 
-def test_the_whole_tree_is_printed_once_for_every_way(command):
+def test_the_whole_tree_has_all_nodes(command):
     assert len(command("ontology", "tree", "--depth", "0").stdout.splitlines()) == 7
     whole = json.loads(command("ontology", "tree", "--json").stdout)
     ids = set()
@@ -205,6 +203,6 @@ def test_the_command_shows_a_node(command):
     assert shown.startswith("Siren *  /m/03kmc9\n") and "\nparents: Alarm\n" in shown
 
 
-def test_an_unknown_name_is_one_line_of_the_command(command):
+def test_the_command_reports_an_unknown_name_in_one_line(command):
     done = command("ontology", "tree", "Dogg")
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("sightsound: no kind of sound 'Dogg'")

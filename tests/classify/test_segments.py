@@ -48,7 +48,7 @@ def named(found):
 
 
 def reference(scores, spans, below, wanted, rules):
-    """Step by step as `SegmentRules` tells it, one class and one pair of regions after the other."""
+    """Apply the rules of `SegmentRules` one after the other, to one class and one pair of regions at a time."""
     regions = {c: [] for c in range(scores.shape[1]) if wanted[c]}
     for c in regions:
         for i, (start, stop) in enumerate(spans):
@@ -101,7 +101,7 @@ def cases(draw):
     level = st.sampled_from([0.0, 0.2, 0.35, 0.5, 0.9])
     scores = np.array(draw(st.lists(level, min_size=5 * n, max_size=5 * n)), np.float32).reshape(n, 5)
     if draw(st.booleans()):
-        scores[:] = draw(st.sampled_from([0.0, 0.9]))  # nobody, or everybody
+        scores[:] = draw(st.sampled_from([0.0, 0.9]))  # no class active, or all
     hop = draw(st.sampled_from([0.1, 0.48, 0.96, 1.5]))
     times = spans(n, hop, hop * max(0, n - 1) + draw(st.sampled_from([0.05, 0.6, WINDOW])))
     below = np.zeros((5, 5), bool)
@@ -138,7 +138,7 @@ def test_segments_are_those_of_the_reference(case):
 
 
 @given(cases(), st.data())
-def test_windows_in_pieces_give_the_segments_of_all_at_once(case, data):
+def test_windows_fed_in_parts_give_the_same_segments(case, data):
     scores, times, chosen, rules = case
     segmenter, found, at = Segmenter(chosen, rules), [], 0
     while at < len(scores):
@@ -150,7 +150,7 @@ def test_windows_in_pieces_give_the_segments_of_all_at_once(case, data):
 
 
 @given(cases())
-def test_a_segment_keeps_to_its_rules(case):
+def test_segments_obey_the_rules(case):
     scores, times, chosen, rules = case
     found = segments(scores, times, chosen, rules)
     for one in found:
@@ -167,7 +167,7 @@ def test_a_segment_keeps_to_its_rules(case):
 
 # -- case by case ------------------------------------------------------------------------------------------------
 
-NOBODY = [0.0] * 5
+SILENCE = [0.0] * 5
 SIREN = [0, 0, 0, 0, 0.9]
 DOG = [0.5, 0.8, 0.1, 0, 0]
 BARK = [0.5, 0.8, 0.9, 0, 0]
@@ -177,83 +177,83 @@ def test_a_recording_without_windows_has_no_segments():
     assert segments(np.empty((0, 5), np.float32), np.empty((0, 2)), classes(), SegmentRules()) == ()
 
 
-def test_one_window_is_a_segment_of_its_own_seconds():
+def test_one_window_makes_a_segment_of_its_seconds():
     assert named(run([SIREN])) == [("Siren", 0.0, 0.975)]
 
 
 def test_a_segment_reaches_from_its_first_window_to_the_end_of_its_last():
-    (found,) = run([NOBODY, SIREN, [0, 0, 0, 0, 0.5], NOBODY])
+    (found,) = run([SILENCE, SIREN, [0, 0, 0, 0, 0.5], SILENCE])
     assert (found.start, found.stop) == (0.48, pytest.approx(0.96 + 0.975))
     assert (found.mean, found.peak, found.id) == (pytest.approx(0.7), pytest.approx(0.9), "/m/4")
 
 
-def test_regions_closer_than_the_separation_are_one():
-    rows = [SIREN, NOBODY, NOBODY, SIREN]  # 0.465 s apart
+def test_regions_closer_than_the_separation_are_merged():
+    rows = [SIREN, SILENCE, SILENCE, SIREN]  # 0.465 s apart
     assert len(run(rows, min_separation=0.4)) == 2
     (found,) = run(rows, min_separation=0.5)
     assert (found.start, found.stop) == (0, pytest.approx(3 * 0.48 + 0.975))
-    assert found.mean == pytest.approx(0.45), "the silent windows between count"
+    assert found.mean == pytest.approx(0.45), "inactive windows between count"
 
 
-def test_windows_that_overlap_are_one_region_whatever_the_separation():
-    assert len(run([SIREN, NOBODY, SIREN], min_separation=0)) == 1
+def test_overlapping_windows_are_one_region_for_any_separation():
+    assert len(run([SIREN, SILENCE, SIREN], min_separation=0)) == 1
 
 
-def test_short_regions_are_dropped_after_close_ones_were_joined():
-    rows = [SIREN, NOBODY, NOBODY, SIREN]
+def test_close_regions_are_merged_before_short_ones_are_removed():
+    rows = [SIREN, SILENCE, SILENCE, SIREN]
     assert run(rows, min_separation=0.4, min_duration=2) == ()
     assert len(run(rows, min_separation=0.5, min_duration=2)) == 1
 
 
-def test_high_specificity_takes_the_time_of_the_specific_from_the_general():
+def test_with_high_specificity_the_specific_class_keeps_the_overlap():
     found = named(run([DOG, DOG, BARK, BARK, DOG, DOG]))
     assert found == [("Dog", 0.0, 0.96), ("Bark", 0.96, 2.415), ("Dog", 2.415, 3.375)]
 
 
-def test_what_remains_of_a_general_class_and_is_short_is_dropped():
+def test_a_short_remainder_of_the_general_class_is_removed():
     assert named(run([DOG, BARK, BARK, DOG])) == [("Bark", 0.48, 1.935)]
 
 
-def test_low_specificity_keeps_the_most_general_class():
+def test_with_low_specificity_the_general_class_keeps_the_overlap():
     assert named(run([DOG, BARK, BARK, DOG], specificity="low")) == [("Animal", 0.0, 2.415)]
 
 
-def test_without_specificity_every_class_is_there():
+def test_without_specificity_all_classes_keep_the_overlap():
     labels = {s.label for s in run([DOG, BARK, BARK, DOG], specificity="none")}
     assert labels == {"Animal", "Dog", "Bark"}
 
 
-def test_a_class_that_does_not_count_takes_no_time_either():
+def test_a_class_that_is_not_selected_takes_no_time():
     scores = np.array([BARK, BARK], np.float32)
     chosen = classes(selected=np.array([True, True, False, True, True]))
     assert [s.label for s in segments(scores, spans(2), chosen, SegmentRules())] == ["Dog"]
 
 
-def test_what_remains_between_two_windows_is_dropped():
-    """Of a hop longer than a window, with a gap that was bridged and both ends taken."""
+def test_a_remainder_without_windows_is_removed():
+    """The hop is longer than a window, the gap between two windows was bridged, and both ends were taken."""
     scores = np.array([[0.9, 0.9, 0, 0, 0], [0.9, 0, 0, 0.9, 0]], np.float32)
     found = segments(scores, spans(2, 1.5), classes(), SegmentRules(min_separation=1))
     assert [s.label for s in found] == ["Dog", "Cat"]
 
 
-def test_a_dropped_region_takes_no_time():
+def test_a_removed_region_takes_no_time():
     found = named(run([DOG, DOG, BARK, DOG, DOG], min_duration=1.2))
     assert found == [("Dog", 0.0, pytest.approx(4 * 0.48 + 0.975))]
 
 
-def test_a_stream_gives_a_segment_as_soon_as_no_window_can_change_it():
+def test_a_segment_is_returned_as_soon_as_no_later_window_can_change_it():
     segmenter = Segmenter(classes(), SegmentRules())
     times = spans(5)
     given = [
-        segmenter.feed(np.array([row], np.float32), times[i : i + 1]) for i, row in enumerate([SIREN] + [NOBODY] * 4)
+        segmenter.feed(np.array([row], np.float32), times[i : i + 1]) for i, row in enumerate([SIREN] + [SILENCE] * 4)
     ]
     assert [len(found) for found in given] == [0, 0, 0, 1, 0]  # at 1.44 s, 0.465 s behind its end
     assert segmenter.close() == []
 
 
-def test_a_stream_keeps_nothing_of_what_is_over():
+def test_regions_that_cannot_matter_any_more_are_forgotten():
     segmenter = Segmenter(classes(), SegmentRules())
-    times, rows = spans(3000), np.array([DOG, BARK, SIREN, NOBODY, NOBODY, NOBODY] * 500, np.float32)
+    times, rows = spans(3000), np.array([DOG, BARK, SIREN, SILENCE, SILENCE, SILENCE] * 500, np.float32)
     for i in range(len(rows)):
         segmenter.feed(rows[i : i + 1], times[i : i + 1])
     held = [len(segmenter._open), len(segmenter._pending), sum(map(len, segmenter._complete.values()))]
@@ -270,10 +270,10 @@ def test_a_stream_keeps_nothing_of_what_is_over():
         ({"specificity": "medium"}, "specificity: expected one of high, low, none, got 'medium'"),
     ],
 )
-def test_rules_that_make_no_sense_are_refused(options, text):
+def test_values_out_of_range_are_refused(options, text):
     with pytest.raises(SightsoundError, match=text):
         SegmentRules(**options)
 
 
-def test_one_name_is_as_good_as_a_list():
+def test_one_name_is_taken_as_a_list_of_one():
     assert SegmentRules(include="Dog").include == ("Dog",) and SegmentRules(exclude=["Dog"]).exclude == ("Dog",)
