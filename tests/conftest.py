@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from distributions import DISTS, installed, together
 from sightsound import Host, index
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") and (sys.platform != "linux" or os.geteuid()):
+        pytest.skip("needs to mount file systems, which takes root on Linux")
 
 
 @pytest.fixture(scope="session")
