@@ -300,11 +300,11 @@ def test_a_library_of_every_format_is_read_checked_and_written(format_, tiny, tm
 
 def test_a_second_writer_is_told_by_whom(where, zoo, command):
     with Library(where) as library, library.writing():
-        done = command("forget", zoo / "cats", "-l", where)
+        done = command("forget", zoo / "cats", "-l", where, process=True)
         assert done.returncode == 2
         assert f"lib: process {os.getpid()} on " in done.stderr
         assert done.stderr.rstrip().endswith("is writing to it; wait until it is done, or stop it")
-        assert command("search", zoo / "cats" / "0.png", "-l", where).returncode == 0
+        assert command("search", zoo / "cats" / "0.png", "-l", where, process=True).returncode == 0
     assert command("forget", zoo / "cats", "-l", where).returncode == 0
 
 
