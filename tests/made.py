@@ -15,7 +15,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from sightsound import Host, hookimpl
+from sightsound import Host
+from sightsound.plugin import hookimpl
 
 RATE = 1600
 """Hz of `loudness.tiny`, whose windows last a second and begin every half."""

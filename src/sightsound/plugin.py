@@ -3,7 +3,7 @@
 from sightsound._threads import cores
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Card, Modality, WeightFile
-from sightsound.contract.embedder import Embedder, Layer, Load, Output, Windows
+from sightsound.contract.embedder import Embedder, Layer, Load, Output, Register, Windows
 from sightsound.contract.errors import MediaError, PluginError, SightsoundError, UnknownModel
 from sightsound.contract.hookspecs import hookimpl
 from sightsound.media.framing import frames
@@ -18,6 +18,7 @@ __all__ = [
     "Modality",
     "Output",
     "PluginError",
+    "Register",
     "Seconds",
     "SightsoundError",
     "UnknownModel",

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from sightsound import hookimpl
+from sightsound.plugin import hookimpl
 
 same_numbers = True
 calls: Counter[str] = Counter()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sightsound import Output, hookimpl
+from sightsound.plugin import Output, hookimpl
 
 
 def stage_id(card):

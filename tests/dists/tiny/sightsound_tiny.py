@@ -5,8 +5,7 @@ import time
 
 import numpy as np
 
-from sightsound import Card, Output, Windows, hookimpl
-from sightsound.media.framing import frames
+from sightsound.plugin import Card, Output, Windows, frames, hookimpl
 
 COLOURS = Card(
     name="colours.tiny",

@@ -1,6 +1,6 @@
 """Its entry point is called `tiny`, as that of another distribution."""
 
-from sightsound import Card, hookimpl
+from sightsound.plugin import Card, hookimpl
 
 
 @hookimpl

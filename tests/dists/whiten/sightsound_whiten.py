@@ -1,6 +1,6 @@
 """Takes the mean off the vectors of pictures and divides by the spread; leaves sounds alone."""
 
-from sightsound import hookimpl
+from sightsound.plugin import hookimpl
 
 MEAN, SPREAD = 0.5, 0.25
 

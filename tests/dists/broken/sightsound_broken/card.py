@@ -1,6 +1,6 @@
 """Its card makes no sense."""
 
-from sightsound import Card, hookimpl
+from sightsound.plugin import Card, hookimpl
 
 
 @hookimpl

@@ -1,6 +1,6 @@
 """Registers one good embedder and a stage, then raises."""
 
-from sightsound import Card, hookimpl
+from sightsound.plugin import Card, hookimpl
 
 
 @hookimpl

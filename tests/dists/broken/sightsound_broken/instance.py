@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sightsound import Card, hookimpl
+from sightsound.plugin import Card, hookimpl
 
 
 @dataclass

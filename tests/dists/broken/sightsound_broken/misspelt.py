@@ -1,6 +1,6 @@
 """Means `register_embedders`."""
 
-from sightsound import Card, hookimpl
+from sightsound.plugin import Card, hookimpl
 
 
 @hookimpl

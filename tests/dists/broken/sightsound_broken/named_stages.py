@@ -1,6 +1,6 @@
 """Its entry point has the name of the host's own plugin."""
 
-from sightsound import hookimpl
+from sightsound.plugin import hookimpl
 
 
 @hookimpl

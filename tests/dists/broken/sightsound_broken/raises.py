@@ -1,6 +1,6 @@
 """Raises when it is asked for its embedders."""
 
-from sightsound import hookimpl
+from sightsound.plugin import hookimpl
 
 
 @hookimpl

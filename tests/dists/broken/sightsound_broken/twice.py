@@ -1,6 +1,6 @@
 """Registers one name twice."""
 
-from sightsound import Card, hookimpl
+from sightsound.plugin import Card, hookimpl
 
 
 @hookimpl

@@ -1,6 +1,6 @@
 """Registers an embedder of its own, and one under the name of another's."""
 
-from sightsound import Card, hookimpl
+from sightsound.plugin import Card, hookimpl
 
 
 @hookimpl

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from sightsound import Card, hookimpl
+from sightsound.plugin import Card, hookimpl
 
 if "SIGHTSOUND_WITNESS" in os.environ:
     Path(os.environ["SIGHTSOUND_WITNESS"]).write_text("imported")

@@ -1,6 +1,6 @@
 """Calls the argument of a hook by another name."""
 
-from sightsound import hookimpl
+from sightsound.plugin import hookimpl
 
 
 @hookimpl(wrapper=True)

@@ -1,6 +1,6 @@
 """Registers a dictionary where a card is due."""
 
-from sightsound import hookimpl
+from sightsound.plugin import hookimpl
 
 
 @hookimpl
