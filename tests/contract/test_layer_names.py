@@ -121,7 +121,7 @@ def test_saved_rows_without_layers_name_their_space_too(tiny, tmp_path):
         assert "layers" not in found and found["embeddings"].shape == (1, 48)
 
 
-# -- the list of layers ---------------------------------------------------------------------------------------------------
+# -- the list of layers -----------------------------------------------------------------------------------------
 
 
 class WithLayers:
@@ -156,7 +156,7 @@ def test_layers_come_from_the_load_function_or_else_from_the_embedder(by_load):
 
 
 def test_a_model_without_layers_is_an_error(tiny):
-    error = "colours.tiny: plugin 'tiny' tells of no layers in it; name a model without"
+    error = "colours.tiny: plugin 'tiny' lists no layers of it; name a model without"
     with pytest.raises(SightsoundError, match=error):
         tiny.layers("colours.tiny")
     with pytest.raises(SightsoundError, match=error):
@@ -179,4 +179,6 @@ def test_a_plugin_that_lists_its_layers_wrongly_is_named(list_layers, error):
 
 def test_the_command_reports_it_in_one_line(command):
     ran = command("models", "layers", "colours.tiny")
-    assert ran.returncode == 2 and ran.stderr.startswith("sightsound: colours.tiny: plugin 'tiny' tells of no layers")
+    assert ran.returncode == 2 and ran.stderr.startswith(
+        "sightsound: colours.tiny: plugin 'tiny' lists no layers of it"
+    )

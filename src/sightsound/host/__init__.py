@@ -1,1 +1,1 @@
-"""Discover plugins, resolve names, load embedders as checked models."""
+"""Find plugins, resolve the names of models, load embedders with checks around them."""

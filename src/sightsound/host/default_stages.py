@@ -1,4 +1,4 @@
-"""The built-in plugin that runs last: each stage asks the embedder itself."""
+"""The built-in plugin that is called last: it runs each stage of the embedder itself."""
 
 from typing import Any
 
@@ -13,14 +13,17 @@ same_numbers = True
 
 @hookimpl(trylast=True)
 def preprocess(embedder: Embedder, media: NDArray[Any], start: int, last: bool) -> Windows:
+    """Run `Embedder.preprocess`."""
     return embedder.preprocess(media, start, last)
 
 
 @hookimpl(trylast=True)
 def embed(embedder: Embedder, inputs: Floats) -> Output:
+    """Run `Embedder.embed`."""
     return embedder.embed(inputs)
 
 
 @hookimpl(trylast=True)
 def postprocess(embedder: Embedder, output: Output) -> Floats:
+    """Run `Embedder.postprocess`."""
     return embedder.postprocess(output)

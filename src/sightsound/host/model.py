@@ -1,8 +1,8 @@
-"""An embedder that is loaded, with the stages that stand round it, every call checked."""
+"""A loaded embedder with the stages around it; the result of every call is checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,28 @@ from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.contract.space import Space
 
 BATCH_SIZE = 8
-"""For an embedder that names none."""
+"""For an embedder without `batch_size`."""
 
 
 class Model:
-    """What `Host.load` returns. The three stages raise `PluginError` with the stage and the plugins where one raises,
-    returns nothing, or returns another shape or dtype than the card says; `MemoryError` and the package's own errors
-    come through as they are. `stages` are the calls
-    without checks, and `others` names, for each stage, the plugins that stand in it besides the embedder's."""
+    """A loaded embedder; `Host.load` returns it.
+
+    Each stage raises `PluginError`, which names the stage and its plugins, if it raises an exception, returns nothing,
+    or returns a shape or dtype that contradicts the card. `MemoryError` and errors of this package are passed on.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        The embedder itself.
+    space : Space
+        The space of its rows.
+    plugin : str
+        The plugin that loaded it.
+    stages : mapping of str to callable
+        For each stage a function with the arguments of its hook. Its result is not checked.
+    others : mapping of str to sequence of str
+        For each stage the other plugins that wrap or replace it.
+    """
 
     def __init__(
         self,
@@ -30,8 +44,8 @@ class Model:
         *,
         space: Space,
         plugin: str,
-        stages: dict[str, Callable[..., Any]],
-        others: dict[str, list[str]],
+        stages: Mapping[str, Callable[..., Any]],
+        others: Mapping[str, Sequence[str]],
     ) -> None:
         self.embedder = embedder
         self.space = space
@@ -41,11 +55,12 @@ class Model:
 
     @property
     def card(self) -> Card:
+        """The card of the embedder."""
         return self.embedder.card
 
     @property
     def batch_size(self) -> int:
-        """How many inputs `embed` likes at once on this device."""
+        """The number of inputs for which `embed` is most efficient on this device."""
         return int(getattr(self.embedder, "batch_size", BATCH_SIZE))
 
     @property
@@ -55,45 +70,86 @@ class Model:
 
     @property
     def device(self) -> str:
+        """The device on which it runs, "cpu" if the embedder does not state one."""
         return str(getattr(self.embedder, "device", "cpu"))
 
     def layers(self) -> list[Layer]:
-        """The layers that the option `layer` of this model's name may name. Raises `SightsoundError` where there are
-        none to name."""
-        return layers(self.embedder, self.card.name, self.plugin)
+        """Return the layers that the option `layer` may name, in the order of the network.
+
+        Raises
+        ------
+        SightsoundError
+            If the embedder lists no layers.
+        """
+        return layers_of(self.embedder, self.card.name, self.plugin)
 
     def preprocess(self, media: NDArray[Any], start: int = 0, last: bool = True) -> Windows:
-        """One picture, or one block of sound (see `framing.blocks`) -> checked `Windows`."""
-        found = self._call("preprocess", media=media, start=start, last=last)
-        if not isinstance(found, Windows):
-            raise self._broken("preprocess", f"expected Windows, got {type(found).__name__}")
-        self._check("preprocess", "inputs", found.inputs, np.float32, (None, *self.card.input_shape))
+        """Return the windows of an image or of a block of sound.
+
+        Parameters
+        ----------
+        media : uint8 array (height, width, 3) or float32 array (samples,)
+            See `Embedder.preprocess`; `sightsound.media.framing.blocks` cuts recordings into blocks.
+        start : int
+            Position of the first sample in the item; 0 for an image.
+        last : bool
+            Whether the item ends with this block; True for an image.
+
+        Returns
+        -------
+        Windows
+            Inputs float32 (n, *card.input_shape); spans float64 (n, 2) for sound, None for an image.
+
+        Raises
+        ------
+        PluginError
+            See the class.
+        """
+        windows = self._call("preprocess", media=media, start=start, last=last)
+        if not isinstance(windows, Windows):
+            raise self._error("preprocess", f"expected Windows, got {type(windows).__name__}")
+        self._check_array("preprocess", "inputs", windows.inputs, np.float32, (None, *self.card.input_shape))
         if self.card.modality == "sound":
-            self._check("preprocess", "spans", found.spans, np.float64, (len(found.inputs), 2))
-        elif found.spans is not None:
-            raise self._broken("preprocess", "spans: expected None for an image")
-        return found
+            self._check_array("preprocess", "spans", windows.spans, np.float64, (len(windows.inputs), 2))
+        elif windows.spans is not None:
+            raise self._error("preprocess", "spans: expected None for an image")
+        return windows
 
     def embed(self, inputs: Floats) -> Output:
-        """float32 (n, *card.input_shape) -> checked `Output`."""
-        found = self._call("embed", inputs=inputs)
-        if not isinstance(found, Output):
-            raise self._broken("embed", f"expected Output, got {type(found).__name__}")
-        self._check("embed", "embeddings", found.embeddings, np.float32, (len(inputs), None))
+        """Run the network on float32 (n, *card.input_shape), n at least 1."""
+        output = self._call("embed", inputs=inputs)
+        if not isinstance(output, Output):
+            raise self._error("embed", f"expected Output, got {type(output).__name__}")
+        self._check_array("embed", "embeddings", output.embeddings, np.float32, (len(inputs), None))
         if self.card.scores:
-            self._check("embed", "scores", found.scores, np.float32, (len(inputs), len(self.card.labels)))
-        elif found.scores is not None:
-            raise self._broken("embed", "scores: expected None, as the card has no scores")
-        return found
+            self._check_array("embed", "scores", output.scores, np.float32, (len(inputs), len(self.card.labels)))
+        elif output.scores is not None:
+            raise self._error("embed", "scores: expected None, as the card has no scores")
+        return output
 
     def postprocess(self, output: Output) -> Floats:
-        """-> checked float32 (n, card.dim)."""
-        found: Floats = self._call("postprocess", output=output)
-        self._check("postprocess", "rows", found, np.float32, (len(output.embeddings), self.card.dim))
-        return found
+        """Return rows float32 (n, card.dim) for the output of n inputs."""
+        rows: Floats = self._call("postprocess", output=output)
+        self._check_array("postprocess", "rows", rows, np.float32, (len(output.embeddings), self.card.dim))
+        return rows
 
     def rows(self, media: NDArray[Any]) -> tuple[Seconds | None, Floats, Floats | None]:
-        """One whole item in memory -> spans (n, 2) or None, embeddings (n, dim), scores (n, labels) or None."""
+        """Run all stages on one whole item, in a single batch.
+
+        Parameters
+        ----------
+        media : uint8 array (height, width, 3) or float32 array (samples,)
+            An image, or a recording at `card.sample_rate`.
+
+        Returns
+        -------
+        spans : float64 array (n, 2) or None
+            Start and end of each window in seconds; None for an image.
+        embeddings : float32 array (n, card.dim)
+            One row for each window.
+        scores : float32 array (n, len(card.labels)) or None
+            None for a network without classes.
+        """
         windows = self.preprocess(media)
         if not len(windows.inputs):
             scores = np.empty((0, len(self.card.labels)), np.float32) if self.card.scores else None
@@ -103,50 +159,60 @@ class Model:
 
     def _call(self, stage: str, **arguments: Any) -> Any:
         try:
-            found = self.stages[stage](embedder=self.embedder, **arguments)
+            result = self.stages[stage](embedder=self.embedder, **arguments)
         except (SightsoundError, MemoryError):
             raise
         except (Exception, SystemExit) as error:
-            raise self._broken(stage, f"{type(error).__name__}: {error}") from error
-        if found is None:
-            raise self._broken(stage, "returned nothing")
-        return found
+            raise self._error(stage, f"{type(error).__name__}: {error}") from error
+        if result is None:
+            raise self._error(stage, "returned nothing")
+        return result
 
-    def _check(self, stage: str, what: str, found: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
-        if not isinstance(found, np.ndarray):
-            raise self._broken(stage, f"{what}: expected an array, got {type(found).__name__}")
-        fits = len(found.shape) == len(shape) and all(want in (None, got) for want, got in zip(shape, found.shape))
-        if not fits or found.dtype != dtype:
-            expected = ", ".join("n" if size is None else str(size) for size in shape)
-            raise self._broken(
-                stage, f"{what}: expected {np.dtype(dtype)} ({expected}), got {found.dtype} {found.shape}"
-            )
+    def _check_array(self, stage: str, what: str, array: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
+        """Compare an array with a dtype and a shape, in which None stands for any size."""
+        if not isinstance(array, np.ndarray):
+            raise self._error(stage, f"{what}: expected an array, got {type(array).__name__}")
+        fits = len(array.shape) == len(shape) and all(want in (None, got) for want, got in zip(shape, array.shape))
+        if not fits or array.dtype != dtype:
+            expected = f"{np.dtype(dtype)} ({', '.join('n' if size is None else str(size) for size in shape)})"
+            raise self._error(stage, f"{what}: expected {expected}, got {array.dtype} {array.shape}")
 
-    def _broken(self, stage: str, problem: str) -> PluginError:
-        problem = " ".join(problem.split())
-        others = self.others.get(stage, [])
+    def _error(self, stage: str, problem: str) -> PluginError:
+        others = self.others.get(stage, ())
         beside = f", with {', '.join(others)} in this stage" if others else ""
         return PluginError(
-            f"{stage} of {self.card.name} (plugin {self.plugin}{beside}): {problem}; "
+            f"{stage} of {self.card.name} (plugin {self.plugin}{beside}): {' '.join(problem.split())}; "
             f"run `sightsound check-model {self.card.name}`"
         )
 
 
-def layers(told_by: object, name: str, plugin: str) -> list[Layer]:
-    """What the method `layers` of an embedder, or of what loads it, gives.
+def layers_of(source: object, name: str, plugin: str) -> list[Layer]:
+    """Return what the method `layers` of an embedder, or of its load function, lists.
 
-    Raises `SightsoundError` where there is none, `PluginError` where it fails or gives something else.
+    Parameters
+    ----------
+    source : object
+        The embedder or the load function.
+    name, plugin : str
+        The model and its plugin, for messages.
+
+    Raises
+    ------
+    SightsoundError
+        If there is no such method.
+    PluginError
+        If it raises another exception, or returns something else.
     """
-    ask = getattr(told_by, "layers", None)
+    ask = getattr(source, "layers", None)
     if ask is None:
-        raise SightsoundError(f"{name}: plugin {plugin!r} tells of no layers in it; name a model without [layer=...]")
+        raise SightsoundError(f"{name}: plugin {plugin!r} lists no layers of it; name a model without [layer=...]")
     try:
-        found = list(ask())
+        layers = list(ask())
     except SightsoundError:
         raise
     except Exception as error:
         raise PluginError(f"layers of {name} (plugin {plugin}): {type(error).__name__}: {error}") from error
-    wrong = next((layer for layer in found if not isinstance(layer, Layer)), None)
+    wrong = next((layer for layer in layers if not isinstance(layer, Layer)), None)
     if wrong is not None:
         raise PluginError(f"layers of {name} (plugin {plugin}): expected Layer, got {type(wrong).__name__}")
-    return found
+    return layers
