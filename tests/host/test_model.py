@@ -1,4 +1,4 @@
-"""A loaded model: every stage is checked, and the message names the stage, the model and its plugin."""
+"""A loaded model: the result of every stage is checked, and the error names the stage, the model and its plugin."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from sightsound import Card, Host, Output, Windows, hookimpl
 from sightsound.contract.errors import MediaError, PluginError
 
-IMAGE = Card(name="right.image", modality="image", dim=4, input_shape=(2, 2, 3))
+IMAGE = Card(name="ones.image", modality="image", dim=4, input_shape=(2, 2, 3))
 SOUND = Card(
-    name="right.sound",
+    name="ones.sound",
     modality="sound",
     dim=3,
     input_shape=(10,),
@@ -28,8 +28,8 @@ def floats(*shape, dtype=np.float32):
     return np.ones(shape, dtype)
 
 
-class Right:
-    """Three windows with ones, whatever comes; every part can be given another value."""
+class Ones:
+    """A correct embedder with three windows of ones for any item; `parts` replaces what a stage returns or raises."""
 
     def __init__(self, card, **parts):
         self.card = card
@@ -62,7 +62,7 @@ def given(value):
 
 def model(card, **parts):
     host = Host(installed=False)
-    host.register(Right(card, **parts), "maker")
+    host.register(Ones(card, **parts), "maker")
     return host.load(card.name)
 
 
@@ -70,14 +70,14 @@ def rows(card, **parts):
     return model(card, **parts).rows(SAMPLES if card.modality == "sound" else PICTURE)
 
 
-def test_right_stages_pass_through():
+def test_correct_results_are_returned():
     spans, embeddings, scores = rows(SOUND)
     assert (spans.shape, embeddings.shape, scores.shape) == ((3, 2), (3, 3), (3, 2))
     spans, embeddings, scores = rows(IMAGE)
     assert (spans, embeddings.shape, scores) == (None, (3, 4), None)
 
 
-def test_no_window_at_all_is_right():
+def test_an_item_may_have_no_window():
     none = {
         "windows": Windows(floats(0, 10), np.empty((0, 2))),
         "output": Output(floats(0, 7), floats(0, 2)),
@@ -169,11 +169,11 @@ def test_wrong_rows_name_stage_model_and_plugin(found, problem):
     with pytest.raises(PluginError) as caught:
         rows(IMAGE, rows=found)
     text = str(caught.value)
-    assert text == f"postprocess of right.image (plugin maker): {problem}; run `sightsound check-model right.image`"
+    assert text == f"postprocess of ones.image (plugin maker): {problem}; run `sightsound check-model ones.image`"
 
 
 @pytest.mark.parametrize("part", ["windows", "output", "rows"])
-def test_what_a_stage_raised_is_kept_as_the_cause(part):
+def test_the_exception_of_a_stage_is_kept_as_the_cause(part):
     cause = RuntimeError("deep inside")
     with pytest.raises(PluginError) as caught:
         rows(IMAGE, **{part: cause})
@@ -182,20 +182,20 @@ def test_what_a_stage_raised_is_kept_as_the_cause(part):
 
 @pytest.mark.parametrize("part", ["windows", "output", "rows"])
 @pytest.mark.parametrize("error", [MemoryError("cuda:0: no room"), MediaError("too small"), KeyboardInterrupt()])
-def test_no_memory_our_own_errors_and_the_user_come_through_as_they_are(part, error):
+def test_memory_errors_errors_of_the_package_and_interrupts_are_passed_on(part, error):
     with pytest.raises(type(error)) as caught:
         rows(IMAGE, **{part: error})
     assert caught.value is error
 
 
-def test_what_an_embedder_says_of_its_speed_is_passed_on_and_has_defaults():
+def test_the_optional_attributes_of_an_embedder_have_defaults():
     plain, tuned = model(IMAGE), model(IMAGE, batch_size=3, workers=2, device="cuda:1")
     assert (plain.batch_size, plain.workers, plain.device) == (8, 1, "cpu")
     assert (tuned.batch_size, tuned.workers, tuned.device) == (3, 2, "cuda:1")
-    assert (plain.plugin, plain.card, plain.space.name) == ("maker", IMAGE, "right.image")
+    assert (plain.plugin, plain.card, plain.space.name) == ("maker", IMAGE, "ones.image")
 
 
-def test_a_model_hands_on_the_block_as_it_came():
+def test_a_block_of_sound_reaches_the_embedder_unchanged():
     seen = []
 
     class Noting(Right):
@@ -205,6 +205,6 @@ def test_a_model_hands_on_the_block_as_it_came():
 
     host = Host(installed=False)
     host.register(Noting(SOUND), "maker")
-    host.load("right.sound").preprocess(SAMPLES, 40, False)
-    host.load("right.sound").preprocess(SAMPLES)
+    host.load("ones.sound").preprocess(SAMPLES, 40, False)
+    host.load("ones.sound").preprocess(SAMPLES)
     assert [(media is SAMPLES, start, last) for media, start, last in seen] == [(True, 40, False), (True, 0, True)]

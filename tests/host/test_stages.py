@@ -1,4 +1,4 @@
-"""Packages of third parties that wrap or replace a stage: what runs, which space it makes, and who is to blame."""
+"""Plugins that wrap or replace a stage: what runs, which space the rows have, and which plugins an error names."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def using(only_tiny: None, site: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 
 
 def colours(pictures: np.ndarray) -> np.ndarray:
-    """The slow way: the mean of each 4 x 4 patch of a 16 x 16 picture."""
+    """The rows of `colours.tiny`, computed one by one: the mean of each 4 x 4 patch of a 16 x 16 image."""
     return np.array(
         [
             [p[y : y + 4, x : x + 4, c].mean() for y in range(0, 16, 4) for x in range(0, 16, 4) for c in range(3)]
@@ -90,7 +90,7 @@ def test_a_wrapper_that_keeps_the_numbers_keeps_the_space(using):
         assert counted.space(name).fingerprint == plain.space(name).fingerprint
 
 
-def test_a_library_does_not_mind_a_wrapper_that_keeps_the_numbers(using, pictures, tmp_path):
+def test_a_library_can_be_used_with_and_without_a_wrapper_that_keeps_the_numbers(using, pictures, tmp_path):
     index(pictures, tmp_path / "zoo", models=["colours.tiny"], host=using("count"))
     report = index(pictures, tmp_path / "zoo", models=["colours.tiny"], host=using())
     assert report.counts == {"unchanged": 3}
@@ -100,7 +100,7 @@ def test_a_library_does_not_mind_a_wrapper_that_keeps_the_numbers(using, picture
 # -- other numbers: whiten ---------------------------------------------------------------------------------------
 
 
-def test_a_plugin_that_whitens_makes_other_rows(using):
+def test_a_plugin_that_whitens_changes_the_rows(using):
     plain, white = using().load("colours.tiny"), using("whiten").load("colours.tiny")
     np.testing.assert_allclose(plain.embed(INPUTS).embeddings, colours(INPUTS), atol=1e-6)
     np.testing.assert_array_equal(white.embed(INPUTS).embeddings, plain.embed(INPUTS).embeddings)
@@ -116,7 +116,7 @@ def test_a_plugin_that_whitens_enters_the_space_with_its_name_version_and_settin
     assert white.load("colours.tiny").space == white.space("colours.tiny")
 
 
-def test_a_plugin_that_leaves_a_model_alone_is_not_in_its_space_nor_in_its_way(using):
+def test_a_plugin_that_leaves_a_model_alone_affects_neither_its_space_nor_its_rows(using):
     plain, white = using(), using("whiten")
     assert white.space("loudness.tiny") == plain.space("loudness.tiny")
     np.testing.assert_array_equal(
@@ -157,8 +157,8 @@ def test_a_plain_library_is_not_searched_with_the_plugin(using, pictures, tmp_pa
         search(pictures / "a.png", tmp_path / "zoo", host=using("whiten"))
 
 
-def test_a_whitened_library_takes_no_more_without_the_plugin(using, white_zoo, pictures):
-    """Else one library would hold two spaces of one name, and each search leave half of the items out."""
+def test_a_whitened_library_takes_no_rows_without_the_plugin(using, white_zoo, pictures):
+    """Otherwise a library would hold two spaces of one name, and each search would find half of the items."""
     Image.fromarray(PICTURE).save(pictures / "d.png")
     with pytest.raises(SightsoundError, match=r"install the plugin whiten"):
         index(pictures, white_zoo, models=["colours.tiny"], host=using())
@@ -170,7 +170,7 @@ def test_a_whitened_library_takes_no_more_without_the_plugin(using, white_zoo, p
 def test_on_the_command_line_the_missing_plugin_is_named_with_exit_code_2(
     command, site, white_zoo, pictures, monkeypatch
 ):
-    """Here it is not blocked but not there at all; with it on the path the same search works."""
+    """The plugin is not installed at all here; with it on the path the same search works."""
     words = ("search", pictures / "a.png", "--library", white_zoo)
     refused = command(*words)
     assert (refused.returncode, refused.stdout) == (2, "")
@@ -194,7 +194,7 @@ def test_a_replacement_runs_instead_of_the_network_of_one_model_alone(using):
     )
 
 
-def test_wrappers_stand_round_a_replacement_and_all_that_change_numbers_are_in_the_space(using):
+def test_wrappers_apply_to_a_replacement_and_all_that_change_rows_are_in_the_space(using):
     host = using("count", "swap", "whiten")
     assert stages_of(host, "colours.tiny") == ["swap 0.4 negative", "whiten 3.1 mean=0.5,spread=0.25"]
     model = host.load("colours.tiny")
@@ -214,7 +214,7 @@ def test_two_replacements_of_one_stage_for_one_model_are_an_error_that_names_bot
     assert {"colours.tiny", "loudness.tiny"} <= set(host.cards)
 
 
-def test_the_advice_against_two_replacements_helps(using, monkeypatch):
+def test_blocking_one_of_two_replacements_works(using, monkeypatch):
     monkeypatch.setenv("SIGHTSOUND_BLOCK", "rival")
     assert stages_of(using("swap", "rival"), "colours.tiny") == ["swap 0.4 negative"]
 
@@ -233,7 +233,7 @@ class Passing:
 
 
 class Raising:
-    """Replaces `preprocess`, and raises."""
+    """Replaces `preprocess` and raises."""
 
     @hookimpl
     def preprocess(self, embedder, media, start, last):
@@ -255,7 +255,7 @@ class RaisingBefore:
 
 
 class GivesNothing:
-    """Replaces `embed`, and forgot to return what it made."""
+    """Replaces `embed` and forgets to return the output."""
 
     @hookimpl
     def embed(self, embedder, inputs):
@@ -263,7 +263,7 @@ class GivesNothing:
 
 
 class LosesResult:
-    """Wraps `embed`, and forgot to hand the result on."""
+    """Wraps `embed` and forgets to return the output."""
 
     @hookimpl(wrapper=True)
     def embed(self, embedder, inputs):
@@ -329,7 +329,7 @@ def through_all_stages(model):
         (GivesDoubles, "preprocess", "inputs: expected float32"),
     ],
 )
-def test_a_stage_that_fails_is_reported_with_the_embedders_plugin_and_all_others(tiny, plugin, stage, problem):
+def test_a_stage_that_fails_is_reported_with_all_its_plugins(tiny, plugin, stage, problem):
     tiny.register(Passing(), "passing")
     tiny.register(plugin(), "culprit")
     with pytest.raises(PluginError) as caught:
@@ -341,7 +341,7 @@ def test_a_stage_that_fails_is_reported_with_the_embedders_plugin_and_all_others
     assert found[2].startswith(problem)
 
 
-def test_an_embedder_that_fails_alone_is_reported_alone(tiny):
+def test_an_embedder_without_other_plugins_is_reported_alone(tiny):
     with pytest.raises(PluginError, match=r"^embed of colours.tiny \(plugin tiny\): ValueError: cannot reshape"):
         tiny.load("colours.tiny").embed(np.zeros((2, 3), np.float32))
 
@@ -362,7 +362,7 @@ class Asks:
         return -(yield)
 
 
-def test_a_stage_id_that_raises_is_reported_with_its_plugin_and_what_to_do(tiny):
+def test_a_stage_id_that_raises_is_reported_with_its_plugin_and_the_next_step(tiny):
     tiny.register(Asks(LookupError("no settings")), "asks")
     for ask in (tiny.space, tiny.load):
         with pytest.raises(PluginError) as caught:
@@ -395,7 +395,7 @@ def test_a_plugin_without_stage_id_counts_as_changing_every_model(tiny):
         assert tiny.space(name) != space
 
 
-def test_every_setting_of_a_stage_is_a_space_of_its_own(tiny):
+def test_other_settings_of_a_stage_are_another_space(tiny):
     asks = Asks("one")
     tiny.register(asks, "asks")
     first = tiny.space("colours.tiny")
@@ -405,8 +405,8 @@ def test_every_setting_of_a_stage_is_a_space_of_its_own(tiny):
     assert stages_of(tiny, "colours.tiny") == []
 
 
-def test_a_model_stays_in_its_space_when_a_stage_is_registered_later(tiny):
-    """Its rows would else be stored under a fingerprint that knows nothing of the stage."""
+def test_a_loaded_model_ignores_stages_that_are_registered_later(tiny):
+    """Its space, which is stored with the rows, does not contain that stage."""
     model = tiny.load("colours.tiny")
     rows = model.rows(PICTURE)[1]
     tiny.register(Asks("negative"), "asks")
@@ -415,7 +415,7 @@ def test_a_model_stays_in_its_space_when_a_stage_is_registered_later(tiny):
     np.testing.assert_array_equal(tiny.load("colours.tiny").rows(PICTURE)[1], -rows)
 
 
-def test_a_library_on_which_a_stage_fails_names_the_file_and_goes_on(tiny, pictures, tmp_path):
+def test_indexing_continues_after_a_stage_failed_on_one_file(tiny, pictures, tmp_path):
     class FailsOnDark:
         same_numbers = True
 
@@ -434,6 +434,6 @@ def test_a_library_on_which_a_stage_fails_names_the_file_and_goes_on(tiny, pictu
     assert "preprocess of colours.tiny (plugin tiny, with moody in this stage): ZeroDivisionError" in failed.reason
 
 
-def test_the_library_error_of_a_missing_library_is_not_the_plugins(tiny, pictures, tmp_path):
+def test_the_error_for_a_missing_library_names_no_plugin(tiny, pictures, tmp_path):
     with pytest.raises(LibraryError, match="no library at"):
         search(pictures / "a.png", tmp_path / "nowhere", host=tiny)

@@ -1,0 +1,245 @@
+"""Discovery: what is installed, what is broken or blocked and why, and what registers by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fake_plugins import OneEmbedder, card, listed
+from sightsound import Host, hookimpl
+from sightsound.contract.errors import PluginError, UnknownModel
+
+IMAGE = np.full((20, 20, 3), 200, np.uint8)
+
+REASONS = {
+    "absent": "a_framework_that_is_not_installed",
+    "attribute": "nothing",
+    "card": "card 'card.broken': dim: expected a positive int, got 0",
+    "exits": "exits.py has had enough",
+    "half": "half way through",
+    "instance": "hashable",
+    "misspelt": "register_embeders",
+    "raises": "KeyError",
+    "stages": "plugin name 'stages' is taken by sightsound",
+    "twice": "embedder 'twice.broken' is taken by plugin 'twice'",
+    "usurper": "embedder 'colours.tiny' is taken by plugin 'tiny'",
+    "wrong_argument": "batch",
+    "wrong_card": "expected a Card",
+}
+"""The entry points of tests/dists/broken, and what the reason of each must say."""
+
+
+@pytest.fixture(scope="module")
+def sites(install: Callable[..., Path]) -> list[str]:
+    """Folders with tiny, every broken plugin, and a second distribution whose entry point is called tiny."""
+    return [str(install("tiny")), str(install("broken", "twin"))]
+
+
+@pytest.fixture(scope="module")
+def crowd(sites: list[str]) -> Iterator[Host]:
+    """The host in the midst of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for site in sites:
+            patch.syspath_prepend(site)
+        patch.delenv("SIGHTSOUND_BLOCK", raising=False)
+        yield Host()
+
+
+@pytest.fixture
+def among(sites: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Installs them all for this test, in this process and its children; where `witness` would leave its trace."""
+    for site in sites:
+        monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", sites[1], prepend=os.pathsep)
+    monkeypatch.delenv("SIGHTSOUND_BLOCK", raising=False)
+    monkeypatch.setenv("SIGHTSOUND_WITNESS", str(tmp_path / "witness"))
+    monkeypatch.delitem(sys.modules, "sightsound_broken.witness", raising=False)
+    return tmp_path / "witness"
+
+
+# -- entry points ------------------------------------------------------------------------------------------------
+
+
+def test_an_installed_plugin_is_found_by_its_entry_point(crowd):
+    found = listed(crowd, "tiny", "sightsound-tiny")
+    assert (found.version, found.status, found.reason) == ("1.0", "ok", "")
+    assert found.embedders == ("colours.tiny", "loudness.tiny")
+    assert crowd.cards["loudness.tiny"].sample_rate == 1600
+    assert crowd.card("colours.tiny") is crowd.cards["colours.tiny"]
+    assert crowd.load("colours.tiny").rows(IMAGE)[1] == pytest.approx(np.full((1, 48), 200 / 255))
+
+
+def test_a_host_without_installed_plugins_is_empty(among):
+    host = Host(installed=False)
+    assert (host.plugins, dict(host.cards)) == ((), {})
+    assert not among.exists()
+
+
+def test_two_hosts_are_independent():
+    first, second = Host(installed=False), Host(installed=False)
+    first.register(OneEmbedder("one.one"), "one")
+    assert "one.one" in first.cards and "one.one" not in second.cards
+    second.register(OneEmbedder("one.one"), "one")
+
+
+@pytest.mark.parametrize("name", sorted(REASONS))
+def test_a_broken_plugin_is_listed_with_its_reason(crowd, name):
+    found = listed(crowd, name)
+    assert (found.status, found.distribution, found.version) == ("broken", "sightsound-broken", "2.0")
+    assert REASONS[name] in found.reason
+    assert found.embedders == ()
+
+
+@pytest.mark.parametrize("name", sorted(REASONS))
+def test_the_reason_of_a_broken_plugin_is_one_line(crowd, name):
+    assert "\n" not in listed(crowd, name).reason
+
+
+def test_every_entry_point_of_the_broken_distribution_is_listed(crowd):
+    names = {r.name for r in crowd.plugins if r.distribution == "sightsound-broken"}
+    assert names == {*REASONS, "witness"}
+
+
+def test_broken_plugins_do_not_affect_the_others(crowd):
+    assert {"colours.tiny", "loudness.tiny", "witness.good"} <= set(crowd.cards)
+    assert listed(crowd, "witness").status == "ok"
+
+
+def test_a_plugin_that_fails_leaves_nothing_registered(crowd):
+    assert not [name for name in crowd.cards if name.endswith(".broken")]
+    assert crowd.cards["colours.tiny"].dim == 48, "the card of the first, not that of the usurper"
+    model = crowd.load("colours.tiny")
+    assert model.rows(IMAGE)[1].shape == (1, 48), "the stage of half.py is not called"
+    assert json.loads(model.space.facts)["stages"] == []
+    assert model.plugin == "tiny"
+
+
+def test_a_taken_plugin_name_names_its_owner(crowd):
+    found = listed(crowd, "tiny", "sightsound-twin")
+    assert found.status == "broken"
+    assert found.reason == "plugin name 'tiny' is taken by sightsound-tiny; rename one"
+    assert "twin.tiny" not in crowd.cards
+
+
+# -- blocking ----------------------------------------------------------------------------------------------------
+
+
+def test_a_plugin_that_is_not_blocked_is_imported(among):
+    Host()
+    assert among.read_text() == "imported"
+
+
+def test_a_plugin_that_is_blocked_by_an_argument_is_not_imported(among):
+    host = Host(block=["witness", "twin"])
+    assert not among.exists() and "sightsound_broken.witness" not in sys.modules
+    assert (listed(host, "witness").status, listed(host, "witness").reason) == ("blocked", "blocked by the user")
+    assert "witness.good" not in host.cards and "colours.tiny" in host.cards
+
+
+def test_a_plugin_that_is_blocked_by_the_environment_is_not_imported(among, monkeypatch):
+    monkeypatch.setenv("SIGHTSOUND_BLOCK", "raises, witness ,,")
+    host = Host(block=["half"])
+    assert not among.exists()
+    assert {r.name for r in host.plugins if r.status == "blocked"} == {"raises", "witness", "half"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--block", "witness"), ("--block", "half,witness"), ("--block", "half", "--block", "witness")],
+    ids=" ".join,
+)
+def test_a_plugin_that_is_blocked_on_the_command_line_is_not_imported(among, command, options):
+    done = command(*options, "plugins", "--json")
+    assert done.returncode == 0, done.stderr
+    assert not among.exists()
+    states = {r["name"]: r["status"] for r in json.loads(done.stdout)}
+    assert states["witness"] == "blocked" and states["tiny"] != "blocked"
+
+
+def test_blocked_names_may_have_spaces_between_them(among, command):
+    done = command("--block", "half, witness", "plugins", "--json")
+    states = {r["name"]: r["status"] for r in json.loads(done.stdout)}
+    assert (states["half"], states["witness"]) == ("blocked", "blocked")
+    assert not among.exists()
+
+
+def test_blocking_a_name_blocks_every_distribution_that_has_it(among):
+    host = Host(block=["tiny"])
+    assert [r.status for r in host.plugins if r.name == "tiny"] == ["blocked", "blocked"]
+    assert listed(host, "usurper").status == "ok", "the name colours.tiny is free now"
+
+
+def test_the_error_for_an_unknown_model_names_the_plugins_that_are_not_in_use(among):
+    with pytest.raises(UnknownModel, match=r"plugins not in use: .*tiny"):
+        Host(block=["tiny", "usurper"]).card("loudness.tiny")
+
+
+# -- the command line --------------------------------------------------------------------------------------------
+
+
+def test_the_command_plugins_lists_every_plugin_with_its_reason(among, command):
+    done = command("plugins")
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+    for name, reason in REASONS.items():
+        assert "broken" in lines[name] and reason in lines[name]
+    assert "colours.tiny, loudness.tiny" in done.stdout
+    assert len(done.stdout.splitlines()) == len(json.loads(command("plugins", "--json").stdout)) + 1
+
+
+def test_the_command_models_lists_every_card_although_plugins_are_broken(among, command):
+    done = command("models", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {r["name"]: r for r in json.loads(done.stdout)}
+    loudness = rows["loudness.tiny"]
+    shown = {key: loudness[key] for key in ("modality", "dim", "input_shape", "sample_rate", "classes", "state")}
+    assert shown == {
+        "modality": "sound",
+        "dim": 17,
+        "input_shape": [1600],
+        "sample_rate": 1600,
+        "classes": 2,
+        "state": "none needed",
+    }
+    assert {"params", "license"} <= set(loudness)
+    assert not [name for name in rows if name.endswith(".broken")]
+    table = command("models").stdout
+    assert "loudness.tiny" in table and "1600" in table and "none needed" in table
+
+
+# -- registering by hand -----------------------------------------------------------------------------------------
+
+
+def test_a_plugin_registered_by_hand_is_listed(tiny):
+    tiny.register(OneEmbedder("one.hand"), "hand")
+    assert listed(tiny, "hand").embedders == ("one.hand",)
+
+
+def test_registering_by_hand_raises_on_failure_and_changes_nothing(tiny):
+    before = tiny.plugins, dict(tiny.cards)
+
+    class Late:
+        @hookimpl
+        def register_embedders(self, register):
+            register(card("late.good"), print)
+            register(card("colours.tiny"), print)
+
+    with pytest.raises(PluginError, match="plugin 'late': embedder 'colours.tiny' is taken by plugin 'tiny'"):
+        tiny.register(Late(), "late")
+    with pytest.raises(PluginError, match="plugin 'tiny': plugin name 'tiny' is taken"):
+        tiny.register(OneEmbedder("one.good"), "tiny")
+    assert (tiny.plugins, dict(tiny.cards)) == before
+    tiny.register(OneEmbedder("late.good"), "late")
+
+
+def test_a_plugin_registered_twice_is_refused_with_its_first_name(tiny):
+    plugin = OneEmbedder("one.hand")
+    tiny.register(plugin, "first")
+    with pytest.raises(PluginError, match="'first'"):
+        tiny.register(plugin, "second")
