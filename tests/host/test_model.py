@@ -198,13 +198,13 @@ def test_the_optional_attributes_of_an_embedder_have_defaults():
 def test_a_block_of_sound_reaches_the_embedder_unchanged():
     seen = []
 
-    class Noting(Right):
+    class Recording(Ones):
         def preprocess(self, media, start, last):
             seen.append((media, start, last))
             return self.windows
 
     host = Host(installed=False)
-    host.register(Noting(SOUND), "maker")
+    host.register(Recording(SOUND), "maker")
     host.load("ones.sound").preprocess(SAMPLES, 40, False)
     host.load("ones.sound").preprocess(SAMPLES)
     assert [(media is SAMPLES, start, last) for media, start, last in seen] == [(True, 40, False), (True, 0, True)]
