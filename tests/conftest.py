@@ -26,15 +26,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of data beside the project; tests that need it skip where it is absent."""
-    folder = Path(os.environ.get("SIGHTSOUND_SHARED", ROOT.parent / "shared"))
-    if not folder.is_dir():
-        pytest.skip("needs the project's shared data (../shared)")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def install(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """`install("tiny", "whiten")` -> a folder for PYTHONPATH with these packages of tests/dists, installed by pip."""
     cache = pytestconfig.cache.mkdir("distributions")

@@ -141,7 +141,7 @@ def sound_loop(model: Model) -> Loop:
     if model.card.name != yamnet.I8.name:
         return same_loop(model)
     weights = yamnet_int8.read_tflite(Host().weights.get(yamnet.TFLITE).path)
-    return clip_by_clip(model, yamnet_network.int8(weights, instructions=False).eval())
+    return clip_by_clip(model, yamnet_network.int8_network(weights, instructions=False).eval())
 
 
 def same_loop(model: Model) -> Loop:
@@ -166,9 +166,10 @@ def clip_by_clip(model: Model, network: Any) -> Loop:
 def picture_loop(model: Model) -> Loop:
     """timm's documented way: create_model, create_transform, one picture at a time."""
     import torch
-    from sightsound.torch import torchvision
 
-    torchvision()
+    from sightsound.torch import import_torchvision
+
+    import_torchvision()
     import timm
 
     network = timm.create_model(model.card.name.partition(".")[0], num_classes=1000).eval()

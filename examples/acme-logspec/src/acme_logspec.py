@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from sightsound import hookimpl
-from sightsound.contract.card import Card
-from sightsound.contract.embedder import Output, Windows
-from sightsound.media import framing
+from sightsound.plugin import Card, Floats, Output, Register, Windows, frames, hookimpl
 
 RATE, FRAME, BANDS, FLOOR = 16_000, 512, 64, 1e-4
 FRAMES = RATE // FRAME
@@ -26,20 +23,21 @@ CARD = Card(
 class LogSpec:
     card = CARD
 
-    def preprocess(self, media, start, last):
-        samples, spans, padded = framing.frames(CARD, media, start, last)
-        frames = samples[:, : FRAMES * FRAME].reshape(len(samples), FRAMES, FRAME)
-        power = np.abs(np.fft.rfft(frames * np.hanning(FRAME))[..., 1:]) ** 2
+    def preprocess(self, media: Floats, start: int, last: bool) -> Windows:
+        samples, spans, padded = frames(CARD, media, start, last)
+        pieces = samples[:, : FRAMES * FRAME].reshape(len(samples), FRAMES, FRAME)
+        power = np.abs(np.fft.rfft(pieces * np.hanning(FRAME))[..., 1:]) ** 2
         bands = power.reshape(len(samples), FRAMES, BANDS, FRAME // 2 // BANDS).mean(axis=3)
         return Windows(np.log(bands + FLOOR).astype(np.float32), spans, padded)
 
-    def embed(self, inputs):
+    def embed(self, inputs: Floats) -> Output:
         return Output(np.concatenate([inputs.mean(axis=1), inputs.std(axis=1)], axis=1))
 
-    def postprocess(self, output):
-        return output.embeddings - output.embeddings.mean(axis=1, keepdims=True)  # louder is not another sound
+    def postprocess(self, output: Output) -> Floats:
+        loudness: Floats = output.embeddings.mean(axis=1, keepdims=True)
+        return output.embeddings - loudness
 
 
 @hookimpl
-def register_embedders(register):
+def register_embedders(register: Register) -> None:
     register(CARD, lambda device, weights: LogSpec())

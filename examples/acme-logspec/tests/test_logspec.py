@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sightsound.host.host import Host
+from sightsound import Host
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from sightsound import (
     Host,
     SegmentRules,
     SightsoundError,
+    UnknownModel,
     classify_sound,
     classify_stream,
     evaluate_tags,
     load_ontology,
     tag,
 )
-from sightsound.contract.errors import UnknownModel
 from sightsound.testing import check_model
 
 RATE = 16000

@@ -11,8 +11,7 @@ import pytest
 
 import reference
 from audioset_data import cosines
-from sightsound.contract.card import Card
-from sightsound.host.host import Host
+from sightsound import Card, Host
 from sightsound.testing import CHECKS, Subject
 from sightsound_audioset import vggish, yamnet
 from sightsound_audioset.classes import classes

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from sightsound import Host, Labels, Library, LinearProbe, fit_probe, index
-from sightsound.learn import dataset
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def library(shared, tmp_path_factory):
 def test_a_probe_reaches_the_accuracy_of_the_reference(library, model, least):
     """scikit-learn on the float32 network: 0.970 for C = 0.1 and 1, 0.978 for C = 10."""
     with Library(library) as opened:
-        data = dataset.load_dataset(opened, model, Labels(column="category", folds="fold"))
+        data = load_dataset(opened, model, Labels(column="category", fold_column="fold"))
     assert data.X.shape == (400, 1024) and len(data.classes) == 10
     probe = fit_probe(data)
     assert probe.report_.accuracy.value >= least and probe.report_.corrected >= least - 0.01
@@ -37,7 +36,7 @@ def test_a_probe_reaches_the_accuracy_of_the_reference(library, model, least):
 
 def test_each_strength_is_as_good_as_the_reference_says(library):
     with Library(library) as opened:
-        data = dataset.load_dataset(opened, "yamnet.audioset_f32", Labels(column="category", folds="fold"))
+        data = load_dataset(opened, "yamnet.audioset_f32", Labels(column="category", fold_column="fold"))
     probe = LinearProbe(Cs=[0.1, 1.0, 10.0]).fit(data.X, data.y, folds=data.folds)
     assert probe.scores_ == pytest.approx([0.970, 0.970, 0.978], abs=0.006)
 
@@ -48,6 +47,6 @@ def test_the_table_s_recordings_of_one_source_are_in_one_fold(library, shared):
         sources = {(row["src_file"], row["fold"]) for row in csv.DictReader(file)}
     assert len(sources) == len({source for source, _ in sources})
     with Library(library) as opened:
-        data = dataset.load_dataset(opened, "yamnet.audioset_f32", Labels(column="category", groups="src_file"))
+        data = load_dataset(opened, "yamnet.audioset_f32", Labels(column="category", group_column="src_file"))
     grouped = LinearProbe(Cs=np.logspace(-4, 3, 8)).fit(data.X, data.y, groups=data.groups)
     assert grouped.scores_.max() >= 0.96

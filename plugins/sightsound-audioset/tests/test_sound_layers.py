@@ -3,12 +3,11 @@
 import h5py
 import numpy as np
 import pytest
+import torch
 
 import reference
-import torch
-from sightsound.contract.errors import UnknownModel
+from sightsound import Host, UnknownModel
 from sightsound.contract.layer_names import split
-from sightsound.host.host import Host
 from sightsound.testing import check_model
 from sightsound.torch.layers import Tapped, choose, survey
 from sightsound_audioset import vggish, yamnet

@@ -4,12 +4,11 @@ import importlib.util
 
 import numpy as np
 import pytest
+import torch
 
 import reference
-import torch
 from audioset_data import VGGISH_GOLDENS, cosines
-from sightsound.contract.embedder import Output
-from sightsound.contract.errors import SightsoundError, UnknownModel
+from sightsound import Output, SightsoundError, UnknownModel
 from sightsound_audioset import log_mel, pca, vggish
 from sightsound_audioset.embedder import PatchEmbedder
 from sightsound_audioset.vggish_network import SHAPES, Vggish, read

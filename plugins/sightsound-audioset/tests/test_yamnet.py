@@ -6,7 +6,7 @@ import pytest
 
 import reference
 from audioset_data import YAMNET_GOLDENS, cosines, golden_patches
-from sightsound.contract.errors import SightsoundError
+from sightsound import SightsoundError
 from sightsound_audioset import yamnet
 
 

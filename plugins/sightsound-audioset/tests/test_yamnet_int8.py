@@ -12,11 +12,11 @@ import tflite
 
 import reference
 from audioset_data import YAMNET_GOLDENS, cosines
-from sightsound.contract.errors import SightsoundError
+from sightsound import SightsoundError
 from sightsound_audioset import log_mel, yamnet
 from sightsound_audioset.yamnet_int8 import Int8Yamnet, read_tflite
-from sightsound_audioset.yamnet_network import int8
-from sightsound_audioset.yamnet_weights import BLOCKS, layer, shapes
+from sightsound_audioset.yamnet_network import int8_network
+from sightsound_audioset.yamnet_weights import BLOCKS, float32_layer, shapes
 
 LOG_MEL, FEATURE_MAP, MEAN, SCORES = 25, 113, 115, 120  # tensors of the file
 
@@ -134,8 +134,8 @@ def seeded_int8():
         fan = int(np.prod(shape[1:]))
         multiplier = rng.uniform(0.5, 1.5, shape[0]) / (50 * np.sqrt(fan))
         kernel, bias = rng.randint(-127, 128, shape), rng.randint(-3000, 3000, shape[0])
-        layers.append(layer(kernel, bias, multiplier.astype(np.float32)))
-    layers.append(layer(rng.standard_normal(last) * 0.01, rng.standard_normal(last[0])))
+        layers.append(float32_layer(kernel, bias, multiplier.astype(np.float32)))
+    layers.append(float32_layer(rng.standard_normal(last) * 0.01, rng.standard_normal(last[0])))
     return Int8Yamnet(tuple(layers), input_scale=0.05, input_low=-144, input_high=111, output_scale=0.02)
 
 
@@ -161,7 +161,7 @@ def test_the_network_computes_in_whole_numbers_without_any_rounding_of_its_own(i
 
     weights, patches = seeded_int8(), reference.patches(2)
     with torch.inference_mode():
-        embeddings, _ = int8(weights, instructions=instructions)(torch.from_numpy(patches))
+        embeddings, _ = int8_network(weights, instructions=instructions)(torch.from_numpy(patches))
     expected = whole_numbers(weights, patches)
     assert len(np.unique(expected)) > 100
     np.testing.assert_allclose(embeddings, expected.mean(axis=(1, 2)) * weights.output_scale, rtol=1e-6, atol=1e-7)

@@ -9,8 +9,7 @@ import pytest
 import soundfile
 import soxr
 
-from sightsound.contract.space import Space
-from sightsound.host.host import Host
+from sightsound import Host, Space
 from sightsound_librosa import CARD, RATE
 from sightsound_librosa.standard import CENTRE, SPREAD
 

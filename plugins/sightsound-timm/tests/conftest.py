@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,21 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import sightsound_timm
-from sightsound import Host
-from sightsound.contract.errors import MissingWeights
-from sightsound.host.model import Model
-from sightsound.torch import torchvision
-
-torchvision()  # before any test module imports timm
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of data beside the project, or the one that SIGHTSOUND_SHARED names."""
-    folder = Path(os.environ.get("SIGHTSOUND_SHARED", Path(__file__).resolve().parents[3] / ".." / "shared"))
-    if not folder.is_dir():
-        pytest.skip("needs the project's shared data (../shared)")
-    return folder
+from sightsound import Host, MissingWeights, Model
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sightsound.host.model import Model
+from sightsound import Model
 from sightsound.testing import CHECKS, Check, Subject
 from sightsound_timm import cards
 

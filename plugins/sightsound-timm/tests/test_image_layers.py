@@ -13,20 +13,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 import sightsound
 import sightsound_timm
-import torch
 from seeded_networks import hooked, saved, seeded
-from sightsound import Host, Library
-from sightsound.contract.errors import MissingWeights, SightsoundError, UnknownModel
+from sightsound import Host, Library, MissingWeights, SightsoundError, UnknownModel
 from sightsound.contract.layer_names import split
 from sightsound.testing import check_model
 from sightsound.torch import layers as torch_layers
-from sightsound_timm import cards, network
-from torch import nn
+from sightsound_timm import cards
+from sightsound_timm import layers as timm_layers
+from sightsound_timm.frameworks import timm, torchvision
 
 RESNET = "resnet18.tv_in1k"
 SHARED = "resnet18.IMAGENET1K_V1"
@@ -63,7 +64,7 @@ def host_with(name: str, net: nn.Module, path: Path) -> Host:
 
 @pytest.fixture(scope="module")
 def resnet() -> nn.Module:
-    return seeded(lambda: network.timm.create_model("resnet18"))
+    return seeded(lambda: timm.create_model("resnet18"))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_several_layers_come_in_the_order_named(zoo: Host, resnet: nn.Module) ->
 
 
 def test_of_a_module_that_is_called_twice_the_last_call_counts(tmp_path: Path) -> None:
-    net = seeded(lambda: network.vision.models.resnet18(weights=None))
+    net = seeded(lambda: torchvision.models.resnet18(weights=None))
     host, inputs = host_with(SHARED, net, tmp_path / "own.pth"), noise((3, 224, 224))
     seen = hooked(net, ["layer3.1.relu", "layer3.1", "layer3.1.bn1"], inputs)
     assert torch.equal(seen["layer3.1.relu"], seen["layer3.1"])
@@ -132,8 +133,8 @@ def test_every_layer_that_is_listed_gives_what_a_hook_sees(name: str, tmp_path: 
     probe = Host(installed=False)
     probe.register(sightsound_timm, "timm")
     known = probe.card(name)
-    timms = network.timm.is_model(name)
-    net = seeded(lambda: network.timm.create_model(name) if timms else network.vision.models.get_model(name))
+    timms = timm.is_model(name)
+    net = seeded(lambda: timm.create_model(name) if timms else torchvision.models.get_model(name))
     host = host_with(name, net, tmp_path / "own.pth")
     names = [layer.name for layer in host.layers(name)]
     inputs = noise(known.input_shape)
@@ -155,10 +156,10 @@ def test_layers_of_networks_with_real_weights(name: str, host: Host) -> None:
     path = host.weights.get(host.card(name).weights[0]).path
     tensors = torch.load(path, weights_only=True)
     if name == cards.LITE0.name:
-        net: Any = network.timm.create_model("tf_efficientnet_lite0").eval()
+        net: Any = timm.create_model("tf_efficientnet_lite0").eval()
         tensors = dict(zip(net.state_dict(), tensors.values(), strict=True))
     else:
-        net = network.vision.models.mobilenet_v2(weights=None).eval()
+        net = torchvision.models.mobilenet_v2(weights=None).eval()
     net.load_state_dict(tensors)
     parts = split(model.card, model.embed(noise((3, 224, 224))).embeddings)
     for layer, seen in hooked(net, parts, noise((3, 224, 224))).items():
@@ -166,7 +167,7 @@ def test_layers_of_networks_with_real_weights(name: str, host: Host) -> None:
 
 
 def test_places365_has_layers_too(tmp_path: Path) -> None:
-    net = seeded(lambda: network.vision.models.resnet18(weights=None, num_classes=365))
+    net = seeded(lambda: torchvision.models.resnet18(weights=None, num_classes=365))
     host, inputs = host_with("resnet18.places365", net, tmp_path / "own.pth"), noise((3, 224, 224))
     card = host.card("resnet18.places365[layer=layer3]")
     assert card.constants["resize_mode"] == "squash" and not card.labels
@@ -197,7 +198,7 @@ def test_maps_and_tokens_of_any_layout(host: Host, name: str) -> None:
 def test_a_map_with_channels_last_is_pooled_over_its_positions() -> None:
     def build(**size: Any) -> nn.Module:
         settings = {"img_size": 64, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 2), "window_size": 4, **size}
-        return network.timm.models.SwinTransformer(**settings)
+        return timm.models.SwinTransformer(**settings)
 
     for larger in (lambda: build(img_size=128), None):  # without it timm's output_fmt tells
         found = torch_layers.survey(build, (3, 64, 64), larger)
@@ -262,7 +263,7 @@ def test_modules_that_give_no_rows(host: Host) -> None:
 
 
 def test_names_without_options_do_not_look_for_layers(monkeypatch: pytest.MonkeyPatch, zoo: Host) -> None:
-    monkeypatch.setattr(torch_layers, "survey", lambda *args: pytest.fail("looked for layers"))
+    monkeypatch.setattr(timm_layers, "survey", lambda *args: pytest.fail("looked for layers"))
     assert zoo.load("resnet18.tv_in1k", "cpu").card.dim == 512
 
 

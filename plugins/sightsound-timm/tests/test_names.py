@@ -8,18 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from torch import nn
 
 import sightsound_timm
-import torch
 from seeded_networks import saved, seeded
-from sightsound import Host
-from sightsound.contract.card import Card
-from sightsound.contract.errors import SightsoundError, UnknownModel
-from sightsound.host.model import Model
-from sightsound_timm import batchnorm, cards, network
-from torch import nn
+from sightsound import Card, Host, Model, SightsoundError, UnknownModel
+from sightsound_timm import batchnorm, cards, torchvision_networks
+from sightsound_timm.frameworks import timm, torchvision
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +114,7 @@ def test_other_sets_of_classes_have_their_names_too() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "test_vit", "resnetv2_50x1_bit"])
 def test_a_timm_network_loads_from_the_users_file(name: str, suffix: str, tmp_path: Path) -> None:
     model_card = card(name)
-    net: Any = seeded(lambda: network.timm.create_model(model_card.name))
+    net: Any = seeded(lambda: timm.create_model(model_card.name))
     model, inputs = loaded(name, saved(net, tmp_path / f"own{suffix}")), noise(model_card)
     found = model.embed(inputs)
     with torch.inference_mode():
@@ -133,10 +131,10 @@ def test_a_timm_network_loads_from_the_users_file(name: str, suffix: str, tmp_pa
 def test_a_torchvision_network_loads_from_the_users_file(name: str, tmp_path: Path) -> None:
     model_card = card(name)
     extra = {"transform_input": True, "init_weights": True} if name == "googlenet" else {}
-    net = seeded(lambda: network.vision.models.get_model(name, weights=None, **extra))
+    net = seeded(lambda: torchvision.models.get_model(name, weights=None, **extra))
     model, inputs = loaded(name, saved(net, tmp_path / "own.pth")), noise(model_card)
     found = model.embed(inputs)
-    head = net.get_submodule(network._head(net, 1000))
+    head = net.get_submodule(torchvision_networks.head_name(net, 1000))
     seen: list[torch.Tensor] = []
     head.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     with torch.inference_mode():
@@ -148,7 +146,7 @@ def test_a_torchvision_network_loads_from_the_users_file(name: str, tmp_path: Pa
 
 
 def test_a_file_in_timms_own_names_fills_a_network_that_else_goes_by_order(tmp_path: Path) -> None:
-    net: Any = seeded(lambda: network.timm.create_model(cards.LITE0.name))
+    net: Any = seeded(lambda: timm.create_model(cards.LITE0.name))
     found = loaded(cards.LITE0.name, saved(net, tmp_path / "own.safetensors")).embed(noise(cards.LITE0))
     with torch.inference_mode():
         scores = net(torch.from_numpy(noise(cards.LITE0))).softmax(1).numpy()
@@ -156,21 +154,21 @@ def test_a_file_in_timms_own_names_fills_a_network_that_else_goes_by_order(tmp_p
 
 
 def test_another_head_is_refused_and_the_error_names_it(tmp_path: Path) -> None:
-    path = saved(network.timm.create_model("resnet18", num_classes=10), tmp_path / "ten.safetensors")
+    path = saved(timm.create_model("resnet18", num_classes=10), tmp_path / "ten.safetensors")
     with pytest.raises(SightsoundError, match=r"fc\.\w+: expected shape \(1000.*got \(10.*; give a file of resnet18"):
         loaded("resnet18", path)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "tf_efficientnet_lite0.in1k", "dla34"])
 def test_a_file_of_another_network_is_refused(name: str, tmp_path: Path) -> None:
-    path = saved(network.timm.create_model("test_resnet"), tmp_path / "other.safetensors")
+    path = saved(timm.create_model("test_resnet"), tmp_path / "other.safetensors")
     with pytest.raises(SightsoundError, match=r"other\.safetensors: .*expected.*; give a file of " + name) as caught:
         loaded(name, path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_lacks_tensors_leaves_nothing_random(tmp_path: Path) -> None:
-    net = network.timm.create_model("dla34")
+    net = timm.create_model("dla34")
     tensors = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("level5")}
     save_file(tensors, tmp_path / "part.safetensors")
     with pytest.raises(SightsoundError, match="expected a tensor level5"):
@@ -185,12 +183,12 @@ def test_a_pickle_of_more_than_tensors_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "resnetv2_50", "regnety_002", "hrnet_w18_small"])
 def test_folding_batch_norm_keeps_the_numbers(name: str) -> None:
-    net: Any = seeded(lambda: network.timm.create_model(name))
+    net: Any = seeded(lambda: timm.create_model(name))
     batch = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in net.modules())
     with torch.inference_mode():
         before = net.forward_features(batch).flatten(1).numpy()
-        after = batchnorm.folded(net).forward_features(batch).flatten(1).numpy()  # type: ignore[operator]
+        after = batchnorm.fold_batch_norms(net).forward_features(batch).flatten(1).numpy()  # type: ignore[operator]
     left = sum(isinstance(module, nn.BatchNorm2d) for module in net.modules())
     assert left < norms
     assert cosine(before, after).min() > 0.999999

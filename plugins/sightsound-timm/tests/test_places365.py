@@ -10,16 +10,16 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
 import sightsound_timm
-import torch
-from sightsound import Host, SightsoundError, classify_image
-from sightsound.contract.errors import MissingWeights
+from sightsound import Host, MissingWeights, SightsoundError, classify_image
 from sightsound.testing import check_model
-from sightsound.torch import torchvision
 from sightsound.weights.store import Store
-from sightsound_timm.picture import CenterCrop
+from sightsound_timm.builders import BUILDERS
+from sightsound_timm.frameworks import torchvision
 from sightsound_timm.places365 import PLACES365, scenes
+from sightsound_timm.preprocessing import CenterCrop
 
 NAME = "resnet18.places365"
 FILE = "resnet18_places365.pth.tar"
@@ -73,7 +73,7 @@ def arch(request) -> str:
 @pytest.fixture(scope="module")
 def network(arch):
     torch.manual_seed(0)
-    made = torchvision().models.get_model(arch, weights=None, num_classes=365).eval()
+    made = torchvision.models.get_model(arch, weights=None, num_classes=365).eval()
     for layer in made.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.running_mean.uniform_(-0.1, 0.1)
@@ -94,9 +94,7 @@ def host_with(*files: Path) -> Host:
 
 def transform():
     """The authors' own, in torchvision's words."""
-    torchvision()
-    from torchvision import transforms
-
+    transforms = torchvision.transforms
     return transforms.Compose(
         [
             transforms.Resize((256, 256)),
@@ -164,7 +162,7 @@ def test_a_file_of_another_network_is_refused(tmp_path):
 
 
 def test_a_deeper_network_of_the_same_scenes_is_refused_in_one_line(tmp_path):
-    path = published(torchvision().models.resnet34(num_classes=365), tmp_path / FILE)
+    path = published(torchvision.models.resnet34(num_classes=365), tmp_path / FILE)
     with pytest.raises(SightsoundError, match=r"expected no tensor layer1\.2\.conv1\.weight; give a file of resnet18"):
         host_with(path).load(NAME)
 
@@ -190,9 +188,7 @@ def test_without_the_file_the_error_says_where_it_is_and_what_to_give(monkeypatc
 @pytest.mark.parametrize("card", [card for card, _ in PLACES365], ids=lambda card: card.name)
 def test_the_card_tells_the_networks_size(card):
     """Its depth as the other cards of this plugin count it."""
-    from sightsound_timm.network import BLANKS
-
-    network = BLANKS["places365"](card.name)
+    network = BUILDERS["places365"].blank(card.name)
     assert sum(p.numel() for p in network.parameters()) == card.params
     assert network.fc.in_features == card.dim
     assert card.depth == sum(isinstance(layer, torch.nn.Conv2d | torch.nn.Linear) for layer in network.modules())

@@ -1,6 +1,6 @@
-"""What torch plugins share: the device, safe loading, one forward pass, and torchvision beside a CPU torch.
+"""What torch plugins share: the choice of a device, safe loading, a forward pass, and torchvision beside CPU torch.
 
-Part of the extra `sightsound[torch]`; the host never imports this module.
+Part of the extra `sightsound[torch]`; the host never imports this package.
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-import torch
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
 
 _THREADS = torch.get_num_threads()
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_KEPT = 2**28  # bytes
+_KEPT_BYTES = 2**28
 _schemas: list[Any] = []
 _lock = threading.Lock()
 
 
-def device(name: str) -> torch.device:
-    """`auto` is cuda, then mps, then cpu. Raises `SightsoundError` where the device named is not there."""
+def choose_device(name: str) -> torch.device:
+    """Return the device of this name; `auto` is cuda, else mps, else cpu.
+
+    Raises `SightsoundError` if the device does not exist here.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind = name.partition(":")[0]
@@ -45,24 +48,24 @@ def device(name: str) -> torch.device:
 
 @functools.cache
 def _keep_memory() -> None:
-    """Lets glibc keep large blocks that were freed, for the next batch wants them again.
+    """Let glibc keep large blocks that were freed, because the next batch needs them again.
 
-    By default it gives them back to the system, and a fifth of the time goes into fresh pages. Whoever set malloc up
-    by the environment is left alone; other C libraries have no such switch.
+    By default glibc returns them to the system, and new pages take a fifth of the time. Settings of the user in the
+    environment are respected. Other C libraries do not have this option.
     """
-    mine = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
-    if not sys.platform.startswith("linux") or any(name in os.environ for name in mine):
+    settings = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+    if not sys.platform.startswith("linux") or any(name in os.environ for name in settings):
         return
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            mallopt(parameter, _KEPT)
+            mallopt(parameter, _KEPT_BYTES)
 
 
 def state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors or torch file, on the CPU. Nothing but tensors is ever unpickled.
+    """Return the tensors of a safetensors or torch file by name, on the CPU. Only tensors are unpickled.
 
-    Raises `SightsoundError` for a file of another kind.
+    Raises `SightsoundError` for another kind of file.
     """
     try:
         with path.open("rb") as file:
@@ -82,15 +85,34 @@ def state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 
 def forward(network: Callable[[torch.Tensor], Any], inputs: Floats, on: torch.device) -> Any:
-    """Runs `network` on float32 `inputs` without gradients; the tensors (or tuple of them) come back as NumPy float32.
+    """Run a network without gradients.
 
-    On a CPU one call keeps to one core, since several calls side by side are faster than one call over several
-    cores (tests/benchmarks/batch_size.py). Four-dimensional inputs go in channels last. Raises `MemoryError` when
-    the device has no room for the batch.
+    On a CPU one call uses one core: several calls at once are faster than one call on several cores
+    (tests/benchmarks/batch_size.py).
+
+    Parameters
+    ----------
+    network : callable
+        Takes a tensor; four-dimensional inputs have channels-last memory. Returns a tensor, or a tuple of tensors and
+        None.
+    inputs : ndarray
+        float32 (n, ...).
+    on : torch.device
+        Where the network is.
+
+    Returns
+    -------
+    ndarray or tuple of (ndarray or None)
+        What the network returned, float32.
+
+    Raises
+    ------
+    MemoryError
+        If the batch does not fit the device.
     """
     batch = torch.from_numpy(np.require(inputs, np.float32, ("C", "W")))
     if on.type == "cpu":
-        torch.set_num_threads(1)  # holds for this thread alone
+        torch.set_num_threads(1)  # for this thread only
     try:
         batch = batch.to(on, memory_format=torch.channels_last if batch.ndim == 4 else torch.preserve_format)
         with torch.inference_mode(), _float32():
@@ -104,7 +126,7 @@ def forward(network: Callable[[torch.Tensor], Any], inputs: Floats, on: torch.de
 
 
 def _float32() -> Any:
-    """Keeps cuDNN from rounding products to TF32's ten bits, its default for convolutions."""
+    """Keep cuDNN from rounding products to the ten bits of TF32, its default for convolutions."""
     cudnn = torch.backends.cudnn
     return cudnn.flags(
         enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
@@ -115,12 +137,12 @@ def _numpy(tensor: torch.Tensor | None) -> NDArray[np.float32] | None:
     return None if tensor is None else tensor.float().cpu().numpy()
 
 
-def torchvision() -> ModuleType:
-    """Imports torchvision, beside a CPU torch too.
+def import_torchvision() -> ModuleType:
+    """Import and return torchvision, also beside a CPU build of torch. Call it before timm is imported.
 
-    The registry's torchvision is a CUDA build whose compiled operators do not load beside CPU torch, and its import
-    then fails on the schemas of two of them. Declaring the schemas first makes models and transforms work;
-    `torchvision.ops.nms` stays without an implementation. Where the operators load, nothing is declared.
+    The torchvision of PyPI is a CUDA build. Its compiled operators do not load beside CPU torch, and its import fails
+    because two of them have no schema. Declaring the schemas first makes models and transforms work;
+    `torchvision.ops.nms` has no implementation then. If the operators load, nothing is declared.
     """
     with _lock:
         try:

@@ -1,4 +1,4 @@
-"""The 521 AudioSet classes that YAMNet knows."""
+"""The 521 classes of AudioSet that YAMNet was trained on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class SoundClass:
-    """One output of YAMNet: its place in the scores, its id in the AudioSet ontology, its English name."""
+    """One class of YAMNet.
+
+    Attributes
+    ----------
+    index : int
+        Its column in the scores.
+    mid : str
+        Its id in the AudioSet ontology.
+    name : str
+        Its English name.
+    """
 
     index: int
     mid: str
@@ -19,6 +29,6 @@ class SoundClass:
 
 @cache
 def classes() -> tuple[SoundClass, ...]:
-    """All of them, in the order of the scores."""
+    """Return the 521 classes in the order of the scores."""
     table = files(__package__).joinpath("yamnet_classes.csv").read_text(encoding="utf-8")
     return tuple(SoundClass(int(row["index"]), row["mid"], row["name"]) for row in csv.DictReader(table.splitlines()))

@@ -1,36 +1,58 @@
-"""What loads a card, and tells the layers of its network. Importing this loads no framework."""
+"""The loader of a card, which also knows the layers of its network. Importing this module imports no framework."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
-from sightsound.contract.card import Card
-from sightsound.contract.embedder import Embedder, Layer
+from sightsound.plugin import Card, Embedder, Layer
+
+if TYPE_CHECKING:
+    from sightsound.torch.layers import Plan
+
+
+class LoadCard(Protocol):
+    """A function that loads the network of a card, with a plan for its layers."""
+
+    def __call__(
+        self, device: str, weights: Mapping[str, Path], card: Card = ..., plan: Plan | None = None
+    ) -> Embedder:
+        """Return the loaded embedder of `card`."""
 
 
 @dataclass(frozen=True)
 class Loader:
-    """`load(device, weights, card, plan)` for one card; `plan` are the layers that its name asks for, if any."""
+    """Loads the embedder of one card.
+
+    Parameters
+    ----------
+    card : Card
+        The card.
+    load : LoadCard
+        Loads its network.
+    plan : Plan, optional
+        The layers that the name of the card asks for.
+    """
 
     card: Card
-    load: Callable[[str, Mapping[str, Path], Card, Any], Embedder]
-    plan: Any = None
+    load: LoadCard
+    plan: Plan | None = None
 
     def __call__(self, device: str, weights: Mapping[str, Path]) -> Embedder:
+        """Return the loaded embedder."""
         return self.load(device, weights, self.card, self.plan)
 
     def layers(self) -> list[Layer]:
-        """The layers that the option `layer` may name."""
-        from sightsound_audioset import layers
+        """Return the layers that the option `layer` may name."""
+        from sightsound_audioset.layers import list_layers
 
-        return layers.listed(self.card)
+        return list_layers(self.card)
 
-    def at(self, options: Mapping[str, str | bool]) -> Loader:
-        """For the layers and the pool that these options name. Raises `UnknownModel` for what the network lacks."""
-        from sightsound_audioset import layers
+    def with_layers(self, options: Mapping[str, str | bool]) -> Loader:
+        """Return the loader for the options `layer` and `pool`. Raises `UnknownModel` as `layers.plan_layers`."""
+        from sightsound_audioset.layers import plan_layers
 
-        plan = layers.plan(self.card, options)
+        plan = plan_layers(self.card, options)
         return Loader(plan.card(self.card), self.load, plan)

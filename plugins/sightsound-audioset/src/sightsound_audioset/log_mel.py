@@ -16,10 +16,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.contract.arrays import Floats
-from sightsound.contract.card import Card
-from sightsound.contract.embedder import Windows
-from sightsound.media import framing
+from sightsound.plugin import Card, Floats, Windows, frames
 
 SAMPLE_RATE = 16000
 """Hz; SAMPLE_RATE of vggish_params.py and params.py."""
@@ -51,64 +48,89 @@ CONSTANTS = {
     "mel_scale": "htk, triangles linear in mel",
     "patch_frames": PATCH,
 }
-"""What a card says of this front end, beside its `log_offset`."""
+"""The constants of a card for this front end, except its `log_offset`."""
 
 _GROUP = 12  # frames per matrix product: small enough that BLAS starts no threads for it
 _CHUNK = 96  # frames transformed at a time, 390 KB, so that they stay in the core's cache
 
 
 def windows(card: Card, media: Floats, start: int, last: bool) -> Windows:
-    """The log-mel patches of one block: inputs float32 (n, 96, 64).
+    """Return the log-mel patches of one block.
 
-    Each frame is transformed once, also where windows overlap, and its numbers do not depend on the block it came in.
+    Each frame is transformed once, even if windows overlap. Its numbers do not depend on the block.
+
+    Parameters
+    ----------
+    card : Card
+        Has the hop in samples, and `log_offset` among its constants.
+    media : ndarray
+        float32 (samples,) at 16 kHz.
+    start : int
+        The first sample of the block in its recording.
+    last : bool
+        Whether the recording ends with this block.
+
+    Returns
+    -------
+    Windows
+        Its inputs are float32 (n, 96, 64).
     """
-    cut, spans, padded = framing.frames(card, media, start, last)
+    cut, spans, padded = frames(card, media, start, last)
     if not len(cut):
         return Windows(np.empty((0, PATCH, BANDS), np.float32), spans, padded)
     assert card.hop is not None
     samples = (len(cut) - 1) * card.hop + WINDOW
     media = np.pad(media[:samples], (0, max(0, samples - len(media))))
-    frames = log_mel(media, card.constants["log_offset"], start // HOP)
-    patches = np.lib.stride_tricks.sliding_window_view(frames, PATCH, axis=0)[:: card.hop // HOP]
+    mel = log_mel(media, card.constants["log_offset"], start // HOP)
+    patches = np.lib.stride_tricks.sliding_window_view(mel, PATCH, axis=0)[:: card.hop // HOP]
     return Windows(patches.swapaxes(1, 2).copy(), spans, padded)
 
 
 def log_mel(samples: Floats, offset: float, first: int = 0) -> Floats:
-    """ln(mel + offset) of every whole frame: samples (n,) at 16 kHz -> float32 (frames, 64).
+    """Return ln(mel + offset) of every whole frame, float32 (frames, 64).
 
-    `first` is the number of the first frame in its recording: groups of frames are counted from there, for where a
-    frame stands in its group may change how it rounds.
+    Parameters
+    ----------
+    samples : ndarray
+        float32 (n,) at 16 kHz.
+    offset : float
+        Keeps the logarithm finite: 0.01 for VGGish, 0.001 for YAMNet.
+    first : int
+        The number of the first frame in its recording. Groups of frames are counted from there, because the position
+        of a frame in its group may change how its matrix product is rounded.
     """
     if len(samples) < FRAME:
         return np.empty((0, BANDS), np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
+    pieces = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
     lead = first % _GROUP
-    starts = [0, *range(_CHUNK - lead, len(frames), _CHUNK)]
-    mel: Floats = np.concatenate([_mel(frames[a:b], 0 if a else lead) for a, b in zip(starts, [*starts[1:], None])])
+    starts = [0, *range(_CHUNK - lead, len(pieces), _CHUNK)]
+    mel: Floats = np.concatenate([_mel(pieces[a:b], 0 if a else lead) for a, b in zip(starts, [*starts[1:], None])])
     mel += np.float32(offset)
     np.log(mel, out=mel)
     return mel
 
 
-def _mel(frames: NDArray[np.floating], lead: int) -> Floats:
-    """Mel magnitudes of at most _CHUNK frames, the first at place `lead` of its group. The product always has one
-    shape, so each row always rounds alike."""
-    padded = np.zeros((-(-(lead + len(frames)) // _GROUP) * _GROUP, TRANSFORM))
-    np.multiply(frames, hann(), out=padded[lead : lead + len(frames), :FRAME])
+def _mel(pieces: NDArray[np.floating], lead: int) -> Floats:
+    """Return mel magnitudes of at most _CHUNK frames, the first at position `lead` of its group.
+
+    The matrix product always has the same shape, so that each row is always rounded alike.
+    """
+    padded = np.zeros((-(-(lead + len(pieces)) // _GROUP) * _GROUP, TRANSFORM))
+    np.multiply(pieces, hann(), out=padded[lead : lead + len(pieces), :FRAME])
     magnitudes = np.abs(np.fft.rfft(padded)).astype(np.float32)
     mel: Floats = magnitudes.reshape(-1, _GROUP, magnitudes.shape[1]) @ _mel_matrix32()
-    return mel.reshape(-1, BANDS)[lead : lead + len(frames)]
+    return mel.reshape(-1, BANDS)[lead : lead + len(pieces)]
 
 
 @cache
 def hann() -> NDArray[np.float64]:
-    """The periodic Hann window of one frame: periodic_hann of mel_features.py, tf.signal.hann_window's default."""
+    """Return the periodic Hann window of one frame: periodic_hann of mel_features.py, tf.signal.hann_window."""
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
 
 
 @cache
 def mel_matrix() -> NDArray[np.float64]:
-    """Triangles evenly spaced and linear in mel, (257, 64); the bin at 0 Hz counts nowhere."""
+    """Return the mel weights (257, 64): triangles evenly spaced and linear in mel; the bin at 0 Hz has weight 0."""
     edges = np.linspace(_mel_of(LOW_HZ), _mel_of(HIGH_HZ), BANDS + 2)
     bins = _mel_of(np.linspace(0, SAMPLE_RATE / 2, TRANSFORM // 2 + 1))[:, np.newaxis]
     rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])

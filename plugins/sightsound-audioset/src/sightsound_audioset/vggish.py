@@ -1,9 +1,9 @@
-"""The plugin `vggish`: a 128-d embedding for every 0.975 s of sound, each 0.96 s, as AudioSet was published with.
+"""The plugin `vggish`: an embedding of 128 numbers for a window of 0.975 s of sound every 0.96 s.
 
-`vggish.audioset_f32` gives the network's raw output, which no ReLU has touched. The release's own last step comes as
-an option: `vggish.audioset_f32[pca]` projects, whitens and clips to [-2, 2]; `vggish.audioset_f32[pca,8bit]` gives the
-AudioSet features, whole numbers from 0 to 255; `layer` takes rows from layers before that. The constants are those of
-the TensorFlow model garden, research/audioset/vggish (vggish_params.py).
+`vggish.audioset_f32` gives the raw output of the network, without a ReLU. The last step of Google's release is an
+option: `vggish.audioset_f32[pca]` projects, whitens and clips to [-2, 2], and `vggish.audioset_f32[pca,8bit]` gives the
+features of AudioSet, whole numbers from 0 to 255. The option `layer` takes rows from earlier layers. The constants are
+those of the TensorFlow model garden, research/audioset/vggish (vggish_params.py).
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sightsound import hookimpl
-from sightsound.contract.card import Card, WeightFile
-from sightsound.contract.embedder import Embedder, Load
-from sightsound.contract.errors import UnknownModel
+from sightsound.plugin import Card, Embedder, Load, Register, UnknownModel, WeightFile, hookimpl
 from sightsound_audioset import log_mel, pca
 from sightsound_audioset.loading import Loader
+
+if TYPE_CHECKING:
+    from sightsound.torch.layers import Plan
 
 NETWORK = WeightFile(
     name="vggish-10086976.pth",
@@ -55,19 +55,37 @@ _LAST_STEPS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
 
 
 @hookimpl
-def register_embedders(register: Any) -> None:
+def register_embedders(register: Register) -> None:
+    """Register `vggish.audioset_f32`."""
     register(F32, Loader(F32, load))
 
 
 @hookimpl
 def resolve_embedder(name: str, options: Mapping[str, str | bool]) -> tuple[Card, Load] | None:
-    """The options `pca` and `pca,8bit`, in either order, or `layer` with `pool` (`sightsound.torch`'s `layers.py`).
-    Raises `UnknownModel` for others, and for both."""
+    """Return the card and loader for `vggish.audioset_f32` with options.
+
+    Parameters
+    ----------
+    name : str
+        The name without options.
+    options : mapping
+        `pca`, or `pca` and `8bit`, or `layer` and optionally `pool`, as `sightsound.torch.layers.choose` takes them.
+
+    Returns
+    -------
+    tuple of Card and Load, or None
+        None for the name of another network.
+
+    Raises
+    ------
+    UnknownModel
+        For other options or combinations.
+    """
     if name != F32.name:
         return None
     if not options or set(options) <= {"layer", "pool"}:
         loader = Loader(F32, load)
-        loader = loader.at(options) if options else loader
+        loader = loader.with_layers(options) if options else loader
         return loader.card, loader
     for chosen, constants in _LAST_STEPS.items():
         if dict(options) == dict.fromkeys(chosen, True):
@@ -88,12 +106,33 @@ def _with_last_step(chosen: tuple[str, ...], constants: Mapping[str, Any]) -> tu
         about=f"{F32.about.partition(';')[0]}; PCA and whitening, "
         + ("as 8-bit values 0 to 255" if "8bit" in chosen else f"clipped to [{pca.LOW:g}, {pca.HIGH:g}]"),
     )
-
     return card, Loader(card, load)
 
 
-def load(device: str, weights: Mapping[str, Path], card: Card = F32, plan: Any = None) -> Embedder:
-    """With a plan, the rows of its layers. Raises `SightsoundError` where the file does not hold VGGish's weights."""
+def load(device: str, weights: Mapping[str, Path], card: Card = F32, plan: Plan | None = None) -> Embedder:
+    """Load VGGish.
+
+    Parameters
+    ----------
+    device : str
+        `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+    weights : mapping of str to pathlib.Path
+        The paths of the weight files by name.
+    card : Card
+        `F32`, or a card that `resolve_embedder` made of it.
+    plan : Plan, optional
+        Layers to take rows from.
+
+    Returns
+    -------
+    Embedder
+        The loaded embedder.
+
+    Raises
+    ------
+    SightsoundError
+        If the file does not hold VGGish's weights.
+    """
     from sightsound_audioset.embedder import PatchEmbedder
     from sightsound_audioset.vggish_network import read
 

@@ -1,4 +1,4 @@
-"""VGGish as published (vggish_slim.py of the model garden): six convolutions, three linear; torchvggish's names."""
+"""VGGish as published (vggish_slim.py of the TensorFlow model garden), with the names of torchvggish."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from sightsound.contract.errors import SightsoundError
-from sightsound.torch import state_dict
 from torch import Tensor, nn
+
+from sightsound.plugin import SightsoundError
+from sightsound.torch import state_dict
 
 SHAPES = {
     "features.0": (64, 1, 3, 3),
@@ -21,15 +22,18 @@ SHAPES = {
     "embeddings.2": (4096, 4096),
     "embeddings.4": (128, 4096),
 }
-"""The weight of each layer; every layer has a bias too."""
+"""The shape of the weight of each layer; every layer has a bias too."""
 
 _POOLED = {"features.0", "features.3", "features.8", "features.13"}
 
 
 class Vggish(nn.Module):
-    """Log-mel patches (n, 96, 64) -> embeddings (n, 128), the output of the last linear layer with no ReLU after it.
+    """VGGish: six convolutions and three linear layers, without a ReLU after the last.
 
-    `tensors` are named and nested as SHAPES says; their widths may differ.
+    Parameters
+    ----------
+    tensors : mapping of str to torch.Tensor
+        A weight and a bias for each name in `SHAPES`. The widths may differ.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
@@ -46,6 +50,7 @@ class Vggish(nn.Module):
         self.embeddings = nn.Sequential(*embeddings[:-1])
 
     def forward(self, patches: Tensor) -> Tensor:
+        """Return embeddings (n, 128) for log-mel patches (n, 96, 64)."""
         x = self.features(patches.unsqueeze(-1).permute(0, 3, 1, 2))
         # TensorFlow flattens height, width, channel
         found: Tensor = self.embeddings(x.permute(0, 2, 3, 1).flatten(1))
@@ -53,7 +58,7 @@ class Vggish(nn.Module):
 
 
 def read(path: Path) -> Vggish:
-    """Reads torchvggish's release file. Raises `SightsoundError` for another file, or where a tensor does not fit."""
+    """Read the release file of torchvggish. Raises `SightsoundError` if a tensor is missing or does not fit."""
     tensors = state_dict(path)
     for name, shape in SHAPES.items():
         for part, expected in ((f"{name}.weight", shape), (f"{name}.bias", shape[:1])):
@@ -67,7 +72,7 @@ def read(path: Path) -> Vggish:
 
 def _layer(weight: Tensor, bias: Tensor) -> nn.Module:
     out, into, *kernel = weight.shape
-    with torch.device("meta"):  # no memory and no random numbers for weights that are put in right after
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
         layer = nn.Conv2d(into, out, 3, padding=1) if kernel else nn.Linear(into, out)
     layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
     return layer

@@ -1,9 +1,9 @@
-"""The plugin `yamnet`: 521 sound classes and a 1024-d embedding for every 0.975 s of sound, each 0.48 s.
+"""The plugin `yamnet`: scores of 521 classes and an embedding of 1024 numbers for 0.975 s of sound every 0.48 s.
 
-Two cards for one network: Google's float32 weights, and Google's int8 TFLite build, which the package index carries
-and which is computed here as TFLite computes it, rounding by rounding. The option `hop` moves the windows by any
-multiple of 10 ms: `yamnet.audioset_i8[hop=0.1]`; `layer` takes rows from layers of the float32 network. The constants
-are those of the TensorFlow model garden, research/audioset/yamnet (params.py).
+There are two cards for one network: Google's float32 weights, and Google's int8 TFLite build. The package index carries
+the second; it is computed here with the same roundings as in TFLite. The option `hop` sets another distance of the
+windows, any multiple of 10 ms: `yamnet.audioset_i8[hop=0.1]`. The option `layer` takes rows from layers of the float32
+network. The constants are those of the TensorFlow model garden, research/audioset/yamnet (params.py).
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from sightsound import hookimpl
-from sightsound.contract.card import Card, WeightFile
-from sightsound.contract.embedder import Embedder, Load
-from sightsound.contract.errors import UnknownModel
+from sightsound.plugin import Card, Embedder, Load, Register, UnknownModel, WeightFile, hookimpl
 from sightsound_audioset import log_mel
 from sightsound_audioset.classes import classes
 from sightsound_audioset.loading import Loader
+
+if TYPE_CHECKING:
+    from sightsound.torch.layers import Plan
 
 H5 = WeightFile(
     name="yamnet.h5",
@@ -63,32 +63,51 @@ I8 = replace(
     about="YAMNet, MobileNet v1 on log-mel patches, trained by Google on AudioSet; the int8 TFLite build",
 )
 
-_LONGEST_HOP = 60 * 100  # frames of 10 ms: a minute, beyond which it is hardly listening
-_CPU_BATCH_SIZE = 16  # measured with two workers: 1.1 ms a window, against 1.5 at 8 or 32 and 2.0 at 4
+_LONGEST_HOP = 60 * 100  # frames of 10 ms: one minute
+_CPU_BATCH_SIZE = 16  # measured with two workers: 1.1 ms per window, against 1.5 at 8 or 32 and 2.0 at 4
 
 
 @hookimpl
-def register_embedders(register: Any) -> None:
+def register_embedders(register: Register) -> None:
+    """Register `yamnet.audioset_f32` and `yamnet.audioset_i8`."""
     register(F32, Loader(F32, load_f32))
     register(I8, Loader(I8, load_i8))
 
 
 @hookimpl
 def resolve_embedder(name: str, options: Mapping[str, str | bool]) -> tuple[Card, Load] | None:
-    """The option `hop`, in seconds, and `layer` with `pool` (`sightsound.torch`'s `layers.py`). Raises `UnknownModel`
-    for others, for what is no multiple of 10 ms, and for layers that the network does not have."""
+    """Return the card and loader for one of the two networks with options.
+
+    Parameters
+    ----------
+    name : str
+        The name without options.
+    options : mapping
+        `hop` in seconds, a multiple of 0.01; `layer` and optionally `pool`, as `sightsound.torch.layers.choose` takes
+        them.
+
+    Returns
+    -------
+    tuple of Card and Load, or None
+        None for the name of another network.
+
+    Raises
+    ------
+    UnknownModel
+        For other options, other hops, or layers that the network does not have.
+    """
     load = {F32.name: load_f32, I8.name: load_i8}.get(name)
     if load is None:
         return None
     card = F32 if name == F32.name else I8
-    taken = {key: value for key, value in options.items() if key in ("layer", "pool")}
-    loader = Loader(_moved(card, options) if len(taken) < len(options) else card, load)
-    loader = loader.at(taken) if taken else loader
+    of_layers = {key: value for key, value in options.items() if key in ("layer", "pool")}
+    loader = Loader(_with_hop(card, options) if len(of_layers) < len(options) else card, load)
+    loader = loader.with_layers(of_layers) if of_layers else loader
     return loader.card, loader
 
 
-def _moved(card: Card, options: Mapping[str, str | bool]) -> Card:
-    hop = _frames(options.get("hop", ""))
+def _with_hop(card: Card, options: Mapping[str, str | bool]) -> Card:
+    hop = _hop_in_frames(options.get("hop", ""))
     if set(options) - {"layer", "pool"} != {"hop"} or not hop:
         got = ",".join(key if value is True else f"{key}={value}" for key, value in options.items())
         use = f"{card.name}[hop=0.24]"
@@ -97,8 +116,8 @@ def _moved(card: Card, options: Mapping[str, str | bool]) -> Card:
     return card if same else replace(card, name=f"{card.name}[hop={hop / 100:g}]", hop=hop * log_mel.HOP)
 
 
-def _frames(seconds: str | bool) -> int:
-    """The seconds of a text in frames of 10 ms; 0 where it is something else."""
+def _hop_in_frames(seconds: str | bool) -> int:
+    """Return the number of frames of 10 ms, or 0 if the text is not a positive multiple of 0.01."""
     try:
         frames = Decimal(str(seconds)) * 100
         return int(frames) if 0 < frames <= _LONGEST_HOP and frames == int(frames) else 0
@@ -106,10 +125,29 @@ def _frames(seconds: str | bool) -> int:
         return 0
 
 
-def load_f32(device: str, weights: Mapping[str, Path], card: Card = F32, plan: Any = None) -> Embedder:
-    """With a plan, the rows of its layers, batch norm folded into them as it is in the whole network.
+def load_f32(device: str, weights: Mapping[str, Path], card: Card = F32, plan: Plan | None = None) -> Embedder:
+    """Load YAMNet in float32.
 
-    Raises `SightsoundError` where the file is not YAMNet's weights in Google's Keras layout.
+    Parameters
+    ----------
+    device : str
+        `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+    weights : mapping of str to pathlib.Path
+        The path of the weight file by its name.
+    card : Card
+        `F32`, or a card that `resolve_embedder` made of it.
+    plan : Plan, optional
+        Layers to take rows from. Batch norm is folded into them, as in the whole network.
+
+    Returns
+    -------
+    Embedder
+        The loaded embedder.
+
+    Raises
+    ------
+    SightsoundError
+        If the file does not hold YAMNet's weights in Google's Keras layout.
     """
     from sightsound_audioset.embedder import PatchEmbedder
     from sightsound_audioset.yamnet_network import Yamnet
@@ -119,13 +157,35 @@ def load_f32(device: str, weights: Mapping[str, Path], card: Card = F32, plan: A
     return PatchEmbedder(card, Yamnet(layers), device, cpu_batch_size=_CPU_BATCH_SIZE, plan=plan)
 
 
-def load_i8(device: str, weights: Mapping[str, Path], card: Card = I8, plan: None = None) -> Embedder:
-    """Raises `SightsoundError` where the file is not the int8 TFLite build of YAMNet."""
-    from sightsound.torch import device as torch_device
+def load_i8(device: str, weights: Mapping[str, Path], card: Card = I8, plan: Plan | None = None) -> Embedder:
+    """Load YAMNet in int8.
+
+    Parameters
+    ----------
+    device : str
+        `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+    weights : mapping of str to pathlib.Path
+        The path of the weight file by its name.
+    card : Card
+        `I8`, or a card that `resolve_embedder` made of it.
+    plan : None
+        This network has no layers of real numbers.
+
+    Returns
+    -------
+    Embedder
+        The loaded embedder.
+
+    Raises
+    ------
+    SightsoundError
+        If the file is not the int8 TFLite build of YAMNet.
+    """
+    from sightsound.torch import choose_device
     from sightsound_audioset.embedder import PatchEmbedder
     from sightsound_audioset.yamnet_int8 import read_tflite
-    from sightsound_audioset.yamnet_network import has_int8_instructions, int8
+    from sightsound_audioset.yamnet_network import has_int8_instructions, int8_network
 
-    instructions = torch_device(device).type == "cpu" and has_int8_instructions()
-    network = int8(read_tflite(weights[TFLITE.name]), instructions=instructions)
+    instructions = choose_device(device).type == "cpu" and has_int8_instructions()
+    network = int8_network(read_tflite(weights[TFLITE.name]), instructions=instructions)
     return PatchEmbedder(card, network, device, cpu_batch_size=_CPU_BATCH_SIZE)

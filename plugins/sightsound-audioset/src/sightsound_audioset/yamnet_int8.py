@@ -1,8 +1,8 @@
-"""Reads the int8 TFLite build of YAMNet, so that it can be computed exactly, without TFLite.
+"""Read the int8 TFLite build of YAMNet, so that it can be computed exactly without TFLite.
 
-Between layers the build keeps whole numbers: activations from 0 to 255 times one scale per layer (6 / 255, as it uses
-ReLU6, or less), weights from -127 to 127. No sum of products reaches 2^24, so float32 adds them without rounding, in
-any order; one multiplication and one rounding per activation then give the very numbers of TFLite's own kernels.
+The build works with whole numbers between layers: activations are 0 to 255 times one scale per layer (6 / 255 or less,
+because of ReLU6), weights are -127 to 127. No sum of products reaches 2^24, so float32 adds them without rounding, in
+any order. One multiplication and one rounding per activation then give exactly the numbers of TFLite's kernels.
 """
 
 from __future__ import annotations
@@ -15,19 +15,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.contract.arrays import Floats
-from sightsound_audioset.yamnet_weights import Layer, checked, layer, unfit
+from sightsound.plugin import Floats
+from sightsound_audioset.yamnet_weights import Layer, checked, float32_layer, wrong_file
 
 LARGEST_SUM = 2**24
-"""From here on float32 no longer holds every whole number."""
+"""From here on float32 cannot represent every whole number."""
 
 
 @dataclass(frozen=True)
 class Int8Yamnet:
-    """The layers, the last with real weights, the others in whole numbers; and what the whole numbers stand for.
+    """YAMNet in whole numbers.
 
-    A log-mel value x enters as round(x / input_scale), between `input_low` and `input_high`; a value of the last
-    feature map is a whole number times `output_scale`.
+    Attributes
+    ----------
+    layers : tuple of Layer
+        All layers. The classifier, the last one, has real weights; the others have whole numbers.
+    input_scale : float
+        A log-mel value x becomes round(x / input_scale).
+    input_low, input_high : int
+        Bounds that this is clipped to.
+    output_scale : float
+        A value of the last feature map is a whole number times this.
     """
 
     layers: tuple[Layer, ...]
@@ -38,7 +46,7 @@ class Int8Yamnet:
 
 
 def read_tflite(path: Path) -> Int8Yamnet:
-    """Raises `SightsoundError` for a file that is no TFLite model, or whose layers are not YAMNet's in int8."""
+    """Read the file. Raises `SightsoundError` if it is not a TFLite model with the layers of YAMNet in int8."""
     from tflite import Model
 
     content = path.read_bytes()
@@ -60,7 +68,7 @@ def read_tflite(path: Path) -> Int8Yamnet:
             output_scale=float(_scales(last)[0]),
         )
     except (ValueError, TypeError, AttributeError, IndexError, struct.error) as error:
-        raise unfit(path, "the int8 TFLite build of YAMNet", error) from error
+        raise wrong_file(path, "the int8 TFLite build of YAMNet", error) from error
 
 
 def _has_int8_weights(model: Any, graph: Any, step: Any) -> bool:
@@ -74,9 +82,9 @@ def _has_int8_weights(model: Any, graph: Any, step: Any) -> bool:
 
 
 def _int8_layer(model: Any, graph: Any, step: Any) -> Layer:
-    """A convolution in whole numbers. Raises `ValueError` where float32 would not give TFLite's numbers."""
+    """Return a convolution in whole numbers. Raises `ValueError` if float32 would not give TFLite's numbers."""
     source, weights, out = graph.Tensors(step.Inputs(0)), graph.Tensors(step.Inputs(1)), graph.Tensors(step.Outputs(0))
-    kernel = _turned(_values(model, weights, "<i1"))
+    kernel = _torch_order(_values(model, weights, "<i1"))
     bias = _values(model, graph.Tensors(step.Inputs(2)), "<i4")
     if _zero_point(out) != -128 or _scales(out)[0] * 255 > 6.0001 or np.any(_zero_points(weights)):
         raise ValueError("activations that are not 0 to 255 steps up to 6, or weights that are not symmetric")
@@ -84,19 +92,19 @@ def _int8_layer(model: Any, graph: Any, step: Any) -> Layer:
     if sums.max() >= LARGEST_SUM:
         raise ValueError("sums of 2^24 or more")
     # in float32 and in this order, as TFLite's XNNPACK kernels compute it
-    return layer(kernel, bias, _scales(source) * _scales(weights) / _scales(out))
+    return float32_layer(kernel, bias, _scales(source) * _scales(weights) / _scales(out))
 
 
 def _real_layer(model: Any, graph: Any, step: Any) -> Layer:
-    """A layer in real numbers: whole numbers times their scales."""
+    """Return a layer in real numbers: whole numbers times their scales."""
     weights, bias = graph.Tensors(step.Inputs(1)), graph.Tensors(step.Inputs(2))
-    kernel = _turned(_values(model, weights, "<i1"))
+    kernel = _torch_order(_values(model, weights, "<i1"))
     scale = _scales(weights).astype(np.float64)[:, np.newaxis]
-    return layer(kernel * scale, _values(model, bias, "<i4") * _scales(bias).astype(np.float64))
+    return float32_layer(kernel * scale, _values(model, bias, "<i4") * _scales(bias).astype(np.float64))
 
 
-def _turned(kernel: NDArray[Any]) -> NDArray[Any]:
-    """TFLite's order of axes -> out, in / groups[, height, width]."""
+def _torch_order(kernel: NDArray[Any]) -> NDArray[Any]:
+    """Return a kernel with the axes out, in / groups[, height, width] for one in TFLite's order."""
     if kernel.ndim == 2:  # fully connected: out, in
         return kernel
     if kernel.shape[1:3] == (1, 1):  # pointwise: out, 1, 1, in

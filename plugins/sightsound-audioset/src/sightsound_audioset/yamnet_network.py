@@ -1,4 +1,4 @@
-"""YAMNet as published (yamnet.py of the model garden): a convolution, 13 separable ones, their mean, a classifier."""
+"""YAMNet as published (yamnet.py of the TensorFlow model garden), in float32 and in int8."""
 
 from __future__ import annotations
 
@@ -6,23 +6,32 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
-import torch
-from sightsound.contract.arrays import Floats
+from sightsound.plugin import Floats
 from sightsound_audioset.yamnet_int8 import Int8Yamnet
 from sightsound_audioset.yamnet_weights import BLOCKS, Layer
-from torch import Tensor, nn
 
 _Filled = TypeVar("_Filled", nn.Conv2d, nn.Linear)
 
 
 class Yamnet(nn.Module):
-    """Log-mel patches (n, 96, 64) -> embeddings (n, 1024) and scores (n, 521), the sigmoid of the classifier.
+    """YAMNet: a convolution, 13 separable convolutions, the mean over their feature map, a classifier.
 
-    `layers` are those of `yamnet_weights`. `entry` stands before the first, `product` makes the module of a pointwise
-    layer, and the last feature map is in units of `unit`. Arranged for eager torch on a CPU: pointwise convolutions
-    are fastest as matrix products on channels last.
+    It is arranged for eager torch on a CPU: pointwise convolutions are fastest as matrix products on channels last.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The 28 layers in order, as `yamnet_weights` reads them.
+    entry : torch.nn.Module, optional
+        Applied to the patches first.
+    product : callable, optional
+        Returns the module of a pointwise layer; by default one in float32.
+    unit : float
+        What 1 in the last feature map stands for.
     """
 
     def __init__(
@@ -43,35 +52,44 @@ class Yamnet(nn.Module):
         for layer, stride in zip(convolutions, strides):
             pointwise = layer.kernel.ndim == 2
             self.body.append(product(layer) if pointwise else _convolution(layer, channels, stride))
-            self.body.append(nn.ReLU(inplace=True) if layer.multiplier is None else _Steps(layer.multiplier))
+            self.body.append(nn.ReLU(inplace=True) if layer.multiplier is None else _RequantizedRelu6(layer.multiplier))
             channels = len(layer.kernel)
         self.classifier = _linear(classifier)
         self.unit = unit
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embeddings (n, 1024) and scores (n, 521), the sigmoid of the logits, for patches (n, 96, 64)."""
         images = self.entry(patches).unsqueeze(-1).permute(0, 3, 1, 2)  # one channel, channels last
         embeddings = self.body(images).mean((2, 3)) * self.unit
         return embeddings, torch.sigmoid(self.classifier(embeddings))
 
 
-def int8(weights: Int8Yamnet, *, instructions: bool) -> Yamnet:
-    """The int8 network, number for number; from the mean of the last feature map on nothing is rounded.
+def int8_network(weights: Int8Yamnet, *, instructions: bool) -> Yamnet:
+    """Return the int8 network with exactly the numbers of TFLite up to the last feature map.
 
-    With `instructions` its pointwise layers use the processor's own for int8, else float32: the numbers are the same.
+    The mean and the classifier after it are not rounded here.
+
+    Parameters
+    ----------
+    weights : Int8Yamnet
+        The network, as `yamnet_int8.read_tflite` reads it.
+    instructions : bool
+        Whether pointwise layers use the int8 instructions of the processor instead of float32.
+        Both give the same numbers.
     """
-    entry = _Entry(weights.input_scale, weights.input_low, weights.input_high)
+    entry = _Quantize(weights.input_scale, weights.input_low, weights.input_high)
     product = _Int8Pointwise if instructions else _pointwise
     return Yamnet(weights.layers, entry=entry, product=product, unit=weights.output_scale)
 
 
 def has_int8_instructions() -> bool:
-    """Whether this processor multiplies int8 several times faster than float32, and torch can tell."""
+    """Return whether this processor has fast instructions for int8 (VNNI) and torch reports them."""
     known = getattr(torch.cpu, "_is_vnni_supported", None)
     return hasattr(torch, "_int_mm") and known is not None and bool(known())
 
 
-class _Entry(nn.Module):
-    """Real numbers to whole steps between two bounds."""
+class _Quantize(nn.Module):
+    """Quantises real numbers: divides by a scale, rounds, and clips to two bounds."""
 
     def __init__(self, scale: float, low: int, high: int) -> None:
         super().__init__()
@@ -81,8 +99,8 @@ class _Entry(nn.Module):
         return (x / self.scale).round_().clamp_(self.low, self.high)
 
 
-class _Steps(nn.Module):
-    """ReLU6 on whole numbers: sums to steps of the layer's output, 0 to 255, half to even as XNNPACK rounds."""
+class _RequantizedRelu6(nn.Module):
+    """ReLU6 on whole numbers: sums become 0 to 255, rounded half to even as in XNNPACK."""
 
     multiplier: Tensor
 
@@ -95,16 +113,17 @@ class _Steps(nn.Module):
 
 
 class _Pointwise(nn.Linear):
-    """A 1 x 1 convolution as a product of matrices."""
+    """A 1 x 1 convolution as a matrix product."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class _Int8Pointwise(nn.Module):
-    """A 1 x 1 convolution of steps 0 to 255 in int8, about five times as fast as in float32 (Zen 4, one core).
+    """A 1 x 1 convolution of inputs 0 to 255 in int8, about five times as fast as in float32 (Zen 4, one core).
 
-    The instructions want signed numbers: 128 less in every input is 128 times the kernel's sum less in the output.
+    The instructions need signed numbers, so 128 is subtracted from every input. That subtracts 128 times the sum of the
+    kernel from every output, which the bias adds again.
     """
 
     kernel: Tensor
@@ -119,7 +138,7 @@ class _Int8Pointwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, channels, height, width = x.shape
-        rows = x.permute(0, 2, 3, 1).reshape(-1, channels).sub_(128).to(torch.int8)  # nobody needs x any more
+        rows = x.permute(0, 2, 3, 1).reshape(-1, channels).sub_(128).to(torch.int8)  # x is not needed any more
         sums = torch._int_mm(rows, self.kernel).add_(self.bias)
         return sums.float().view(n, height, width, -1).permute(0, 3, 1, 2)
 
@@ -134,10 +153,10 @@ def _linear(layer: Layer, kind: type[nn.Linear] = nn.Linear) -> nn.Linear:
 
 
 def _convolution(layer: Layer, channels: int, stride: int) -> nn.Conv2d:
-    """A 3 x 3 convolution, depthwise but for the first, padded as TensorFlow's SAME on sides of even length.
+    """Return a 3 x 3 convolution, depthwise except for the first, padded as TensorFlow's SAME for even sizes.
 
-    With stride 2 that pads only below and on the right. A 4 x 4 kernel whose first row and column are zero, padded
-    by one on all sides, is the same and saves a copy of the feature map.
+    With stride 2 TensorFlow pads only at the bottom and on the right. A 4 x 4 kernel whose first row and column are
+    zero, padded by one on all sides, gives the same and saves a copy of the feature map.
     """
     out, kernel = len(layer.kernel), torch.from_numpy(layer.kernel)
     if stride == 2:

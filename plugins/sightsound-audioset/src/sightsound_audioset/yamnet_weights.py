@@ -1,4 +1,4 @@
-"""YAMNet's layers, and how they are read from Google's Keras file."""
+"""The layers of YAMNet, read from Google's Keras file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.contract.arrays import Floats
-from sightsound.contract.errors import SightsoundError
+from sightsound.plugin import Floats, SightsoundError
 
 STEM = 32
 """Channels after the first convolution, which has stride 2."""
@@ -27,9 +26,17 @@ CLASSES = 521
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear layer, batch norm folded in: kernel float32 (out, in / groups[, 3, 3]), bias (out,).
+    """A convolution or linear layer with its batch norm folded in.
 
-    In an int8 layer both hold whole numbers, and `multiplier` (out,) takes a sum to steps of the layer's output.
+    Attributes
+    ----------
+    kernel : ndarray
+        float32 (out, in / groups[, 3, 3]).
+    bias : ndarray
+        float32 (out,).
+    multiplier : ndarray or None
+        float32 (out,) in an int8 layer, where kernel and bias are whole numbers: the factor from a sum of products to
+        the whole numbers of the output.
     """
 
     kernel: Floats
@@ -38,7 +45,7 @@ class Layer:
 
 
 def shapes() -> Iterator[tuple[int, ...]]:
-    """The kernel shapes of the 28 layers: the first convolution, depthwise and pointwise in turn, the classifier."""
+    """Yield the kernel shapes of the 28 layers: a convolution, depthwise and pointwise in turn, the classifier."""
     yield STEM, 1, 3, 3
     channels = STEM
     for out, _ in BLOCKS:
@@ -49,9 +56,24 @@ def shapes() -> Iterator[tuple[int, ...]]:
 
 
 def read_keras(path: Path, epsilon: float) -> tuple[Layer, ...]:
-    """The layers of a Keras weight file named as the published model names them (`layer1/conv`, ..., `dense`).
+    """Read the layers of a Keras weight file with the names of the published model (`layer1/conv`, ..., `dense`).
 
-    `epsilon` is added to the variance of batch norm, which has no scale. Raises `SightsoundError` for other files.
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    epsilon : float
+        Is added to the variance of batch norm, which has no scale here.
+
+    Returns
+    -------
+    tuple of Layer
+        The 28 layers in order.
+
+    Raises
+    ------
+    SightsoundError
+        If the file is another one.
     """
     import h5py
 
@@ -59,7 +81,7 @@ def read_keras(path: Path, epsilon: float) -> tuple[Layer, ...]:
         with h5py.File(path, "r") as file:
             layers = [_folded(file, name, epsilon) for name in _names()] + [_logits(file)]
     except (OSError, ValueError, TypeError) as error:
-        raise unfit(path, "YAMNet's Keras weights (layer1/conv, ...)", error) from error
+        raise wrong_file(path, "YAMNet's Keras weights (layer1/conv, ...)", error) from error
     return checked(path, layers)
 
 
@@ -77,31 +99,31 @@ def _folded(file: Any, name: str, epsilon: float) -> Layer:
     kernel = kernel.transpose(2, 3, 0, 1) if name.endswith("depthwise_conv") else kernel.transpose(3, 2, 0, 1)
     scale = 1 / np.sqrt(variance + epsilon)
     kernel = kernel * scale[:, np.newaxis, np.newaxis, np.newaxis]
-    return layer(kernel[:, :, 0, 0] if name.endswith("pointwise_conv") else kernel, beta - mean * scale)
+    return float32_layer(kernel[:, :, 0, 0] if name.endswith("pointwise_conv") else kernel, beta - mean * scale)
 
 
 def _logits(file: Any) -> Layer:
-    # the classifier has a name that Keras counts up by itself: dense, dense_1, ...
+    # Keras numbers the name of the classifier: dense, dense_1, ...
     names = [name for name in file if name.startswith(("dense", "logits"))]
     if len(names) != 1:
         raise ValueError(f"{len(names)} dense layers")
-    return layer(_read(file, names[0], "kernel").T, _read(file, names[0], "bias"))
+    return float32_layer(_read(file, names[0], "kernel").T, _read(file, names[0], "bias"))
 
 
 def _read(file: Any, layer: str, part: str) -> NDArray[np.float64]:
-    name = f"{layer}/{layer}/{part}:0"  # Keras names a tensor by its layer, in a group that is named by the layer too
+    name = f"{layer}/{layer}/{part}:0"  # the group and the tensor both have the name of the layer
     if name not in file:
         raise ValueError(f"no {name}")
     return np.asarray(file[name], dtype=np.float64)
 
 
-def layer(kernel: NDArray[Any], bias: NDArray[Any], multiplier: Floats | None = None) -> Layer:
-    """A `Layer` of float32."""
+def float32_layer(kernel: NDArray[Any], bias: NDArray[Any], multiplier: Floats | None = None) -> Layer:
+    """Return a `Layer` with its arrays as contiguous float32."""
     return Layer(np.ascontiguousarray(kernel, np.float32), np.ascontiguousarray(bias, np.float32), multiplier)
 
 
 def checked(path: Path, layers: list[Layer]) -> tuple[Layer, ...]:
-    """The layers, if they are YAMNet's. Raises `SightsoundError` naming the file."""
+    """Return the layers if they have the shapes of YAMNet's. Raises `SightsoundError` otherwise."""
     expected, got = list(shapes()), [found.kernel.shape for found in layers]
     if len(got) != len(expected):
         raise SightsoundError(f"{path}: expected YAMNet's {len(expected)} layers, got {len(got)}; name another file")
@@ -113,7 +135,7 @@ def checked(path: Path, layers: list[Layer]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def unfit(path: Path, wanted: str, error: Exception) -> SightsoundError:
-    """The error for a file of another kind."""
+def wrong_file(path: Path, wanted: str, error: Exception) -> SightsoundError:
+    """Return the error for a file of another kind."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return SightsoundError(f"{path}: expected {wanted}, got: {reason}; name another file")

@@ -1,16 +1,14 @@
 """`mfcc.librosa`: statistics of MFCC, their deltas and chroma for each second of sound; no weights.
 
-Importing this imports no librosa: the card stands here, the numbers are made in `mfcc`.
+Importing this package does not import librosa; the module `mfcc` does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from sightsound import hookimpl
-from sightsound.contract.card import Card
-from sightsound.contract.embedder import Embedder, Load
+from sightsound.plugin import Card, Embedder, Register, hookimpl
 from sightsound_librosa.standard import CENTRE, SPREAD
 
 RATE = 22050
@@ -43,12 +41,16 @@ CARD = Card(
 
 
 @hookimpl
-def register_embedders(register: Callable[[Card, Load], None]) -> None:
+def register_embedders(register: Register) -> None:
+    """Register `mfcc.librosa`."""
     register(CARD, load)
 
 
 def load(device: str, weights: Mapping[str, Path]) -> Embedder:
-    """Imports librosa, whose first import on a machine compiles for many seconds; runs on the CPU whatever `device`."""
+    """Return the embedder; it runs on the CPU whatever `device` is.
+
+    The first import of librosa on a machine compiles for many seconds.
+    """
     from sightsound_librosa.mfcc import Mfcc
 
     return Mfcc(CARD)

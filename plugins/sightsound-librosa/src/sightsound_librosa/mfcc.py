@@ -9,22 +9,23 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from sightsound._threads import cores
-from sightsound.contract.arrays import Floats
-from sightsound.contract.card import Card
-from sightsound.contract.embedder import Output, Windows
-from sightsound.media import framing
+from sightsound.plugin import Card, Floats, Output, Windows, cores, frames
 
 
 class Mfcc:
     """The embedder. Every number comes from `card.constants`.
 
-    The filters are made once and applied to a whole batch: `librosa.feature.mfcc` and `chroma_stft` would make them
-    anew in each call, cut at 80 dB below the loudest window of the batch, and guess a tuning.
+    The filters are made once and applied to a whole batch. `librosa.feature.mfcc` and `chroma_stft` would make them in
+    each call, clip at 80 dB below the loudest window of the batch, and estimate a tuning.
+
+    Parameters
+    ----------
+    card : Card
+        The card with the constants.
     """
 
     device = "cpu"
-    batch_size = 16  # 2,100 seconds of sound a second on two cores; 1,650 with 8, 1,700 with 32
+    batch_size = 16  # 2,100 seconds of sound per second on two cores; 1,650 with 8, 1,700 with 32
 
     def __init__(self, card: Card) -> None:
         self.card = card
@@ -34,11 +35,11 @@ class Mfcc:
         self._chroma = librosa.filters.chroma(n_chroma=card.constants["n_chroma"], **make)
 
     def preprocess(self, media: NDArray[Any], start: int, last: bool) -> Windows:
-        """float32 (samples,) -> seconds of sound, float32 (n, 22050); the last one may be padded."""
-        return Windows(*framing.frames(self.card, media, start, last))
+        """Return windows of one second, float32 (n, 22050); the last may be padded."""
+        return Windows(*frames(self.card, media, start, last))
 
     def embed(self, inputs: Floats) -> Output:
-        """float32 (n, 22050) -> statistics over the frames of each second, float32 (n, 84)."""
+        """Return statistics over the frames of each second, float32 (n, 84), for windows (n, 22050)."""
         power = self._power(inputs)
         mfcc = self._mfcc(power)
         delta = librosa.feature.delta(mfcc, width=self.card.constants["delta_width"])
@@ -47,25 +48,25 @@ class Mfcc:
         return Output(np.concatenate(rows, axis=1).astype(np.float32))
 
     def postprocess(self, output: Output) -> Floats:
-        """Standardised with the centre and spread of ordinary recordings (see `standard`)."""
+        """Return the statistics standardised by those of ordinary recordings (see `standard`)."""
         centre, spread = (np.array(self.card.constants[key], np.float32) for key in ("centre", "spread"))
         return (output.embeddings - centre) / spread
 
     def _power(self, inputs: Floats) -> Floats:
-        """Power spectrum (n, 1 + n_fft / 2, frames), of whole frames only."""
+        """Return the power spectrum (n, 1 + n_fft / 2, frames) of whole frames only."""
         names = ("n_fft", "hop_length", "window", "center")
         spectrum = librosa.stft(inputs, **{name: self.card.constants[name] for name in names})
         found: Floats = spectrum.real**2 + spectrum.imag**2
         return found
 
     def _mfcc(self, power: Floats) -> Floats:
-        """(n, n_mfcc, frames). The floor keeps silence finite, and the hiss of quiet recordings out."""
+        """Return (n, n_mfcc, frames). The floor keeps silence finite and the hiss of quiet recordings out."""
         decibels = 10 * np.log10(np.maximum(self._mel @ power, self.card.constants["floor"]))
         found: Floats = scipy.fft.dct(decibels, axis=-2, type=2, norm="ortho")
         return found[:, : self.card.constants["n_mfcc"]]
 
     def _chromagram(self, power: Floats) -> Floats:
-        """(n, n_chroma, frames), the strongest of a frame 1; a silent frame stays 0."""
+        """Return (n, n_chroma, frames), scaled such that the strongest of a frame is 1; a silent frame stays 0."""
         found: Floats = self._chroma @ power
         strongest: Floats = found.max(axis=-2, keepdims=True)
         strongest[strongest < np.finfo(np.float32).tiny] = 1

@@ -1,8 +1,8 @@
 """Mean and standard deviation of each of the 84 statistics over ordinary recordings, to four digits.
 
 Measured on the 2,000 whole seconds of ESC-10 (K. J. Piczak, CC BY 3.0; labels unused): 400 clips of 5 s, channels
-averaged, soxr HQ to 22,050 Hz. Without it the loudness (the first coefficient) would outweigh all else in a cosine.
-`tests/test_mfcc.py` measures them again.
+averaged, resampled by soxr HQ to 22,050 Hz. Without standardisation the loudness (the first coefficient) would dominate
+a cosine. `tests/test_mfcc.py` measures the numbers again.
 """
 
 # fmt: off

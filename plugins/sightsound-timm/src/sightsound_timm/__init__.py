@@ -1,19 +1,21 @@
-"""Image networks of timm and torchvision. Importing this loads neither of them, nor torch."""
+"""Image networks of timm and torchvision. Importing this package imports neither of them, nor torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sightsound.contract.card import Card
-from sightsound.contract.embedder import Embedder, Layer, Load
-from sightsound.contract.hookspecs import hookimpl
+from sightsound.plugin import Card, Embedder, Layer, Load, Register, hookimpl
+
+if TYPE_CHECKING:
+    from sightsound.torch.layers import Plan
 
 
 @hookimpl
-def register_embedders(register: Callable[[Card, Load], None]) -> None:
+def register_embedders(register: Register) -> None:
+    """Register the networks whose weights the package index or Places365 has."""
     from sightsound_timm.cards import REGISTERED
     from sightsound_timm.places365 import PLACES365
 
@@ -23,40 +25,57 @@ def register_embedders(register: Callable[[Card, Load], None]) -> None:
 
 @hookimpl
 def resolve_embedder(name: str, options: Mapping[str, Any]) -> tuple[Card, Load] | None:
-    """Any network that timm or torchvision know; its weights are fetched by the host, or are a file of the user's.
+    """Return the card and loader of any network that timm or torchvision have, or None.
 
-    The option `layer` names layers of it, joined by +, and `pool` how their positions become one (`sightsound.torch`'s
-    `layers.py`). Raises `UnknownModel` for others.
+    Parameters
+    ----------
+    name : str
+        `arch` or `arch.tag`.
+    options : mapping
+        Nothing, or `layer` and optionally `pool`, as `sightsound.torch.layers.choose` takes them.
+
+    Returns
+    -------
+    tuple of Card and Load, or None
+        None if neither framework has the network.
+
+    Raises
+    ------
+    UnknownModel
+        If there are other options, or the network does not have these layers.
     """
     from sightsound_timm import zoo
 
-    if not zoo.mentioned(name):
+    if not zoo.is_mentioned(name):
         return None
-    found = zoo.find(name)
+    found = zoo.find_card(name)
     if found is None:
         return None
     card, builder = found
     if not options:
         return card, _Load(card, builder)
 
-    from sightsound_timm import layers
+    from sightsound_timm.layers import plan_layers
 
-    plan = layers.plan(card, builder, options)
+    plan = plan_layers(card, builder, options)
     return plan.card(card), _Load(plan.card(card), builder, plan)
 
 
 @dataclass(frozen=True)
 class _Load:
+    """Loads the network of a card, with a plan for its layers; the builder is one of `builders.BUILDERS`."""
+
     card: Card
     builder: str
-    plan: Any = None
+    plan: Plan | None = None
 
     def __call__(self, device: str, weights: Mapping[str, Path]) -> Embedder:
-        from sightsound_timm import network
+        from sightsound_timm.embedder import load
 
-        return network.load(self.card, self.builder, device, weights, self.plan)
+        return load(self.card, self.builder, device, weights, self.plan)
 
     def layers(self) -> list[Layer]:
-        from sightsound_timm import layers
+        """Return the layers that the option `layer` may name; no weights are needed."""
+        from sightsound_timm.layers import list_layers
 
-        return layers.listed(self.card, self.builder)
+        return list_layers(self.card, self.builder)

@@ -1,4 +1,4 @@
-"""Batch norms that follow a convolution become part of it: the same numbers to float32 rounding, in less time."""
+"""Fold batch norms into the convolutions before them: the same numbers to float32 rounding, in less time."""
 
 from __future__ import annotations
 
@@ -6,44 +6,53 @@ import logging
 from collections import Counter
 from typing import Any
 
-from timm.layers.conv2d_same import Conv2dSame
-from timm.layers.norm_act import BatchNormAct2d
+from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from torch import fx, nn
+from sightsound_timm.frameworks import timm
 
-PLAIN = (nn.Conv2d, Conv2dSame)
-"""Exactly these, no subclass: others change their weights in each call."""
-NORMS = (nn.BatchNorm2d, BatchNormAct2d)
+CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.Conv2d, timm.layers.Conv2dSame)
+"""Exactly these classes, no subclasses: others change their weights in each call."""
+
+NORMS: tuple[type[nn.Module], ...] = (nn.BatchNorm2d, timm.layers.BatchNormAct2d)
+
 log = logging.getLogger(__name__)
 
 
-def folded(network: nn.Module) -> nn.Module:
-    """`network`, in which every batch norm that is the only reader of a convolution was folded into that convolution.
+def fold_batch_norms(network: nn.Module) -> nn.Module:
+    """Fold every batch norm that is the only reader of a convolution into that convolution, in place.
 
-    A network that torch.fx cannot trace stays as it is.
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Is put into evaluation mode. It stays as it is otherwise if torch.fx cannot trace it.
+
+    Returns
+    -------
+    torch.nn.Module
+        The same network.
     """
     network.eval()
     if any(type(module) in NORMS for module in network.modules()):
-        for conv, norm in _pairs(network):
+        for conv, norm in _foldable_pairs(network):
             old: Any = network.get_submodule(norm)
             new: Any = fuse_conv_bn_eval(network.get_submodule(conv), old)  # type: ignore[type-var]
             network.set_submodule(conv, new)
-            rest = nn.Sequential(old.drop, old.act) if isinstance(old, BatchNormAct2d) else nn.Identity()
-            network.set_submodule(norm, rest)
+            with_activation = isinstance(old, timm.layers.BatchNormAct2d)
+            network.set_submodule(norm, nn.Sequential(old.drop, old.act) if with_activation else nn.Identity())
     return network
 
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return type(m) in (*PLAIN, *NORMS) or super().is_leaf_module(m, module_qualified_name)
+        return type(m) in (*CONVOLUTIONS, *NORMS) or super().is_leaf_module(m, module_qualified_name)
 
 
-def _pairs(network: nn.Module) -> list[tuple[str, str]]:
-    """Names of (convolution, batch norm) that may become one: each is called once, and nothing else reads between."""
+def _foldable_pairs(network: nn.Module) -> list[tuple[str, str]]:
+    """Return the names of each convolution and batch norm that are called once with nothing else between them."""
     try:
         calls = [node for node in _Tracer().trace(network).nodes if node.op == "call_module"]
-    except Exception as error:  # whatever a network does that cannot be traced
+    except Exception as error:  # tracing fails in many ways, depending on the network
         log.debug("%s: batch norm stays (%s)", type(network).__name__, error)
         return []
     times = Counter(node.target for node in calls)
@@ -55,5 +64,5 @@ def _pairs(network: nn.Module) -> list[tuple[str, str]]:
     return [
         (str(node.args[0].target), str(node.target))
         for node in calls
-        if kind(node) in NORMS and kind(node.args[0]) in PLAIN and len(node.args[0].users) == 1
+        if kind(node) in NORMS and kind(node.args[0]) in CONVOLUTIONS and len(node.args[0].users) == 1
     ]

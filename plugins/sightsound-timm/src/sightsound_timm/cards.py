@@ -1,4 +1,4 @@
-"""The four networks whose weights any machine with a package index can have, and the names of their classes."""
+"""The cards of the four networks whose weights the package index has, and the names of their classes."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from sightsound.contract.card import Card, WeightFile
+from sightsound.plugin import Card, WeightFile
 
 LITE = "EfficientNet-Lite (Google, 2020): no squeeze-and-excitation, ReLU6; weights converted from Google's checkpoints"
 LITE_TOP1 = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
 """Where the accuracies of the Lite networks come from: Google's table of float32 checkpoints."""
 
 TIMM_TAGS = {"IMAGENET1K_V1": "tv_in1k", "IMAGENET1K_V2": "tv2_in1k"}
-"""timm's tags for torchvision's weights; they also name those of torchvision's networks that timm does not have."""
+"""timm's tags for torchvision's weights. Networks of torchvision that timm does not have are named by them too."""
 
 
 def imagenet1k() -> tuple[str, ...]:
-    """The 1,000 classes of ImageNet-1k in the usual order, as WordNet's words: `tench, Tinca tinca`."""
+    """Return the 1,000 classes of ImageNet-1k in the usual order, in WordNet's words: `tench, Tinca tinca`."""
     return tuple(words for _, words in _imagenet1k())
 
 
 def imagenet1k_ids() -> tuple[str, ...]:
-    """Their WordNet ids: `n01440764`. Two classes are called crane; the ids tell them apart."""
+    """Return their WordNet ids, such as `n01440764`. Two classes are called crane; the ids tell them apart."""
     return tuple(id_ for id_, _ in _imagenet1k())
 
 
@@ -39,8 +39,19 @@ def constants(
     mean: tuple[float, ...],
     std: tuple[float, ...],
 ) -> dict[str, Any]:
-    """What is done to a picture: its shorter side becomes `resize` px, the middle `crop` px square is cut out of it,
-    and the values from 0 to 1 have `mean` taken away and are divided by `std`, channel by channel."""
+    """Return the constants of the preprocessing of an image, as `preprocessing.CenterCrop` takes them.
+
+    Parameters
+    ----------
+    resize : int
+        Pixels that the shorter side is resized to.
+    crop : int
+        Side in pixels of the square that is cut from the centre.
+    interpolation : str
+        A filter of `PIL.Image.Resampling`, in lower case.
+    mean, std : tuple of float
+        One number for each channel: values from 0 to 1 are normalised to `(value - mean) / std`.
+    """
     return {
         "resize": resize,
         "crop": crop,
@@ -156,4 +167,4 @@ REGISTERED = (
     (LITE2, "timm_in_order"),
     (MOBILENET, "torchvision"),
 )
-"""Each card and the function of `network.py` that fills its network."""
+"""Each card, and the name of its builder in `builders.py`."""

@@ -1,4 +1,4 @@
-"""The layers of these networks by the names that timm and torchvision give them, found without numbers."""
+"""The layers of the networks, by the names that timm and torchvision give them; no weights are needed."""
 
 from __future__ import annotations
 
@@ -7,32 +7,35 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from sightsound.contract.card import Card
-from sightsound.contract.embedder import Layer
-from sightsound.torch import layers
-from sightsound_timm import network
 from torch import nn
 
+from sightsound.plugin import Card, Layer
+from sightsound.torch.layers import Plan, Survey, choose, survey, usable
+from sightsound_timm.builders import BUILDERS
 
-def plan(card: Card, builder: str, options: Mapping[str, Any]) -> layers.Plan:
-    """What the options `layer` and `pool` ask of `card`'s network. Raises `UnknownModel` for what it does not have."""
-    return layers.choose(card.name, options, _survey(card.name, builder, card.input_shape))
+
+def plan_layers(card: Card, builder: str, options: Mapping[str, Any]) -> Plan:
+    """Return the plan for the options `layer` and `pool` of a card's name.
+
+    Raises `UnknownModel` if the network does not have such layers or there is no such pool.
+    """
+    return choose(card.name, options, _survey(card.name, builder, card.input_shape))
 
 
-def listed(card: Card, builder: str) -> list[Layer]:
-    """All that `plan` takes for the network of a card, whose own options do not matter."""
-    return layers.usable(_survey(card.name.partition("[")[0], builder, card.input_shape))
+def list_layers(card: Card, builder: str) -> list[Layer]:
+    """Return every layer that `plan_layers` accepts for the network of a card, whatever options its name has."""
+    return usable(_survey(card.name.partition("[")[0], builder, card.input_shape))
 
 
 @cache
-def _survey(name: str, builder: str, shape: tuple[int, ...]) -> layers.Survey:
-    side = 2 * shape[-1]
+def _survey(name: str, builder: str, shape: tuple[int, ...]) -> Survey:
+    blank, side = BUILDERS[builder].blank, 2 * shape[-1]
 
     def larger() -> nn.Module:
-        """For pictures of twice the side: networks with positions are built for one size."""
+        """Build the network for images of twice the side: networks with position embeddings have a fixed size."""
         for option in ({"img_size": side}, {"image_size": side}, {"input_size": (side, side)}):
-            with contextlib.suppress(TypeError):  # it has no such option
-                return network.BLANKS[builder](name, **option)
-        return network.BLANKS[builder](name)
+            with contextlib.suppress(TypeError):  # the network has no such option
+                return blank(name, **option)
+        return blank(name)
 
-    return layers.survey(lambda: network.BLANKS[builder](name), shape, larger)
+    return survey(lambda: blank(name), shape, larger)

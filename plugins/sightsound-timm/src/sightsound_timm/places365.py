@@ -1,4 +1,4 @@
-"""The networks that were trained on the scenes of Places365, and the names of its classes.
+"""The cards of the networks that were trained on Places365, and the names of its classes.
 
 B. Zhou, A. Lapedriza, A. Khosla, A. Oliva, A. Torralba: Places: A 10 million image database for scene recognition,
 TPAMI 2017. No package index carries the files: they come from the project page of MIT CSAIL, or from the user.
@@ -9,17 +9,17 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from sightsound.contract.card import Card, WeightFile
+from sightsound.plugin import Card, WeightFile
 from sightsound_timm.cards import constants
 
 ABOUT = "trained on 365 kinds of scenes by MIT CSAIL (Zhou et al., TPAMI 2017)"
 FILES = "https://places2.csail.mit.edu/models_places365"
-"""The authors' own list names it with plain http, which the host does not take, and no hashes."""
+"""The authors' list names it with http, which the host does not accept, and gives no hashes."""
 
 
 @cache
 def scenes() -> tuple[str, ...]:
-    """The 365 classes in the order of the scores: `airfield`, ..., `apartment building, outdoor`."""
+    """Return the 365 classes in the order of the scores: `airfield`, ..., `apartment building, outdoor`."""
     return tuple(files("sightsound_timm").joinpath("places365.txt").read_text("utf-8").splitlines())
 
 
@@ -33,7 +33,7 @@ def _card(arch: str, dim: int, params: int, depth: int) -> Card:
         labels=scenes(),
         scores="softmax",
         weights=(WeightFile(name=file, sources=(f"{FILES}/{file}",)),),
-        # as in the authors' demo: both sides become 256, whatever the picture's shape
+        # as in the authors' demo: both sides become 256, whatever the shape of the image
         constants={
             **constants(256, 224, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
             "resize_mode": "squash",
@@ -49,4 +49,4 @@ PLACES365 = (
     (_card("resnet18", 512, 11_363_757, 21), "places365"),
     (_card("resnet50", 2048, 24_255_917, 54), "places365"),
 )
-"""Each card and the function of `network.py` that fills its network."""
+"""Each card, and the name of its builder in `builders.py`."""

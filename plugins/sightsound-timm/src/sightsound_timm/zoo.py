@@ -1,4 +1,4 @@
-"""Names of timm and torchvision become cards. Nothing is fetched here; sizes come from networks without numbers."""
+"""Cards for names of timm and torchvision. Nothing is fetched; sizes come from networks without numbers."""
 
 from __future__ import annotations
 
@@ -8,24 +8,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sightsound.contract.card import Card, WeightFile
+from sightsound.plugin import Card, WeightFile
 from sightsound_timm.cards import REGISTERED, TIMM_TAGS, constants, imagenet1k, imagenet1k_ids
 from sightsound_timm.places365 import PLACES365
 
 
-def mentioned(name: str) -> bool:
-    """Whether the sources of timm or torchvision speak of such a network at all; it takes milliseconds, no import."""
-    arch = name.partition(".")[0]
-    return len(arch) > 2 and any(arch.encode() in path.read_bytes() for path in _sources())
+def is_mentioned(name: str) -> bool:
+    """Return whether the sources of timm or torchvision contain the name of the architecture.
 
-
-def find(name: str) -> tuple[Card, str] | None:
-    """Card and builder (a function of `network.py`) of `arch` or `arch.tag`.
-
-    Without a tag a registered network of that architecture comes first, then timm's default, then torchvision's; with
-    one, names of timm win over torchvision's. None for what neither has.
+    It takes milliseconds and imports neither, so it tells names of other plugins apart before anything heavy is done.
     """
-    from sightsound_timm import network  # imports torch, timm and torchvision in the one order that works
+    arch = name.partition(".")[0]
+    return len(arch) > 2 and any(arch.encode() in path.read_bytes() for path in _source_files())
+
+
+def find_card(name: str) -> tuple[Card, str] | None:
+    """Return the card and the name of the builder of a network, or None if neither framework has it.
+
+    Parameters
+    ----------
+    name : str
+        `arch` or `arch.tag`. Without a tag, a registered network of that architecture comes first, then timm's default,
+        then torchvision's. With a tag, timm comes before torchvision.
+    """
+    from sightsound_timm import timm_networks, torchvision_networks
 
     registered = {card.name: (card, builder) for card, builder in (*REGISTERED, *PLACES365)}
     if name in registered:
@@ -33,119 +39,127 @@ def find(name: str) -> tuple[Card, str] | None:
     for card, builder in REGISTERED:
         if name == card.name.partition(".")[0]:
             return card, builder
-    own = network.timm_name(name)
-    if own is not None:
-        return registered.get(own) or (_timm_card(own), "timm")
-    found = network.torchvision_weights(name)
+    full_name = timm_networks.full_name(name)
+    if full_name is not None:
+        return registered.get(full_name) or (timm_card(full_name), "timm")
+    found = torchvision_networks.find_weights(name)
     if found is None:
         return None
-    own = f"{found[0]}.{_tag(found[0], found[1].name)}"
-    return registered.get(own) or (_torchvision_card(own, *found), "torchvision")
+    arch, weights = found
+    full_name = f"{arch}.{_torchvision_tag(arch, weights.name)}"
+    return registered.get(full_name) or (torchvision_card(full_name, arch, weights), "torchvision")
 
 
-def _sources() -> Iterator[Path]:
+def _source_files() -> Iterator[Path]:
     for package in ("timm", "torchvision"):
         found = importlib.util.find_spec(package)
         for folder in (found and found.submodule_search_locations) or ():
             yield from Path(folder, "models").glob("**/*.py")
 
 
-def _tag(arch: str, weights: str) -> str:
-    """torchvision's own name of the weights where timm has the architecture too: two networks, two names."""
-    from sightsound_timm import network
+def _torchvision_tag(arch: str, weights: str) -> str:
+    """Return torchvision's own name of the weights if timm has the architecture too, so that names stay different."""
+    from sightsound_timm import timm_networks
 
-    return weights if network.timm_name(arch) else TIMM_TAGS.get(weights, weights)
+    return weights if timm_networks.full_name(arch) else TIMM_TAGS.get(weights, weights)
 
 
 # -- timm --------------------------------------------------------------------------------------------------------------
 
 
-def _timm_card(name: str) -> Card:
-    import timm
+def timm_card(name: str) -> Card:
+    """Return the card of a network by timm's full name."""
+    from sightsound_timm import timm_networks
+    from sightsound_timm.frameworks import timm
 
-    from sightsound_timm import network
-
-    told = timm.get_pretrained_cfg(name)
-    assert told is not None, name
-    dim, params = network.timm_facts(name)
-    labels, ids = _labels(told)
+    config = timm.get_pretrained_cfg(name)
+    assert config is not None, name
+    dim, params = timm_networks.sizes(name)
+    labels, ids = _timm_labels(config)
     return Card(
         name=name,
         modality="image",
         dim=dim,
-        input_shape=tuple(told.input_size),
+        input_shape=tuple(config.input_size),
         labels=labels,
         label_ids=ids,
         scores="softmax" if labels else None,
-        weights=(_timm_file(name, told),),
-        constants=_timm_constants(told),
+        weights=(_timm_file(name, config),),
+        constants=_timm_constants(config),
         params=params,
-        license=told.license or "",
-        about=f"timm's {name}" + (f", from {told.origin_url}" if told.origin_url else ""),
+        license=config.license or "",
+        about=f"timm's {name}" + (f", from {config.origin_url}" if config.origin_url else ""),
     )
 
 
-def _timm_constants(told: Any) -> dict[str, Any]:
-    """As `timm.data.create_transform` would do it; other modes than a centred square are left to timm."""
-    side = told.input_size[1]
-    if told.crop_mode == "center" and told.input_size == (3, side, side) and told.crop_pct <= 1:
-        resize = math.floor(side / told.crop_pct)
-        return constants(resize, side, told.interpolation, told.mean, told.std)
+def _timm_constants(config: Any) -> dict[str, Any]:
+    """Return the constants of `timm.data.create_transform`; other crops than a centred square are left to timm."""
+    side = config.input_size[1]
+    if config.crop_mode == "center" and config.input_size == (3, side, side) and config.crop_pct <= 1:
+        resize = math.floor(side / config.crop_pct)
+        return constants(resize, side, config.interpolation, config.mean, config.std)
     return {
-        "input_size": list(told.input_size),
-        "crop_pct": told.crop_pct,
-        "crop_mode": told.crop_mode,
-        "interpolation": told.interpolation,
-        "mean": list(told.mean),
-        "std": list(told.std),
+        "input_size": list(config.input_size),
+        "crop_pct": config.crop_pct,
+        "crop_mode": config.crop_mode,
+        "interpolation": config.interpolation,
+        "mean": list(config.mean),
+        "std": list(config.std),
     }
 
 
-def _timm_file(name: str, told: Any) -> WeightFile:
-    """Where timm publishes the file; its hash is not known beforehand."""
-    if told.hf_hub_id:
-        repo, file = told.hf_hub_id, told.hf_hub_filename or "model.safetensors"
+def _timm_file(name: str, config: Any) -> WeightFile:
+    """Return where timm publishes the file; its hash is not known beforehand."""
+    if config.hf_hub_id:
+        repo, file = config.hf_hub_id, config.hf_hub_filename or "model.safetensors"
         sources = (f"hf:{repo}!{file}", f"https://huggingface.co/{repo}/resolve/main/{file}")
         return WeightFile(name=name + Path(file).suffix, sources=sources)
-    if told.url:
-        return WeightFile(name=told.url.rpartition("/")[2], sources=(told.url,))
+    if config.url:
+        return WeightFile(name=config.url.rpartition("/")[2], sources=(config.url,))
     return WeightFile(name=f"{name}.safetensors")
 
 
-def _labels(told: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The classes in words and their WordNet ids, where the outputs are classes that timm has words for; else none."""
-    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+def _timm_labels(config: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of the classes and their WordNet ids; none if timm has no names for the outputs."""
+    from sightsound_timm import timm_networks
+    from sightsound_timm.frameworks import timm
 
-    from sightsound_timm import network
-
-    count = network.class_count(told)
-    subset = infer_imagenet_subset({"num_classes": count})
+    known = timm.data.imagenet_info
+    count = timm_networks.class_count(config)
+    subset = known.infer_imagenet_subset({"num_classes": count})
     if count == 1000 or subset is None:
         return (imagenet1k(), imagenet1k_ids()) if count else ((), ())
-    told = ImageNetInfo(subset)
-    return tuple(told.label_descriptions()), tuple(told.label_names())
+    info = known.ImageNetInfo(subset)
+    return tuple(info.label_descriptions()), tuple(info.label_names())
 
 
 # -- torchvision -------------------------------------------------------------------------------------------------------
 
 
-def _torchvision_card(name: str, arch: str, weights: Any) -> Card:
-    from sightsound_timm import network
+def torchvision_card(name: str, arch: str, weights: Any) -> Card:
+    """Return the card of an architecture and weights of torchvision under this name."""
+    from sightsound_timm import torchvision_networks
 
-    told, asked = weights.transforms(), weights.meta
-    classes = tuple(asked["categories"])
+    transform, meta = weights.transforms(), weights.meta
+    classes = tuple(meta["categories"])
     return Card(
         name=name,
         modality="image",
-        dim=network.torchvision_width(arch, len(classes)),
-        input_shape=(3, told.crop_size[0], told.crop_size[0]),
+        dim=torchvision_networks.feature_count(arch, len(classes)),
+        input_shape=(3, transform.crop_size[0], transform.crop_size[0]),
         labels=imagenet1k() if len(classes) == 1000 else classes,
         label_ids=imagenet1k_ids() if len(classes) == 1000 else (),
         scores="softmax",
         weights=(WeightFile(name=weights.url.rpartition("/")[2], sources=(weights.url,)),),
-        constants=constants(told.resize_size[0], told.crop_size[0], told.interpolation.value, told.mean, told.std),
-        params=asked["num_params"],
-        top1=asked["_metrics"].get("ImageNet-1K", {}).get("acc@1"),
-        license=asked.get("license", "BSD-3-Clause"),
+        constants=constants(
+            transform.resize_size[0],
+            transform.crop_size[0],
+            transform.interpolation.value,
+            transform.mean,
+            transform.std,
+        ),
+        params=meta["num_params"],
+        top1=meta["_metrics"].get("ImageNet-1K", {}).get("acc@1"),
+        license=meta.get("license", "BSD-3-Clause"),
         about=f"torchvision's {arch}, weights {weights.name}; accuracy from torchvision",
     )

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-import torch
-from sightsound import Host
-from sightsound.host.model import Model
-from sightsound_timm import cards, network
+from sightsound import Host, Model
+from sightsound_timm import cards, embedder
+from sightsound_timm.frameworks import timm, torchvision
 
 Pixels = NDArray[np.uint8]
 Load = Callable[[str], Model]
@@ -73,14 +73,14 @@ def plain(name: str, path: Path, pictures: Iterable[Pixels]) -> tuple[NDArray[An
     """Features before the head and softmax, from a loop as one would write it over timm or torchvision alone."""
     tensors = torch.load(path, weights_only=True)
     if name == cards.MOBILENET.name:
-        net = network.vision.models.mobilenet_v2(weights=None).eval()
+        net = torchvision.models.mobilenet_v2(weights=None).eval()
         net.load_state_dict(tensors)
-        transform = network.vision.models.MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
+        transform = torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
         features = lambda x: net.features(x).mean((2, 3))  # noqa: E731
     else:
-        net = network.timm.create_model(name).eval()
+        net = timm.create_model(name).eval()
         net.load_state_dict(dict(zip(net.state_dict(), tensors.values(), strict=True)))
-        transform = network.timm.data.create_transform(**network.timm.data.resolve_data_config(model=net))
+        transform = timm.data.create_transform(**timm.data.resolve_data_config(model=net))
         features = lambda x: net.forward_head(net.forward_features(x), pre_logits=True)  # noqa: E731
     with torch.inference_mode():
         inputs = [transform(Image.fromarray(picture))[None] for picture in pictures]
@@ -123,7 +123,7 @@ def test_filling_by_order_puts_every_tensor_where_its_own_name_says(name: str, m
     model(name)  # skips where there are no weights
     (file,) = host.card(name).weights
     with torch.device("meta"):
-        own = list(network.timm.create_model(name).state_dict())
+        own = list(timm.create_model(name).state_dict())
     theirs = list(torch.load(host.weights.get(file).path, weights_only=True))
     assert [meaning(key) for key in own] == [meaning(LAYERS.sub(layer, key)) for key in theirs]
 
@@ -139,9 +139,9 @@ def test_the_batch_does_not_change_the_rows(name: str, model: Load, photos: dict
     assert np.allclose(together.scores.sum(1), 1, atol=1e-5)
 
 
-def test_a_cpu_gets_a_lane_for_each_core(model: Load) -> None:
-    from sightsound._threads import cores
+def test_a_cpu_has_a_worker_for_each_core(model: Load) -> None:
+    from sightsound.plugin import cores
 
     loaded = model(NAMES[0])
     assert loaded.workers == cores()
-    assert loaded.batch_size == network.CPU_BATCH
+    assert loaded.batch_size == embedder.CPU_BATCH_SIZE

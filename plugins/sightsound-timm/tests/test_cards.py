@@ -8,12 +8,12 @@ import sys
 from importlib.resources import files
 
 import pytest
-import timm
-from timm.data import ImageNetInfo
-
 import torch
-from sightsound_timm import cards, network, zoo
 from torch import nn
+
+from sightsound_timm import cards, zoo
+from sightsound_timm.builders import BUILDERS
+from sightsound_timm.frameworks import timm, torchvision
 
 LITE = [cards.LITE0, cards.LITE1, cards.LITE2]
 
@@ -32,13 +32,13 @@ def test_registering_imports_no_framework() -> None:
 @pytest.mark.parametrize("card", LITE, ids=lambda card: card.name)
 def test_a_lite_card_is_what_timm_says_of_the_network(card: cards.Card) -> None:
     ours = dataclasses.replace(card, weights=(), depth=None, top1=None, about="", license=card.license.lower())
-    told = zoo._timm_card(card.name)
+    told = zoo.timm_card(card.name)
     assert ours == dataclasses.replace(told, weights=(), about="")
 
 
 def test_the_mobilenet_card_is_what_torchvision_says_of_the_network() -> None:
-    weights = network.vision.models.MobileNet_V2_Weights.IMAGENET1K_V1
-    told = zoo._torchvision_card("mobilenet_v2.tv_in1k", "mobilenet_v2", weights)
+    weights = torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1
+    told = zoo.torchvision_card("mobilenet_v2.tv_in1k", "mobilenet_v2", weights)
     plain = {"weights": (), "depth": None, "about": ""}
     assert dataclasses.replace(cards.MOBILENET, **plain) == dataclasses.replace(told, **plain)
     assert weights.url in cards.MOBILENET.weights[0].sources
@@ -47,12 +47,12 @@ def test_the_mobilenet_card_is_what_torchvision_says_of_the_network() -> None:
 @pytest.mark.parametrize(("card", "builder"), cards.REGISTERED, ids=[card.name for card, _ in cards.REGISTERED])
 def test_depth_counts_the_layers_with_weights_from_input_to_output(card: cards.Card, builder: str) -> None:
     with torch.device("meta"):
-        blank = network.BLANKS[builder](card.name)
+        blank = BUILDERS[builder].blank(card.name)
     assert card.depth == sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in blank.modules())
 
 
 def test_the_class_names_are_those_that_timm_lists() -> None:
-    info = ImageNetInfo("imagenet-1k")
+    info = timm.data.ImageNetInfo("imagenet-1k")
     lines = files("sightsound_timm").joinpath("imagenet1k.tsv").read_text("utf-8").splitlines()
     assert lines == [f"{a}\t{b}" for a, b in zip(info.label_names(), info.label_descriptions(), strict=True)]
     assert cards.imagenet1k() == tuple(info.label_descriptions())

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import sightsound_timm
-from sightsound.contract.errors import MediaError
-from sightsound_timm import cards, network, picture
-from sightsound_timm.picture import CenterCrop
+from sightsound import MediaError
+from sightsound_timm import cards, embedder, preprocessing
+from sightsound_timm.frameworks import timm, torchvision
+from sightsound_timm.preprocessing import CenterCrop
 
 Pixels = NDArray[np.uint8]
 CARDS = {card.name: card for card, _ in cards.REGISTERED}
@@ -24,11 +25,11 @@ SIZES = [(1, 1), (2, 3), (1, 300), (300, 1), (224, 224), (256, 256), (257, 255),
 def reference(name: str) -> Callable[[Pixels], Any]:
     """uint8 RGB -> tensor, as timm or torchvision do it."""
     if name == cards.MOBILENET.name:
-        transform = network.vision.models.MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
+        transform = torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
     else:
-        told = network.timm.get_pretrained_cfg(name).to_dict()
-        config = network.timm.data.resolve_data_config(pretrained_cfg=told)
-        transform = network.timm.data.create_transform(**config)
+        told = timm.get_pretrained_cfg(name).to_dict()
+        config = timm.data.resolve_data_config(pretrained_cfg=told)
+        transform = timm.data.create_transform(**config)
     return lambda rgb: transform(Image.fromarray(rgb)).numpy()[None]
 
 
@@ -66,14 +67,14 @@ def test_a_very_long_picture_is_prepared_exactly_too(size: tuple[int, int]) -> N
 
 @pytest.mark.parametrize("strip", [300, 5000])
 def test_strips_of_any_size_give_the_same_pixels(strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture, "AT_ONCE", strip)
+    monkeypatch.setattr(preprocessing, "PIXELS_AT_ONCE", strip)
     for size in [(40, 61), (61, 40), (255, 255), (17, 700), (700, 17)]:
         assert_equal(cards.LITE0.name, np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8))
 
 
 @pytest.mark.parametrize("size", [(1, 300_000), (300_000, 1)], ids=str)
 def test_a_picture_that_is_nearly_a_line_is_refused_in_one_line(size: tuple[int, int]) -> None:
-    with pytest.raises(MediaError, match=r"^picture of \d+ x \d+ pixels: expected a side at most 262144 times"):
+    with pytest.raises(MediaError, match=r"^image of \d+ x \d+ pixels: expected a side at most 262144 times"):
         CenterCrop(cards.LITE0.constants)(np.zeros((*size, 3), np.uint8))
 
 
@@ -87,11 +88,11 @@ def test_threads_prepare_the_same(photos: dict[str, Pixels]) -> None:
 
 @pytest.mark.parametrize("mode", ["squash", "border"])
 def test_other_crops_are_left_to_timm(mode: str, photos: dict[str, Pixels]) -> None:
-    names = network.timm.list_pretrained("*tiny*") + network.timm.list_pretrained()
-    name = next(name for name in names if network.timm.get_pretrained_cfg(name).crop_mode == mode)
+    names = timm.list_pretrained("*tiny*") + timm.list_pretrained()
+    name = next(name for name in names if timm.get_pretrained_cfg(name).crop_mode == mode)
     card, _ = sightsound_timm.resolve_embedder(name, {})
     assert card.constants["crop_mode"] == mode
-    prepare = network._by_timm(card.constants)
+    prepare = embedder.timm_transform(card.constants)
     for rgb in photos.values():
         ours, theirs = prepare(rgb), reference(name)(rgb)
         assert (ours == theirs).all()
