@@ -54,12 +54,20 @@ from .learn.fit import fit_probe as fit_probe
 from .learn.predict import predict as predict
 from .learn.predict import predict_stored as predict_stored
 from .learn.transformer import EmbeddingTransformer as EmbeddingTransformer
+from .library.check import Problem as Problem
+from .library.check import check as check
 from .library.filters import Filter as Filter
-from .library.index import IndexReport as IndexReport
+from .library.index_report import IndexReport as IndexReport
 from .library.index import index as index
 from .library.library import Library as Library
+from .library.maintenance import forget as forget
+from .library.maintenance import forget_missing as forget_missing
+from .library.maintenance import forget_space as forget_space
+from .library.maintenance import relocate as relocate
 from .library.search import search as search
 from .library.search import search_tags as search_tags
+from .library.stats import Stats as Stats
+from .library.stats import stats as stats
 from .linear.features import FeatureSpec as FeatureSpec
 from .linear.metrics import ProbeReport as ProbeReport
 from .linear.probe import LinearProbe as LinearProbe
@@ -67,5 +75,7 @@ from .linear.stack import Stack as Stack
 from .linear.stack import load_probe as load_probe
 from .pipeline.embeddings import Embeddings as Embeddings
 from .pipeline.embeddings import embed as embed
+from .pipeline.embeddings import save_embeddings as save_embeddings
+from .pipeline.stream import Embedded as Embedded
 
 __version__: str

@@ -16,7 +16,7 @@ import pytest
 from made import picture, sound, stand, started
 from sightsound import Library, index, search
 from sightsound.contract.errors import LibraryError
-from sightsound.library.checkup import check
+from sightsound.library.check import check
 
 KILLS = 20
 SLOW = "0.1"  # seconds that a batch takes: some 13 batches in two workers
@@ -188,7 +188,7 @@ def wide(tiny):
 
 
 def test_room_that_was_made_by_forgetting_is_used(tiny, tmp_path):
-    from sightsound.library.upkeep import forget
+    from sightsound.library.maintenance import forget
 
     folder, where = tmp_path / "in", tmp_path / "lib"
     for i in range(12):
@@ -197,7 +197,7 @@ def test_room_that_was_made_by_forgetting_is_used(tiny, tmp_path):
     index(folder, where, models=[name], host=tiny)
     size = (where / "library.sqlite").stat().st_size
     with Library(where) as library:
-        forget(library, [folder])
+        forget([folder], library)
     shutil.rmtree(folder)
     for i in range(12):
         picture(folder / f"{i:02}.png", 50 + i)

@@ -21,9 +21,9 @@ from made import nobody, sound, stand, started, tints
 from sightsound import Item, Library, SightsoundError, index, search
 from sightsound.contract.errors import LibraryError, SpaceMismatch
 from sightsound.library import schema
-from sightsound.library.checkup import check
-from sightsound.library.inventory import stats
-from sightsound.library.upkeep import forget_missing
+from sightsound.library.check import check
+from sightsound.library.maintenance import forget_missing
+from sightsound.library.stats import stats
 
 MODELS = ("colours.tiny", "loudness.tiny")
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX")
@@ -451,7 +451,7 @@ def test_a_read_only_library_whose_writer_was_killed_says_what_to_do(where, zoo,
     place = tmp_path / "cdrom"
     place.mkdir()
     with Library(where) as library, library.writing() as writer:
-        writer.label(1, "who", ["Tom"])
+        writer.items.label(1, "who", ["Tom"])
         writer.commit()
         copy = shutil.copytree(where, tmp_path / "copy", ignore=shutil.ignore_patterns("*-shm"))
     mounted("-t", "tmpfs", "-o", "size=16m", "tmpfs", place)
@@ -538,8 +538,8 @@ def test_check_finds_what_does_not_fit(where, command, damage, words):
         db.execute(damage)
     with Library(where) as library:
         problems = check(library)
-    assert any(words in problem for problem in problems), problems
-    assert all("; " in problem and "\n" not in problem for problem in problems)
+    assert any(words in str(problem) for problem in problems), problems
+    assert all(problem.remedy and "\n" not in str(problem) for problem in problems)
     done = command("check", "-l", where)
     assert done.returncode == 1 and words in done.stdout
     assert done.stdout.splitlines()[-1] == f"{len(problems)} problems"

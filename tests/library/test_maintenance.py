@@ -9,8 +9,8 @@ import pytest
 from made import picture, sound
 from sightsound import Library, index, search
 from sightsound.contract.errors import LibraryError
-from sightsound.library.checkup import check
-from sightsound.library.upkeep import forget, forget_missing, relocate
+from sightsound.library.check import check
+from sightsound.library.maintenance import forget, forget_missing, relocate
 
 MODELS = ("colours.tiny", "loudness.tiny")
 
@@ -47,7 +47,7 @@ def count(library, table):
 
 
 def test_a_forgotten_file_takes_its_vectors_labels_and_outcomes_along(library, zoo):
-    (gone,) = forget(library, [zoo / "cats" / "1.png"])
+    (gone,) = forget([zoo / "cats" / "1.png"], library)
     assert gone.path == "cats/1.png" and "cats/1.png" not in paths(library)
     assert (zoo / "cats" / "1.png").exists()
     assert (count(library, "vectors"), count(library, "contents")) == (5, 5)
@@ -57,49 +57,49 @@ def test_a_forgotten_file_takes_its_vectors_labels_and_outcomes_along(library, z
 def test_a_forgotten_file_is_found_no_more_by_a_library_that_is_open(library, zoo, tiny):
     query = zoo / "cats" / "0.png"
     assert len(search(query, library, host=tiny)) == 3
-    forget(library, [zoo / "cats" / "1.png"])
+    forget([zoo / "cats" / "1.png"], library)
     assert {hit.item.path for hit in search(query, library, host=tiny)} == {"cats/2.png", "cats/3.png"}
 
 
 def test_a_forgotten_folder_takes_all_below_it_and_nothing_beside_it(library, zoo, tiny):
     picture(zoo / "catsuit" / "a.png", 60)
     index(zoo, library, models=MODELS, host=tiny)
-    assert len(forget(library, [zoo / "cats", zoo / "cats" / "2.png"])) == 4
+    assert len(forget([zoo / "cats", zoo / "cats" / "2.png"], library)) == 4
     assert paths(library) == {"catsuit/a.png", "dogs/0.wav", "dogs/1.wav", "copy.png"}
 
 
 def test_vectors_that_a_copy_shares_stay_until_the_last_is_forgotten(library, zoo, tiny):
-    forget(library, [zoo / "cats" / "0.png"])
+    forget([zoo / "cats" / "0.png"], library)
     assert count(library, "vectors") == 6
     assert "copy.png" in {hit.item.path for hit in search(zoo / "cats" / "1.png", library, host=tiny)}
-    forget(library, [zoo / "copy.png"])
+    forget([zoo / "copy.png"], library)
     assert count(library, "vectors") == 5
 
 
 def test_a_file_that_has_gone_from_disk_can_be_forgotten(library, zoo):
     (zoo / "cats" / "1.png").unlink()
-    assert [item.path for item in forget(library, [zoo / "cats" / "1.png"])] == ["cats/1.png"]
+    assert [item.path for item in forget([zoo / "cats" / "1.png"], library)] == ["cats/1.png"]
     shutil.rmtree(zoo)
-    assert len(forget(library, [zoo])) == 6
+    assert len(forget([zoo], library)) == 6
     assert library.roots == []
 
 
 def test_a_path_that_is_not_in_the_library_is_refused_and_nothing_is_forgotten(library, zoo):
     with pytest.raises(LibraryError, match=r"nowhere: nothing of this path is in lib; see `sightsound stats`"):
-        forget(library, [zoo / "cats", zoo / "nowhere"])
+        forget([zoo / "cats", zoo / "nowhere"], library)
     assert len(paths(library)) == 7
 
 
 def test_a_forgotten_file_can_be_indexed_again_with_a_new_id(library, zoo, tiny):
     ids = {item.id for item in library.items()}
-    (gone,) = forget(library, [zoo / "dogs" / "1.wav"])
+    (gone,) = forget([zoo / "dogs" / "1.wav"], library)
     assert index(zoo, library, models=MODELS, host=tiny).counts == {"unchanged": 6, "ok": 1}
     (new,) = {item.id for item in library.items()} - ids
     assert new > max(ids), f"the id {gone.id} is never given again"
 
 
 def test_forgetting_the_last_file_leaves_a_sound_library(library, zoo, tiny):
-    forget(library, [zoo])
+    forget([zoo], library)
     for table in ("items", "contents", "vectors", "outcomes", "labels", "roots"):
         assert count(library, table) == 0, table
     assert index(zoo, library, models=MODELS, host=tiny).counts == {"ok": 7}
@@ -157,7 +157,7 @@ def test_a_link_that_leads_nowhere_is_not_missing(library, zoo):
 def test_a_moved_folder_is_known_at_its_new_place(library, zoo, tiny):
     ids = {item.path: item.id for item in library.items()}
     new = zoo.rename(zoo.parent / "farm")
-    assert relocate(library, zoo, new) == 7
+    assert relocate(zoo, new, library) == 7
     assert library.roots == [str(new)]
     assert index(new, library, models=MODELS, host=tiny).counts == {"unchanged": 7}
     assert {item.path: item.id for item in library.items()} == ids
@@ -168,14 +168,14 @@ def test_a_folder_above_the_roots_moves_them_all(library, zoo, tiny, tmp_path):
     index(tmp_path / "zoom", library, models=MODELS, host=tiny)
     new = tmp_path / "new"
     (new / "zoo").mkdir(parents=True)
-    assert relocate(library, tmp_path, new) == 8
+    assert relocate(tmp_path, new, library) == 8
     assert library.roots == [str(new / "zoo"), str(new / "zoom")]
 
 
 def test_a_root_whose_name_begins_alike_stays(library, zoo, tiny, tmp_path):
     picture(tmp_path / "zoom" / "a.png", 80)
     index(tmp_path / "zoom", library, models=MODELS, host=tiny)
-    assert relocate(library, zoo, zoo.rename(tmp_path / "farm")) == 7
+    assert relocate(zoo, zoo.rename(tmp_path / "farm"), library) == 7
     assert library.roots == [str(tmp_path / "farm"), str(tmp_path / "zoom")]
 
 
@@ -186,18 +186,18 @@ def test_a_place_that_is_taken_is_refused_and_nothing_moves(library, zoo, tiny, 
         index(folder, library, models=MODELS, host=tiny)
     roots = library.roots
     with pytest.raises(LibraryError, match="b/y: is in the library already"):
-        relocate(library, a, b)
+        relocate(a, b, library)
     assert library.roots == roots
 
 
 def test_a_folder_that_was_never_indexed_is_refused(library, zoo, tmp_path):
     with pytest.raises(LibraryError, match="expected an indexed folder or one above it; there are .*zoo"):
-        relocate(library, tmp_path / "nothing", zoo)
+        relocate(tmp_path / "nothing", zoo, library)
 
 
 def test_a_new_place_that_is_no_folder_is_refused(library, zoo, tmp_path):
     with pytest.raises(LibraryError, match="nowhere: expected the folder that the files are in now"):
-        relocate(library, zoo, tmp_path / "nowhere")
+        relocate(zoo, tmp_path / "nowhere", library)
 
 
 # -- the commands ------------------------------------------------------------------------------------------------

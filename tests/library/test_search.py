@@ -10,9 +10,9 @@ import pytest
 from made import picture, sound, stand, tints
 from sightsound import Filter, Host, Library, SightsoundError, hookimpl, index, media, search
 from sightsound.contract.errors import LibraryError, MediaError, SpaceMismatch, UnknownModel
-from sightsound.library.checkup import check
-from sightsound.library.search import part
-from sightsound.library.upkeep import forget_space
+from sightsound.library.check import check
+from sightsound.library.maintenance import forget_space
+from sightsound.library.query import split_part
 
 MODELS = ("colours.tiny", "loudness.tiny")
 
@@ -117,9 +117,9 @@ def test_a_path_that_exists_is_no_part(library, zoo, tiny, tmp_path):
     sound(tmp_path / "dog.wav", 51, seconds=4)
     expected = ranking(tiny, "loudness.tiny", rows(tiny, "loudness.tiny", name), dogs(zoo))
     agree(search(name, library, host=tiny), expected)
-    assert part(name) == (name, 0.0, None)
+    assert split_part(name) == (name, 0.0, None)
     name.unlink()
-    assert part(name) == (tmp_path / "dog.wav", 1.0, 2.5)
+    assert split_part(name) == (tmp_path / "dog.wav", 1.0, 2.5)
 
 
 def test_a_part_of_a_file_with_a_newline_in_its_name(library, tiny, tmp_path):
@@ -129,7 +129,7 @@ def test_a_part_of_a_file_with_a_newline_in_its_name(library, tiny, tmp_path):
 
 def test_a_part_of_a_part_takes_the_last(tmp_path):
     sound(tmp_path / "dog.wav@1-2")
-    assert part(f"{tmp_path}/dog.wav@1-2@3-4.5") == (tmp_path / "dog.wav@1-2", 3.0, 4.5)
+    assert split_part(f"{tmp_path}/dog.wav@1-2@3-4.5") == (tmp_path / "dog.wav@1-2", 3.0, 4.5)
 
 
 def test_an_item_is_asked_for_by_its_id(library, zoo, tiny):
@@ -410,7 +410,7 @@ def test_a_space_that_was_forgotten_makes_room_for_another(library, zoo, tiny):
     import sightsound_tiny
 
     host = host_with(sightsound_tiny, revision=2)
-    assert forget_space(library, "colours.tiny") == 6
+    assert forget_space("colours.tiny", library) == 6
     assert index(zoo, library, models=["colours.tiny"], host=host).counts == {"ok": 7, "no-model": 5}
     assert len(search(zoo / "cats" / "0.png", library, host=host)) == 6
     with pytest.raises(SpaceMismatch, match="revision: expected 2, got 1"):

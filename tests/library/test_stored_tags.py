@@ -11,9 +11,9 @@ import made
 from made import RATE, loud
 from sightsound import Filter, Library, SegmentRules, SightsoundError, index, search, search_tags
 from sightsound.contract.errors import LibraryError, UnknownClass
-from sightsound.library.checkup import check
-from sightsound.library.inventory import stats
-from sightsound.library.upkeep import forget, forget_space
+from sightsound.library.check import check
+from sightsound.library.maintenance import forget, forget_space
+from sightsound.library.stats import stats
 
 MODEL = "loudness.tiny"
 
@@ -104,14 +104,14 @@ def test_a_changed_file_has_its_new_tags_alone(lib, sounds, tiny):
 
 
 def test_tags_go_with_the_last_file_of_their_content(lib, sounds):
-    forget(lib, [sounds / "a.wav"])
+    forget([sounds / "a.wav"], lib)
     assert {hit.item.path for hit in search_tags("loud", lib)} == {"b.wav", "copy of a.wav"}
-    forget(lib, [sounds / "copy of a.wav"])
+    forget([sounds / "copy of a.wav"], lib)
     assert lib.rows("SELECT count(*) FROM tagged") == [(1,)] and check(lib) == []
 
 
 def test_tags_go_with_their_space(lib):
-    forget_space(lib, MODEL)
+    forget_space(MODEL, lib)
     assert lib.tag_classes() == [] and lib.rows("SELECT count(*) FROM tagged") == [(0,)] and check(lib) == []
 
 

@@ -26,7 +26,7 @@ def brute(vectors, contents, queries, allowed):
 
 
 def agrees(vectors, contents, queries, allowed, k, min_score):
-    found = VectorIndex(vectors, contents, np.full((len(vectors), 2), np.nan)).best(
+    found = VectorIndex(vectors, contents, np.full((len(vectors), 2), np.nan)).search(
         queries, k, allowed=allowed, min_score=min_score
     )
     cosines, best = brute(vectors, contents, queries, allowed)
@@ -82,7 +82,7 @@ def test_one_long_recording_does_not_crowd_out_the_others():
 @pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-15, 1.0, 1e15, 1e30, 3e38])
 def test_cosine_does_not_depend_on_the_length_of_vectors(scale):
     vectors = (np.array([[1, 0], [0.5, 0.5], [-1, 0]]) * scale).astype(np.float32)
-    found = VectorIndex(vectors, np.arange(3), np.full((3, 2), np.nan)).best(vectors[:1], 3, allowed=np.ones(3, bool))
+    found = VectorIndex(vectors, np.arange(3), np.full((3, 2), np.nan)).search(vectors[:1], 3, allowed=np.ones(3, bool))
     assert [pair.content for pair in found] == [0, 1, 2]
     assert [pair.score for pair in found] == pytest.approx([1, 0.5**0.5, -1], abs=1e-3 if scale < 1e-40 else 1e-6)
 
@@ -90,7 +90,7 @@ def test_cosine_does_not_depend_on_the_length_of_vectors(scale):
 def test_scores_never_leave_minus_one_to_one():
     random = np.random.default_rng(2)
     vectors = np.repeat(random.normal(size=(50, 300)), 4, axis=0).astype(np.float32)
-    found = VectorIndex(vectors, np.arange(200), np.full((200, 2), np.nan)).best(
+    found = VectorIndex(vectors, np.arange(200), np.full((200, 2), np.nan)).search(
         np.concatenate([vectors, -vectors]), 200, allowed=np.ones(200, bool)
     )
     assert len(found) == 200 and all(-1 <= pair.score <= 1 for pair in found)
@@ -98,14 +98,14 @@ def test_scores_never_leave_minus_one_to_one():
 
 def test_zeros_are_at_right_angles_to_everything():
     vectors = np.array([[0, 0], [-1, 0], [1, 1]], np.float32)
-    found = VectorIndex(vectors, np.arange(3), np.full((3, 2), np.nan)).best(
+    found = VectorIndex(vectors, np.arange(3), np.full((3, 2), np.nan)).search(
         np.array([[1, 0]], np.float32), 3, allowed=np.ones(3, bool)
     )
     assert [(pair.content, pytest.approx(pair.score)) for pair in found] == [(2, 0.5**0.5), (0, 0), (1, -1)]
 
 
 def test_equal_scores_come_in_the_order_of_their_contents():
-    found = VectorIndex(np.ones((500, 3), np.float32), np.arange(500)[::-1].copy(), np.full((500, 2), np.nan)).best(
+    found = VectorIndex(np.ones((500, 3), np.float32), np.arange(500)[::-1].copy(), np.full((500, 2), np.nan)).search(
         np.ones((1, 3), np.float32), 5, allowed=np.ones(500, bool)
     )
     assert [pair.content for pair in found] == [0, 1, 2, 3, 4]
@@ -116,16 +116,16 @@ def test_equal_scores_come_in_the_order_of_their_contents():
 )
 def test_nothing_asked_or_nothing_allowed_finds_nothing(queries, k, allowed):
     space = VectorIndex(np.ones((4, 2), np.float32), np.arange(4), np.full((4, 2), np.nan))
-    assert space.best(queries.astype(np.float32), k, allowed=np.full(4, allowed)) == []
+    assert space.search(queries.astype(np.float32), k, allowed=np.full(4, allowed)) == []
 
 
 def test_an_empty_space_finds_nothing():
     space = VectorIndex(np.empty((0, 2), np.float32), np.empty(0, np.int64), np.empty((0, 2)))
-    assert space.best(np.ones((1, 2), np.float32), 3, allowed=np.empty(0, bool)) == []
+    assert space.search(np.ones((1, 2), np.float32), 3, allowed=np.empty(0, bool)) == []
 
 
 def test_vectors_and_queries_are_left_as_they_are():
     vectors, queries = np.full((3, 2), 5, np.float32), np.full((1, 2), 7, np.float32)
-    VectorIndex(vectors, np.arange(3), np.full((3, 2), np.nan)).best(queries, 2, allowed=np.ones(3, bool))
+    VectorIndex(vectors, np.arange(3), np.full((3, 2), np.nan)).search(queries, 2, allowed=np.ones(3, bool))
     assert (vectors == 5).all() and (queries == 7).all()
     assert unit_rows(vectors).dtype == np.float32

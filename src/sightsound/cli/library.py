@@ -13,7 +13,7 @@ from sightsound.cli.settings import json_option, library_option
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
-    from sightsound.library.inventory import Stats
+    from sightsound.library.stats import Stats
 
 
 _TAGS = 20  # classes that are printed
@@ -24,13 +24,11 @@ _TAGS = 20  # classes that are printed
 @json_option()
 def stats(library: str, as_json: bool) -> None:
     """Show what is in a library: items, outcomes, spaces, labels, and every file that failed with its reason."""
-    from sightsound.library.inventory import stats as count
-    from sightsound.library.library import Library
+    from sightsound.library.stats import stats as count
 
-    with Library(library) as opened:
-        found = count(opened)
+    found = count(library)
     if as_json:
-        output.dump(_plain(found))
+        output.print_json(_plain(found))
     else:
         _print(found)
 
@@ -49,7 +47,7 @@ def _plain(found: Stats) -> dict[str, object]:
 
 def _print(found: Stats) -> None:
     click.echo(
-        f"{found.items} items, {output.size(found.bytes)}, of {', '.join(map(printable, found.roots)) or 'nothing'}"
+        f"{found.items} items, {output.format_size(found.bytes)}, of {', '.join(map(printable, found.roots)) or 'nothing'}"
     )
     if found.spaces:
         rows = [
@@ -57,21 +55,23 @@ def _print(found: Stats) -> None:
                 name,
                 dim,
                 vectors,
-                output.duration(found.seconds[name]) if name in found.seconds else "",
+                output.format_duration(found.seconds[name]) if name in found.seconds else "",
                 fingerprint[:12],
             )
             for name, (fingerprint, dim, vectors) in found.spaces.items()
         ]
-        output.table(["space", "dim", "vectors", "sound", "fingerprint"], rows)
-    output.table(["outcome", "space", "items"], [(s, space, n) for (space, s), n in sorted(found.outcomes.items())])
+        output.print_table(["space", "dim", "vectors", "sound", "fingerprint"], rows)
+    output.print_table(
+        ["outcome", "space", "items"], [(s, space, n) for (space, s), n in sorted(found.outcomes.items())]
+    )
     for flag, count in sorted(found.flags.items()):
         click.echo(f"{count} items {flag}")
     if found.labels:
-        output.table(["column", "label", "items"], [(c, v, n) for (c, v), n in sorted(found.labels.items())])
+        output.print_table(["column", "label", "items"], [(c, v, n) for (c, v), n in sorted(found.labels.items())])
     if found.tags:
         tags = list(found.tags.items())
         cells = [(label, n, f"{seconds:.1f}" if seconds else "") for label, (n, seconds) in tags[:_TAGS]]
-        output.table(["tag", "items", "seconds"], cells)
+        output.print_table(["tag", "items", "seconds"], cells)
         if len(tags) > _TAGS:
             click.echo(f"... and {len(tags) - _TAGS} more; --json has all")
     for outcome in found.failed:
@@ -83,11 +83,9 @@ def _print(found: Stats) -> None:
 @click.pass_context
 def check(context: click.Context, library: str) -> None:
     """Verify that a library is sound; exit code 1 where it is not."""
-    from sightsound.library.checkup import check as look
-    from sightsound.library.library import Library
+    from sightsound.library.check import check as find_problems
 
-    with Library(library) as opened:
-        problems = look(opened)
+    problems = find_problems(library)
     for problem in problems:
         click.echo(printable(problem))
     click.echo(f"{len(problems)} problems" if problems else "sound: every item, vector and space fits")
@@ -102,16 +100,14 @@ def check(context: click.Context, library: str) -> None:
 @click.option("--space", metavar="NAME", help="Forget a model's vectors: its name, or digits of the fingerprint.")
 def forget(paths: Sequence[str], library: str, missing: bool, yes: bool, space: str | None) -> None:
     """Take files or folders, or a model's vectors, out of a library; the files themselves stay."""
-    from sightsound.library import upkeep
-    from sightsound.library.library import Library
+    from sightsound.library import maintenance
 
     if bool(paths) + missing + bool(space) != 1:
         raise click.UsageError("expected one of PATH..., --missing and --space")
-    with Library(library) as opened:
-        if space:
-            click.echo(f"{upkeep.forget_space(opened, space)} vectors forgotten")
-            return
-        gone = upkeep.forget_missing(opened, yes=yes) if missing else upkeep.forget(opened, paths)
+    if space:
+        click.echo(f"{maintenance.forget_space(space, library)} vectors forgotten")
+        return
+    gone = maintenance.forget_missing(library, yes=yes) if missing else maintenance.forget(paths, library)
     for item in gone:
         click.echo(f"forgot {printable(item)}")
     click.echo(f"{len(gone)} items forgotten")
@@ -123,9 +119,7 @@ def forget(paths: Sequence[str], library: str, missing: bool, yes: bool, space: 
 @library_option()
 def relocate(old: str, new: str, library: str) -> None:
     """Say that the folder OLD is at NEW now, with everything that was indexed in it."""
-    from sightsound.library import upkeep
-    from sightsound.library.library import Library
+    from sightsound.library import maintenance
 
-    with Library(library) as opened:
-        count = upkeep.relocate(opened, old, new)
+    count = maintenance.relocate(old, new, library)
     click.echo(f"{count} items are below {printable(new)} now")

@@ -1,80 +1,76 @@
-"""The shared index: one folder, one store, one id range for every plugin and both modalities; SQLite is the truth."""
+"""The library: one folder for the vectors of every model and both modalities, open for reading."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import json
 import os
-import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import LibraryError, SightsoundError, SpaceMismatch
+from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Hit, Item, Outcome
 from sightsound.contract.space import Space, hint
-from sightsound.library import schema
+from sightsound.library import database
 from sightsound.library.filters import Filter
-from sightsound.library.vector_index import Pair, VectorIndex
-from sightsound.library.writer import Writer, locked, writing
+from sightsound.library.queries import (
+    count_vectors,
+    read_content_hash,
+    read_item,
+    read_items,
+    read_labels,
+    read_outcomes,
+    read_roots,
+    read_spaces,
+    read_tag_classes,
+    read_vectors,
+)
+from sightsound.library.tags import find_tagged
+from sightsound.library.transaction import write_lock
+from sightsound.library.vector_index import VectorIndex
+from sightsound.library.vector_search import FUSION_DEPTH, Limits, VectorSearch, fuse
+from sightsound.library.writer import Writer, open_writer
 from sightsound.media.files import LIBRARY_FILE
-
-FUSION_K = 60
-"""The constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009)."""
-
-_FUSION_DEPTH = 1000  # ranks below this add less than 1/1060 to a fused score
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _told(read: Callable[P, R]) -> Callable[P, R]:
-    """What a damaged library makes of a method that reads it, said in one line."""
-
-    @functools.wraps(read)
-    def told(*arguments: P.args, **named: P.kwargs) -> R:
-        try:
-            return read(*arguments, **named)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
-            place = getattr(arguments[0], "path", "library")
-            raise LibraryError(
-                f"{place}: damaged ({type(error).__name__}: {error}); run `sightsound check`, restore it from a copy"
-            ) from error
-
-    return told
-
-
-@dataclass
-class _Loaded:
-    generation: int
-    neighbours: VectorIndex
 
 
 class Library:
-    """A library, open for reading: `with Library("zoo") as zoo: zoo.search(...)`.
+    """A library, open for reading.
 
-    `create` makes the folder where there is none. Writing goes through `with library.writing() as writer`, one writer
-    at a time; readers see what was committed last. Raises `LibraryError` where there is no library, where it is newer
-    than this program, or damaged.
+    Readers see what was committed last, also while another process writes. Changes are made by the functions of
+    `sightsound`, such as `index` and `forget`, or in a `writing` block.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder of the library.
+    create : bool, default=False
+        Make an empty library if the folder does not exist or is empty.
+
+    Raises
+    ------
+    LibraryError
+        If there is no library at `path`, if it cannot be read, is damaged, or has a newer format.
+
+    Examples
+    --------
+    >>> with Library("zoo") as zoo:  # doctest: +SKIP
+    ...     hits = search("cat.jpg", zoo)
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
+    def __init__(self, path: PathLike, *, create: bool = False) -> None:
         self.path = Path(os.path.abspath(path))
         self._file = self.path / LIBRARY_FILE
-        if not _there(self._file):
+        if not _exists(self._file):
             if not create:
                 raise LibraryError(f"no library at {self.path}; make one: sightsound index PATH --library {self.path}")
             _create(self._file)
-        with schema.errors(self._file):
-            self._db = schema.open_reading(self._file)
-        self._loaded: dict[int, _Loaded] = {}
+        self._database = database.Database(self._file)
+        self._vector_search = VectorSearch(self._database)
 
     def __enter__(self) -> Library:
         return self
@@ -85,124 +81,121 @@ class Library:
         self.close()
 
     def close(self) -> None:
-        self._db.close()
+        """Close the library; every later read raises `LibraryError`."""
+        self._database.close()
 
     @contextlib.contextmanager
     def writing(self, *, max_bytes: int | None = None) -> Iterator[Writer]:
-        """The one writer of this library, committed at the end and rolled back to the last commit on an error.
+        """Yield the writer of this library, commit at the end, and roll back to the last commit after an error.
 
-        `max_bytes` bounds the database file. Raises `LibraryError` that names the other writer where there is one.
+        Parameters
+        ----------
+        max_bytes : int or None
+            Largest size of the database file; None for no limit.
+
+        Raises
+        ------
+        LibraryError
+            If another process is writing, if the folder cannot be written, or if the disk is full.
         """
-        with writing(self._file, max_bytes=max_bytes) as writer:
-            if schema.is_copy(self._db):  # the file was of an older format, until the writer opened it
-                self._db.close()
-                self._db = schema.open_reading(self._file)
+        with open_writer(self._file, max_bytes=max_bytes) as writer:
+            self._database.reopen_after_migration()
             yield writer
 
-    # -- what is in it -------------------------------------------------------------------------------------------
+    # -- content -----------------------------------------------------------------------------------------------------
 
     @property
     def roots(self) -> list[str]:
         """The folders that were indexed."""
-        return [os.fsdecode(path) for (path,) in self.rows("SELECT path FROM roots ORDER BY path")]
+        return read_roots(self._database)
 
     @property
-    @_told
     def spaces(self) -> dict[Space, int]:
         """Every space with the number of its searchable vectors."""
-        counts = dict(
-            self.rows(
-                "SELECT v.space, count(*) FROM vectors v WHERE NOT EXISTS"
-                " (SELECT 1 FROM pending p WHERE p.content = v.content AND p.space = v.space) GROUP BY v.space"
-            )
-        )
-        found = {}
-        for id_, name, facts, fingerprint in self.rows("SELECT id, name, facts, fingerprint FROM spaces ORDER BY id"):
-            space = Space(name, facts)
-            if space.fingerprint != fingerprint:
-                raise ValueError(f"the facts of space {name} do not give its fingerprint")
-            found[space] = counts.get(id_, 0)
-        return found
+        counts = count_vectors(self._database)
+        return {space: counts.get(id_, 0) for id_, space in read_spaces(self._database).items()}
 
-    @_told
     def items(self) -> list[Item]:
-        """Every item, in the order of its id."""
-        query = "SELECT i.id, r.path, i.path FROM items i JOIN roots r ON r.id = i.root ORDER BY i.id"
-        return [Item(os.fsdecode(root), os.fsdecode(path), id_) for id_, root, path in self.rows(query)]
+        """Return all items in the order of their ids."""
+        return read_items(self._database)
 
-    @_told
     def item(self, id_: int) -> Item:
-        """The item of an id. Raises `LibraryError` where there is none."""
-        query = "SELECT r.path, i.path FROM items i JOIN roots r ON r.id = i.root WHERE i.id = ?"
-        for root, path in self.rows(query, id_):
-            return Item(os.fsdecode(root), os.fsdecode(path), id_)
-        raise LibraryError(f"no item {id_} in {self.path.name}; `sightsound stats` and `search` show ids")
+        """Return the item of an id; raise `LibraryError` if there is none."""
+        return read_item(self._database, id_)
 
-    @_told
     def labels(self, id_: int) -> dict[str, tuple[str, ...]]:
-        """The labels of an item: column -> values."""
-        found: dict[str, tuple[str, ...]] = {}
-        for column, value in self.rows('SELECT "column", value FROM labels WHERE item = ? ORDER BY 1, 2', id_):
-            found[column] = (*found.get(column, ()), value)
-        return found
+        """Return the labels of an item: column -> values."""
+        return read_labels(self._database, id_)
 
-    @_told
     def outcomes(self) -> list[tuple[Outcome, str]]:
-        """What became of every item, with the name of the space ('' where the item got to no model)."""
-        query = (
-            "SELECT i.id, r.path, i.path, o.status, o.reason, o.flags, o.seconds, o.facts, coalesce(s.name, '')"
-            " FROM outcomes o JOIN items i ON i.id = o.item JOIN roots r ON r.id = i.root"
-            " LEFT JOIN spaces s ON s.id = o.space ORDER BY i.id, o.space"
-        )
-        found = []
-        for id_, root, path, status, reason, flags, seconds, facts, space in self.rows(query):
-            item = Item(os.fsdecode(root), os.fsdecode(path), id_)
-            found.append((Outcome(item, status, reason, tuple(flags.split()), seconds, json.loads(facts)), space))
-        return found
+        """Return every outcome with the name of its space, '' for an item that no model was run on."""
+        return read_outcomes(self._database)
 
-    @_told
-    def vectors(self, space: Space, content: bytes) -> tuple[Floats, Seconds | None] | None:
-        """The stored rows of a content (its SHA-256) in a space: float32 (n, dim), seconds (n, 2) or None for images;
-        None where the space does not hold it."""
-        known = self.rows(
-            "SELECT c.id, s.id FROM contents c JOIN spaces s JOIN outcomes o ON o.content = c.id AND o.space = s.id"
-            " WHERE c.hash = ? AND s.name = ? AND s.fingerprint = ? AND o.status = 'ok'",
-            *(content, space.name, space.fingerprint),
-        )
-        for content_id, space_id in known:
-            query = "SELECT embedding, start, stop FROM vectors WHERE content = ? AND space = ? ORDER BY id"
-            rows = self.rows(query, content_id, space_id)
-            vectors = np.frombuffer(b"".join(row[0] for row in rows), "<f4").reshape(len(rows), -1)
-            timed = space.modality == "sound"
-            return vectors, np.array([row[1:] for row in rows], np.float64) if timed else None
-        return None
-
-    @_told
-    def contents(self, space: Space, where: Filter | None = None) -> tuple[VectorIndex, dict[int, list[Item]]]:
-        """All searchable vectors of a space, and for each content (a number) the items that have it. Raises
-        `SpaceMismatch` for a space that the library does not have."""
-        self.require(space)
-        with self._snapshot():
-            space_id, stored = self._neighbours(space)
-            return stored, self._items_by_content(space_id, where or Filter(), None)
-
-    @_told
     def content(self, id_: int) -> bytes:
-        """The SHA-256 of an item's content when it was last seen."""
-        for (found,) in self.rows("SELECT c.hash FROM items i JOIN contents c ON c.id = i.content WHERE i.id = ?", id_):
-            return bytes(found)
-        raise LibraryError(f"item {self.item(id_)} was never read; index it again")
+        """Return the SHA-256 of an item's content when it was last read; raise `LibraryError` if there is none."""
+        return read_content_hash(self._database, id_)
 
-    @_told
+    def vectors(self, space: Space, content: bytes) -> tuple[Floats, Seconds | None] | None:
+        """Return the stored rows of a content in a space.
+
+        Parameters
+        ----------
+        space : Space
+            The space.
+        content : bytes
+            SHA-256 of the content, as `content` returns it.
+
+        Returns
+        -------
+        rows : ndarray of float32 (n, dim)
+            The vectors in the order of their windows.
+        spans : ndarray of float64 (n, 2) or None
+            Start and stop of the windows in seconds; None for images.
+
+        None instead of both if the library does not have the content in the space.
+        """
+        return read_vectors(self._database, space, content)
+
+    def vector_index(self, space: Space, where: Filter | None = None) -> tuple[VectorIndex, dict[int, list[Item]]]:
+        """Return all vectors of a space, and the items that they belong to.
+
+        Parameters
+        ----------
+        space : Space
+            A space of the library; `SpaceMismatch` is raised for any other.
+        where : Filter or None
+            Which items to return; None for all.
+
+        Returns
+        -------
+        index : VectorIndex
+            The vectors, also those of other items than `where` allows.
+        items : dict of int to list of Item
+            Number of a content, as in `index.contents` -> the items that have it.
+        """
+        self.require(space)
+        return self._vector_search.items_and_vectors(space, where or Filter())
+
     def tag_classes(self) -> list[tuple[str, str]]:
-        """The classes that items are tagged with, as label and id ("" where the network gives none)."""
-        rows = self.rows("SELECT DISTINCT label, class FROM tags ORDER BY label, class")
-        return [(label, id_) for label, id_ in rows]
+        """Return the classes of all tags, as label and id; the id is '' for classes without ids."""
+        return read_tag_classes(self._database)
 
-    # -- search --------------------------------------------------------------------------------------------------
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return all rows of an SQL query on the tables, for what has no method of its own.
+
+        Parameters
+        ----------
+        query : str
+            SQL text with `?` for each value. The tables are defined in `sightsound.library.schema`.
+        *values
+            The values, in the order of the question marks.
+        """
+        return self._database.rows(query, *values)
+
+    # -- search ------------------------------------------------------------------------------------------------------
 
     def require(self, space: Space) -> None:
-        """Raises `SpaceMismatch` where the library has no vectors in this space, and shows how it differs."""
+        """Raise `SpaceMismatch` if the library has no such space, with the differences from one of the same name."""
         spaces = self.spaces
         if space in spaces:
             return
@@ -229,15 +222,37 @@ class Library:
         leave_out: bytes | None = None,
         query_spans: Mapping[Space, Seconds | None] | None = None,
     ) -> list[Hit]:
-        """The `k` items nearest to a query, best first.
+        """Return the items nearest to a query, best first.
 
-        `queries` maps each space to the query's rows float32 (q, dim). In one space the score is the cosine of the
-        best pair of windows; over several, the sum of 1 / (60 + rank) (reciprocal rank fusion), and `min_score`
-        applies to the cosines before. `leave_out` is the SHA-256 of a content that is not to be found, usually the
-        query's own. Raises `SpaceMismatch` for a space that the library does not have.
+        In one space the score of an item is the highest cosine of any of its windows with any row of the query. Over
+        several spaces it is the sum of 1 / (60 + rank), reciprocal rank fusion.
+
+        Parameters
+        ----------
+        queries : mapping of Space to ndarray of float32 (q, dim)
+            The rows of the query in each space to search.
+        k : int, default=10
+            Number of items.
+        min_score : float or None
+            Lowest cosine, from -1 to 1, also before a fusion.
+        where : Filter or None
+            Which items may be found.
+        leave_out : bytes or None
+            SHA-256 of a content that must not be found, usually that of the query.
+        query_spans : mapping of Space to ndarray of float64 (q, 2), optional
+            Seconds of the rows of the query, for `Hit.query_seconds`.
+
+        Raises
+        ------
+        SpaceMismatch
+            If the library does not have one of the spaces.
+        SightsoundError
+            If rows do not have the dimension of their space, or `where` is not valid.
         """
         ranked = {}
         where = where or Filter()
+        depth = k if len(queries) == 1 else max(k, FUSION_DEPTH)
+        limits = Limits(depth, -1.0 if min_score is None else min_score, where, leave_out)
         for space, rows in queries.items():
             self.require(space)
             if where.modality not in (None, space.modality):
@@ -246,33 +261,10 @@ class Library:
                 raise SightsoundError(
                     f"query: expected rows of {space.dim} numbers for {space.name}, got {np.shape(rows)}"
                 )
-            spans = (query_spans or {}).get(space)
-            depth = k if len(queries) == 1 else max(k, _FUSION_DEPTH)
-            floor = -1.0 if min_score is None else min_score
-            ranked[space] = self._search(space, rows, depth, floor, where, leave_out, spans)
-        return (_fused(ranked) if len(ranked) > 1 else [hit for hits in ranked.values() for hit in hits])[:k]
+            ranked[space] = self._vector_search.search(space, rows, limits, (query_spans or {}).get(space))
+        return (fuse(ranked) if len(ranked) > 1 else [hit for hits in ranked.values() for hit in hits])[:k]
 
-    @_told
-    def _search(
-        self,
-        space: Space,
-        rows: Floats,
-        k: int,
-        min_score: float,
-        where: Filter,
-        leave_out: bytes | None,
-        spans: Seconds | None,
-    ) -> list[Hit]:
-        with self._snapshot():
-            space_id, neighbours = self._neighbours(space)
-            items = self._items_by_content(space_id, where, leave_out)
-            allowed = np.isin(neighbours.contents, np.fromiter(items, np.int64, len(items)))
-            pairs = neighbours.best(rows, k, allowed=allowed, min_score=min_score)
-            hits = [self._hit(pair, item, space, neighbours, spans) for pair in pairs for item in items[pair.content]]
-        return hits[:k]
-
-    @_told
-    def tagged(
+    def search_tags(
         self,
         tags: Collection[str],
         k: int = 10,
@@ -281,125 +273,43 @@ class Library:
         min_score: float | None = None,
         where: Filter | None = None,
     ) -> list[Hit]:
-        """The `k` segments of sounds and classes of pictures with the highest mean score among those whose label or
-        id is one of `tags`, best first; of these `spaces` by name, or of all. `min_score` is the least mean."""
-        where = where or Filter()
-        hits: list[Hit] = []
-        with self._snapshot():
-            for id_, name, facts in self.rows("SELECT id, name, facts FROM spaces"):
-                if where.modality not in (None, Space(name, facts).modality) or (spaces and name not in spaces):
-                    continue
-                items = self._items_by_content(id_, where, None)
-                named, values = _one_of(tags)
-                query = f"SELECT content, label, start, stop, mean FROM tags WHERE space = ? AND {named}"
-                for content, label, start, stop, mean in self.rows(query, id_, *values):
-                    if min_score is not None and mean < min_score:
-                        continue
-                    seconds = None if start is None else (start, stop)
-                    hits += [Hit(item, mean, seconds, None, {}, (name,), label) for item in items.get(content, ())]
-            hits.sort(key=lambda hit: (-hit.score, hit.item.id, hit.seconds or (), hit.tag))
-            return [replace(hit, labels=self.labels(hit.item.id or 0)) for hit in hits[:k]]
+        """Return the segments of sounds and the images with the highest mean score for any of some classes.
 
-    def _hit(self, pair: Pair, item: Item, space: Space, neighbours: VectorIndex, spans: Seconds | None) -> Hit:
-        start, stop = neighbours.spans[pair.row]
-        return Hit(
-            item,
-            pair.score,
-            None if np.isnan(start) else (float(start), float(stop)),
-            None if spans is None else (float(spans[pair.query_row][0]), float(spans[pair.query_row][1])),
-            self.labels(item.id) if item.id is not None else {},
-            (space.name,),
-        )
-
-    def _neighbours(self, space: Space) -> tuple[int, VectorIndex]:
-        """The vectors of a space, read anew when its generation has moved on."""
-        query = "SELECT id, generation FROM spaces WHERE name = ? AND fingerprint = ?"
-        ((id_, generation),) = self.rows(query, space.name, space.fingerprint)
-        loaded = self._loaded.get(id_)
-        if loaded is None or loaded.generation != generation:
-            loaded = self._loaded[id_] = _Loaded(generation, self._read(id_, space))
-        return id_, loaded.neighbours
-
-    def _read(self, space_id: int, space: Space) -> VectorIndex:
-        of_items = (
-            "FROM vectors v WHERE v.space = ? AND v.content IN"
-            " (SELECT content FROM outcomes WHERE space = ? AND status = 'ok')"
-        )
-        ((count,),) = self.rows(f"SELECT count(*) {of_items}", space_id, space_id)
-        vectors = np.empty((count, space.dim), np.float32)
-        contents, spans = np.empty(count, np.int64), np.full((count, 2), np.nan)
-        query = f"SELECT v.content, v.start, v.stop, v.embedding {of_items} ORDER BY v.id"
-        for at, (content, start, stop, row) in enumerate(self._db.execute(query, (space_id, space_id))):
-            vectors[at] = np.frombuffer(row, "<f4")
-            contents[at] = content
-            if start is not None:
-                spans[at] = start, stop
-        return VectorIndex(vectors, contents, spans)
-
-    def _items_by_content(self, space_id: int, where: Filter, leave_out: bytes | None) -> dict[int, list[Item]]:
-        query = (
-            "SELECT o.content, i.id, r.path, i.path, o.seconds, o.facts FROM outcomes o"
-            " JOIN items i ON i.id = o.item JOIN roots r ON r.id = i.root JOIN contents c ON c.id = o.content"
-            " WHERE o.space = ? AND o.status = 'ok' AND c.hash IS NOT ? ORDER BY i.id"
-        )
-        labelled = self._labelled(where.labels)
-        tagged = self._tagged(where.tags)
-        known = where.known()
-        found: dict[int, list[Item]] = {}
-        for content, id_, root, path, seconds, facts in self.rows(query, space_id, leave_out):
-            item = Item(os.fsdecode(root), os.fsdecode(path), id_)
-            if (labelled is not None and id_ not in labelled) or (tagged is not None and content not in tagged):
-                continue
-            if where.fits(item.path) and (not where.facts or known({"seconds": seconds, **json.loads(facts)})):
-                found.setdefault(content, []).append(item)
-        return found
-
-    def _labelled(self, labels: Sequence[str]) -> set[int] | None:
-        """The items that have all of these labels, or None where no label is asked for."""
-        sets = []
-        for label in labels:
-            column, sign, value = label.partition("=")
-            query, values = "SELECT item FROM labels WHERE value = ?", [label]
-            if sign:
-                query, values = f'{query} AND "column" = ?', [value, column]
-            sets.append({item for (item,) in self.rows(query, *values)})
-        return set.intersection(*sets) if sets else None
-
-    def _tagged(self, tags: Sequence[Collection[str]]) -> set[int] | None:
-        """The contents that have one tag of each of these sets, or None where no tag is asked for."""
-        sets = []
-        for names in tags:
-            named, values = _one_of(names)
-            sets.append({content for (content,) in self.rows(f"SELECT content FROM tags WHERE {named}", *values)})
-        return set.intersection(*sets) if sets else None
-
-    @contextlib.contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """Several reads of one state, whatever a writer commits meanwhile."""
-        with schema.errors(self._file):
-            self._db.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._db.execute("COMMIT")
-
-    @_told
-    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """What a query reads from the tables (schema.py), for those who look deeper than this class does."""
-        with schema.errors(self._file):
-            try:
-                return self._db.execute(query, values).fetchall()
-            except sqlite3.ProgrammingError as error:
-                raise LibraryError(f"{self.path}: the library was closed") from error
+        Parameters
+        ----------
+        tags : collection of str
+            Labels or ids of the classes.
+        k : int, default=10
+            Number of hits.
+        spaces : collection of str
+            Names of the spaces whose tags count; all if empty.
+        min_score : float or None
+            Lowest mean score.
+        where : Filter or None
+            Which items may be found.
+        """
+        return find_tagged(self._database, tags, k, spaces=spaces, min_score=min_score, where=where)
 
 
-def _one_of(tags: Collection[str]) -> tuple[str, list[str]]:
-    """The condition that a tag has one of these labels or ids, and its values."""
-    marks = ", ".join("?" * len(tags))
-    return f"(label COLLATE NOCASE IN ({marks}) OR class IN ({marks}))", [*tags, *tags]
+@contextlib.contextmanager
+def open_library(library: PathLike | Library, *, create: bool = False) -> Iterator[Library]:
+    """Yield an open library, and close it at the end if it was given by its path.
+
+    Parameters
+    ----------
+    library : path-like or Library
+        The folder of a library, or one that is open already and stays so.
+    create : bool, default=False
+        Make an empty library if there is none at the path.
+    """
+    if isinstance(library, Library):
+        yield library
+    else:
+        with Library(library, create=create) as opened:
+            yield opened
 
 
-def _there(file: Path) -> bool:
+def _exists(file: Path) -> bool:
     try:
         return file.exists()
     except OSError as error:
@@ -409,6 +319,7 @@ def _there(file: Path) -> bool:
 
 
 def _create(file: Path) -> None:
+    """Create an empty library in a new or empty folder."""
     folder = file.parent
     if folder.exists() and not folder.is_dir():
         raise LibraryError(f"{folder}: expected a folder, got a file; name another --library")
@@ -423,26 +334,6 @@ def _create(file: Path) -> None:
         raise LibraryError(
             f"{folder}: expected a library or an empty folder, it holds {others[0]!r}; name a new folder"
         )
-    with locked(file):
+    with write_lock(file):
         if not file.exists():
-            schema.create(file)
-
-
-def _fused(ranked: Mapping[Space, list[Hit]]) -> list[Hit]:
-    """Reciprocal rank fusion: every ranking adds 1 / (60 + rank), ranks from 1; seconds come from the best rank."""
-    scores: dict[int | None, float] = {}
-    best: dict[int | None, tuple[int, Hit]] = {}
-    spaces: dict[int | None, tuple[str, ...]] = {}
-    for space, hits in ranked.items():
-        for rank, hit in enumerate(hits, 1):
-            id_ = hit.item.id
-            scores[id_] = scores.get(id_, 0.0) + 1 / (FUSION_K + rank)
-            spaces[id_] = (*spaces.get(id_, ()), space.name)
-            if id_ not in best or rank < best[id_][0]:
-                best[id_] = rank, hit
-    order = sorted(scores, key=lambda id_: (-scores[id_], id_ or 0))
-    return [
-        Hit(hit.item, scores[id_], hit.seconds, hit.query_seconds, hit.labels, spaces[id_])
-        for id_ in order
-        for hit in (best[id_][1],)
-    ]
+            database.create(file)

@@ -1,4 +1,4 @@
-"""The exact nearest neighbours of one space, in memory: FAISS over unit vectors."""
+"""The vectors of one space in memory, with exact nearest-neighbour search by FAISS."""
 
 from __future__ import annotations
 
@@ -12,14 +12,24 @@ from numpy.typing import NDArray
 from sightsound._threads import cores
 from sightsound.contract.arrays import Floats, unit_rows
 
-_QUERIES = 256  # windows of the query that are searched at once
-_TOGETHER = 2**22  # scores that are held at once: many windows of the query with many neighbours each, as in silence
-_FIRST = 64  # neighbours asked for at first; more where they hold too few items
+_QUERY_ROWS = 256  # rows of the query that are searched together
+_SCORES = 2**22  # most scores that are held at once; silence, for example, has very many equally near neighbours
+_NEIGHBOURS = 64  # neighbours that are asked for first; more if they belong to too few contents
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The best pair of windows of the query and one content: row numbers in each, and their cosine."""
+    """The best pair of a row of the query and a vector of one content.
+
+    Parameters
+    ----------
+    content : int
+        Number of the content.
+    score : float
+        Cosine of the pair.
+    row, query_row : int
+        Numbers of the vector in the index and of the row in the query.
+    """
 
     content: int
     score: float
@@ -29,8 +39,17 @@ class Pair:
 
 @dataclass
 class VectorIndex:
-    """The vectors of one space: `vectors` float32 (n, dim) as stored, `contents` int64 (n,), `spans` float64 (n, 2)
-    (NaN for images). The FAISS index is filled when it is first asked."""
+    """The vectors of one space, with exact search by cosine. The FAISS index is filled at the first search.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32 (n, dim)
+        The vectors as stored, of any length.
+    contents : ndarray of int64 (n,)
+        Number of the content that each vector belongs to.
+    spans : ndarray of float64 (n, 2)
+        Start and stop of the windows in seconds, NaN for images.
+    """
 
     vectors: Floats
     contents: NDArray[np.int64]
@@ -38,51 +57,69 @@ class VectorIndex:
     _index: Any = field(default=None, repr=False)
 
     def grouped(self) -> Iterator[tuple[int, NDArray[np.intp]]]:
-        """Each content with the numbers of its rows, in order."""
+        """Yield each content with the numbers of its rows, in ascending order."""
         order = np.argsort(self.contents, kind="stable")
         starts = np.flatnonzero(np.diff(self.contents[order], prepend=-1))
         for rows in np.split(order, starts[1:]) if len(order) else ():
             yield int(self.contents[rows[0]]), rows
 
-    def best(self, queries: Floats, k: int, *, allowed: NDArray[np.bool_], min_score: float = -1.0) -> list[Pair]:
-        """The `k` contents whose best pair of windows with the queries (q, dim) has the highest cosine, best first.
+    def search(self, queries: Floats, k: int, *, allowed: NDArray[np.bool_], min_score: float = -1.0) -> list[Pair]:
+        """Return the best pair of each of the `k` nearest contents, best first. The result is exact.
 
-        `allowed` bool (n,) says which vectors may be found. The answer is exact.
+        Parameters
+        ----------
+        queries : ndarray of float32 (q, dim)
+            Rows of the query. The score of a content is the highest cosine of any pair.
+        k : int
+            Number of contents.
+        allowed : ndarray of bool (n,)
+            Which vectors may be found.
+        min_score : float, default=-1
+            Lowest cosine.
+
+        Returns
+        -------
+        list of Pair
+            At most `k`, sorted by descending score, equal scores by content.
         """
         if not len(queries) or not allowed.any() or k < 1:
             return []
         queries = unit_rows(np.asarray(queries, np.float32))
         best: dict[int, Pair] = {}
-        for a in range(0, len(queries), _QUERIES):
-            for pair in self._best(queries[a : a + _QUERIES], k, allowed):
+        for a in range(0, len(queries), _QUERY_ROWS):
+            for pair in self._search_rows(queries[a : a + _QUERY_ROWS], k, allowed):
                 if pair.content not in best or best[pair.content].score < pair.score:
                     best[pair.content] = replace(pair, query_row=pair.query_row + a)
         ranked = sorted(best.values(), key=lambda pair: (-pair.score, pair.content))
         return [pair for pair in ranked if pair.score >= min_score][:k]
 
-    def _best(self, queries: Floats, k: int, allowed: NDArray[np.bool_]) -> list[Pair]:
-        """Asks for more neighbours until no vector that was left out can belong to the best `k` contents."""
+    def _search_rows(self, queries: Floats, k: int, allowed: NDArray[np.bool_]) -> list[Pair]:
+        """Ask FAISS for more neighbours until no other vector can belong to the best `k` contents."""
         total = int(allowed.sum())
-        wanted = min(total, max(_FIRST, 4 * k))
+        wanted = min(total, max(_NEIGHBOURS, 4 * k))
         while True:
-            scores, rows = self._search(queries, wanted, allowed)
-            order = np.argsort(-scores, axis=None, kind="stable")
-            flat = rows.ravel()[order]
-            _, first = np.unique(self.contents[flat], return_index=True)
-            first = np.sort(first)[:k]
-            if wanted == total or (len(first) == k and scores.ravel()[order[first[-1]]] > scores[:, -1].max()):
-                chosen = order[first]
-                return [
-                    Pair(int(self.contents[row]), float(score), int(row), int(query))
-                    for row, score, query in zip(rows.ravel()[chosen], scores.ravel()[chosen], chosen // wanted)
-                ]
+            scores, rows = self._search_faiss(queries, wanted, allowed)
+            pairs = self._best_pairs(scores, rows, k)
+            if wanted == total or (len(pairs) == k and pairs[-1].score > scores[:, -1].max()):
+                return pairs
             wanted = min(total, 4 * wanted)
-            if len(queries) > 1 and len(queries) * wanted > _TOGETHER:
+            if len(queries) > 1 and len(queries) * wanted > _SCORES:
                 half = len(queries) // 2
-                second = [replace(p, query_row=p.query_row + half) for p in self._best(queries[half:], k, allowed)]
-                return self._best(queries[:half], k, allowed) + second
+                second = self._search_rows(queries[half:], k, allowed)
+                second = [replace(pair, query_row=pair.query_row + half) for pair in second]
+                return self._search_rows(queries[:half], k, allowed) + second
 
-    def _search(self, queries: Floats, k: int, allowed: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int64]]:
+    def _best_pairs(self, scores: Floats, rows: NDArray[np.int64], k: int) -> list[Pair]:
+        """Return the best pair of each of the `k` best contents among the neighbours (q, n) of the query's rows."""
+        order = np.argsort(-scores, axis=None, kind="stable")
+        _, first = np.unique(self.contents[rows.ravel()[order]], return_index=True)
+        chosen = order[np.sort(first)[:k]]
+        return [
+            Pair(int(self.contents[row]), float(score), int(row), int(query))
+            for row, score, query in zip(rows.ravel()[chosen], scores.ravel()[chosen], chosen // rows.shape[1])
+        ]
+
+    def _search_faiss(self, queries: Floats, k: int, allowed: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int64]]:
         import importlib
 
         faiss: Any = importlib.import_module("faiss")  # its stubs describe the C++ side, not the Python one

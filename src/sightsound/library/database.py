@@ -1,0 +1,215 @@
+"""The database file of a library: creating and opening it, migration, and the errors of SQLite in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sightsound import _atomic
+from sightsound.contract.errors import LibraryError
+from sightsound.library import schema
+
+
+class Database:
+    """The read connection of a library. It sees the state of the last commit, or of the start of a `snapshot`.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        The SQLite file. A file of an older format is migrated in memory and stays unchanged on disk.
+
+    Raises
+    ------
+    LibraryError
+        If the file is not a library, is damaged, cannot be read, or has a newer format.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._closed = False
+        with sqlite_errors(file):
+            self._connection = open_reading(file)
+
+    def close(self) -> None:
+        """Close the connection; every later read raises `LibraryError`."""
+        self._closed = True
+        self._connection.close()
+
+    def reopen_after_migration(self) -> None:
+        """Read the file itself from now on, if it has been read through a migrated copy in memory so far."""
+        if _is_memory_copy(self._connection):
+            self._connection.close()
+            self._connection = open_reading(self.file)
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return all rows of an SQL query.
+
+        Parameters
+        ----------
+        query : str
+            SQL text with `?` for each value.
+        *values
+            The values, in the order of the question marks.
+        """
+        with self._errors():
+            return self._connection.execute(query, values).fetchall()
+
+    def iterate(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of an SQL query one by one; parameters as in `rows`."""
+        with self._errors():
+            yield from self._connection.execute(query, values)
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Make all reads in the block see the same state, even if a writer commits meanwhile."""
+        with self._errors():
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Report a stored value that cannot be decoded as damage.
+
+        Only the decoding of values that were read belongs in the block. An error of any other code must not be
+        reported as damage, since the user would replace a sound library by an old copy.
+        """
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+            raise LibraryError(
+                f"{self.file.parent}: damaged ({type(error).__name__}: {error}); run `sightsound check`, "
+                "restore it from a copy"
+            ) from error
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        if self._closed:
+            raise LibraryError(f"{self.file.parent}: the library was closed")
+        with sqlite_errors(self.file):
+            yield
+
+
+@contextlib.contextmanager
+def sqlite_errors(file: Path) -> Iterator[None]:
+    """Turn the errors of SQLite into `LibraryError` with the cause and the next step."""
+    folder = file.parent
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "full" in str(error):
+            raise LibraryError(
+                f"{folder}: no room left for the library ({error}); what was committed is kept: "
+                "free some space and run the same command again"
+            ) from error
+        raise LibraryError(f"{folder}: {error}; run `sightsound check --library {folder}`") from error
+    except sqlite3.ProgrammingError as error:
+        if "thread" not in str(error):
+            raise  # a mistake in the query, not in the file
+        raise LibraryError(f"{folder}: {error}; use a library in the thread that opened it") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise LibraryError(f"{folder}: damaged, or not a library ({error}); restore it from a copy") from error
+
+
+def create(file: Path) -> None:
+    """Create an empty library. The file appears under its name when it is complete."""
+    part = file.with_suffix(".new")
+    part.unlink(missing_ok=True)
+    with contextlib.closing(_connect(f"{part.as_uri()}?mode=rwc")) as db, sqlite_errors(file):
+        db.execute("PRAGMA page_size = 65536")  # with pages of 4 KiB a vector of 512 numbers wastes half of its page
+        db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        db.executescript(f"BEGIN; {schema.TABLES} PRAGMA user_version = {schema.FORMAT}; COMMIT")
+    _atomic.replace(part, file)
+
+
+def open_writing(file: Path) -> sqlite3.Connection:
+    """Return a connection that may write, after migration to the present format; WAL mode if the medium supports it."""
+    db = _connect(f"{file.as_uri()}?mode=rw")
+    with sqlite_errors(file):
+        format_ = _format(db, file)
+        db.execute("PRAGMA journal_mode = WAL").fetchone()
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA foreign_keys = ON")
+        if format_ < schema.FORMAT:
+            _migrate(db, file, format_)
+    return db
+
+
+def open_reading(file: Path) -> sqlite3.Connection:
+    """Return a connection that only reads, also on a read-only medium."""
+    wal = file.with_name(file.name + "-wal")
+    reason = ""
+    for mode in ("rw", "ro", "ro&immutable=1"):
+        if "immutable" in mode and wal.exists() and wal.stat().st_size:
+            raise LibraryError(
+                f"{file.parent}: its last writer did not finish, and the medium is read-only; copy it to a place "
+                "that can be written and open it there"
+            )
+        try:
+            db = _connect(f"{file.as_uri()}?mode={mode}")
+            if _format(db, file) < schema.FORMAT:
+                return _open_migrated(db, file)
+            db.execute("PRAGMA query_only = ON")
+            db.execute("SELECT count(*) FROM roots").fetchone()
+            return db
+        except sqlite3.OperationalError as error:
+            reason = str(error)
+    raise LibraryError(f"{file}: cannot be opened ({reason}); see that it may be read")
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+    db.execute("PRAGMA trusted_schema = OFF")
+    return db
+
+
+def _format(db: sqlite3.Connection, file: Path) -> int:
+    """Return the format of a library; raise `LibraryError` for any other file and for a newer format."""
+    try:
+        (application,), (format_,) = (db.execute(f"PRAGMA {p}").fetchone() for p in ("application_id", "user_version"))
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise LibraryError(f"{file}: expected a library, got another kind of file ({error})") from error
+    if application != schema.APPLICATION_ID:
+        raise LibraryError(f"{file}: expected a sightsound library, got another SQLite database")
+    if format_ > schema.FORMAT:
+        raise LibraryError(
+            f"{file.parent}: library of format {format_}, this program reads up to {schema.FORMAT}; upgrade sightsound"
+        )
+    return int(format_)
+
+
+def _migrate(db: sqlite3.Connection, file: Path, format_: int) -> None:
+    """Copy the file, then apply every step to the present format."""
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy2(file, file.with_name(f"{file.stem}.format{format_}{file.suffix}"))
+    db.execute("PRAGMA foreign_keys = OFF")
+    for step in range(format_, schema.FORMAT):
+        db.execute("BEGIN IMMEDIATE")
+        schema.MIGRATIONS[step](db)
+        db.execute(f"PRAGMA user_version = {step + 1}")
+        db.execute("COMMIT")
+    db.execute("PRAGMA foreign_keys = ON")
+
+
+def _open_migrated(db: sqlite3.Connection, file: Path) -> sqlite3.Connection:
+    """Return a copy of an older library in memory, migrated to the present format."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    with contextlib.closing(db):
+        db.backup(copy)
+    for step in range(_format(copy, file), schema.FORMAT):
+        schema.MIGRATIONS[step](copy)
+    copy.execute("PRAGMA query_only = ON")
+    return copy
+
+
+def _is_memory_copy(db: sqlite3.Connection) -> bool:
+    query = "SELECT file = '' FROM pragma_database_list WHERE name = 'main'"  # the name itself need not be UTF-8
+    return bool(db.execute(query).fetchone()[0])

@@ -1,0 +1,156 @@
+"""Removing items and spaces from a library, and telling it that files have moved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sightsound.contract.errors import LibraryError
+from sightsound.contract.paths import PathLike, as_list
+from sightsound.contract.results import Item
+from sightsound.library.library import Library, open_library
+
+
+def forget(paths: PathLike | Sequence[PathLike], library: PathLike | Library) -> list[Item]:
+    """Remove the items at or below some paths from a library; the files stay.
+
+    Parameters
+    ----------
+    paths : path-like or sequence of path-like
+        Files and folders, which need not exist any more.
+    library : path-like or Library
+        The library.
+
+    Returns
+    -------
+    list of Item
+        The items that were removed, with their labels and with the vectors that no other item has.
+
+    Raises
+    ------
+    LibraryError
+        If no item is at or below one of the paths; nothing is removed then.
+    """
+    with open_library(library) as opened:
+        items = opened.items()
+        chosen: dict[int | None, Item] = {}
+        for path in as_list(paths):
+            top = Path(os.path.abspath(path))
+            below = [item for item in items if item.file.is_relative_to(top)]
+            if not below:
+                raise LibraryError(
+                    f"{os.fspath(path)}: nothing of this path is in {opened.path.name}; see `sightsound stats`"
+                )
+            chosen |= {item.id: item for item in below}
+        return _forget(opened, chosen.values())
+
+
+def forget_missing(library: PathLike | Library, *, yes: bool = False) -> list[Item]:
+    """Remove the items whose files do not exist any more.
+
+    Parameters
+    ----------
+    library : path-like or Library
+        The library.
+    yes : bool, default=False
+        Whether to remove them also if a root does not exist, or if more than half of the items of a root are missing,
+        as for a drive that is not mounted.
+
+    Returns
+    -------
+    list of Item
+        The items that were removed.
+
+    Raises
+    ------
+    LibraryError
+        If `yes` would be needed; nothing is removed then.
+    """
+    with open_library(library) as opened:
+        by_root: dict[str, list[Item]] = {}
+        for item in opened.items():
+            by_root.setdefault(item.root, []).append(item)
+        return _forget(opened, [item for root, items in by_root.items() for item in _missing(root, items, yes)])
+
+
+def _missing(root: str, items: Sequence[Item], yes: bool) -> list[Item]:
+    missing = [item for item in items if not os.path.lexists(item.file)]
+    if not yes and not os.path.isdir(root):
+        raise LibraryError(
+            f"{root}: the folder is not there (an unplugged drive?); plug it in, `sightsound relocate` it, "
+            f"or forget its {len(items)} items with --yes"
+        )
+    if not yes and 2 * len(missing) > len(items):
+        raise LibraryError(
+            f"{root}: {len(missing)} of {len(items)} items are missing, more than half; "
+            "see that the drive is mounted, or forget them with --yes"
+        )
+    return missing
+
+
+def _forget(library: Library, items: Iterable[Item]) -> list[Item]:
+    items = list(items)
+    with library.writing() as writer:
+        writer.forget(item.id for item in items if item.id is not None)
+    return items
+
+
+def forget_space(space: str, library: PathLike | Library) -> int:
+    """Remove all vectors of a space from a library; the items stay.
+
+    Parameters
+    ----------
+    space : str
+        The name of its model, or the first digits of its fingerprint.
+    library : path-like or Library
+        The library.
+
+    Returns
+    -------
+    int
+        The number of vectors that were removed.
+
+    Raises
+    ------
+    LibraryError
+        If `space` does not mean exactly one space.
+    """
+    with open_library(library) as opened:
+        meant = [each for each in opened.spaces if space == each.name or each.fingerprint.startswith(space)]
+        if len(meant) != 1:
+            have = ", ".join(f"{each.name} ({each.fingerprint[:12]})" for each in opened.spaces) or "none"
+            raise LibraryError(
+                f"space {space!r}: expected to mean one of the spaces, meant {len(meant)}; there are {have}"
+            )
+        with opened.writing() as writer:
+            return writer.forget_space(meant[0])
+
+
+def relocate(old: PathLike, new: PathLike, library: PathLike | Library) -> int:
+    """Tell a library that a folder has moved, so that its items keep their ids, vectors and labels.
+
+    Parameters
+    ----------
+    old : path-like
+        The folder that was indexed, or one above it, at its former place.
+    new : path-like
+        Its present place.
+    library : path-like or Library
+        The library.
+
+    Returns
+    -------
+    int
+        The number of items that are below `new` now.
+
+    Raises
+    ------
+    LibraryError
+        If `new` is not a folder, if nothing was indexed at or below `old`, or if the new place was indexed too.
+    """
+    target = os.path.abspath(new)
+    if not os.path.isdir(target):
+        raise LibraryError(f"{os.fspath(new)}: expected the folder that the files are in now; no such folder")
+    with open_library(library) as opened, opened.writing() as writer:
+        return writer.items.relocate(os.path.abspath(old), target)

@@ -1,0 +1,163 @@
+"""The writer's table of outcomes: what became of each item in each space, and which vectors that keeps."""
+
+from __future__ import annotations
+
+import json
+
+from sightsound.contract.results import Item, Outcome, Status
+from sightsound.library.items import ItemTable
+from sightsound.library.transaction import Transaction, storable
+from sightsound.library.vectors import VectorTable
+
+
+class OutcomeTable:
+    """Outcomes of items by space, as a writer changes them. Vectors go with the last outcome that needs them.
+
+    Parameters
+    ----------
+    transaction : Transaction
+        Where the changes gather.
+    items : ItemTable
+        The items, with their present contents.
+    vectors : VectorTable
+        The vectors of these contents.
+    """
+
+    def __init__(self, transaction: Transaction, items: ItemTable, vectors: VectorTable) -> None:
+        self._transaction, self._items, self._vectors = transaction, items, vectors
+        self._modalities: dict[int, str] = {}
+
+    def clear_cache(self) -> None:
+        """Forget the modalities of spaces, after a rollback or when a space is added."""
+        self._modalities.clear()
+
+    def status(self, item: Item, space: int) -> Status | None:
+        """Return the status of the present content of an item in a space, None if it has no outcome there.
+
+        Parameters
+        ----------
+        item : Item
+            An item that was passed to `ItemTable.find` or `ItemTable.record` before.
+        space : int
+            Number of the space, 0 for items that no model was run on.
+        """
+        query = (
+            "SELECT o.status FROM outcomes o JOIN items i ON i.id = o.item"
+            " WHERE o.item = ? AND o.space = ? AND o.content IS i.content"
+        )
+        rows = self._transaction.read(query, self._items.id(item), space)
+        return rows[0][0] if rows else None
+
+    def exist(self, item: Item) -> bool:
+        """Return whether an item has an outcome in any space."""
+        return bool(self._transaction.read("SELECT 1 FROM outcomes WHERE item = ?", self._items.id(item)))
+
+    def record(self, outcome: Outcome, space: int) -> None:
+        """Record the outcome of an item, make its rows searchable, and delete what they replace.
+
+        A failed item keeps no rows of its present content.
+
+        Parameters
+        ----------
+        outcome : Outcome
+            The outcome of the item's present content.
+        space : int
+            Number of the space, 0 for an item that no model was run on.
+        """
+        item = self._items.id(outcome.item)
+        content = self._items.content_of(item)
+        windows, crc = self._complete(item, content, space, outcome.status)
+        self._delete(item, self._other_modalities(space))
+        query = "SELECT content FROM outcomes WHERE item = ? AND space = ?"
+        before = self._transaction.execute(query, item, space).fetchone()
+        self._transaction.execute(
+            "INSERT OR REPLACE INTO outcomes"
+            " (item, space, content, status, reason, flags, seconds, facts, windows, checksum)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            *(item, space, content, outcome.status, storable(outcome.reason)),
+            *(" ".join(outcome.flags), outcome.seconds, json.dumps(dict(outcome.facts), default=str), windows, crc),
+        )
+        if before and before[0] != content:
+            self._delete_unused(before[0], space)
+        self._increment_generation(space)
+
+    def copy(self, item: Item, content: bytes, space: int) -> Outcome | None:
+        """Give an item the outcome that another item of the same content has in a space.
+
+        Parameters
+        ----------
+        item : Item
+            An item whose present content is `content`.
+        content : bytes
+            SHA-256.
+        space : int
+            Number of the space.
+
+        Returns
+        -------
+        Outcome or None
+            The outcome that was recorded. None if there is none to copy; a failure is not copied, since the other file
+            may have been the cause.
+        """
+        query = (
+            "SELECT o.status, o.reason, o.flags, o.seconds, o.facts FROM outcomes o JOIN contents c ON c.id = o.content"
+            " WHERE c.hash = ? AND o.space = ? AND o.status != 'failed' LIMIT 1"
+        )
+        row = self._transaction.execute(query, content, space).fetchone()
+        if row is None:
+            return None
+        status, reason, flags, seconds, facts = row
+        outcome = Outcome(item, status, reason, tuple(flags.split()), seconds, json.loads(facts))
+        self.record(outcome, space)
+        return outcome
+
+    def delete(self, item: int) -> None:
+        """Delete the outcomes of an item, and the vectors that no other item needs."""
+        self._delete(item, None)
+
+    def _complete(self, item: int, content: int | None, space: int, status: Status) -> tuple[int, int]:
+        """End the pending state of a content; return the count and checksum of its vectors that are kept."""
+        added = self._vectors.complete(content, space)
+        shared = self._shared(item, content, space)
+        if status != "ok":
+            if not shared:
+                self._vectors.delete(content, space)
+            return 0, 0
+        return shared or added
+
+    def _shared(self, item: int, content: int | None, space: int) -> tuple[int, int] | None:
+        """Return count and checksum of the vectors of a content that an item, preferably another one, has already."""
+        query = (
+            "SELECT windows, checksum FROM outcomes WHERE content = ? AND space = ? AND status = 'ok'"
+            " ORDER BY item = ? LIMIT 1"
+        )
+        found: tuple[int, int] | None = self._transaction.execute(query, content, space, item).fetchone()
+        return found
+
+    def _other_modalities(self, space: int) -> set[int]:
+        """Return the spaces of other modalities, and 0: an item is in one modality only."""
+        if space not in self._modalities:
+            rows = self._transaction.execute("SELECT id, json_extract(facts, '$.modality') FROM spaces").fetchall()
+            self._modalities = {0: "", **dict(rows)}
+        own = self._modalities[space]
+        return {id_ for id_, modality in self._modalities.items() if modality != own}
+
+    def _delete(self, item: int, spaces: set[int] | None) -> None:
+        """Delete the outcomes of an item in these spaces, or in all."""
+        for content, space in self._transaction.execute(
+            "SELECT content, space FROM outcomes WHERE item = ?", item
+        ).fetchall():
+            if spaces is None or space in spaces:
+                self._transaction.execute("DELETE FROM outcomes WHERE item = ? AND space = ?", item, space)
+                self._delete_unused(content, space)
+                self._increment_generation(space)
+
+    def _delete_unused(self, content: int | None, space: int) -> None:
+        """Delete the vectors of a content in a space if no outcome needs them, then the content if nothing does."""
+        used = "SELECT 1 FROM outcomes WHERE content = ? AND space = ?"
+        if self._transaction.execute(used, content, space).fetchone() is None:
+            self._vectors.delete(content, space)
+        self._items.delete_content_if_unused(content)
+
+    def _increment_generation(self, space: int) -> None:
+        self._transaction.execute("UPDATE spaces SET generation = generation + 1 WHERE id = ?", space)

@@ -1,0 +1,130 @@
+"""What a library holds, read and decoded: spaces, items, labels, outcomes, stored vectors and tag classes."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+
+from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.errors import LibraryError
+from sightsound.contract.results import Item, Outcome, Status
+from sightsound.contract.space import Space
+from sightsound.library.database import Database
+
+_LARGEST_ID = 2**63 - 1  # of SQLite
+
+
+def decode_item(root: bytes, path: bytes, id_: int) -> Item:
+    """Return the item of a row of the tables; call it inside `Database.decoding`."""
+    return Item(os.fsdecode(root), os.fsdecode(path), id_)
+
+
+def read_roots(database: Database) -> list[str]:
+    """Return the folders that were indexed."""
+    rows = database.rows("SELECT path FROM roots ORDER BY path")
+    with database.decoding():
+        return [os.fsdecode(path) for (path,) in rows]
+
+
+def read_spaces(database: Database) -> dict[int, Space]:
+    """Return number -> space."""
+    rows = database.rows("SELECT id, name, facts, fingerprint FROM spaces ORDER BY id")
+    found = {}
+    with database.decoding():
+        for id_, name, facts, fingerprint in rows:
+            found[id_] = space = Space(name, facts)
+            if space.fingerprint != fingerprint:
+                raise ValueError(f"the facts of space {name} do not give its fingerprint")
+    return found
+
+
+def count_vectors(database: Database) -> dict[int, int]:
+    """Return number of a space -> count of its searchable vectors; a space without vectors is absent."""
+    return dict(
+        database.rows(
+            "SELECT v.space, count(*) FROM vectors v WHERE NOT EXISTS"
+            " (SELECT 1 FROM pending p WHERE p.content = v.content AND p.space = v.space) GROUP BY v.space"
+        )
+    )
+
+
+def read_items(database: Database) -> list[Item]:
+    """Return all items in the order of their ids."""
+    query = "SELECT r.path, i.path, i.id FROM items i JOIN roots r ON r.id = i.root ORDER BY i.id"
+    rows = database.rows(query)
+    with database.decoding():
+        return [decode_item(*row) for row in rows]
+
+
+def read_item(database: Database, id_: int) -> Item:
+    """Return the item of an id; raise `LibraryError` if there is none."""
+    query = "SELECT r.path, i.path, i.id FROM items i JOIN roots r ON r.id = i.root WHERE i.id = ?"
+    rows = database.rows(query, id_) if abs(id_) <= _LARGEST_ID else []
+    if not rows:
+        name = database.file.parent.name
+        raise LibraryError(f"no item {id_} in {name}; `sightsound stats` and `search` show ids")
+    with database.decoding():
+        return decode_item(*rows[0])
+
+
+def read_content_hash(database: Database, id_: int) -> bytes:
+    """Return the SHA-256 of an item's content when it was last read; raise `LibraryError` if there is none."""
+    item = read_item(database, id_)
+    rows = database.rows("SELECT c.hash FROM items i JOIN contents c ON c.id = i.content WHERE i.id = ?", id_)
+    if not rows:
+        raise LibraryError(f"item {item} was never read; index it again")
+    with database.decoding():
+        return bytes(rows[0][0])
+
+
+def read_labels(database: Database, id_: int) -> dict[str, tuple[str, ...]]:
+    """Return the labels of an item: column -> values."""
+    found: dict[str, tuple[str, ...]] = {}
+    for column, value in database.rows('SELECT "column", value FROM labels WHERE item = ? ORDER BY 1, 2', id_):
+        found[column] = (*found.get(column, ()), value)
+    return found
+
+
+def read_outcomes(database: Database) -> list[tuple[Outcome, str]]:
+    """Return every outcome with the name of its space, '' for an item that no model was run on."""
+    rows = database.rows(
+        "SELECT r.path, i.path, i.id, o.status, o.reason, o.flags, o.seconds, o.facts, coalesce(s.name, '')"
+        " FROM outcomes o JOIN items i ON i.id = o.item JOIN roots r ON r.id = i.root"
+        " LEFT JOIN spaces s ON s.id = o.space ORDER BY i.id, o.space"
+    )
+    with database.decoding():
+        return [
+            (_decode_outcome(decode_item(root, path, id_), *outcome), space)
+            for root, path, id_, *outcome, space in rows
+        ]
+
+
+def _decode_outcome(item: Item, status: Status, reason: str, flags: str, seconds: float | None, facts: str) -> Outcome:
+    seconds = None if seconds is None else float(seconds)
+    return Outcome(item, status, reason, tuple(flags.split()), seconds, json.loads(facts))
+
+
+def read_vectors(database: Database, space: Space, content: bytes) -> tuple[Floats, Seconds | None] | None:
+    """Return the stored rows of a content in a space; see `Library.vectors`."""
+    known = database.rows(
+        "SELECT c.id, s.id FROM contents c JOIN spaces s JOIN outcomes o ON o.content = c.id AND o.space = s.id"
+        " WHERE c.hash = ? AND s.name = ? AND s.fingerprint = ? AND o.status = 'ok'",
+        *(content, space.name, space.fingerprint),
+    )
+    if not known:
+        return None
+    query = "SELECT embedding, start, stop FROM vectors WHERE content = ? AND space = ? ORDER BY id"
+    rows = database.rows(query, *known[0])
+    with database.decoding():
+        vectors = np.frombuffer(b"".join(row[0] for row in rows), "<f4").reshape(len(rows), -1)
+        spans = np.array([row[1:] for row in rows], np.float64) if space.modality == "sound" else None
+    return vectors, spans
+
+
+def read_tag_classes(database: Database) -> list[tuple[str, str]]:
+    """Return the classes of all tags, as label and id; the id is '' for classes without ids."""
+    return [
+        (label, id_) for label, id_ in database.rows("SELECT DISTINCT label, class FROM tags ORDER BY label, class")
+    ]

@@ -1,0 +1,100 @@
+"""What is in a library, counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from sightsound.contract.paths import PathLike
+from sightsound.contract.results import Outcome
+from sightsound.library.library import Library, open_library
+from sightsound.media.files import LIBRARY_FILE
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Counts of a library.
+
+    Parameters
+    ----------
+    items : int
+        Number of items.
+    roots : tuple of str
+        The folders that were indexed.
+    outcomes : dict
+        (name of the space, status) -> number of items; the name is '' for items that no model was run on.
+    flags : dict
+        Flag of an outcome, such as `padded` -> number of outcomes.
+    spaces : dict
+        Name of a space -> (fingerprint, dimension, number of searchable vectors). The first digits of the fingerprint
+        are added to a name that two spaces have.
+    labels : dict
+        (column, value) -> number of items.
+    seconds : dict
+        Name of a space -> seconds of sound.
+    tags : dict
+        Label of a class -> (number of items, seconds), most items first; seconds are 0 for images.
+    failed : tuple of Outcome
+        The outcomes of the items that failed.
+    bytes : int
+        Size of the library on disk.
+    """
+
+    items: int
+    roots: tuple[str, ...]
+    outcomes: dict[tuple[str, str], int]
+    flags: dict[str, int]
+    spaces: dict[str, tuple[str, int, int]]
+    labels: dict[tuple[str, str], int]
+    seconds: dict[str, float]
+    tags: dict[str, tuple[int, float]]
+    failed: tuple[Outcome, ...]
+    bytes: int
+
+
+def stats(library: PathLike | Library) -> Stats:
+    """Count what is in a library: items, outcomes, labels, tags, and the vectors of each space."""
+    with open_library(library) as opened:
+        outcomes = opened.outcomes()
+        seconds: dict[str, float] = {}
+        for outcome, space in outcomes:
+            if outcome.seconds:
+                seconds[space] = seconds.get(space, 0.0) + outcome.seconds
+        items = opened.items()
+        return Stats(
+            items=len(items),
+            roots=tuple(opened.roots),
+            outcomes=dict(Counter((space, outcome.status) for outcome, space in outcomes)),
+            flags=dict(Counter(flag for outcome, _ in outcomes for flag in outcome.flags)),
+            spaces=_spaces(opened),
+            labels=dict(
+                Counter(
+                    (column, value)
+                    for item in items
+                    for column, values in opened.labels(item.id or 0).items()
+                    for value in values
+                )
+            ),
+            seconds=seconds,
+            tags=_tags(opened),
+            failed=tuple(outcome for outcome, _ in outcomes if outcome.status == "failed"),
+            bytes=sum(path.stat().st_size for path in opened.path.glob(f"{LIBRARY_FILE}*")),
+        )
+
+
+def _tags(library: Library) -> dict[str, tuple[int, float]]:
+    query = (
+        "SELECT t.label, count(DISTINCT o.item), total(t.stop - t.start) FROM tags t"
+        " JOIN outcomes o ON o.content = t.content AND o.space = t.space GROUP BY t.label ORDER BY 2 DESC, 3 DESC, 1"
+    )
+    return {label: (items, seconds) for label, items, seconds in library.rows(query)}
+
+
+def _spaces(library: Library) -> dict[str, tuple[str, int, int]]:
+    spaces = library.spaces
+    names = Counter(space.name for space in spaces)
+    found = {}
+    for space, count in spaces.items():
+        name = space.name if names[space.name] == 1 else f"{space.name} ({space.fingerprint[:8]})"
+        found[name] = space.fingerprint, space.dim, count
+    return found
