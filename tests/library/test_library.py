@@ -20,10 +20,10 @@ import pytest
 from made import nobody, sound, stand, started, tints
 from sightsound import Item, Library, SightsoundError, index, search
 from sightsound.contract.errors import LibraryError, SpaceMismatch
-from sightsound.library import schema
 from sightsound.library.check import check
 from sightsound.library.maintenance import forget_missing
 from sightsound.library.stats import stats
+from sightsound.library.store import schema
 
 MODELS = ("colours.tiny", "loudness.tiny")
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX")

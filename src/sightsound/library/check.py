@@ -12,8 +12,8 @@ import numpy as np
 
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
-from sightsound.library import schema
 from sightsound.library.library import Library, open_library
+from sightsound.library.store import schema
 
 _CHUNK = 4096  # vectors that are read at a time
 _RESTORE = "restore the library from a copy"

@@ -13,8 +13,8 @@ from typing import Any
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item
-from sightsound.library.database import Database
-from sightsound.library.queries import decode_item
+from sightsound.library.store.database import Database
+from sightsound.library.store.queries import decode_item
 
 
 @dataclass(frozen=True)

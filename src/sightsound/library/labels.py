@@ -10,7 +10,7 @@ from typing import TypeVar
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item
-from sightsound.library.writer import Writer
+from sightsound.library.store.writer import Writer
 from sightsound.media import files
 
 FOLDER = "folder"

@@ -16,9 +16,9 @@ from sightsound.contract.errors import LibraryError, SightsoundError, SpaceMisma
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Hit, Item, Outcome
 from sightsound.contract.space import Space, hint
-from sightsound.library import database
 from sightsound.library.filters import Filter
-from sightsound.library.queries import (
+from sightsound.library.store import database
+from sightsound.library.store.queries import (
     count_vectors,
     read_content_hash,
     read_item,
@@ -30,11 +30,11 @@ from sightsound.library.queries import (
     read_tag_classes,
     read_vectors,
 )
-from sightsound.library.tags import find_tagged
-from sightsound.library.transaction import write_lock
+from sightsound.library.store.transaction import write_lock
+from sightsound.library.store.writer import Writer, open_writer
+from sightsound.library.tag_search import find_tagged
 from sightsound.library.vector_index import VectorIndex
 from sightsound.library.vector_search import FUSION_DEPTH, Limits, VectorSearch, fuse
-from sightsound.library.writer import Writer, open_writer
 from sightsound.media.files import LIBRARY_FILE
 
 
@@ -186,7 +186,7 @@ class Library:
         Parameters
         ----------
         query : str
-            SQL text with `?` for each value. The tables are defined in `sightsound.library.schema`.
+            SQL text with `?` for each value. The tables are defined in `sightsound.library.store.schema`.
         *values
             The values, in the order of the question marks.
         """

@@ -11,9 +11,9 @@ from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Hit, Item
 from sightsound.contract.space import Space
-from sightsound.library.database import Database
 from sightsound.library.filters import Filter, matching_items
-from sightsound.library.queries import read_labels
+from sightsound.library.store.database import Database
+from sightsound.library.store.queries import read_labels
 from sightsound.library.vector_index import Pair, VectorIndex
 
 FUSION_K = 60

@@ -11,7 +11,7 @@ from typing import Any
 
 from sightsound import _atomic
 from sightsound.contract.errors import LibraryError
-from sightsound.library import schema
+from sightsound.library.store import schema
 
 
 class Database:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Item
-from sightsound.library.transaction import Transaction, storable
+from sightsound.library.store.transaction import Transaction, storable
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from sightsound.contract.results import Rows
 from sightsound.contract.space import Space
-from sightsound.library import database
-from sightsound.library.items import ItemTable
-from sightsound.library.outcomes import OutcomeTable
-from sightsound.library.tags import TagTable
-from sightsound.library.transaction import Transaction, write_lock
-from sightsound.library.vectors import VectorTable
+from sightsound.library.store import database
+from sightsound.library.store.items import ItemTable
+from sightsound.library.store.outcomes import OutcomeTable
+from sightsound.library.store.tags import TagTable
+from sightsound.library.store.transaction import Transaction, write_lock
+from sightsound.library.store.vectors import VectorTable
 
 
 @contextlib.contextmanager

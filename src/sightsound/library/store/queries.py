@@ -11,7 +11,7 @@ from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Item, Outcome, Status
 from sightsound.contract.space import Space
-from sightsound.library.database import Database
+from sightsound.library.store.database import Database
 
 _LARGEST_ID = 2**63 - 1  # of SQLite
 

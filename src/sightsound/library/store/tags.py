@@ -1,16 +1,12 @@
-"""The table of tags: which classes were found in a content, as a writer changes them and a search finds them."""
+"""The writer's table of tags: which classes were found in each content."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
 
-from sightsound.contract.results import Hit, Item, Prediction, Segment
-from sightsound.library.database import Database
-from sightsound.library.filters import Filter, matching_items, tag_condition
-from sightsound.library.items import ItemTable
-from sightsound.library.queries import read_labels, read_spaces
-from sightsound.library.transaction import Transaction, storable
+from sightsound.contract.results import Item, Prediction, Segment
+from sightsound.library.store.items import ItemTable
+from sightsound.library.store.transaction import Transaction, storable
 
 
 class TagTable:
@@ -72,33 +68,3 @@ class TagTable:
             "INSERT INTO tags (content, space, label, class, start, stop, mean, peak) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
-
-
-def find_tagged(
-    database: Database,
-    tags: Collection[str],
-    k: int,
-    *,
-    spaces: Collection[str] = (),
-    min_score: float | None = None,
-    where: Filter | None = None,
-) -> list[Hit]:
-    """Return the segments and images with the highest mean score for any of some classes; see `Library.search_tags`."""
-    where = where or Filter()
-    hits: list[Hit] = []
-    with database.snapshot():
-        for space_id, space in read_spaces(database).items():
-            if where.modality not in (None, space.modality) or (spaces and space.name not in spaces):
-                continue
-            items = matching_items(database, space_id, where)
-            condition, values = tag_condition(tags)
-            query = f"SELECT content, label, start, stop, mean FROM tags WHERE space = ? AND {condition}"
-            for content, label, start, stop, mean in database.rows(query, space_id, *values):
-                with database.decoding():
-                    score, seconds = float(mean), None if start is None else (float(start), float(stop))
-                if min_score is None or score >= min_score:
-                    hits += [
-                        Hit(item, score, seconds, None, {}, (space.name,), label) for item in items.get(content, ())
-                    ]
-        hits.sort(key=lambda hit: (-hit.score, hit.item.id, hit.seconds or (), hit.tag))
-        return [replace(hit, labels=read_labels(database, hit.item.id or 0)) for hit in hits[:k]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sightsound.contract.results import Rows
-from sightsound.library.schema import checksum
-from sightsound.library.transaction import Transaction
+from sightsound.library.store.schema import checksum
+from sightsound.library.store.transaction import Transaction
 
 
 class VectorTable:

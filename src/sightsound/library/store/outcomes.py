@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from sightsound.contract.results import Item, Outcome, Status
-from sightsound.library.items import ItemTable
-from sightsound.library.transaction import Transaction, storable
-from sightsound.library.vectors import VectorTable
+from sightsound.library.store.items import ItemTable
+from sightsound.library.store.transaction import Transaction, storable
+from sightsound.library.store.vectors import VectorTable
 
 
 class OutcomeTable:
