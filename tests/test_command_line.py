@@ -63,7 +63,7 @@ def test_a_fault_is_a_traceback_and_exit_code_1(command, monkeypatch):
     def fails(*_):
         raise ZeroDivisionError("a fault")
 
-    monkeypatch.setattr("sightsound.cli.models.output.table", fails)
+    monkeypatch.setattr("sightsound.cli.models.output.print_table", fails)
     done = command("models")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback") and done.stderr.endswith("ZeroDivisionError: a fault\n")

@@ -75,7 +75,7 @@ def test_a_bad_file_is_named_with_its_reason_and_the_exit_code_is_1(command, med
     ran = command("index", media, "--library", tmp_path / "zoo", *MODELS)
     assert ran.returncode == 1
     assert ran.stderr.startswith("broken.png: ")
-    assert "4 embedded, 1 failed, 1 neither picture nor sound" in ran.stdout
+    assert "4 embedded, 1 failed, 1 neither image nor sound" in ran.stdout
     again = command("index", media, "--library", tmp_path / "zoo", *MODELS, "--json")
     found = json.loads(again.stdout)
     assert again.returncode == 1

@@ -14,9 +14,9 @@ from sightsound.contract.paths import printable
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("-o", "--out", required=True, metavar="NPZ", help="The file to write.")
-@click.option("-m", "--model", help="The model; the default one for what comes first otherwise.")
-@click.option("--layer", "layers", multiple=True, help="A layer of the network instead of its end; may be repeated.")
-@click.option("--pool", default="", metavar="avg|max|std|flat", help="How positions become one; a + joins some.")
+@click.option("-m", "--model", help="The model; by default that of the modality of the first file.")
+@click.option("--layer", "layers", multiple=True, help="A layer of the network instead of the last; may be repeated.")
+@click.option("--pool", default="", metavar="avg|max|std|flat", help="How positions become one row; + joins several.")
 @device_option()
 @click.pass_context
 def embed(
@@ -28,19 +28,19 @@ def embed(
     pool: str,
     device: str,
 ) -> None:
-    """Write the embeddings of files to an .npz: embeddings, paths, seconds and, where there are any, scores.
+    """Write the embeddings of files to an .npz: embeddings, paths, seconds and, if there are any, scores.
 
-    With several layers (see `sightsound models layers NAME`) embeddings[LAYER] for each, from one pass.
+    With several layers (see `sightsound models layers NAME`) the file has embeddings[LAYER] for each, from one pass.
     """
     from sightsound.pipeline.embeddings import embed as run
-    from sightsound.pipeline.embeddings import save
+    from sightsound.pipeline.embeddings import save_embeddings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the outcomes below say the same
         rows = run(paths, model, host=host(context), device=device, layers=layers, layer_pool=pool)
-        count = save(rows, out)
-    bad = [outcome for outcome in rows.outcomes if outcome.status != "ok"]
-    for outcome in bad:
+        count = save_embeddings(rows, out)
+    failed = [outcome for outcome in rows.outcomes if outcome.status != "ok"]
+    for outcome in failed:
         click.echo(f"{printable(outcome.item)}: {printable(outcome.reason or outcome.status)}", err=True)
-    click.echo(f"{count} rows of {len(rows.outcomes) - len(bad)} files in {printable(out)}")
-    context.exit(1 if bad else 0)
+    click.echo(f"{count} rows of {len(rows.outcomes) - len(failed)} files in {printable(out)}")
+    context.exit(1 if failed else 0)

@@ -1,4 +1,4 @@
-"""`sightsound ontology`: tree, find, path and show."""
+"""`sightsound ontology tree`, `find`, `path` and `show`"""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 @click.group()
 def ontology() -> None:
-    """The AudioSet ontology: 632 kinds of sound, 521 of which are classes (*) of YAMNet.
+    """Explore the AudioSet ontology: 632 kinds of sound, 521 of them classes (*) of YAMNet.
 
-    (a) marks abstract kinds, which only group others, (b) those that Google's raters did not use.
+    (a) marks abstract kinds, which only group others; (b) marks kinds that Google's raters did not use.
     """
 
 
 @ontology.command()
 @click.argument("name", required=False)
-@click.option("--depth", type=click.IntRange(0), help="How many levels below.")
+@click.option("--depth", type=click.IntRange(0), help="The number of levels below.")
 @json_option()
 @click.pass_context
 def tree(context: click.Context, name: str | None, depth: int | None, as_json: bool) -> None:
-    """Print what lies below a kind of sound, or everything."""
-    found, known = _loaded(context)
+    """Print the kinds below a kind of sound, or all."""
+    found, known = _load(context)
     tops = [found[name]] if name else list(found.roots)
     if as_json:
-        output.dump([_branch(found, known, top, depth) for top in tops])
+        output.print_json([_tree_json(found, known, top, depth) for top in tops])
         return
     for top in tops:
-        _grow(found, known, top, depth, 0)
+        _print_tree(found, known, top, depth, 0)
 
 
 @ontology.command()
@@ -44,13 +44,13 @@ def tree(context: click.Context, name: str | None, depth: int | None, as_json: b
 @click.pass_context
 def find(context: click.Context, words: tuple[str, ...], as_json: bool) -> None:
     """Find kinds of sound by words of their names or descriptions."""
-    found, known = _loaded(context)
+    found, known = _load(context)
     nodes = found.find(" ".join(words))
     if as_json:
-        output.dump([_plain(node, known) for node in nodes])
+        output.print_json([_node_json(node, known) for node in nodes])
         return
-    rows = [(_shown(n, known), n.id, " > ".join(above.name for above in found.lineage(n)[:-1])) for n in nodes]
-    output.table(["kind of sound", "id", "below"], rows) if rows else click.echo("nothing found")
+    rows = [(_marked_name(n, known), n.id, " > ".join(above.name for above in found.lineage(n)[:-1])) for n in nodes]
+    output.print_table(["kind of sound", "id", "below"], rows) if rows else click.echo("nothing found")
     context.exit(0 if rows else 1)
 
 
@@ -60,11 +60,11 @@ def find(context: click.Context, words: tuple[str, ...], as_json: bool) -> None:
 @json_option()
 @click.pass_context
 def path(context: click.Context, a: str, b: str, as_json: bool) -> None:
-    """Print the way from A over what both lie below to B."""
-    found, known = _loaded(context)
+    """Print the path from A to B over the nearest kind that has both below it."""
+    found, known = _load(context)
     way, links = found.path(a, b), found.distance(a, b)
     if as_json:
-        output.dump({"distance": links, "path": [_plain(node, known) for node in way]})
+        output.print_json({"distance": links, "path": [_node_json(node, known) for node in way]})
         return
     click.echo(" > ".join(node.name for node in way))
     top = found.lowest_common_ancestor(a, b)
@@ -76,19 +76,19 @@ def path(context: click.Context, a: str, b: str, as_json: bool) -> None:
 @json_option()
 @click.pass_context
 def show(context: click.Context, name: str, as_json: bool) -> None:
-    """Print what Google says of a kind of sound, and what lies above and below it."""
-    found, known = _loaded(context)
+    """Print Google's description of a kind of sound, and the kinds above and below it."""
+    found, known = _load(context)
     node = found[name]
     kin = {"parents": found.parents(node), "children": found.children(node)}
     if as_json:
-        output.dump({**_plain(node, known), **{key: [n.name for n in nodes] for key, nodes in kin.items()}})
+        output.print_json({**_node_json(node, known), **{key: [n.name for n in nodes] for key, nodes in kin.items()}})
         return
-    click.echo(f"{_shown(node, known)}  {node.id}\n{node.description}")
+    click.echo(f"{_marked_name(node, known)}  {node.id}\n{node.description}")
     for key, nodes in kin.items():
         click.echo(f"{key}: {', '.join(n.name for n in nodes) or 'none'}")
 
 
-def _loaded(context: click.Context) -> tuple[Ontology, frozenset[str]]:
+def _load(context: click.Context) -> tuple[Ontology, frozenset[str]]:
     """The ontology, and the ids of the default sound network's classes where that is installed."""
     from sightsound.classify.ontology_file import load_ontology
     from sightsound.host.host import DEFAULTS
@@ -98,23 +98,23 @@ def _loaded(context: click.Context) -> tuple[Ontology, frozenset[str]]:
     return load_ontology(here.weights), frozenset(card.label_ids if card else ())
 
 
-def _shown(node: OntologyNode, known: frozenset[str]) -> str:
+def _marked_name(node: OntologyNode, known: frozenset[str]) -> str:
     marks = ((" *", node.id in known), (" (a)", node.abstract), (" (b)", node.blacklisted))
     return node.name + "".join(mark for mark, holds in marks if holds)
 
 
-def _plain(node: OntologyNode, known: frozenset[str]) -> dict[str, Any]:
+def _node_json(node: OntologyNode, known: frozenset[str]) -> dict[str, Any]:
     return {**dataclasses.asdict(node), "class": node.id in known}
 
 
-def _grow(found: Ontology, known: frozenset[str], node: OntologyNode, depth: int | None, level: int) -> None:
-    click.echo("  " * level + _shown(node, known))
+def _print_tree(found: Ontology, known: frozenset[str], node: OntologyNode, depth: int | None, level: int) -> None:
+    click.echo("  " * level + _marked_name(node, known))
     if depth is None or level < depth:
         for child in found.children(node):
-            _grow(found, known, child, depth, level + 1)
+            _print_tree(found, known, child, depth, level + 1)
 
 
-def _branch(found: Ontology, known: frozenset[str], node: OntologyNode, depth: int | None) -> dict[str, Any]:
+def _tree_json(found: Ontology, known: frozenset[str], node: OntologyNode, depth: int | None) -> dict[str, Any]:
     deeper = None if depth is None else depth - 1
-    children = [] if depth == 0 else [_branch(found, known, child, deeper) for child in found.children(node)]
-    return {**_plain(node, known), "children": children}
+    children = [] if depth == 0 else [_tree_json(found, known, child, deeper) for child in found.children(node)]
+    return {**_node_json(node, known), "children": children}

@@ -1,9 +1,8 @@
-"""How things are printed: tables for people, JSON for programs, and names that cannot play tricks on a terminal."""
+"""Printing: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,56 +11,62 @@ import click
 
 from sightsound.contract.paths import printable
 
+FAILURE_WORDS = {
+    "failed": "failed",
+    "no-windows": "too short",
+    "not-media": "neither image nor sound",
+}
+"""Each status of an outcome without embeddings, in words."""
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Columns as wide as they need; numbers to the right; no markup, so that a name is only a name."""
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows in columns that are as wide as their cells on a terminal.
+
+    Parameters
+    ----------
+    header : sequence of str
+        The names of the columns.
+    rows : sequence of sequence of object
+        The cells. None is an empty cell. Columns of numbers are aligned to the right. Control characters are escaped,
+        so that the name of a file cannot change the terminal.
+    """
     cells = [[printable("" if cell is None else cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells)]
-    right = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(header))]
+    widths = [max(map(_width, column)) for column in zip(header, *cells)]
+    numeric = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(header))]
     for line in ([*map(str, header)], *cells):
-        padded = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(line, widths, right)]
+        padded = (_padded(cell, width, to_right) for cell, width, to_right in zip(line, widths, numeric))
         click.echo("  ".join(padded).rstrip())
 
 
-FAILURES = {
-    "failed": "failed",
-    "no-windows": "too short",
-    "not-media": "neither picture nor sound",
-}
-"""What became of files that are not ok, in words."""
+def _padded(cell: str, width: int, to_right: bool) -> str:
+    blank = " " * (width - _width(cell))
+    return blank + cell if to_right else cell + blank
 
 
-def line(text: str) -> None:
-    """A line of text as it comes, above the progress bar where there is one."""
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for each Chinese character, none for an accent."""
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth
+
+    width: int = wcswidth(text)
+    return len(text) if width < 0 else width
+
+
+def print_line(text: str) -> None:
+    """Print a line at once, above the progress bar if there is one."""
     from tqdm import tqdm
 
     tqdm.write(text)
     sys.stdout.flush()
 
 
-def write(text: str, out: str | None) -> None:
-    """Text to a file, or to standard output."""
-    if out is None:
-        click.echo(text, nl=False)
-        return
-    from sightsound._atomic import atomic_path
-
-    with atomic_path(out) as part:
-        part.write_text(text, encoding="utf-8")
+def print_json(value: object) -> None:
+    """Print one JSON document in ASCII; a byte of a file name that is not UTF-8 is kept as a surrogate escape."""
+    click.echo(json.dumps(value, default=_to_json, indent=1))
 
 
-def shorten(text: str, width: int | None = None) -> str:
-    """A reason that fits the rest of a line on a terminal."""
-    width = width or max(40, shutil.get_terminal_size((120, 24)).columns - 10)
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def dump(value: object) -> None:
-    """JSON, one document; names that are not UTF-8 stay readable as escapes."""
-    click.echo(json.dumps(value, default=_plain, indent=1))
-
-
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if hasattr(value, "tolist"):
@@ -69,19 +74,33 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def size(count: int) -> str:
-    """Bytes as a person would say it; 0 is not known."""
+def write_text(text: str, out: str | None) -> None:
+    """Write text to the file `out`, or to standard output if it is None."""
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    from sightsound._atomic import atomic_path
+
+    with atomic_path(out) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+def format_size(count: int) -> str:
+    """Return a number of bytes with a unit; 0 means that the size is not known."""
     if not count:
         return "unknown"
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000  # type: ignore[assignment]
-    return f"{count:.1f} GB"
+    if count < 1000:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("kB", "MB"):
+        size /= 1000
+        if size < 1000:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} GB"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as h:mm:ss, or with tenths below a minute."""
+def format_duration(seconds: float) -> str:
+    """Return seconds with a tenth below a minute, and as minutes or hours above."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""What every command takes from the command line, and the host that follows from it."""
+"""Options that several commands have, and the host that follows from them."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class Settings:
 
 
 def host(context: click.Context) -> Host:
-    """A host with the blocked plugins and the user's weights of this call; logging is set up on the way.
+    """Return a host without the blocked plugins and with the user's weights, and set up logging.
 
-    A program that runs these commands itself may hand over its own host as click's `obj`.
+    A program that runs these commands itself can pass its own host as click's `obj`.
     """
     from sightsound.host.host import Host
 
     if given := context.find_object(Host):
         return given
     settings = context.find_object(Settings) or Settings()
-    _log(settings.verbose)
+    _set_up_logging(settings.verbose)
     return Host(settings.block, weights=settings.weights)
 
 
-def _log(verbose: bool) -> None:
-    warnings.filterwarnings("ignore", module="PIL")  # remarks on metadata; what matters is in the outcomes
+def _set_up_logging(verbose: bool) -> None:
+    warnings.filterwarnings("ignore", module="PIL")  # about metadata; failures are in the outcomes
     log = logging.getLogger("sightsound")
     if not log.handlers:
         handler = logging.StreamHandler()
@@ -50,6 +50,7 @@ def _log(verbose: bool) -> None:
 
 
 def library_option() -> Decorator:
+    """Return the option for the folder of the library."""
     return click.option(
         "-l",
         "--library",
@@ -61,10 +62,12 @@ def library_option() -> Decorator:
 
 
 def device_option() -> Decorator:
+    """Return the option for the device."""
     return click.option(
         "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps", help="Where networks run."
     )
 
 
 def json_option() -> Decorator:
-    return click.option("--json", "as_json", is_flag=True, help="JSON for programs instead of a table.")
+    """Return the option for JSON."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

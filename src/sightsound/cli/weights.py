@@ -1,4 +1,4 @@
-"""`sightsound weights`: list, get, verify and path."""
+"""`sightsound weights list`, `get`, `verify` and `path`"""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ if TYPE_CHECKING:
 
 @click.group()
 def weights() -> None:
-    """The files that the networks' numbers come from."""
+    """Manage the weight files of the networks."""
 
 
 @weights.command("list")
 @settings.json_option()
 @click.pass_context
 def list_(context: click.Context, as_json: bool) -> None:
-    """Every weight file, and AudioSet's ontology: size, state (present, fetchable, missing) and licence."""
+    """List every weight file, and AudioSet's ontology: size, state (present, fetchable, missing) and licence."""
     from sightsound.classify import ontology_file
 
     host = settings.host(context)
-    rows = [_row(host, card.name, card.license, file) for card in host.cards.values() for file in card.weights]
-    rows.append(_row(host, "ontology", ontology_file.ONTOLOGY_LICENSE, ontology_file.ONTOLOGY_FILE))
+    rows = [
+        _describe_file(host, card.name, card.license, file) for card in host.cards.values() for file in card.weights
+    ]
+    rows.append(_describe_file(host, "ontology", ontology_file.ONTOLOGY_LICENSE, ontology_file.ONTOLOGY_FILE))
     if as_json:
-        output.dump(rows)
+        output.print_json(rows)
         return
-    cells = [(r["model"], r["file"], output.size(r["size"]), r["state"], r["license"]) for r in rows]
-    output.table(["model", "file", "size", "state", "licence"], cells)
+    cells = [(r["model"], r["file"], output.format_size(r["size"]), r["state"], r["license"]) for r in rows]
+    output.print_table(["model", "file", "size", "state", "licence"], cells)
 
 
 @weights.command()
@@ -44,7 +46,7 @@ def list_(context: click.Context, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="The files of all models.")
 @click.pass_context
 def get(context: click.Context, name: str | None, everything: bool) -> None:
-    """Fetch what model NAME needs (or the file NAME) and print each file's SHA-256 and path."""
+    """Fetch the files of model NAME (or the file NAME), and print the SHA-256 and path of each."""
     if everything == (name is not None):
         raise click.UsageError("expected one of NAME and --all")
     host = settings.host(context)
@@ -66,7 +68,7 @@ def get(context: click.Context, name: str | None, everything: bool) -> None:
 @weights.command()
 @click.pass_context
 def verify(context: click.Context) -> None:
-    """Hash every fetched file anew; exit with 1 where one is damaged."""
+    """Compute the SHA-256 of every fetched file again; exit code 1 if one is damaged."""
     rows = list(settings.host(context).weights.verify())
     for row in rows:
         click.echo(f"{'ok' if row.ok else 'damaged'}  ".encode() + os.fsencode(row.path))
@@ -83,15 +85,15 @@ def verify(context: click.Context) -> None:
 @click.argument("name")
 @click.pass_context
 def path(context: click.Context, name: str) -> None:
-    """Print where the files of model NAME (or the file NAME) are, nothing else; exit with 2 where one is missing."""
+    """Print only the paths of the files of model NAME (or of the file NAME); exit code 2 if one is missing."""
     host = settings.host(context)
-    found = [_here(host, model, file) for model, file in _files(host, name)]
+    found = [_find_file(host, model, file) for model, file in _files(host, name)]
     for place in found:
         click.echo(os.fsencode(place))
 
 
 def _files(host: Host, name: str | None) -> list[tuple[str, WeightFile]]:
-    """(model, file) for a model, for a file name, or for all. Raises `UnknownModel`."""
+    """Return (model, file) for a model, for the name of a file, or for all if there is no name."""
     from sightsound.classify import ontology_file
 
     every = [(card.name, file) for card in host.cards.values() for file in card.weights]
@@ -102,14 +104,14 @@ def _files(host: Host, name: str | None) -> list[tuple[str, WeightFile]]:
     return named or [(name, file) for file in host.card(name).weights]
 
 
-def _here(host: Host, model: str, file: WeightFile) -> Path:
+def _find_file(host: Host, model: str, file: WeightFile) -> Path:
     found = host.weights.find(file)
     if found is None:
         raise host.weights.missing(file, model=model)
     return found.path
 
 
-def _row(host: Host, model: str, license: str, file: WeightFile) -> dict[str, Any]:
+def _describe_file(host: Host, model: str, license: str, file: WeightFile) -> dict[str, Any]:
     return {
         "model": model,
         "file": file.name,

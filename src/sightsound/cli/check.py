@@ -1,0 +1,22 @@
+"""`sightsound check`"""
+
+from __future__ import annotations
+
+import click
+
+from sightsound.cli.settings import library_option
+from sightsound.contract.paths import printable
+
+
+@click.command()
+@library_option()
+@click.pass_context
+def check(context: click.Context, library: str) -> None:
+    """Verify that a library is intact; exit code 1 if it is not."""
+    from sightsound.library.check import check as find_problems
+
+    problems = find_problems(library)
+    for problem in problems:
+        click.echo(printable(problem))
+    click.echo(f"{len(problems)} problems" if problems else "sound: every item, vector and space fits")
+    context.exit(1 if problems else 0)

@@ -1,0 +1,77 @@
+"""`sightsound stats`"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sightsound.cli import output
+from sightsound.cli.settings import json_option, library_option
+from sightsound.contract.paths import printable
+
+if TYPE_CHECKING:
+    from sightsound.library.stats import Stats
+
+_TAGS = 20  # classes that are printed
+
+
+@click.command()
+@library_option()
+@json_option()
+def stats(library: str, as_json: bool) -> None:
+    """Show what is in a library: items, outcomes, spaces, labels, and each file that failed with its reason."""
+    from sightsound.library.stats import stats as count
+
+    found = count(library)
+    if as_json:
+        output.print_json(_stats_json(found))
+    else:
+        _print_stats(found)
+
+
+def _stats_json(found: Stats) -> dict[str, Any]:
+    plain = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    plain["spaces"] = [
+        {"name": name, "fingerprint": fingerprint, "dim": dim, "vectors": vectors}
+        for name, (fingerprint, dim, vectors) in found.spaces.items()
+    ]
+    for key in ("outcomes", "labels"):
+        plain[key] = [[*pair, count] for pair, count in plain[key].items()]
+    plain["failed"] = [{"path": o.item.path, "root": o.item.root, "reason": o.reason} for o in found.failed]
+    return plain
+
+
+def _print_stats(found: Stats) -> None:
+    roots = ", ".join(map(printable, found.roots)) or "nothing"
+    click.echo(f"{found.items} items, {output.format_size(found.bytes)}, of {roots}")
+    if found.spaces:
+        output.print_table(["space", "dim", "vectors", "sound", "fingerprint"], _space_rows(found))
+    outcomes = [(status, space, count) for (space, status), count in sorted(found.outcomes.items())]
+    output.print_table(["outcome", "space", "items"], outcomes)
+    for flag, count in sorted(found.flags.items()):
+        click.echo(f"{count} items {flag}")
+    if found.labels:
+        labels = [(column, value, count) for (column, value), count in sorted(found.labels.items())]
+        output.print_table(["column", "label", "items"], labels)
+    if found.tags:
+        _print_tags(found)
+    for outcome in found.failed:
+        click.echo(f"failed: {printable(outcome.item)}: {printable(outcome.reason)}")
+
+
+def _space_rows(found: Stats) -> list[tuple[object, ...]]:
+    durations = {name: output.format_duration(seconds) for name, seconds in found.seconds.items()}
+    return [
+        (name, dim, vectors, durations.get(name, ""), fingerprint[:12])
+        for name, (fingerprint, dim, vectors) in found.spaces.items()
+    ]
+
+
+def _print_tags(found: Stats) -> None:
+    tags = list(found.tags.items())
+    rows = [(label, count, f"{seconds:.1f}" if seconds else "") for label, (count, seconds) in tags[:_TAGS]]
+    output.print_table(["tag", "items", "seconds"], rows)
+    if len(tags) > _TAGS:
+        click.echo(f"... and {len(tags) - _TAGS} more; --json has all")
