@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, str] = {
     "_progress": "",
     "_threads": "contract",
     "media": "contract",
-    "weights": "contract",
+    "weights": "_atomic contract",
     "host": "contract weights",
     "pipeline": "_atomic _progress _threads contract host media",
     "linear": "_atomic contract",
