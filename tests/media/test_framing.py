@@ -244,7 +244,9 @@ def pad_waveform(samples: int) -> int:
 
 def test_yamnet_has_as_many_windows_as_googles_padding_makes():
     yamnet = card(15_600, 7_680, rate=16_000)
-    assert [framing.count_windows(yamnet, samples) for samples in GOOGLE] == [pad_waveform(samples) for samples in GOOGLE]
+    assert [framing.count_windows(yamnet, samples) for samples in GOOGLE] == [
+        pad_waveform(samples) for samples in GOOGLE
+    ]
 
 
 def test_vggish_has_the_whole_examples_alone_and_at_least_one():

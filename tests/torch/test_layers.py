@@ -13,8 +13,9 @@ from sightsound.contract.errors import UnknownModel
 
 torch = pytest.importorskip("torch")
 
-from sightsound.torch.layers import Plan, Tapped, choose, survey, usable  # noqa: E402
 from torch import nn  # noqa: E402
+
+from sightsound.torch.layers import Plan, Tapped, choose, survey, usable  # noqa: E402
 
 CARD = Card(
     name="odd.torch[fast]",

@@ -1,9 +1,8 @@
-"""A loaded model as the checks see it, and how far two of its answers are apart."""
+"""A loaded model as the checks see it, and the distance between two of its answers."""
 
 from __future__ import annotations
 
 import functools
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +12,28 @@ from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Card
 from sightsound.contract.embedder import Output, Windows
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import PathLike
 from sightsound.host.host import Host
 from sightsound.host.model import Model
-from sightsound.testing.media import Media, pictures, sounds
+from sightsound.testing.media import Media, images, sounds
 
 TOLERANCE = 1e-3
-"""The largest distance between two rows that count as the same, relative to their length: a cosine over 0.999999."""
+"""The largest distance of two rows that count as the same, relative to their length: a cosine above 0.999999."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What a model gives for one item: seconds (n, 2) or None, embeddings (n, dim), scores (n, labels) or None."""
+class Answer:
+    """What a model returns for one item.
+
+    Attributes
+    ----------
+    spans : ndarray or None
+        Seconds, float64 (n, 2); None for images.
+    embeddings : ndarray
+        (n, dim).
+    scores : ndarray or None
+        (n, labels), if the network has a classifier.
+    """
 
     spans: Seconds | None
     embeddings: Media
@@ -31,58 +41,70 @@ class Rows:
 
 
 class Subject:
-    """A loaded model and the media to try it on; every stage gets its own copy of what it is given."""
+    """A loaded model and the items to test it on. Every stage gets its own copy of its arguments.
 
-    def __init__(
-        self, model: str | Model, *, host: Host | None = None, golden: str | os.PathLike[str] | None = None
-    ) -> None:
+    Parameters
+    ----------
+    model : str or Model
+        A name, or a loaded model.
+    host : Host, optional
+        The host that knows the model; by default one with the installed plugins.
+    golden : path-like, optional
+        A file of `write_golden`.
+    """
+
+    def __init__(self, model: str | Model, *, host: Host | None = None, golden: PathLike | None = None) -> None:
         if not __debug__:
             raise SightsoundError("conformance kit: expected assertions, got Python -O; run it without -O")
         self.host = host or Host()
         self.model = self.host.load(model) if isinstance(model, str) else model
         self.card: Card = self.model.card
         self.golden = golden
-        self.media = pictures() if self.card.modality == "image" else sounds(self.card)
+        self.media = images() if self.card.modality == "image" else sounds(self.card)
 
     def preprocess(self, media: Media, start: int = 0, last: bool = True) -> Windows:
+        """Call the stage `preprocess` on a block; by default it is a whole item."""
         found: Windows = self.call("preprocess", media=media.copy(), start=start, last=last)
         return found
 
     def embed(self, inputs: Floats) -> Output:
+        """Call the stage `embed`."""
         found: Output = self.call("embed", inputs=np.array(inputs))
         return found
 
     def postprocess(self, output: Output) -> Media:
-        found: Media = self.call("postprocess", output=copy(output))
+        """Call the stage `postprocess`."""
+        found: Media = self.call("postprocess", output=copied(output))
         return found
 
-    def finish(self, spans: Seconds | None, inputs: Floats) -> Rows:
-        """The rows of inputs that are preprocessed already, in one batch."""
+    def answer_for_inputs(self, spans: Seconds | None, inputs: Floats) -> Answer:
+        """Return the answer for preprocessed inputs in one batch."""
         output = self.embed(inputs)
         scores = None if output.scores is None else np.asarray(output.scores)
-        return Rows(spans, np.asarray(self.postprocess(output)), scores)
+        return Answer(spans, np.asarray(self.postprocess(output)), scores)
 
-    def rows(self, media: Media) -> Rows:
+    def answer(self, media: Media) -> Answer:
+        """Return the answer for one item."""
         windows = self.preprocess(media)
-        return self.finish(windows.spans, windows.inputs)
+        return self.answer_for_inputs(windows.spans, windows.inputs)
 
     @functools.cached_property
-    def baseline(self) -> dict[str, Rows]:
-        """The rows of every ordinary item, computed once."""
-        return {name: self.rows(media) for name, media in self.media.items()}
+    def baseline(self) -> dict[str, Answer]:
+        """The answers for all ordinary items, computed once."""
+        return {name: self.answer(media) for name, media in self.media.items()}
 
     @functools.cached_property
     def repeatable(self) -> bool:
-        """Whether the same call gives the same rows: where not, only `same_twice` says so."""
+        """Whether the same call gives the same rows. If it does not, only the check `same_twice` reports it."""
         name, media = next(iter(self.media.items()))
-        return distance(self.rows(media), self.baseline[name]) <= TOLERANCE
+        return distance(self.answer(media), self.baseline[name]) <= TOLERANCE
 
     def without(self, plugin: str) -> Subject:
-        """The same model without one of the stage plugins."""
+        """Return the same model without one of the stage plugins."""
         return Subject(self.host.load(self.card.name, without=[plugin]), host=self.host)
 
     def call(self, stage: str, **arguments: Any) -> Any:
-        """What a stage returns, called with the very arrays that are given, unchecked but for its type."""
+        """Call a stage with exactly these arrays; of the result only the type is checked."""
         kind = {"preprocess": Windows, "embed": Output}.get(stage)
         try:
             found = self.model.stages[stage](embedder=self.model.embedder, **arguments)
@@ -94,22 +116,26 @@ class Subject:
         return found
 
 
-def distance(a: Rows, b: Rows) -> float:
-    """How far apart two answers are: rows relative to their length, scores absolute; infinite for other shapes."""
+def distance(a: Answer, b: Answer) -> float:
+    """Return the distance of two answers, of rows relative to their length and of scores absolute.
+
+    It is infinite for answers of different shapes.
+    """
     if a.embeddings.shape != b.embeddings.shape or (a.scores is None) != (b.scores is None):
         return float("inf")
-    far = apart(a.embeddings, b.embeddings)
+    far = row_distance(a.embeddings, b.embeddings)
     if a.scores is not None and b.scores is not None:
         far = max(far, float(np.nan_to_num(np.abs(a.scores - b.scores)).max(initial=0.0)))
     return far
 
 
-def apart(a: Media, b: Media) -> float:
-    """The largest distance between two rows of the same place, relative to the longer; NaN equals NaN."""
+def row_distance(a: Media, b: Media) -> float:
+    """Return the largest distance of two rows at the same position, relative to the longer one; NaN equals NaN."""
     a, b = (np.nan_to_num(np.asarray(rows, np.float64)) for rows in (a, b))
     longer = np.maximum(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
     return float((np.linalg.norm(a - b, axis=1) / np.maximum(longer, 1e-12)).max(initial=0.0))
 
 
-def copy(output: Output) -> Output:
+def copied(output: Output) -> Output:
+    """Return a copy of an output and its arrays."""
     return Output(np.array(output.embeddings), None if output.scores is None else np.array(output.scores))

@@ -1,0 +1,83 @@
+"""Checks that the same item has the same rows: twice, after a reload, in any batch and in threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from sightsound.testing.media import Media
+from sightsound.testing.subject import TOLERANCE, Answer, Subject, distance
+
+
+def same_twice(subject: Subject) -> str | None:
+    """Check that the same item gives the same rows when it is embedded again after other items."""
+    for name, answer in subject.baseline.items():
+        far = distance(subject.answer(subject.media[name]), answer)
+        assert far <= TOLERANCE, (
+            f"{name!r} embedded twice: expected the same rows, got {far:.2g} apart; likely dropout in training mode "
+            "(call .eval()), a random crop, or something kept from the call before"
+        )
+    return None
+
+
+def same_after_a_reload(subject: Subject) -> str | None:
+    """Check that loading the network again gives the same rows."""
+    if not subject.repeatable:
+        return "not checked: not the same twice"
+    again = Subject(subject.card.name, host=subject.host)
+    name, media = next(iter(subject.media.items()))
+    far = distance(again.answer(media), subject.baseline[name])
+    assert far <= TOLERANCE, (
+        f"{name!r} after loading again: expected the same rows, got {far:.2g} apart; likely layers that no weight file "
+        "fills (load with strict=True) or random numbers without a fixed seed"
+    )
+    return None
+
+
+def independent_of_the_batch(subject: Subject) -> str | None:
+    """Check that a row depends on its own input alone, not on the number, the content or the order of the others."""
+    if not subject.repeatable:
+        return "not checked: not the same twice"
+    inputs = np.concatenate([subject.preprocess(media).inputs[:3] for media in subject.media.values()])[:8]
+    whole = subject.answer_for_inputs(None, inputs)
+    for what, chosen in _selections(len(inputs)):
+        alone = subject.answer_for_inputs(None, inputs[chosen])
+        expected = Answer(None, whole.embeddings[chosen], None if whole.scores is None else whole.scores[chosen])
+        far = distance(alone, expected)
+        assert far <= TOLERANCE, (
+            f"{what} of a batch: expected the rows that the whole batch gives, got {far:.2g} apart; likely batch "
+            "normalisation in training mode (call .eval()), or a mean or maximum taken over the batch axis"
+        )
+    return None
+
+
+def safe_in_threads(subject: Subject) -> str | None:
+    """Check that several threads may preprocess at once, and as many as the embedder has workers may embed at once."""
+    if not subject.repeatable:
+        return "not checked: not the same twice"
+    workers = threading.BoundedSemaphore(subject.model.workers)
+
+    def answer(media: Media) -> Answer:
+        windows = subject.preprocess(media)
+        with workers:
+            return subject.answer_for_inputs(windows.spans, windows.inputs)
+
+    names = [*subject.media] * 3
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(answer, [subject.media[name] for name in names]))
+    far = max(distance(one, subject.baseline[name]) for name, one in zip(names, found, strict=True))
+    assert far <= TOLERANCE, (
+        f"items in 4 threads, {subject.model.workers} in embed: expected the rows of one thread, got {far:.2g} apart; "
+        "likely a buffer or a setting kept in self: keep it in the method"
+    )
+    return None
+
+
+def _selections(n: int) -> Iterator[tuple[str, list[int]]]:
+    yield from ((f"input {i} alone", [i]) for i in range(min(n, 2)))
+    yield "the first two", list(range(n))[:2]
+    yield "every second input", list(range(0, n, 2))
+    yield "the reverse", list(range(n))[::-1]
