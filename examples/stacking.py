@@ -19,7 +19,7 @@ from demo import HERE, surfaces
 import sightsound
 from sightsound import Host, Library, SightsoundError, Stack
 from sightsound.learn import compare, dataset
-from sightsound.pipeline.latency import milliseconds
+from sightsound.pipeline.latency import measure_latency
 from sightsound.plot import reports
 
 MODELS = ("tf_efficientnet_lite0.in1k", "mobilenet_v2.tv_in1k", "tf_efficientnet_lite1.in1k")
@@ -32,7 +32,7 @@ def main() -> None:
     sightsound.index(folder, HERE / f"stack-{folder.name}", models=models, host=host, label_from="folder")
     with Library(HERE / f"stack-{folder.name}") as library:
         datasets = [dataset.load_dataset(library, model) for model in models]
-    times = milliseconds(host, models, datasets[0].items)
+    times = measure_latency(host, models, datasets[0].items)
 
     print("2. Hold out a fold from everything, five times")
     stack = Stack("svm")

@@ -44,21 +44,28 @@ from .host.model import Model as Model
 from .learn.advise import Advice as Advice
 from .learn.advise import advise as advise
 from .learn.compare import Candidate as Candidate
+from .learn.compare import Comparison as Comparison
 from .learn.compare import compare as compare
+from .learn.compare import compare_stored as compare_stored
+from .learn.compare import fit_stack as fit_stack
 from .learn.dataset import Dataset as Dataset
-from .learn.dataset import Labels as Labels
-from .learn.dataset import load_dataset as load_dataset
-from .learn.dataset import load_datasets as load_datasets
 from .learn.fit import evaluate_probe as evaluate_probe
+from .learn.fit import evaluate_stored as evaluate_stored
 from .learn.fit import fit_probe as fit_probe
+from .learn.label_table import Labels as Labels
+from .learn.load import load_dataset as load_dataset
+from .learn.load import load_datasets as load_datasets
+from .learn.near_duplicates import NearDuplicate as NearDuplicate
 from .learn.predict import predict as predict
 from .learn.predict import predict_stored as predict_stored
+from .learn.suggestions import NetworkScore as NetworkScore
+from .learn.suggestions import Suggestion as Suggestion
 from .learn.transformer import EmbeddingTransformer as EmbeddingTransformer
 from .library.check import Problem as Problem
 from .library.check import check as check
 from .library.filters import Filter as Filter
-from .library.index_report import IndexReport as IndexReport
 from .library.index import index as index
+from .library.index_report import IndexReport as IndexReport
 from .library.library import Library as Library
 from .library.maintenance import forget as forget
 from .library.maintenance import forget_missing as forget_missing
@@ -77,5 +84,10 @@ from .pipeline.embeddings import Embeddings as Embeddings
 from .pipeline.embeddings import embed as embed
 from .pipeline.embeddings import save_embeddings as save_embeddings
 from .pipeline.stream import Embedded as Embedded
+from .plot.reports import plot_advice as plot_advice
+from .plot.reports import plot_candidates as plot_candidates
+from .plot.reports import plot_report as plot_report
+from .plot.sounds import plot_sound as plot_sound
+from .plot.sounds import plot_wordcloud as plot_wordcloud
 
 __version__: str

@@ -12,7 +12,7 @@ from made import picture
 from sightsound import Card, Host, Layer, SightsoundError, embed, hookimpl
 from sightsound.contract.errors import PluginError, UnknownModel
 from sightsound.contract.layer_names import alone, named, split
-from sightsound.pipeline.embeddings import save
+from sightsound.pipeline.embeddings import save_embeddings
 
 ROWS = np.arange(10, dtype=np.float32).reshape(2, 5)
 
@@ -98,7 +98,7 @@ def test_saved_layers_have_their_own_spaces(corners, tmp_path):
     files = [picture(tmp_path / f"{i}.png", i) for i in range(3)]
     rows = embed(files, "corners.tiny", host=corners, layers=["below", "top"])
     assert rows.spaces() == {}
-    assert save(rows, tmp_path / "rows.npz") == 3
+    assert save_embeddings(rows, tmp_path / "rows.npz") == 3
     whole = embed(files, "colours.tiny", host=corners).matrix()
     with np.load(tmp_path / "rows.npz", allow_pickle=False) as found:
         assert found["layers"].tolist() == ["below", "top"]
@@ -112,7 +112,7 @@ def test_saved_layers_have_their_own_spaces(corners, tmp_path):
 
 
 def test_saved_rows_without_layers_name_their_space_too(tiny, tmp_path):
-    save(embed(picture(tmp_path / "a.png"), "colours.tiny", host=tiny), tmp_path / "rows.npz")
+    save_embeddings(embed(picture(tmp_path / "a.png"), "colours.tiny", host=tiny), tmp_path / "rows.npz")
     with np.load(tmp_path / "rows.npz", allow_pickle=False) as found:
         assert (str(found["space"]), str(found["fingerprint"])) == (
             "colours.tiny",

@@ -17,7 +17,7 @@ import pytest
 from made import nobody, picture, sound, stand, started, tints
 from sightsound import Library, SightsoundError, hookimpl, index, search
 from sightsound.contract.errors import MediaError
-from sightsound.library.checkup import check
+from sightsound.library.check import check
 
 MODELS = ("colours.tiny", "loudness.tiny")
 UNDECODED = pytest.mark.skipif(sys.platform == "darwin", reason="the file system takes UTF-8 names only")

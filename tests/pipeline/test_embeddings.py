@@ -16,7 +16,7 @@ import sightsound
 from made import nobody, picture, sound, stand
 from sightsound import SightsoundError, embed, media
 from sightsound.contract.errors import MediaError, PluginError, UnknownModel
-from sightsound.pipeline.embeddings import save
+from sightsound.pipeline.embeddings import save_embeddings
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def test_a_folder_that_cannot_be_read_is_a_warning_too(tiny):
 
 
 def test_saved_rows_come_back(tiny, zoo, tmp_path):
-    assert save(embed(wavs(zoo), "loudness.tiny", host=tiny), tmp_path / "rows.npz") == 9
+    assert save_embeddings(embed(wavs(zoo), "loudness.tiny", host=tiny), tmp_path / "rows.npz") == 9
     with np.load(tmp_path / "rows.npz", allow_pickle=False) as found:
         assert found["embeddings"].dtype == np.float32 and found["embeddings"].shape == (9, 17)
         assert found["paths"].tolist() == ["0.wav"] + ["1.wav"] * 3 + ["2.wav"] * 5
@@ -240,10 +240,10 @@ def test_an_old_file_stays_when_saving_fails(tiny, zoo, tmp_path):
         pytest.warns(UserWarning, match="text: not-media"),
         pytest.raises(SightsoundError, match="nothing to save: no file gave an embedding; text: "),
     ):
-        save(embed(zoo / "text", "colours.tiny", host=tiny), tmp_path / "rows.npz")
+        save_embeddings(embed(zoo / "text", "colours.tiny", host=tiny), tmp_path / "rows.npz")
     assert (tmp_path / "rows.npz").read_text() == "old"
     with pytest.raises(SightsoundError, match="cannot be written"):
-        save(embed(zoo / "0.png", "colours.tiny", host=tiny), tmp_path / "nowhere" / "rows.npz")
+        save_embeddings(embed(zoo / "0.png", "colours.tiny", host=tiny), tmp_path / "nowhere" / "rows.npz")
 
 
 def test_a_recording_that_breaks_off_leaves_no_rows_in_the_file(tiny, zoo, tmp_path):
@@ -253,7 +253,9 @@ def test_a_recording_that_breaks_off_leaves_no_rows_in_the_file(tiny, zoo, tmp_p
     data[-4000:-3996] = np.float32(np.nan).tobytes()
     broken.write_bytes(data)
     with pytest.warns(UserWarning, match="long.wav: failed"):
-        save(embed([zoo / "0.wav", broken, zoo / "1.wav"], "loudness.tiny", host=tiny), tmp_path / "rows.npz")
+        save_embeddings(
+            embed([zoo / "0.wav", broken, zoo / "1.wav"], "loudness.tiny", host=tiny), tmp_path / "rows.npz"
+        )
     with np.load(tmp_path / "rows.npz") as found:
         assert found["paths"].tolist() == ["0.wav", "1.wav", "1.wav", "1.wav"]
 
@@ -264,7 +266,7 @@ def test_names_that_are_not_utf8_are_saved(tiny, tmp_path):
         picture(tmp_path / "in" / name)
     except OSError:
         pytest.skip("the file system takes UTF-8 names only")
-    save(embed(tmp_path / "in", "colours.tiny", host=tiny), tmp_path / "rows.npz")
+    save_embeddings(embed(tmp_path / "in", "colours.tiny", host=tiny), tmp_path / "rows.npz")
     with np.load(tmp_path / "rows.npz", allow_pickle=False) as found:
         assert found["paths"].tolist() == [name]
 
@@ -284,7 +286,7 @@ def test_saved_rows_are_what_the_library_stores(tiny, zoo, tmp_path):
     from sightsound import Library, index
 
     index(wavs(zoo), tmp_path / "lib", models=["loudness.tiny"], host=tiny)
-    save(embed(wavs(zoo), "loudness.tiny", host=tiny), tmp_path / "rows.npz")
+    save_embeddings(embed(wavs(zoo), "loudness.tiny", host=tiny), tmp_path / "rows.npz")
     with Library(tmp_path / "lib") as library, np.load(tmp_path / "rows.npz") as found:
         (space,) = library.spaces
         assert json.loads(space.facts)["dim"] == 17

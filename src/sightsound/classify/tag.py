@@ -1,35 +1,37 @@
-"""Files -> what is in each of them: pictures and sounds, whole folders, in bounded memory."""
+"""Classify whole folders of images and sounds, in bounded memory."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from sightsound import media
 from sightsound._progress import bar
 from sightsound.classify.class_selection import ClassSelection
-from sightsound.classify.classify import Channels, Heard, each_channel, jobs, named, select_by_rules
+from sightsound.classify.classifier import Channels, Classifier, is_each, jobs_for, select_by_rules
+from sightsound.classify.model_choice import name_with_hop
 from sightsound.classify.probe_model import probed, probed_card
-from sightsound.classify.segments import SegmentRules, sort_segments
-from sightsound.contract.arrays import Floats
+from sightsound.classify.segments import SegmentRules
 from sightsound.contract.card import Modality
-from sightsound.contract.errors import MediaError, NotMedia, SightsoundError
-from sightsound.contract.results import Classified, Item, Outcome, Prediction, Rows, Segment, Status
+from sightsound.contract.errors import MediaError, SightsoundError
+from sightsound.contract.paths import PathLike, as_list
+from sightsound.contract.results import Classified, Item, Outcome, Rows
 from sightsound.host.host import Host
 from sightsound.host.model import Model
 from sightsound.linear.probe import LinearProbe
 from sightsound.media import files
-from sightsound.pipeline import run as pipeline
+from sightsound.pipeline.outcomes import failed_outcome
+from sightsound.pipeline.queues import ModelQueues
+from sightsound.pipeline.reader import Job
+from sightsound.pipeline.stream import embed_stream
 
-PathLike = str | os.PathLike[str]
 log = logging.getLogger(__name__)
+
+STORED_CLASSES = 5
+"""How many of the best classes of an image a library stores as its tags."""
 
 
 def tag(
@@ -46,209 +48,217 @@ def tag(
     batch_size: int | None = None,
     progress: bool | None = None,
 ) -> Iterator[Classified]:
-    """What is in each picture and sound of these files and folders: the `k` best classes, and for sounds segments.
+    """Return what is in each image and sound of some files and folders.
 
-    >>> for tags in sightsound.tag("recordings"): print(tags.item, tags.top[0].label, len(tags.segments))
+    Files are classified while the result is iterated over. Sounds and images come one after the other, each in the
+    order of the folders. A file that fails has its `outcome`, and the other files go on.
 
-    `models` are at most one for pictures and one for sounds instead of the defaults; where only one is named, files of
-    the other modality are passed over, with a warning that counts them. `probes`, at most one for each modality, stand
-    for their networks, with classes of their own. `rules`, `hop` and `channels` are for sounds,
-    see `classify_sound`. A file that fails comes with its `outcome` and the rest goes on. Sounds and pictures come one
-    after the other, each in the order of the folders. Raises for what is wrong with the call before anything is read.
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        Files, and folders that are searched for files.
+    models : str or sequence of str
+        At most one model for images and one for sounds, instead of the default ones. If only one modality is named,
+        files of the other are skipped, and a warning counts them.
+    k : int
+        How many of the best classes of a file to return at most.
+    rules : SegmentRules or None
+        For sounds: which classes count, and how scores become segments. None stands for `SegmentRules()`.
+    hop : float or None
+        For sounds: seconds between windows, a multiple of 0.01. None stands for the model's own.
+    channels : {"mean", "each"}
+        For sounds: average the channels, or classify each by itself.
+    probes : sequence of LinearProbe
+        At most one for each modality. The classes are the probe's, and the model is the one it was fitted with.
+    host : Host or None
+        Where models are looked up. None stands for a new host of the installed plugins.
+    device : str
+        Where the models run, see `Host.load`.
+    batch_size : int or None
+        Inputs in a batch. None stands for the model's own.
+    progress : bool or None
+        Whether to show a progress bar. None stands for "on a terminal".
+
+    Returns
+    -------
+    iterator of Classified
+        One for each file.
+
+    Raises
+    ------
+    UnknownModel
+        If no plugin has one of the models.
+    UnknownClass
+        If a name in the rules stands for no class.
+    SightsoundError
+        If a path does not exist, a model has no classes, or two are named for one modality. All errors are raised
+        before a file is read.
+
+    Examples
+    --------
+    >>> for found in sightsound.tag("recordings"): print(found.item, found.top[0].label, len(found.segments))
     """
-    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    host = host or Host()
+    host, each = host or Host(), is_each(channels)
+    probe_models = [probe.require_feature_spec().space.name for probe in probes]
+    chosen = _chosen_models(host, [models] if isinstance(models, str) else models, probe_models, hop)
+    run = _TagRun(host, device, chosen, dict(zip(probe_models, probes)), rules or SegmentRules(), k, hop, each, batch_size)
+    if not chosen and (run.rules.include or run.rules.exclude):
+        run.selection("sound")
+    for modality in chosen:
+        run.selection(modality)
+    return run.classify(files.unique_items(files.find_items(as_list(paths))), progress)
+
+
+def _chosen_models(
+    host: Host, models: Sequence[str], probe_models: Sequence[str], hop: float | None
+) -> dict[Modality, str]:
+    """Return the full name of the model for each modality that models or probes are named for."""
     chosen: dict[Modality, str] = {}
-    names = [probe.require_feature_spec().space.name for probe in probes]
-    taught = dict(zip(names, probes))
-    if hop is not None and any(host.card(name).modality == "sound" for name in taught):
+    if hop is not None and any(host.card(name).modality == "sound" for name in probe_models):
         raise SightsoundError(f"hop: expected none with a probe of sounds, which has its network's own, got {hop:g}")
-    for name in [*([models] if isinstance(models, str) else models), *names]:
+    for name in [*models, *probe_models]:
         modality = host.card(name).modality
         if modality in chosen:
             both = f"{chosen[modality]} and {name}"
             raise SightsoundError(f"{both}: expected one model for {modality}s, got two; tag with each in turn")
-        chosen[modality] = name if name in taught else named(host, name, modality, hop if modality == "sound" else None)
-    run = _Run(host, device, chosen, rules or SegmentRules(), k, hop, each_channel(channels), batch_size, taught)
-    if not chosen and (run.rules.include or run.rules.exclude):
-        run.classes("sound")
-    for modality in chosen:
-        run.classes(modality)
-    return run.go(files.unique_items(files.find_items(paths)), progress)
-
-
-class Collector:
-    """The tags of one item after the other: feed it the rows of an item, then ask for its tags."""
-
-    def __init__(
-        self,
-        model: Model,
-        chosen: ClassSelection,
-        rules: SegmentRules,
-        k: int,
-        each: bool = False,
-        probe: LinearProbe | None = None,
-    ) -> None:
-        items = probe is not None and probe.require_feature_spec().level == "item"
-        self._probe = probe if items else None  # which judges items, and windows only for want of anything better
-        self._vectors: list[Floats] = []
-        self._model, self._classes, self._rules, self._k, self._each = model, chosen, rules, k, each
-        self._heard = self._new()
-        self._segments: list[Segment] = []
-        self._picture: tuple[Prediction, ...] = ()
-
-    def feed(self, rows: Rows, channel: int = 0) -> None:
-        assert rows.scores is not None
-        if self._probe is not None:
-            self._vectors.append(rows.embeddings)
-        if rows.spans is not None:
-            self._segments += self._heard.feed(rows.scores, rows.spans, channel)
-        else:
-            self._picture = self._classes.top(rows.scores[0], self._k, self._rules.threshold)
-
-    def take(self, outcome: Outcome) -> Classified:
-        """The tags of the item whose rows were fed since the last time."""
-        heard, picture, segments = self._heard, self._picture, [*self._segments, *self._heard.close()]
-        self._heard, self._picture, self._segments = self._new(), (), []
-        vectors, self._vectors = self._vectors, []
-        name = self._model.card.name
-        if outcome.status != "ok":
-            return Classified(outcome.item, outcome, name)
-        if self._probe is None:
-            top = heard.top(self._k)
-        else:
-            top = self._probe.predict_item(np.concatenate(vectors))[: self._k]
-        return Classified(outcome.item, outcome, name, picture or top, sort_segments(segments))
-
-    def _new(self) -> Heard:
-        return Heard(self._classes, self._rules, channels=self._each)
-
-
-TOP = 5
-"""The classes of a picture that are stored as its tags."""
+        moved = hop if modality == "sound" else None
+        chosen[modality] = name if name in probe_models else name_with_hop(host, name, modality, moved)
+    return chosen
 
 
 class Tagger:
-    """The tags that a library is asked to store: segments of sounds by some rules, the best classes of pictures."""
+    """Makes the tags that a library stores: segments of sounds by some rules, the best classes of images.
+
+    Parameters
+    ----------
+    host : Host
+        Where models are looked up.
+    rules : SegmentRules
+        How scores of sounds become segments.
+    """
 
     def __init__(self, host: Host, rules: SegmentRules) -> None:
         self._host, self._rules = host, rules
 
-    def text(self, name: str) -> str:
-        """What tells the tags of a model from those by other rules, as JSON."""
-        return self._rules.to_json() if self._host.card(name).modality == "sound" else json.dumps({"top": TOP})
+    def rules_text(self, model: str) -> str:
+        """Return as JSON by which rules the tags of a model are made. Tags by other rules have another text."""
+        return (
+            self._rules.to_json() if self._host.card(model).modality == "sound" else json.dumps({"top": STORED_CLASSES})
+        )
 
-    def can(self, name: str) -> bool:
-        """Whether a model has classes."""
-        return bool(self._host.card(name).labels)
+    def has_classes(self, model: str) -> bool:
+        """Return whether a model has classes to tag with."""
+        return bool(self._host.card(model).labels)
 
-    def collector(self, model: Model) -> Collector | None:
-        """What takes the rows of a model; None where it has no classes."""
+    def classifier(self, model: Model) -> Classifier | None:
+        """Return what makes the tags of a model's rows; None if it has no classes."""
         if not model.card.labels:
             return None
         rules = self._rules if model.card.modality == "sound" else SegmentRules()
-        return Collector(model, select_by_rules(model.card, rules, self._host.weights), rules, TOP)
+        return Classifier(model.card, select_by_rules(model.card, rules, self._host.weights), rules, STORED_CLASSES)
 
 
 @dataclass
-class _Run:
+class _TagRun:
+    """One call of `tag`."""
+
     host: Host
     device: str
-    chosen: dict[Modality, str]
+    models: dict[Modality, str]
+    probes: Mapping[str, LinearProbe]
     rules: SegmentRules
     k: int
     hop: float | None
-    each: bool
+    each_channel: bool
     batch_size: int | None
-    probes: Mapping[str, LinearProbe]
-    _waiting: dict[Modality, deque[Item]] = field(default_factory=dict)
     _failed: deque[Outcome] = field(default_factory=deque)
-    _passed: Counter[Modality] = field(default_factory=Counter)
+    _skipped: Counter[Modality] = field(default_factory=Counter)
 
-    def go(self, found: Sequence[Item | Outcome], progress: bool | None) -> Iterator[Classified]:
-        files = iter(found)
+    def classify(self, found: Sequence[Item | Outcome], progress: bool | None) -> Iterator[Classified]:
+        """Yield the result of every file."""
         with bar(len(found), "tag", progress) as shown:
-            while True:
-                modality = next((m for m, items in self._waiting.items() if items), None) or self._next(files)
-                for tags in self._ended():
-                    shown.update()
-                    yield tags
-                if modality is None:
-                    break
-                for tags in self._tagged(modality, files):
-                    shown.update()
-                    yield tags
-        for modality, count in self._passed.items():
+            for classified in self._all(found):
+                shown.update()
+                yield classified
+        for modality, count in self._skipped.items():
             log.warning("%d %ss passed over: no model for them was named", count, modality)
 
-    def classes(self, modality: Modality) -> tuple[str, ClassSelection]:
-        """The model for a modality and its classes that count. The rules are about sounds."""
-        name = self.chosen.get(modality) or named(self.host, None, modality, self.hop if modality == "sound" else None)
-        rules = self.rules if modality == "sound" else SegmentRules()
+    def selection(self, modality: Modality) -> tuple[str, ClassSelection]:
+        """Return the name of the model for a modality and its classes that count."""
+        hop = self.hop if modality == "sound" else None
+        name = self.models.get(modality) or name_with_hop(self.host, None, modality, hop)
         card = self.host.card(name)
         if name in self.probes:
             card = probed_card(card, self.probes[name])
+        rules = self.rules if modality == "sound" else SegmentRules()
         return name, select_by_rules(card, rules, self.host.weights)
 
-    def _ended(self) -> Iterator[Classified]:
+    def _all(self, found: Sequence[Item | Outcome]) -> Iterator[Classified]:
+        queues: ModelQueues[Item | Outcome, Modality] = ModelQueues(found, self._modalities)
+        while (modality := queues.next_model()) is not None:
+            yield from self._take_failed()
+            yield from self._of_modality(modality, queues)
+        yield from self._take_failed()
+
+    def _modalities(self, file: Item | Outcome) -> list[Modality]:
+        """Return the modality of a file whose model it needs. Note a file that needs none."""
+        if isinstance(file, Outcome):
+            self._failed.append(file)
+            return []
+        try:
+            modality: Modality = media.identify(file.file)
+        except MediaError as error:
+            self._failed.append(failed_outcome(file, error))
+            return []
+        if self.models and modality not in self.models:
+            self._skipped[modality] += 1
+            return []
+        return [modality]
+
+    def _take_failed(self) -> Iterator[Classified]:
+        """Yield the files that failed before they reached a model."""
         while self._failed:
             outcome = self._failed.popleft()
             yield Classified(outcome.item, outcome)
 
-    def _next(self, files: Iterator[Item | Outcome]) -> Modality | None:
-        """Takes a file that can be tagged off `files`, and those before it that cannot; None after the last."""
-        for file in files:
-            modality = self._modality(file)
-            if modality is not None:
-                self._waiting.setdefault(modality, deque()).append(file)  # type: ignore[arg-type]
-                return modality
-        return None
-
-    def _modality(self, file: Item | Outcome) -> Modality | None:
-        if isinstance(file, Outcome):
-            self._failed.append(file)
-            return None
-        try:
-            modality: Modality = media.identify(file.file)
-        except MediaError as error:
-            status: Status = "not-media" if isinstance(error, NotMedia) else "failed"
-            self._failed.append(Outcome(file, status, pipeline.reason(file, error), error=error))
-            return None
-        if self.chosen and modality not in self.chosen:
-            self._passed[modality] += 1
-            return None
-        return modality
-
-    def _tagged(self, modality: Modality, files: Iterator[Item | Outcome]) -> Iterator[Classified]:
-        name, chosen = self.classes(modality)
-        model = self.host.load(name, self.device)
-        if name in self.probes:
-            model = probed(model, self.probes[name])
-        collector = Collector(model, chosen, self.rules, self.k, self.each, self.probes.get(name))
-        running: deque[int] = deque()  # how many jobs each item has, in the order of the items
-        ended: list[Outcome] = []  # those of the first item's jobs so far
-        work = self._jobs(modality, files, running)
-        with contextlib.closing(pipeline.run(model, work, batch_size=self.batch_size)) as batches:
-            for event in (event for events in batches for event in events):
+    def _of_modality(self, modality: Modality, queues: ModelQueues[Item | Outcome, Modality]) -> Iterator[Classified]:
+        """Yield the files of one modality, and those that fail meanwhile."""
+        model, classifier = self._load(modality)
+        counts: deque[int] = deque()  # the number of jobs (channels) of each item under way
+        ended: list[Outcome] = []  # the outcomes of the present item's jobs so far
+        item = classifier.start()
+        with embed_stream(model, self._jobs(modality, queues, counts), batch_size=self.batch_size) as events:
+            for event in events:
                 if isinstance(event, Rows):
-                    collector.feed(event, len(ended))
+                    assert event.scores is not None
+                    item.feed(event.scores, event.spans, embeddings=event.embeddings, channel=len(ended))
                     continue
                 ended.append(event)
-                if len(ended) == running[0]:
-                    running.popleft()
-                    yield collector.take(next((o for o in ended if o.status != "ok"), event))
-                    ended = []
-                yield from self._ended()
+                if len(ended) == counts[0]:
+                    yield item.classified(next((outcome for outcome in ended if outcome.status != "ok"), event))
+                    item, ended = classifier.start(), []
+                    counts.popleft()
+                yield from self._take_failed()
 
-    def _jobs(self, modality: Modality, files: Iterator[Item | Outcome], running: deque[int]) -> Iterator[pipeline.Job]:
-        waiting = self._waiting.setdefault(modality, deque())
-        while waiting or self._next(files):
-            while waiting:
-                item = waiting.popleft()
-                try:
-                    work = [*jobs(item, self.each and modality == "sound")]
-                except MediaError as error:
-                    self._failed.append(Outcome(item, "failed", pipeline.reason(item, error), error=error))
-                    continue
-                running.append(len(work))
-                yield from work
+    def _load(self, modality: Modality) -> tuple[Model, Classifier]:
+        name, classes = self.selection(modality)
+        model, probe = self.host.load(name, self.device), self.probes.get(name)
+        of_items = None
+        if probe is not None:
+            model = probed(model, probe)
+            if modality == "sound" and probe.require_feature_spec().level == "item":
+                of_items = probe
+        return model, Classifier(model.card, classes, self.rules, self.k, self.each_channel, probe=of_items)
+
+    def _jobs(
+        self, modality: Modality, queues: ModelQueues[Item | Outcome, Modality], counts: deque[int]
+    ) -> Iterator[Job]:
+        for item in queues.files_for(modality):
+            assert isinstance(item, Item)
+            try:
+                jobs = [*jobs_for(item, self.each_channel and modality == "sound")]
+            except MediaError as error:
+                self._failed.append(failed_outcome(item, error))
+                continue
+            counts.append(len(jobs))
+            yield from jobs

@@ -1,12 +1,11 @@
-"""The Python face of the pipeline: paths -> rows, without a library."""
+"""Embed files without a library: rows in a loop, a matrix, or an .npz file."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,18 +14,18 @@ from sightsound import media
 from sightsound._atomic import atomic_path
 from sightsound._progress import bar
 from sightsound.contract import layer_names
-from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, SightsoundError
+from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.pooling import Pool, pooled
-from sightsound.contract.results import Item, Outcome, Row, Rows
+from sightsound.contract.results import Item, Outcome, Row
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
 from sightsound.host.model import Model
 from sightsound.media import files
-from sightsound.pipeline import run
-
-PathLike = str | os.PathLike[str]
+from sightsound.pipeline.reader import Job
+from sightsound.pipeline.stream import Embedded, embed_items, embed_stream
 
 
 def embed(
@@ -40,27 +39,66 @@ def embed(
     layers: str | Sequence[str] = (),
     layer_pool: str = "",
 ) -> Embeddings:
-    """Embeds pictures or sounds; iterate over the rows, or ask for a matrix.
+    """Return the embeddings of images or sounds, to iterate over or to ask for a matrix.
 
+    Files are read while the result is iterated over, not before.
+
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        Files, and folders that are searched for files.
+    model : str or None
+        The name of a model. None stands for the default model of the first image or sound. Files of the other
+        modality are refused then, since their embeddings could not be compared.
+    host : Host or None
+        Where models are looked up. None stands for a new host of the installed plugins.
+    device : str
+        Where the model runs, see `Host.load`.
+    batch_size : int or None
+        Inputs in a batch. None stands for the model's own.
+    progress : bool or None
+        Whether to show a progress bar. None stands for "on a terminal".
+    layers : str or sequence of str
+        Layers of the network whose outputs are the embeddings, one after the other. The same as the option `layer` in
+        the model's name.
+    layer_pool : str
+        How the positions of a layer become one vector: "avg", "max", "std", some of them joined by "+", or "flat".
+        The same as the option `pool` in the model's name.
+
+    Returns
+    -------
+    Embeddings
+
+    Raises
+    ------
+    SightsoundError
+        If a path does not exist.
+
+    Examples
+    --------
     >>> for row in sightsound.embed("photos"): print(row.item, row.seconds, row.embedding.shape)
     >>> X = sightsound.embed(["a.jpg", "b.jpg"]).matrix()
     >>> X = sightsound.embed("photos", layers=["blocks.3", "blocks.5"]).matrices()["blocks.3"]
-
-    Folders are walked. Without a `model` the first picture or sound decides which default is used; files of the other
-    modality are refused then, since their rows would be of another space. Nothing is read before the first row.
-    `layers` and `layer_pool` (avg, max, std, joined by +; flat) stand for the options `layer` and `pool` of the model's
-    name: a row is then what these layers give, one after the other.
     """
-    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     layers = [layers] if isinstance(layers, str) else list(layers)
-    return Embeddings(paths, model, host or Host(), device, batch_size, progress, layers, layer_pool)
+    return Embeddings(as_list(paths), model, host or Host(), device, batch_size, progress, layers, layer_pool)
 
 
 class Embeddings:
-    """An iterable of `Row`; every pass reads the files anew.
+    """An iterable of `Row`. Every pass reads the files anew.
 
-    `outcomes` says what became of each file, in order, once it was reached. A file that fails gives a warning that
-    names it, and no rows.
+    A file that fails gives a warning that names it. Iteration gives rows as they come: rows of a recording that fails
+    in the middle have been given by then. `items` and `matrix` never have rows of failed files.
+
+    Parameters
+    ----------
+    paths, model, host, device, batch_size, progress, layers, layer_pool
+        See `embed`.
+
+    Attributes
+    ----------
+    outcomes : list of Outcome
+        What became of each file that was reached in the last pass.
     """
 
     def __init__(
@@ -83,82 +121,101 @@ class Embeddings:
         self._batch_size, self._progress = batch_size, progress
 
     def __iter__(self) -> Iterator[Row]:
-        for rows in self.parts():
-            for i, embedding in enumerate(rows.embeddings):
-                seconds = None if rows.spans is None else (float(rows.spans[i, 0]), float(rows.spans[i, 1]))
-                yield Row(rows.item, seconds, embedding, None if rows.scores is None else rows.scores[i])
-
-    def parts(self) -> Iterator[Rows]:
-        """The same rows, in the pieces that the network gave them. Of a recording that breaks off in the middle the
-        rows before have been given by then; `outcomes` says that it failed."""
-        return (event for event in self._events() if isinstance(event, Rows))
-
-    def each(self, *, warn: bool = False) -> Iterator[tuple[Outcome, Floats | None, Seconds | None]]:
-        """The files one by one in order, those that fail too: what became of each, its rows float32 (n, dim) and their
-        seconds float64 (n, 2); None where there are none. Of files that fail `warn` says whether to warn, too."""
-        events = self._events(warn)
-        for found in self._found:
-            if isinstance(found, Outcome):
-                yield found, None, None
-                continue
-            parts: list[Rows] = []
-            outcome = None
-            while outcome is None:
-                event = next(events)
-                if isinstance(event, Rows):
-                    parts.append(event)
-                else:
-                    outcome = event
-            rows = np.concatenate([part.embeddings for part in parts]) if parts and outcome.status == "ok" else None
-            spans = [part.spans for part in parts if part.spans is not None]
-            yield outcome, rows, np.concatenate(spans) if spans and rows is not None else None
-        next(events, None)  # which notes what cannot be read, where there is nothing else
-
-    def _events(self, warn: bool = True) -> Iterator[Rows | Outcome]:
-        """Rows, and an outcome after the last of each file."""
-        self.outcomes = []
-        items = [found for found in self._found if isinstance(found, Item)]
-        for unread in (found for found in self._found if isinstance(found, Outcome)):
-            self._note(unread, warn)
+        items = self._begin(warn=True)
         if not items:
             return
-        name = layer_names.named(self._model(items), self._layers, self._layer_pool)
-        model = self._loaded = self._host.load(name, self._device)
-        jobs = [run.Job(item) for item in items]
         with (
-            contextlib.closing(run.run(model, jobs, batch_size=self._batch_size)) as batches,
-            bar(len(items), "embed", self._progress) as files,
+            embed_stream(self._load(items), map(Job, items), batch_size=self._batch_size) as events,
+            bar(len(items), "embed", self._progress) as shown,
         ):
-            for event in (event for events in batches for event in events):
+            for event in events:
                 if isinstance(event, Outcome):
-                    self._note(event, warn)
-                    files.update()
-                yield event
+                    self._note(event, warn=True)
+                    shown.update()
+                    continue
+                for i, embedding in enumerate(event.embeddings):
+                    seconds = None if event.spans is None else (float(event.spans[i, 0]), float(event.spans[i, 1]))
+                    yield Row(event.item, seconds, embedding, None if event.scores is None else event.scores[i])
+
+    def items(self, *, warn: bool = False) -> Iterator[Embedded]:
+        """Yield the files in order, each with all its rows, those that fail without any.
+
+        Parameters
+        ----------
+        warn : bool
+            Whether to warn of files that fail.
+
+        Yields
+        ------
+        Embedded
+        """
+        with contextlib.closing(self._embedded(self._begin(warn), warn)) as embedded:
+            for found in self._found:
+                yield Embedded(found.item, found) if isinstance(found, Outcome) else next(embedded)
 
     def matrix(self, pool: Pool | None = "mean") -> Floats:
-        """float32 (files, dim), one row for each file in order, its windows pooled (see `pooling.pooled`); with
-        `pool=None` float32 (windows, dim), all rows as they come. Raises what a file failed with, noting the file."""
-        whole = [rows for _, rows, _ in self.each(warn=True) if rows is not None]
+        """Return the embeddings as one array.
+
+        Parameters
+        ----------
+        pool : {"mean", "max", "mean+std"} or None
+            How the windows of a file become one row, see `pooled`. With None every window is a row.
+
+        Returns
+        -------
+        float32 ndarray of shape (files, dim), or (windows, dim) where `pool` is None
+            In the order of the files.
+
+        Raises
+        ------
+        MediaError, PluginError
+            If a file failed: its error, with a note that names the file.
+        SightsoundError
+            If there are no files.
+        """
+        whole = [
+            found.embeddings if pool is None else pooled(found.embeddings, pool)
+            for found in self.items(warn=True)
+            if found.embeddings is not None
+        ]
         bad = next((outcome for outcome in self.outcomes if outcome.status != "ok"), None)
         if bad is not None:
             raise bad.error or MediaError(f"{bad.item}: {bad.reason or bad.status}")
         if not whole:
             raise SightsoundError("nothing to embed: no files; name a file or a folder with files in it")
-        if pool is None:
-            return np.concatenate(whole)
-        return np.stack([pooled(rows, pool) for rows in whole])
+        return np.concatenate(whole) if pool is None else np.stack(whole)
 
     def matrices(self, pool: Literal["mean", "max"] | None = "mean") -> dict[str, Floats]:
-        """`matrix(pool)` in its parts: for each layer that the model names, in order, float32 (files or windows, its
-        dim). Raises `SightsoundError` for a model that names none."""
+        """Return the embeddings of each layer as one array, from a single pass.
+
+        Parameters
+        ----------
+        pool : {"mean", "max"} or None
+            As in `matrix`.
+
+        Returns
+        -------
+        dict of str to float32 ndarray of shape (files or windows, dim of the layer)
+            In the order in which the model names the layers.
+
+        Raises
+        ------
+        SightsoundError
+            If the model names no layers, and as `matrix` does.
+        """
         found = self.split(self.matrix(pool))
         if "" in found:
             raise SightsoundError(f"{self.spaces()[''].name}: expected a model that names layers; use matrix()")
         return found
 
     def spaces(self) -> dict[str, Space]:
-        """The space of each layer that the model of the last pass names, as if it were alone; without layers the
-        model's own, under an empty name."""
+        """Return the space of each layer that the model of the last pass names, as if the layer were alone.
+
+        Returns
+        -------
+        dict of str to Space
+            Without layers the model's own space under an empty name. Empty before the first pass.
+        """
         if self._loaded is None:
             return {}
         alone = layer_names.alone(self._loaded.card)
@@ -167,11 +224,47 @@ class Embeddings:
         return {layer: self._host.space(name) for layer, name in alone.items()}
 
     def split(self, rows: Floats) -> dict[str, Floats]:
-        """float32 (n, dim) -> the columns of each of `spaces()`, float32 (n, its dim)."""
+        """Return the columns of each layer.
+
+        Parameters
+        ----------
+        rows : float32 ndarray of shape (n, dim)
+            Embeddings of this model.
+
+        Returns
+        -------
+        dict of str to float32 ndarray of shape (n, dim of the layer)
+            With the keys of `spaces`.
+        """
         found = layer_names.split(self._loaded.card, rows) if self._loaded else {}
         return found or {"": rows}
 
-    def _model(self, items: list[Item]) -> str:
+    def _begin(self, warn: bool) -> list[Item]:
+        """Begin a pass: note what cannot be read, and return the other files."""
+        self.outcomes = []
+        for found in self._found:
+            if isinstance(found, Outcome):
+                self._note(found, warn)
+        return [found for found in self._found if isinstance(found, Item)]
+
+    def _embedded(self, items: list[Item], warn: bool) -> Generator[Embedded]:
+        if not items:
+            return
+        with (
+            embed_items(self._load(items), map(Job, items), batch_size=self._batch_size) as embedded,
+            bar(len(items), "embed", self._progress) as shown,
+        ):
+            for found in embedded:
+                self._note(found.outcome, warn)
+                shown.update()
+                yield found
+
+    def _load(self, items: list[Item]) -> Model:
+        name = layer_names.named(self._model_name(items), self._layers, self._layer_pool)
+        self._loaded = self._host.load(name, self._device)
+        return self._loaded
+
+    def _model_name(self, items: list[Item]) -> str:
         if self._name is not None:
             return self._name
         for item in items:
@@ -184,43 +277,63 @@ class Embeddings:
         self.outcomes.append(outcome)
         if outcome.status != "ok" and warn:
             text = f"{outcome.item}: {outcome.status}" + (f" ({outcome.reason})" if outcome.reason else "")
-            warnings.warn(text, stacklevel=_depth())
+            warnings.warn(text, stacklevel=_stack_level())
 
 
-def _depth() -> int:
-    """How far up the caller is who iterates or asks for the matrix: the first frame that is not in this file."""
-    frame, depth = sys._getframe(1), 1
+def _stack_level() -> int:
+    """Return the `stacklevel` of the first caller that is not in this file, so that a warning names its line."""
+    frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_code.co_filename == __file__:
-        frame, depth = frame.f_back, depth + 1
-    return depth
+        frame, level = frame.f_back, level + 1
+    return level
 
 
-def save(rows: Embeddings, file: PathLike) -> int:
-    """Writes an .npz with `embeddings` float32 (n, dim), the name of their `space` and its `fingerprint`, `paths` and
-    `roots` (n,), `seconds` float64 (n, 2) for sound and `scores` float32 (n, labels) where there are any; returns n.
+def save_embeddings(embeddings: Embeddings, file: PathLike) -> int:
+    """Embed the files and write their rows to an .npz file.
 
-    A model that names several layers gives instead, for each of them, `embeddings[LAYER]`, `space[LAYER]` and
-    `fingerprint[LAYER]`, as if it were alone, and `layers`, their names in order. The file appears when it is whole.
+    Its arrays are `embeddings` float32 (n, dim), the name of their `space` and its `fingerprint`, `paths` and `roots`
+    (n,), for sound `seconds` float64 (n, 2), and `scores` float32 (n, labels) where the model has classes. A model that
+    names several layers has for each of them `embeddings[LAYER]`, `space[LAYER]` and `fingerprint[LAYER]` instead, as
+    if it were alone, and `layers`, their names in order. Files that fail have no rows.
+
+    Parameters
+    ----------
+    embeddings : Embeddings
+        What `embed` returned. Its `outcomes` say afterwards what became of each file.
+    file : path
+        Where to write. The file is replaced at once when all rows are written.
+
+    Returns
+    -------
+    int
+        The number of rows.
+
+    Raises
+    ------
+    SightsoundError
+        If there are no rows, or the file cannot be written.
     """
-    parts = list(rows.parts())
-    if not parts:
-        raise SightsoundError("nothing to save: no file gave an embedding" + _why(rows.outcomes))
-    arrays: dict[str, Any] = _by_space(rows, np.concatenate([part.embeddings for part in parts]))
+    whole = [found for found in embeddings.items(warn=True) if found.embeddings is not None]
+    if not whole:
+        raise SightsoundError("nothing to save: no file gave an embedding" + _first_reason(embeddings.outcomes))
+    rows = [found.embeddings for found in whole if found.embeddings is not None]
+    arrays = _arrays_by_space(embeddings, np.concatenate(rows))
+    counts = [len(each) for each in rows]
     arrays |= {
-        "paths": np.array([part.item.path for part in parts for _ in part.embeddings]),
-        "roots": np.array([part.item.root for part in parts for _ in part.embeddings]),
+        "paths": np.repeat(np.array([found.item.path for found in whole]), counts),
+        "roots": np.repeat(np.array([found.item.root for found in whole]), counts),
     }
-    spans = [part.spans for part in parts if part.spans is not None]
-    scores = [part.scores for part in parts if part.scores is not None]
+    spans = [found.spans for found in whole if found.spans is not None]
+    scores = [found.scores for found in whole if found.scores is not None]
     arrays |= {"seconds": np.concatenate(spans)} if spans else {}
     arrays |= {"scores": np.concatenate(scores)} if scores else {}
     with atomic_path(file) as part, part.open("wb") as opened:
         np.savez(opened, **arrays)
-    return len(arrays["paths"])
+    return sum(counts)
 
 
-def _by_space(rows: Embeddings, embeddings: Floats) -> dict[str, Any]:
-    spaces, columns = rows.spaces(), rows.split(embeddings)
+def _arrays_by_space(embeddings: Embeddings, rows: Floats) -> dict[str, Any]:
+    spaces, columns = embeddings.spaces(), embeddings.split(rows)
     arrays: dict[str, Any] = {} if "" in spaces else {"layers": np.array(list(spaces))}
     for layer, space in spaces.items():
         at = f"[{layer}]" if len(spaces) > 1 else ""
@@ -229,6 +342,6 @@ def _by_space(rows: Embeddings, embeddings: Floats) -> dict[str, Any]:
     return arrays
 
 
-def _why(outcomes: Sequence[Outcome]) -> str:
+def _first_reason(outcomes: Sequence[Outcome]) -> str:
     bad = [outcome for outcome in outcomes if outcome.reason]
     return f"; {bad[0].item}: {bad[0].reason}" + (f" (and {len(bad) - 1} more)" if len(bad) > 1 else "") if bad else ""

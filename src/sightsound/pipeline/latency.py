@@ -1,38 +1,56 @@
-"""How long networks take for an item, measured."""
+"""Measure how long models take for an item."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Sequence
 
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.results import Item, Outcome
+from sightsound.contract.results import Item
 from sightsound.host.host import Host
-from sightsound.pipeline import run
+from sightsound.pipeline.reader import Job
+from sightsound.pipeline.stream import embed_items
 
 log = logging.getLogger(__name__)
 
-_ITEMS = 12
+_MOST_ITEMS = 12
 
 
-def milliseconds(host: Host, models: Sequence[str], items: Sequence[Item], *, device: str = "auto") -> dict[str, float]:
-    """Milliseconds an item that each model takes from file to vectors, all workers running, on up to twelve of these
-    items. A model that cannot be loaded, or whose items are gone, is left out, and the log says why."""
-    chosen = [*items][:: max(1, len(items) // _ITEMS)][:_ITEMS]
+def measure_latency(
+    host: Host, models: Sequence[str], items: Sequence[Item], *, device: str = "auto"
+) -> dict[str, float]:
+    """Return the milliseconds that each model takes for an item, from file to embeddings, with all workers running.
+
+    Parameters
+    ----------
+    host : Host
+        Where models are looked up.
+    models : sequence of str
+        Names of models.
+    items : sequence of Item
+        Files. At most twelve are used, at equal distances.
+    device : str
+        Where the models run, see `Host.load`.
+
+    Returns
+    -------
+    dict of str to float
+        By model. One that cannot be loaded, or that fails on all items, is missing, and a warning in the log says why.
+    """
+    jobs = [Job(item) for item in [*items][:: max(1, len(items) // _MOST_ITEMS)][:_MOST_ITEMS]]
     found: dict[str, float] = {}
     for name in models:
         try:
             model = host.load(name, device)
-            for _ in range(2):  # the first time is for what is only done once
+            for _ in range(2):  # the first pass is a warm-up
                 start = time.perf_counter()
-                with contextlib.closing(run.run(model, [run.Job(item) for item in chosen])) as batches:
-                    ended = [event for events in batches for event in events if isinstance(event, Outcome)]
+                with embed_items(model, jobs) as embedded:
+                    outcomes = [each.outcome for each in embedded]
                 took = time.perf_counter() - start
-            good = sum(outcome.status == "ok" for outcome in ended)
+            good = sum(outcome.status == "ok" for outcome in outcomes)
             if not good:
-                raise SightsoundError(ended[0].reason or ended[0].status)
+                raise SightsoundError(outcomes[0].reason or outcomes[0].status)
             found[name] = 1000 * took / good
         except SightsoundError as error:
             log.warning("%s: time not measured (%s)", name, error)

@@ -17,18 +17,24 @@ import pytest
 from made import picture, sound, stand
 from sightsound import Item, Output, Windows, hookimpl
 from sightsound.contract.results import Outcome, Rows
-from sightsound.pipeline import run
-from sightsound.pipeline.run import Job
+from sightsound.pipeline.batches import Batcher
+from sightsound.pipeline.reader import Job
+from sightsound.pipeline.stream import embed_items, embed_stream
 
 
 def jobs(files):
     return [Job(Item(str(file.parent), file.name)) for file in files]
 
 
+def events(model, work, **options):
+    with embed_stream(model, work, **options) as found:
+        return list(found)
+
+
 def flat(model, files, **options):
     """Every event as comparable values, in order, rows one by one."""
     found = []
-    for event in (event for events in run.run(model, jobs(files), **options) for event in events):
+    for event in events(model, jobs(files), **options):
         if isinstance(event, Outcome):
             found.append((event.item.path, event.status, event.flags))
             continue
@@ -40,8 +46,8 @@ def flat(model, files, **options):
 
 
 def outcomes(model, files, **options):
-    events = [event for events in run.run(model, jobs(files), **options) for event in events]
-    return {event.item.path: event for event in events if isinstance(event, Outcome)}
+    found = [event for event in events(model, jobs(files), **options) if isinstance(event, Outcome)]
+    return {outcome.item.path: outcome for outcome in found}
 
 
 def pictures(folder: Path, count: int):
@@ -156,7 +162,7 @@ def test_a_long_recording_gives_the_rows_of_all_of_it_at_once(tiny, tmp_path):
     from sightsound import media
 
     spans, embeddings, _ = model.rows(media.read_sound(file, 1600))
-    rows = [event for events in run.run(model, jobs([file])) for event in events if isinstance(event, Rows)]
+    rows = [event for event in events(model, jobs([file])) if isinstance(event, Rows)]
     np.testing.assert_array_equal(np.concatenate([part.spans for part in rows]), spans)
     np.testing.assert_array_equal(np.concatenate([part.embeddings for part in rows]), embeddings)
 
@@ -249,10 +255,9 @@ def test_jobs_are_taken_as_they_are_needed(tiny, tmp_path, monkeypatch):
             taken += 1
             yield Job(Item(str(tmp_path), file.name))
 
-    running = run.run(tiny.load("colours.tiny"), endless())
-    for _ in range(3):
-        next(running)
-    running.close()
+    with embed_stream(tiny.load("colours.tiny"), endless()) as running:
+        for _ in range(24):
+            next(running)
     assert taken < 80
 
 
@@ -434,22 +439,30 @@ def test_a_stage_that_breaks_its_contract_is_named_with_its_plugin(tiny, tmp_pat
 def test_a_file_that_changed_since_it_was_hashed_is_refused(tiny, tmp_path):
     file = picture(tmp_path / "a.png")
     job = Job(Item(str(tmp_path), "a.png"), stat=(file.stat().st_size, file.stat().st_mtime_ns - 1))
-    ((outcome,),) = [
-        [e for e in events if isinstance(e, Outcome)] for events in run.run(tiny.load("colours.tiny"), [job])
-    ]
+    *_, outcome = events(tiny.load("colours.tiny"), [job])
     assert (outcome.status, outcome.reason) == ("failed", "changed while it was read; index it again")
 
 
 def test_a_thousand_unreadable_files_do_not_wait_for_a_window(tiny, tmp_path):
     items = [Job(Item(str(tmp_path), f"{i}.png")) for i in range(1000)]
-    parts = list(run.run(tiny.load("colours.tiny"), items))
-    assert len(parts) > 5
-    assert [event.item.path for events in parts for event in events] == [job.item.path for job in items]
-    assert {event.status for events in parts for event in events} == {"failed"}
+    taken = 0
+
+    def counted():
+        nonlocal taken
+        for job in items:
+            taken += 1
+            yield job
+
+    with embed_stream(tiny.load("colours.tiny"), counted()) as found:
+        first = next(found)
+        assert taken < 500, "the first outcome comes before all files are read"
+        outcomes = [first, *found]
+    assert [outcome.item.path for outcome in outcomes] == [job.item.path for job in items]
+    assert {outcome.status for outcome in outcomes} == {"failed"}
 
 
 def test_nothing_to_embed_gives_nothing(tiny):
-    assert list(run.run(tiny.load("colours.tiny"), [])) == []
+    assert events(tiny.load("colours.tiny"), []) == []
 
 
 def test_flags_and_seconds_say_what_was_in_a_recording(tiny, tmp_path):
@@ -473,12 +486,8 @@ def test_a_part_of_a_recording_is_framed_anew_with_the_seconds_of_the_whole(tiny
     from sightsound import media
 
     _, expected, _ = model.rows(media.read_sound(file, 1600)[round(1.3 * 1600) : round(3.1 * 1600)])
-    (rows,) = [
-        event
-        for events in run.run(model, [Job(Item(str(tmp_path), "dog.wav"), 1.3, 3.1)])
-        for event in events
-        if isinstance(event, Rows)
-    ]
+    with embed_items(model, [Job(Item(str(tmp_path), "dog.wav"), 1.3, 3.1)]) as items:
+        (rows,) = items
     np.testing.assert_array_equal(rows.embeddings, expected)
     np.testing.assert_allclose(rows.spans, [[1.3, 2.3], [1.8, 2.8], [2.3, 3.1]])
 
@@ -486,16 +495,21 @@ def test_a_part_of_a_recording_is_framed_anew_with_the_seconds_of_the_whole(tiny
 # -- stopping ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("batches", [0, 1, 3])
-def test_closing_the_iterator_early_stops_the_threads(tiny, tmp_path, batches):
-    files = sounds(tmp_path, 30, seconds=5)
-    running = run.run(tiny.load(stand(tiny, "slow.tiny", "loudness.tiny", embed=slowly)), jobs(files))
-    for _ in range(batches):
-        next(running)
-    began = time.monotonic()
-    running.close()
-    assert time.monotonic() - began < 2
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_leaving_the_context_early_stops_the_threads(tiny, tmp_path, count):
+    read = []
+
+    def preprocess(inner, media, start, last):
+        read.append(start)
+        return inner.preprocess(media, start, last)
+
+    files = sounds(tmp_path, 60, seconds=5)
+    name = stand(tiny, "slow.tiny", "loudness.tiny", preprocess=preprocess, embed=slowly)
+    with embed_stream(tiny.load(name), jobs(files)) as running:
+        for _ in range(count):
+            next(running)
     assert threads() == []
+    assert len(read) < 60, "files that nobody waits for are not read"
 
 
 def test_an_error_of_whoever_makes_the_jobs_comes_through_and_stops_the_threads(tiny, tmp_path):
@@ -506,7 +520,7 @@ def test_an_error_of_whoever_makes_the_jobs_comes_through_and_stops_the_threads(
         raise RuntimeError("no more")
 
     with pytest.raises(RuntimeError, match="no more"):
-        list(run.run(tiny.load("colours.tiny"), broken()))
+        events(tiny.load("colours.tiny"), broken())
     assert threads() == []
 
 
@@ -539,7 +553,7 @@ def test_a_batch_size_that_shrinks_at_any_moment_loses_and_repeats_no_window(tin
         times += 1
         return 8 if times <= reads else 3
 
-    monkeypatch.setattr(run._Batcher, "size", property(size, lambda self, value: None), raising=False)
+    monkeypatch.setattr(Batcher, "size", property(size, lambda self, value: None), raising=False)
     files = sounds(tmp_path, 5, seconds=3)
     found = flat(tiny.load("loudness.tiny"), files)
     monkeypatch.undo()

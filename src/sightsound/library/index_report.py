@@ -1,0 +1,37 @@
+"""What one run of `index` did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sightsound.contract.results import Outcome
+
+
+@dataclass
+class IndexReport:
+    """What one run of `index` did.
+
+    Parameters
+    ----------
+    counts : Counter of str
+        By item and model: "ok", "failed", "not-media", "no-windows", and of this run alone "unchanged", "tagged" (had
+        its vectors, and got tags) and "no-model" (no model was named for its modality).
+    failed : list of Outcome
+        The items that failed, in this run or an earlier one.
+    flags : Counter of str
+        How many items have each flag of `Outcome.flags`.
+    unmatched : list of str
+        The paths of a label table that are no items.
+    windows : int
+        How many vectors were computed.
+    elapsed : float
+        Seconds.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: list[Outcome] = field(default_factory=list)
+    flags: Counter[str] = field(default_factory=Counter)
+    unmatched: list[str] = field(default_factory=list)
+    windows: int = 0
+    elapsed: float = 0.0

@@ -1,0 +1,311 @@
+"""One run of `index`: which models each file must go through, and what is recorded of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sightsound.classify.classifier import ItemClassifier
+from sightsound.classify.tag import Tagger
+from sightsound.contract.card import Modality
+from sightsound.contract.errors import UnknownModel
+from sightsound.contract.results import Classified, Item, Outcome, Rows
+from sightsound.host.host import Host
+from sightsound.library import labels
+from sightsound.library.index_report import IndexReport
+from sightsound.library.library import Library
+from sightsound.library.scan import FileScan
+from sightsound.library.store.writer import Writer
+from sightsound.pipeline.queues import ModelQueues
+from sightsound.pipeline.reader import Job
+from sightsound.pipeline.stream import embed_stream
+
+log = logging.getLogger(__name__)
+
+COMMIT_SECONDS = 0.2
+"""A crash loses at most the work of so many seconds, beside the items that are under way."""
+
+
+class IndexProgress:
+    """Counts what a run did, and moves its progress bar.
+
+    Parameters
+    ----------
+    report : IndexReport
+        Where it is counted.
+    bar : tqdm
+        The progress bar, which has a step for every file and model.
+    """
+
+    def __init__(self, report: IndexReport, bar: Any) -> None:
+        self.report = report
+        self._bar = bar
+
+    def add_steps(self, count: int) -> None:
+        """Lengthen the bar, for a file that goes through more than one model."""
+        self._bar.total += max(0, count)
+
+    def count(self, outcome: Outcome, word: str = "") -> None:
+        """Count an outcome of this run by its status, or by another word if it is ok."""
+        self.report.counts[word if word and outcome.status == "ok" else outcome.status] += 1
+        self.report.flags.update(outcome.flags)
+        self._step(outcome)
+
+    def count_unchanged(self, outcome: Outcome) -> None:
+        """Count an outcome of an earlier run."""
+        self.report.counts["unchanged"] += 1
+        self._step(outcome)
+
+    def count_without_model(self) -> None:
+        """Count a file whose modality no model was named for."""
+        self.report.counts["no-model"] += 1
+        self._bar.update()
+
+    def _step(self, outcome: Outcome) -> None:
+        if outcome.status == "failed":
+            self.report.failed.append(outcome)
+        self._bar.update()
+
+
+@dataclass
+class IndexTarget:
+    """The library that a run writes to.
+
+    Parameters
+    ----------
+    host : Host
+        Where models are looked up.
+    library : Library
+        The library.
+    writer : Writer
+        Its writer.
+    tagger : Tagger or None
+        Makes the tags that are stored. None where none are.
+    progress : IndexProgress
+        Counts what is recorded.
+    """
+
+    host: Host
+    library: Library
+    writer: Writer
+    tagger: Tagger | None
+    progress: IndexProgress
+    _space_ids: dict[str, int] = field(default_factory=dict)
+
+    def space_id(self, model: str) -> int:
+        """Return the number of a model's space. Raises `SpaceMismatch` if the library has another one of its name."""
+        if model not in self._space_ids:
+            space = self.host.space(model)
+            for other in self.library.spaces:
+                if other.name == space.name:
+                    other.require(space, f"{self.library.path.name}, {model}")
+            self._space_ids[model] = self.writer.space_id(space)
+        return self._space_ids[model]
+
+    def lacks_tags(self, scan: FileScan, model: str) -> bool:
+        """Return whether a file's content has all its vectors, but not the tags that are asked for."""
+        assert scan.content is not None
+        if self.tagger is None or not self.tagger.has_classes(model):
+            return False
+        return self.writer.tags.missing(scan.content, self.space_id(model), self.tagger.rules_text(model))
+
+    def copy_outcome(self, scan: FileScan, model: str) -> bool:
+        """Give a file the outcome of its content if there is one; return whether there was."""
+        assert scan.content is not None
+        if self.lacks_tags(scan, model):
+            return False
+        outcome = self.writer.outcomes.copy(scan.item, scan.content, self.space_id(model))
+        if outcome is not None:
+            self.progress.count(outcome)
+        return outcome is not None
+
+
+class FileRecorder:
+    """Records files in the library, and says which models each must go through.
+
+    Parameters
+    ----------
+    target : IndexTarget
+        The library.
+    models : dict of {"image", "sound"} to sequence of str
+        The models that were named. Empty for the default ones.
+    retry : bool
+        Whether files that failed in an earlier run are tried again.
+    label_folders : bool
+        Whether each file is labelled with the name of its folder.
+    """
+
+    def __init__(
+        self, target: IndexTarget, models: dict[Modality, list[str]], *, retry: bool, label_folders: bool
+    ) -> None:
+        self._target, self._writer, self._progress = target, target.writer, target.progress
+        self._named, self._retry, self._label_folders = models, retry, label_folders
+        self._defaults: dict[Modality, list[str]] = {}
+
+    def models_for(self, scan: FileScan) -> list[str]:
+        """Record a file, and return the models that it must go through.
+
+        Parameters
+        ----------
+        scan : FileScan
+            The file.
+
+        Returns
+        -------
+        list of str
+            Empty where the library has all of it, or it cannot be embedded.
+        """
+        if scan.content is None:
+            self._record_unreadable(scan)
+            return []
+        if not scan.unchanged:
+            self._writer.items.record(scan.item, scan.stat, scan.content, scan.modality)
+        if self._label_folders:
+            folder = labels.folder_label(scan.item)
+            self._writer.items.label(self._writer.items.id(scan.item), labels.COLUMN, [folder])
+        if scan.modality is None:
+            self._record_other(scan)
+            return []
+        models = self._models(scan.modality)
+        if not models:
+            self._progress.count_without_model()
+        self._progress.add_steps(len(models) - 1)
+        return [model for model in models if not self._is_done(scan, model)]
+
+    def _models(self, modality: Modality) -> Sequence[str]:
+        """Return the models for a modality: those named, or the default one if it is installed."""
+        if self._named:
+            return self._named.get(modality, [])
+        if modality not in self._defaults:
+            try:
+                self._defaults[modality] = [self._target.host.default(modality)]
+            except UnknownModel as error:
+                log.warning("%s", error)
+                self._defaults[modality] = []
+        return self._defaults[modality]
+
+    def _record_unreadable(self, scan: FileScan) -> None:
+        """Record a file that cannot be read. It keeps the vectors that it has."""
+        outcome = scan.failure()
+        if self._writer.items.find(scan.item) is None or not self._writer.outcomes.exist(scan.item):
+            self._writer.items.record(scan.item, scan.stat, None, None)
+            self._writer.outcomes.record(outcome, 0)
+        self._progress.count(outcome)
+
+    def _record_other(self, scan: FileScan) -> None:
+        """Record a file that is neither an image nor a sound."""
+        if scan.unchanged:
+            status = self._writer.outcomes.status(scan.item, 0) or "not-media"
+            self._progress.count_unchanged(Outcome(scan.item, status))
+            return
+        outcome = scan.failure()
+        self._writer.outcomes.record(outcome, 0)
+        self._progress.count(outcome)
+
+    def _is_done(self, scan: FileScan, model: str) -> bool:
+        """Return whether a file has its outcome in a model's space, its own or that of an equal content."""
+        status = None
+        if scan.unchanged:
+            status = self._writer.outcomes.status(scan.item, self._target.space_id(model))
+        if status == "ok" and self._target.lacks_tags(scan, model):
+            return False
+        if status is not None and not (self._retry and status == "failed"):
+            self._progress.count_unchanged(Outcome(scan.item, status, "failed before; --retry tries it again"))
+            return True
+        return self._target.copy_outcome(scan, model)
+
+
+class ContentEmbedder:
+    """Runs one model over the contents that need it. Files of one content go through it once.
+
+    Parameters
+    ----------
+    target : IndexTarget
+        The library.
+    queues : ModelQueues
+        The files that need models.
+    model : str
+        The name of the model.
+    device : str
+        Where it runs.
+    """
+
+    def __init__(self, target: IndexTarget, queues: ModelQueues[FileScan, str], model: str, device: str) -> None:
+        self._target, self._queues, self._name, self._device = target, queues, model, device
+        self._space = target.space_id(model)
+        self._files: dict[bytes, list[FileScan]] = {}  # by the contents under way; the first file is the one embedded
+        self._only_tags: set[Item] = set()  # files under way that have their vectors
+        self._committed = 0.0
+
+    def run(self) -> None:
+        """Embed what waits for the model, and what turns up meanwhile."""
+        model, tagger = self._target.host.load(self._name, self._device), self._target.tagger
+        classifier = tagger.classifier(model) if tagger else None
+        item = classifier.start() if classifier else None
+        with embed_stream(model, self._jobs()) as events:
+            for event in events:
+                if isinstance(event, Rows):
+                    self._add(event, item)
+                else:
+                    self._end(event, item.classified(event) if item else None)
+                    item = classifier.start() if classifier else None
+                self._commit()
+
+    def _jobs(self) -> Iterator[Job]:
+        """Yield a job for every content. Further files of a content wait for the first."""
+        for scan in self._queues.files_for(self._name):
+            assert scan.content is not None
+            if scan.content in self._files:
+                self._files[scan.content].append(scan)
+            elif not self._target.copy_outcome(scan, self._name):
+                self._files[scan.content] = [scan]
+                if self._target.lacks_tags(scan, self._name):
+                    self._only_tags.add(scan.item)
+                yield Job(scan.item, stat=scan.stat)
+
+    def _add(self, rows: Rows, item: ItemClassifier | None) -> None:
+        if rows.item not in self._only_tags:
+            self._target.progress.report.windows += len(rows.embeddings)
+            self._target.writer.add_rows(rows, self._space)
+        if item is not None:
+            assert rows.scores is not None
+            item.feed(rows.scores, rows.spans)
+
+    def _end(self, outcome: Outcome, tags: Classified | None) -> None:
+        """Record the outcome of a content for all its files.
+
+        Where it failed the other files are tried themselves, since the first may have vanished or be on a bad disk.
+        """
+        content, scans = next((c, scans) for c, scans in self._files.items() if scans[0].item == outcome.item)
+        del self._files[content]
+        if outcome.status == "failed":
+            self._queues.put_back(self._name, scans[1:])
+            scans = scans[:1]
+        only_tags = outcome.item in self._only_tags
+        self._only_tags.discard(outcome.item)
+        for scan in scans:
+            self._record(replace(outcome, item=scan.item), only_tags)
+        if tags and outcome.status == "ok":
+            self._store_tags(tags)
+
+    def _record(self, outcome: Outcome, only_tags: bool) -> None:
+        """Record the outcome of a file. One that had its vectors before, and only got tags, stays as it is."""
+        writer = self._target.writer
+        if not (only_tags and writer.outcomes.status(outcome.item, self._space) == "ok"):
+            writer.outcomes.record(outcome, self._space)
+        self._target.progress.count(outcome, "tagged" if only_tags else "")
+
+    def _store_tags(self, tags: Classified) -> None:
+        assert self._target.tagger is not None
+        found = tags.top if tags.outcome.seconds is None else tags.segments
+        rules = self._target.tagger.rules_text(self._name)
+        self._target.writer.tags.replace(tags.item, self._space, rules, found)
+
+    def _commit(self) -> None:
+        """Commit after a while: a commit writes a dozen pages, so that batches in quick succession share one."""
+        if time.monotonic() - self._committed > COMMIT_SECONDS:
+            self._target.writer.commit()
+            self._committed = time.monotonic()

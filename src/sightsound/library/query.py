@@ -1,0 +1,221 @@
+"""The vectors of a query, which is a file, a part of a recording, an item of a library, or vectors already."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound import media
+from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.card import Modality
+from sightsound.contract.errors import MediaError, SightsoundError, SpaceMismatch
+from sightsound.contract.results import Outcome
+from sightsound.contract.space import Space
+from sightsound.host.host import Host
+from sightsound.library.library import Library
+from sightsound.media import files
+from sightsound.pipeline.reader import Job
+from sightsound.pipeline.stream import embed_items
+
+log = logging.getLogger(__name__)
+_PART = re.compile(r"(?P<path>.+)@(?P<start>\d+(\.\d+)?)-(?P<stop>\d+(\.\d+)?)", re.DOTALL)
+
+Query = str | os.PathLike[str] | int | NDArray[Any]
+
+
+@dataclass
+class QueryVectors:
+    """The vectors of a query.
+
+    Parameters
+    ----------
+    vectors : dict of Space to float32 ndarray of shape (n, dim)
+        By space.
+    spans : dict of Space to float64 ndarray of shape (n, 2) or None
+        The seconds of each vector. Spaces of images, and of vectors that were given, have none.
+    content : bytes or None
+        SHA-256 of the query's content. None where vectors were given.
+    """
+
+    vectors: dict[Space, Floats] = field(default_factory=dict)
+    spans: dict[Space, Seconds | None] = field(default_factory=dict)
+    content: bytes | None = None
+
+
+class QueryReader:
+    """Makes the vectors of queries to one library.
+
+    Parameters
+    ----------
+    library : Library
+        The library, whose stored vectors are used where it has the query's content.
+    host : Host
+        Where models are looked up.
+    device : str
+        Where the models run, see `Host.load`.
+    models : sequence of str
+        The models whose spaces take part. Empty for every space of the query's modality.
+    """
+
+    def __init__(self, library: Library, host: Host, device: str, models: Sequence[str]) -> None:
+        self._library, self._host, self._device, self._models = library, host, device, models
+
+    def read(self, query: Query) -> QueryVectors:
+        """Return the vectors of a query.
+
+        Parameters
+        ----------
+        query : path, int or ndarray
+            See `search`.
+
+        Returns
+        -------
+        QueryVectors
+
+        Raises
+        ------
+        SpaceMismatch
+            If the library has no space that the query can be compared in.
+        MediaError
+            If the file cannot be read.
+        SightsoundError
+            If the query is of no known kind, or has no vectors.
+        """
+        if isinstance(query, np.ndarray):
+            return self._of_array(query)
+        if isinstance(query, int | np.integer):
+            return self._of_item(int(query))
+        return self._of_file(*split_part(query))
+
+    def _of_array(self, query: NDArray[Any]) -> QueryVectors:
+        numeric = query.dtype.kind in "fiu"
+        rows = np.atleast_2d(query.astype(np.float32) if numeric else query)
+        if not numeric or rows.ndim != 2 or not np.isfinite(rows).all():
+            raise SightsoundError(f"query: expected finite numbers (dim,) or (n, dim), got {query.dtype} {query.shape}")
+        fitting = [self._host.space(name) for name in self._models] or [
+            space for space in self._library.spaces if space.dim == rows.shape[1]
+        ]
+        if len(fitting) != 1:
+            names = ", ".join(space.name for space in fitting or self._library.spaces) or "none"
+            raise SightsoundError(
+                f"query: a vector of {rows.shape[1]} numbers fits {len(fitting)} spaces of {self._library.path.name} "
+                f"({names}); name one with --model"
+            )
+        return QueryVectors({fitting[0]: rows})
+
+    def _of_item(self, id_: int) -> QueryVectors:
+        item, found = self._library.item(id_), QueryVectors(content=self._library.content(id_))
+        wanted = {self._host.card(name).name for name in self._models}
+        for space in self._library.spaces:
+            if not wanted or space.name in wanted:
+                self._add_stored(found, space)
+        if not found.vectors:
+            models = ", ".join(self._models) or "any space"
+            raise SpaceMismatch(f"item {id_} ({item}) has no vectors in {models}; index it first")
+        return found
+
+    def _of_file(self, path: Path, start: float, stop: float | None) -> QueryVectors:
+        modality = media.identify(path)
+        if stop is not None and modality != "sound":
+            raise SightsoundError(f"{path}: expected a recording before @{start:g}-{stop:g}, got a picture")
+        with path.open("rb") as file:
+            found = QueryVectors(content=hashlib.file_digest(file, "sha256").digest())
+        for space, model in self._spaces(modality):
+            self._library.require(space)
+            if stop is not None or not self._add_stored(found, space):
+                self._add_embedded(found, space, model, Job(files.item_of(path), start, stop))
+        return found
+
+    def _spaces(self, modality: Modality) -> list[tuple[Space, str]]:
+        """Return the spaces to search with their models: those named, or those of the library that are installed."""
+        if self._models:
+            wrong = [name for name in self._models if self._host.card(name).modality != modality]
+            if wrong:
+                raise SightsoundError(f"{wrong[0]}: expected a model for {modality}s; see `sightsound models`")
+            return [(self._host.space(name), name) for name in self._models]
+        usable: list[tuple[Space, str]] = []
+        problems: list[SightsoundError] = []
+        for space in self._library.spaces:
+            if space.modality == modality:
+                try:
+                    installed = self._host.space(space.name)
+                    space.require(installed, f"{self._library.path.name}, {space.name}")
+                    usable.append((installed, space.name))
+                except SightsoundError as error:
+                    problems.append(error)
+        if not usable:
+            name = self._library.path.name
+            missing = f"{name} has no {modality}s; index some: sightsound index PATH --library {name}"
+            raise problems[0] if problems else SpaceMismatch(missing)
+        for problem in problems:
+            log.warning("left out of this search: %s", problem)
+        return usable
+
+    def _add_stored(self, found: QueryVectors, space: Space) -> bool:
+        """Add the vectors that the library has of the query's content; return whether it has any."""
+        assert found.content is not None
+        stored = self._library.vectors(space, found.content)
+        if stored is not None:
+            found.vectors[space], found.spans[space] = stored
+        return stored is not None
+
+    def _add_embedded(self, found: QueryVectors, space: Space, model: str, job: Job) -> None:
+        with embed_items(self._host.load(model, self._device), [job]) as items:
+            embedded = next(items)
+        if embedded.embeddings is None:
+            raise _no_vectors(embedded.outcome, job)
+        found.vectors[space], found.spans[space] = embedded.embeddings, embedded.spans
+
+
+def split_part(query: str | os.PathLike[str]) -> tuple[Path, float, float | None]:
+    """Split the seconds off the path of a query.
+
+    Parameters
+    ----------
+    query : path
+        A file, or a part of a recording in seconds, as in "dog.wav@1.0-2.5". A path that exists is a whole file.
+
+    Returns
+    -------
+    path : Path
+        The file.
+    start : float
+        Seconds. 0.0 for a whole file.
+    stop : float or None
+        Seconds. None for a whole file.
+
+    Raises
+    ------
+    SightsoundError
+        If there is no such file, or the part ends before it starts.
+    """
+    text = os.fspath(query)
+    match = _PART.fullmatch(text)
+    if os.path.lexists(text) or match is None:
+        if not os.path.exists(text):
+            raise SightsoundError(f"{text}: no such file; to search by id or vector use --id or --vector")
+        return Path(text), 0.0, None
+    start, stop = float(match["start"]), float(match["stop"])
+    if not os.path.exists(match["path"]):
+        raise SightsoundError(f"{match['path']}: no such file")
+    if start >= stop:
+        raise SightsoundError(f"{text}: expected @START-STOP with START before STOP, in seconds")
+    return Path(match["path"]), start, stop
+
+
+def _no_vectors(outcome: Outcome, job: Job) -> SightsoundError:
+    """Return the error for a query that has no vectors."""
+    if outcome.status == "no-windows":
+        between = "" if job.stop is None else f" between {job.start:g} and {job.stop:g} s"
+        length = "" if outcome.seconds is None else f" (it lasts {outcome.seconds:g} s)"
+        return MediaError(f"{outcome.item}: nothing to search by{between}{length}; name another part")
+    return MediaError(f"{outcome.item}: {outcome.reason}")

@@ -1,0 +1,117 @@
+"""Look at files in threads: size and time, SHA-256 of the content, modality. Nothing is decoded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from sightsound import media
+from sightsound._threads import cores
+from sightsound.contract.card import Modality
+from sightsound.contract.errors import MediaError, NotMedia, SightsoundError
+from sightsound.contract.results import Item, Outcome
+from sightsound.library.store.items import KnownItem
+from sightsound.pipeline.outcomes import failed_outcome
+
+_FILES_PER_THREAD = 4  # files that are read ahead
+
+
+@dataclass(frozen=True)
+class FileScan:
+    """What a file is.
+
+    Parameters
+    ----------
+    item : Item
+        The file.
+    stat : tuple of int
+        Its size in bytes and mtime_ns.
+    content : bytes or None
+        SHA-256 of its content; None if it cannot be read.
+    modality : {"image", "sound"} or None
+        None if it is neither.
+    error : Exception or None
+        Why it cannot be read, or is neither an image nor a sound.
+    unchanged : bool
+        Whether size and time are those of an earlier run, whose content and modality these are.
+    """
+
+    item: Item
+    stat: tuple[int, int]
+    content: bytes | None = None
+    modality: Modality | None = None
+    error: Exception | None = None
+    unchanged: bool = False
+
+    def failure(self) -> Outcome:
+        """Return the outcome of a file that cannot be read, or is neither an image nor a sound."""
+        assert self.error is not None
+        if isinstance(self.error, OSError):
+            return Outcome(self.item, "failed", f"cannot be read ({self.error.strerror})", error=self.error)
+        return failed_outcome(self.item, self.error)
+
+
+def scan_files(items: Iterable[Item], find: Callable[[Item], KnownItem | None]) -> Generator[FileScan]:
+    """Yield what each file is, in order. Threads read the files ahead of the consumer.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        The files.
+    find : callable
+        Returns what the library knows of a file. A file whose size and time have not changed is not read.
+
+    Yields
+    ------
+    FileScan
+    """
+    with ThreadPoolExecutor(cores(), "sightsound-scan") as pool:
+        running: deque[Future[FileScan] | FileScan] = deque()
+        try:
+            for item in items:
+                running.append(_unchanged(item, find(item)) or pool.submit(_scan, item))
+                if len(running) > _FILES_PER_THREAD * cores():
+                    yield _result(running.popleft())
+            while running:
+                yield _result(running.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _unchanged(item: Item, known: KnownItem | None) -> FileScan | None:
+    if known is None or known.content is None:
+        return None
+    try:
+        stat = item.stat()
+    except OSError:
+        return None
+    if stat != known.stat:
+        return None
+    return FileScan(item, stat, known.content, known.modality, unchanged=True)
+
+
+def _scan(item: Item) -> FileScan:
+    """Read a file in a thread."""
+    stat = (0, 0)
+    try:
+        stat = item.stat()
+        modality: Modality | None = None
+        reason: Exception | None = None
+        try:
+            modality = media.identify(item.file)
+        except NotMedia as error:
+            reason = error
+        with item.file.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").digest()
+        if item.stat() != stat:
+            raise MediaError(f"{item}: changed while it was read; index it again")
+        return FileScan(item, stat, content, modality, reason)
+    except (OSError, SightsoundError) as error:
+        return FileScan(item, stat, error=error)
+
+
+def _result(scan: Future[FileScan] | FileScan) -> FileScan:
+    return scan.result() if isinstance(scan, Future) else scan

@@ -1,0 +1,154 @@
+"""Embed items in threads: read, fill batches across items, run the network, and give rows in the order of the items.
+
+Reader threads decode and preprocess ahead of the network, and up to `model.workers` threads run the network. Memory is
+bounded by blocks and batches, not by the number or length of the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from sightsound._threads import cores
+from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.results import Item, Outcome, Rows
+from sightsound.host.model import Model
+from sightsound.pipeline.batches import Batch, Batcher, BatchResult, batch_events
+from sightsound.pipeline.reader import Job, read_ahead
+
+_BATCHES_PER_WORKER = 4  # batches under way, so that workers do not wait while the consumer stores rows
+_ITEMS_PER_READER = 4  # items that are read ahead
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """One item with all its rows.
+
+    Parameters
+    ----------
+    item : Item
+        The item.
+    outcome : Outcome
+        What became of it.
+    embeddings : float32 ndarray of shape (n, dim) or None
+        A row for each window, one for an image. None where `outcome.status` is not "ok".
+    scores : float32 ndarray of shape (n, labels) or None
+        The scores of the network's classes, where it has any.
+    spans : float64 ndarray of shape (n, 2) or None
+        The seconds of each window; None for images.
+    """
+
+    item: Item
+    outcome: Outcome
+    embeddings: Floats | None = None
+    scores: Floats | None = None
+    spans: Seconds | None = None
+
+
+@contextlib.contextmanager
+def embed_stream(
+    model: Model, jobs: Iterable[Job], *, batch_size: int | None = None
+) -> Iterator[Iterator[Rows | Outcome]]:
+    """Embed jobs, and give rows as they come; leaving the context stops the threads.
+
+    Use it where a recording may be too long to hold all its rows, otherwise `embed_items`. Rows that came before an
+    item failed must be discarded.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    jobs : iterable of Job
+        Taken as they are needed, in the thread that iterates.
+    batch_size : int or None
+        Inputs in a batch. None stands for `model.batch_size`.
+
+    Yields
+    ------
+    iterator of Rows or Outcome
+        The rows of each item and then its outcome, in the order of the jobs. A file that cannot be read, or that the
+        network fails on, has an outcome that is not "ok", and the other items go on.
+    """
+    with contextlib.closing(_events(model, jobs, batch_size or model.batch_size)) as events:
+        yield events
+
+
+@contextlib.contextmanager
+def embed_items(model: Model, jobs: Iterable[Job], *, batch_size: int | None = None) -> Iterator[Iterator[Embedded]]:
+    """Embed jobs, and give each item with all its rows; leaving the context stops the threads.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    jobs : iterable of Job
+        Taken as they are needed, in the thread that iterates.
+    batch_size : int or None
+        Inputs in a batch. None stands for `model.batch_size`.
+
+    Yields
+    ------
+    iterator of Embedded
+        One for each job, in their order. An item that failed has no rows.
+    """
+    with embed_stream(model, jobs, batch_size=batch_size) as events:
+        yield _complete(events)
+
+
+def _complete(events: Iterator[Rows | Outcome]) -> Iterator[Embedded]:
+    """Join the rows of each item; discard those of items that failed."""
+    parts: list[Rows] = []
+    for event in events:
+        if isinstance(event, Rows):
+            parts.append(event)
+            continue
+        yield _joined(event, parts if event.status == "ok" else [])
+        parts = []
+
+
+def _joined(outcome: Outcome, parts: list[Rows]) -> Embedded:
+    if not parts:
+        return Embedded(outcome.item, outcome)
+    scores = [part.scores for part in parts if part.scores is not None]
+    spans = [part.spans for part in parts if part.spans is not None]
+    return Embedded(
+        outcome.item,
+        outcome,
+        np.concatenate([part.embeddings for part in parts]),
+        np.concatenate(scores) if scores else None,
+        np.concatenate(spans) if spans else None,
+    )
+
+
+def _events(model: Model, jobs: Iterable[Job], batch_size: int) -> Generator[Rows | Outcome]:
+    """Yield rows and outcomes one by one; stop the threads at the end."""
+    readers, workers, stop = cores(), max(1, model.workers), threading.Event()
+    batcher = Batcher(model, batch_size)
+    with (
+        ThreadPoolExecutor(readers, "sightsound-read") as reading,
+        ThreadPoolExecutor(workers, "sightsound-embed") as embedding,
+    ):
+        try:
+            running: deque[tuple[Batch, Future[BatchResult]]] = deque()
+            for batch in batcher.batches(read_ahead(model, jobs, reading, _ITEMS_PER_READER * readers, stop)):
+                running.append((batch, embedding.submit(batcher.run, batch)))
+                while len(running) > _BATCHES_PER_WORKER * workers or (running and running[0][1].done()):
+                    yield from _first_events(model, running)
+            while running:
+                yield from _first_events(model, running)
+        finally:
+            stop.set()
+            reading.shutdown(wait=True, cancel_futures=True)
+            embedding.shutdown(wait=True, cancel_futures=True)
+
+
+def _first_events(model: Model, running: deque[tuple[Batch, Future[BatchResult]]]) -> list[Rows | Outcome]:
+    """Take the first batch off those that are under way, and wait for its result."""
+    batch, result = running.popleft()
+    return batch_events(model, batch, result.result())
