@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import threading
 import warnings
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import pytest
 
 import sightsound
 from made import nobody, picture, sound, stand
-from sightsound import SightsoundError, embed, media
+from pipeline_runs import breaks_off, running_threads
+from sightsound import SightsoundError, embed, media, save_embeddings
 from sightsound.contract.errors import MediaError, PluginError, UnknownModel
-from sightsound.pipeline.embeddings import save_embeddings
 
 
 @pytest.fixture
@@ -47,10 +46,6 @@ def wavs(zoo):
 
 def pngs(zoo):
     return [zoo / f"{i}.png" for i in range(4)]
-
-
-def threads():
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("sightsound")]
 
 
 # -- rows --------------------------------------------------------------------------------------------------------
@@ -117,10 +112,10 @@ def test_leaving_the_loop_early_stops_the_threads(tiny, zoo):
     for row in embed(long, "loudness.tiny", host=tiny):
         assert row.item.path == "long0.wav"
         break
-    assert threads() == []
+    assert running_threads() == []
 
 
-def test_without_a_model_the_default_of_the_first_medium_is_asked_for(tiny, zoo):
+def test_without_a_model_the_default_one_of_the_first_file_is_used(tiny, zoo):
     (zoo / "a text").write_text("hello")
     with pytest.raises(UnknownModel, match="default sound model 'yamnet.audioset_i8' is not there; install"):
         list(embed([zoo / "a text", zoo / "0.wav", zoo / "0.png"], host=tiny))
@@ -193,7 +188,7 @@ def test_a_recording_without_samples_has_no_row_in_a_matrix(tiny, zoo):
 # -- what cannot be read -----------------------------------------------------------------------------------------
 
 
-def test_a_bad_file_gives_a_warning_that_names_it_and_the_rest_goes_on(tiny, zoo):
+def test_a_file_that_fails_gives_a_warning_and_the_others_their_rows(tiny, zoo):
     (zoo / "1.png").write_bytes((zoo / "1.png").read_bytes()[:60])
     rows = embed(pngs(zoo), "colours.tiny", host=tiny)
     with pytest.warns(UserWarning, match=r"^1.png: failed \(cannot read image") as caught:
@@ -246,18 +241,16 @@ def test_an_old_file_stays_when_saving_fails(tiny, zoo, tmp_path):
         save_embeddings(embed(zoo / "0.png", "colours.tiny", host=tiny), tmp_path / "nowhere" / "rows.npz")
 
 
-def test_a_recording_that_breaks_off_leaves_no_rows_in_the_file(tiny, zoo, tmp_path):
-    """The rows of a failed item are void."""
-    broken = sound(zoo / "long.wav", 5, seconds=80)
-    data = bytearray(broken.read_bytes())
-    data[-4000:-3996] = np.float32(np.nan).tobytes()
-    broken.write_bytes(data)
+def test_a_recording_that_fails_late_leaves_no_rows_in_the_file(tiny, zoo, tmp_path):
+    broken = breaks_off(zoo / "long.wav", 600)
     with pytest.warns(UserWarning, match="long.wav: failed"):
-        save_embeddings(
-            embed([zoo / "0.wav", broken, zoo / "1.wav"], "loudness.tiny", host=tiny), tmp_path / "rows.npz"
-        )
+        assert len(list(embed(broken, "loudness.tiny", host=tiny))) > 100, "rows came before the recording failed"
+    rows = embed([zoo / "0.wav", broken, zoo / "1.wav"], "loudness.tiny", host=tiny)
+    with pytest.warns(UserWarning, match="long.wav: failed"):
+        assert save_embeddings(rows, tmp_path / "rows.npz") == 4
     with np.load(tmp_path / "rows.npz") as found:
         assert found["paths"].tolist() == ["0.wav", "1.wav", "1.wav", "1.wav"]
+        assert all(len(found[name]) == 4 for name in ("embeddings", "scores", "seconds", "roots"))
 
 
 def test_names_that_are_not_utf8_are_saved(tiny, tmp_path):
@@ -271,7 +264,7 @@ def test_names_that_are_not_utf8_are_saved(tiny, tmp_path):
         assert found["paths"].tolist() == [name]
 
 
-def test_the_command_names_what_it_left_out_and_leaves_with_1(command, zoo, tmp_path):
+def test_the_command_names_files_that_fail_and_exits_with_1(command, zoo, tmp_path):
     (zoo / "1.png").write_bytes((zoo / "1.png").read_bytes()[:60])
     out = tmp_path / "rows.npz"
     done = command("embed", *pngs(zoo), "-m", "colours.tiny", "-o", out)
