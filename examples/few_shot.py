@@ -1,9 +1,9 @@
-"""Few examples of each class, an honest classifier: how good is it, how good could it be, and where are its mistakes?
+"""Train a classifier on a few examples of each class, and test it on the rest.
 
-    python examples/few_shot.py                 cuttings of three photographs of scikit-image
-    python examples/few_shot.py FOLDER [FEW]    your own: a folder for each class, of which FEW files (8) are learnt
+    python examples/few_shot.py                 crops of three photographs of scikit-image
+    python examples/few_shot.py FOLDER [FEW]    your files: a folder for each class, of which FEW files (8) are used
 
-The rest is for the proof. Everything is kept in ./demo.
+Everything is kept in ./demo.
 """
 
 from __future__ import annotations
@@ -15,51 +15,49 @@ import numpy as np
 from demo import HERE, surfaces
 
 import sightsound
-from sightsound import Library, SightsoundError
-from sightsound.learn import dataset
-from sightsound.plot import reports
+from sightsound import Dataset, SightsoundError
 
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else surfaces(HERE / "surfaces")
     few = int(sys.argv[2]) if len(sys.argv) > 2 else 8
-    print(f"1. Embed {folder}: the network that is the default for what is in it")
-    sightsound.index(folder, HERE / f"few-{folder.name}", label_from="folder")
-    with Library(HERE / f"few-{folder.name}") as library:
-        (data,) = dataset.load_datasets(library)[:1]
+    library = HERE / f"few-{folder.name}"
+    print(f"1. Embed {folder} with the default network for its files")
+    sightsound.index(folder, library, label_from="folder")
+    dataset = sightsound.load_datasets(library)[0]
 
-    learnt, rest = divided(data, few)
-    print(f"2. Learn {few} of each of {', '.join(data.classes)} with {data.origin.space.name}")
-    probe = sightsound.fit_probe(data.only(learnt))
+    train, test = split(dataset, few)
+    print(f"2. Fit a probe to {few} items of each of {', '.join(dataset.classes)}, embedded by {dataset.model}")
+    probe = sightsound.fit_probe(dataset.subset(train))
     report = probe.report_
     assert report is not None
-    print(f"   cross-validated: {report.accuracy}; the commonest class {report.majority:.3f}")
-    print("   by items a class: " + ", ".join(f"{size}: {mean:.3f}" for size, mean, _, _ in report.curve))
+    print(f"   cross-validated accuracy {report.accuracy}; the commonest class has {report.majority:.3f}")
+    print("   by items of each class: " + ", ".join(f"{size}: {mean:.3f}" for size, mean, _, _ in report.curve))
 
-    print(f"3. The proof: {len(rest)} files that it never saw")
-    proof = data.only(rest)
-    found = probe.evaluate(proof.X, proof.y)
-    print(f"   accuracy {found.accuracy}, calibration error {found.error:.3f}")
-    for item, truth, said, sure in mistakes(probe, proof)[:5]:
-        print(f"   {item} is {truth}, taken for {said} ({sure:.2f})")
+    print(f"3. Test it on the other {len(test)} files")
+    rest = dataset.subset(test)
+    tested = probe.evaluate(rest.X, rest.y)
+    print(f"   accuracy {tested.accuracy}, calibration error {tested.error:.3f}")
+    for path, true, predicted, probability in errors(probe, rest)[:5]:
+        print(f"   {path} is {true}, predicted {predicted} ({probability:.2f})")
 
     probe.save(HERE / "few.probe")
-    reports.report(report, HERE / "few.png")
-    print(f"4. Take it away: {HERE / 'few.probe'}; look at {HERE / 'few.png'}")
-    print(f"   $ sightsound probe predict {HERE / 'few.probe'} PICTURE...")
+    sightsound.plot_report(report, HERE / "few.png")
+    print(f"4. Use it: {HERE / 'few.probe'}; see {HERE / 'few.png'}")
+    print(f"   $ sightsound probe predict {HERE / 'few.probe'} IMAGE...")
 
 
-def divided(data: dataset.Dataset, few: int) -> tuple[list[int], list[int]]:
-    """The first `few` items of each class, and the others."""
-    learnt = [i for name in data.classes for i in np.flatnonzero(data.y == name)[:few]]
-    return sorted(learnt), sorted(set(range(len(data.items))) - set(learnt))
+def split(dataset: Dataset, few: int) -> tuple[list[int], list[int]]:
+    """Return the positions of the first `few` items of each class, and of the others."""
+    train = [i for name in dataset.classes for i in np.flatnonzero(dataset.y == name)[:few].tolist()]
+    return sorted(train), sorted(set(range(len(dataset.items))) - set(train))
 
 
-def mistakes(probe: sightsound.LinearProbe, data: dataset.Dataset) -> list[tuple[str, str, str, float]]:
-    """(path, truth, prediction, its probability), the surest first."""
-    said, sure = probe.predict(data.X), probe.predict_proba(data.X).max(axis=1)
-    wrong = [i for i in np.argsort(-sure) if said[i] != data.y[i]]
-    return [(data.items[i].path, data.y[i], said[i], sure[i]) for i in wrong]
+def errors(probe: sightsound.LinearProbe, dataset: Dataset) -> list[tuple[str, str, str, float]]:
+    """Return (path, true class, predicted class, probability) of each error, the most confident first."""
+    predicted, probability = probe.predict(dataset.X), probe.predict_proba(dataset.X).max(axis=1)
+    wrong = [i for i in np.argsort(-probability) if predicted[i] != dataset.y[i]]
+    return [(dataset.items[i].path, dataset.y[i], predicted[i], probability[i]) for i in wrong]
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Several networks know more than one: what each is worth, and what they are worth together.
+"""Combine several networks into one classifier, and compare it with each of them.
 
-    python examples/stacking.py                    cuttings of three photographs of scikit-image
-    python examples/stacking.py FOLDER [MODEL...]  your own pictures or sounds: a folder for each class
+    python examples/stacking.py                    crops of three photographs of scikit-image
+    python examples/stacking.py FOLDER [MODEL...]  your images or sounds: a folder for each class
 
-It is done as in the article on CUB-200, whose 200 kinds of birds one ResNet-50 with a linear SVM tells apart in 62.6 %
-and the stack of VGG19, ResNet, Inception and Xception in 74.5 %: a logistic regression on the features of each
-network, and a linear SVM on the probabilities that they give items which they did not learn. Beside it stand the plain
-ways: all features side by side, and the average of the probabilities. Everything is kept in ./demo.
+The stack is a logistic regression on the features of each network, and a linear SVM on the probabilities that these
+give for held-out items. It is compared with each network alone, with all features side by side, and with the average of
+the probabilities. The method is that of an article on CUB-200, where it raises the accuracy on 200 species of birds
+from 62.6 % (ResNet-50 with a linear SVM) to 74.5 % (VGG19, ResNet, Inception and Xception). Everything is kept in
+./demo.
 """
 
 from __future__ import annotations
@@ -17,10 +18,7 @@ from pathlib import Path
 from demo import HERE, surfaces
 
 import sightsound
-from sightsound import Host, Library, SightsoundError, Stack
-from sightsound.learn import compare, dataset
-from sightsound.pipeline.latency import measure_latency
-from sightsound.plot import reports
+from sightsound import Host, SightsoundError, Stack
 
 MODELS = ("tf_efficientnet_lite0.in1k", "mobilenet_v2.tv_in1k", "tf_efficientnet_lite1.in1k")
 
@@ -28,28 +26,24 @@ MODELS = ("tf_efficientnet_lite0.in1k", "mobilenet_v2.tv_in1k", "tf_efficientnet
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else surfaces(HERE / "surfaces")
     models, host = tuple(sys.argv[2:]) or MODELS, Host()
+    library = HERE / f"stack-{folder.name}"
     print(f"1. Embed {folder} with {len(models)} networks")
-    sightsound.index(folder, HERE / f"stack-{folder.name}", models=models, host=host, label_from="folder")
-    with Library(HERE / f"stack-{folder.name}") as library:
-        datasets = [dataset.load_dataset(library, model) for model in models]
-    times = measure_latency(host, models, datasets[0].items)
+    sightsound.index(folder, library, models=models, host=host, label_from="folder")
 
-    print("2. Hold out a fold from everything, five times")
-    stack = Stack("svm")
-    rivals, report = compare.compare(datasets, stack=stack, milliseconds=times)
+    print("2. Compare the networks and their combinations by cross-validation")
+    found = sightsound.compare_stored(library, models, stack=Stack("svm"), fit=True, host=host)
     print(f"   {'':30} accuracy (95 %)          gain in points   ms an item   points per ms")
-    for rival in rivals:
-        price = "" if rival.gain_per_ms is None else f"{rival.gain_per_ms:+.2f}"
-        cost = "" if rival.milliseconds is None else f"{rival.milliseconds:.1f}"
-        print(f"   {rival.name:30} {rival.accuracy!s:24} {rival.gain:+14.1f} {cost:>12} {price:>15}")
-    print(f"   calibration error of the stack: {report.error:.3f}")
+    for each in found.candidates:
+        gain_per_ms = "" if each.gain_per_ms is None else f"{each.gain_per_ms:+.2f}"
+        cost = "" if each.milliseconds is None else f"{each.milliseconds:.1f}"
+        print(f"   {each.name:30} {each.accuracy!s:24} {each.gain:+14.1f} {cost:>12} {gain_per_ms:>15}")
+    print(f"   calibration error of the stack: {found.report.error:.3f}")
 
-    fitted = compare.fit(datasets, stack)
-    fitted.report_ = report
-    fitted.save(HERE / "stack.probe")
-    reports.rivals(rivals, HERE / "stack.png")
-    print(f"3. Take it away: {HERE / 'stack.probe'}; look at {HERE / 'stack.png'}")
-    print(f"   $ sightsound probe predict {HERE / 'stack.probe'} PICTURE...")
+    assert found.stack is not None
+    found.stack.save(HERE / "stack.probe")
+    sightsound.plot_candidates(found.candidates, HERE / "stack.png")
+    print(f"3. Use it: {HERE / 'stack.probe'}; see {HERE / 'stack.png'}")
+    print(f"   $ sightsound probe predict {HERE / 'stack.probe'} IMAGE...")
 
 
 if __name__ == "__main__":

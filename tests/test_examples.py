@@ -1,4 +1,4 @@
-"""The programs in examples/ that teach, run as they are."""
+"""The programs in examples/, run as they are."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ def place(tmp_path_factory):
     return tmp_path_factory.mktemp("examples")
 
 
-def test_few_examples_make_a_classifier_that_is_proved_on_the_rest(place):
+def test_a_classifier_is_trained_on_few_examples_and_tested_on_the_rest(place):
     done = run("few_shot.py", place)
     assert done.returncode == 0, done.stderr
-    assert "2. Learn 8 of each of brick, grass, gravel with tf_efficientnet_lite0.in1k" in done.stdout
-    (accuracy,) = re.findall(r"96 files that it never saw\n   accuracy (0\.\d+) \(", done.stdout)
+    assert (
+        "2. Fit a probe to 8 items of each of brick, grass, gravel, embedded by tf_efficientnet_lite0.in1k"
+        in done.stdout
+    )
+    (accuracy,) = re.findall(r"3. Test it on the other 96 files\n   accuracy (0\.\d+) \(", done.stdout)
     assert float(accuracy) > 0.8
     assert (place / "demo" / "few.probe").is_file() and (place / "demo" / "few.png").stat().st_size > 10_000
 
@@ -49,7 +52,7 @@ def test_networks_are_compared_and_stacked(place):
     assert (place / "demo" / "stack.probe").is_file() and (place / "demo" / "stack.png").stat().st_size > 10_000
 
 
-def test_sounds_are_stacked_too(place):
+def test_networks_of_sounds_are_compared_and_stacked(place):
     for kind in range(2):
         for i in range(8):
             made.rhythm(place / "rhythms" / f"kind{kind}" / f"{i}.wav", kind, 8 * kind + i)
@@ -58,6 +61,6 @@ def test_sounds_are_stacked_too(place):
     assert "mfcc.librosa" in done.stdout and "stack (svm on concatenated)" in done.stdout
 
 
-def test_a_mistake_is_told_in_a_line(place):
+def test_a_missing_folder_is_reported_in_one_line(place):
     done = run("few_shot.py", place, "none")
     assert done.returncode == 1 and done.stderr == "few_shot: none: no such file or folder\n"

@@ -1,4 +1,4 @@
-"""Advice follows from what was measured."""
+"""Recommended methods and the measurements behind them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import pytest
 from PIL import Image
 
 import made
-from sightsound import Labels, Library, SightsoundError, advise, index
-from sightsound.learn import dataset
-from sightsound.learn.advise import FEW, FEW_IN_ALL, twins
+from sightsound import Labels, SightsoundError, advise, index, load_dataset
+from sightsound.learn.near_duplicates import near_duplicates
+from sightsound.learn.suggestions import MIN_CLASS_ITEMS, MIN_ITEMS
 
 
-def load(place, *models, **more):
-    with Library(place) as library:
-        return [dataset.load_dataset(library, model, **more) for model in models]
+def load(place, *models, **options):
+    return [load_dataset(place, model, **options) for model in models]
 
 
 def of(found, method):
@@ -25,14 +24,14 @@ def of(found, method):
 
 
 def grown(data, times, noise, seed=0):
-    """A dataset of many times the items, each with noise."""
+    """Return a data set with many times the items, each with noise."""
     random = np.random.default_rng(seed)
     X = np.concatenate([data.X + noise * random.normal(size=data.X.shape) for _ in range(times)]).astype(np.float32)
     n = len(X)
     items = tuple(dataclasses.replace(data.items[i % len(data.items)], id=i + 1) for i in range(n))
-    contents = np.arange(n).astype(np.uint64)
+    ids = np.arange(n).astype(np.uint64)
     return dataclasses.replace(
-        data, X=X, y=np.tile(data.y, times), items=items, of=np.arange(n), groups=np.arange(n), contents=contents
+        data, X=X, y=np.tile(data.y, times), items=items, item_index=np.arange(n), groups=np.arange(n), content_ids=ids
     )
 
 
@@ -49,16 +48,16 @@ def test_few_items_call_for_features_and_a_linear_classifier(coloured):
     assert "needs 20 items of each class and 1000 in all" in of(found, "fine-tuning").reason
 
 
-def test_many_items_and_room_above_call_for_more_than_that(coloured):
+def test_many_items_and_a_moderate_accuracy_call_for_fine_tuning(coloured):
     (data,) = load(coloured, "colours.tiny")
     found = advise([grown(data, 30, 0.25)])
-    assert sum(count for _, count in found.counts) >= FEW_IN_ALL and min(n for _, n in found.counts) >= FEW
+    assert sum(count for _, count in found.counts) >= MIN_ITEMS and min(n for _, n in found.counts) >= MIN_CLASS_ITEMS
     assert found.networks[0].probe.value < 0.98
     assert of(found, "fine-tuning").suits and not of(found, "features and a linear classifier").suits
     assert found.suggestions[0].suits and found.best.method != "features and a linear classifier"
 
 
-def test_where_nothing_is_left_to_gain_features_are_enough(coloured):
+def test_features_are_enough_if_the_accuracy_is_high(coloured):
     (data,) = load(coloured, "colours.tiny")
     means = {name: data.X[data.y == name].mean(axis=0) for name in data.classes}
     easy = dataclasses.replace(data, X=np.stack([means[name] for name in data.y.tolist()]))
@@ -67,7 +66,7 @@ def test_where_nothing_is_left_to_gain_features_are_enough(coloured):
     assert not of(found, "fine-tuning").suits and not of(found, "more data").suits
 
 
-def test_what_says_no_more_than_a_guess_calls_for_earlier_layers(coloured):
+def test_an_accuracy_near_chance_calls_for_earlier_layers(coloured):
     (data,) = load(coloured, "colours.tiny")
     many = grown(data, 6, 0.0)
     random = np.random.default_rng(0)
@@ -80,44 +79,48 @@ def test_a_layer_that_is_measured_to_be_better_is_recommended(coloured):
     (data,) = load(coloured, "colours.tiny")
     random = np.random.default_rng(0)
     noise = dataclasses.replace(data, X=random.normal(size=data.X.shape).astype(np.float32))
-    space = dataclasses.replace(data.origin.space, name="colours.tiny[layer=a]")
-    layer = dataclasses.replace(data, origin=dataclasses.replace(data.origin, space=space))
+    space = dataclasses.replace(data.feature_spec.space, name="colours.tiny[layer=a]")
+    layer = dataclasses.replace(data, feature_spec=dataclasses.replace(data.feature_spec, space=space))
     found = of(advise([noise, layer]), "earlier layers")
     assert found.suits and found.reason.startswith("colours.tiny[layer=a] reaches")
-    assert not of(advise([data, dataclasses.replace(noise, origin=layer.origin)]), "earlier layers").suits
+    assert not of(advise([data, dataclasses.replace(noise, feature_spec=layer.feature_spec)]), "earlier layers").suits
 
 
-def test_networks_that_know_different_things_call_for_stacking(coloured):
+def test_networks_that_complement_each_other_call_for_stacking(coloured):
     (data,) = load(coloured, "colours.tiny")
     random = np.random.default_rng(0)
     y = np.eye(3)[np.unique(grown(data, 20, 0).y, return_inverse=True)[1]]
     parts = []
     for i in range(3):
         X = (y @ random.normal(size=(3, 6)) + 1.5 * random.normal(size=(len(y), 6))).astype(np.float32)
-        space = dataclasses.replace(data.origin.space, name=f"part{i}.x")
-        parts.append(dataclasses.replace(grown(data, 20, 0), X=X, origin=dataclasses.replace(data.origin, space=space)))
+        space = dataclasses.replace(data.feature_spec.space, name=f"part{i}.x")
+        parts.append(
+            dataclasses.replace(
+                grown(data, 20, 0), X=X, feature_spec=dataclasses.replace(data.feature_spec, space=space)
+            )
+        )
     found = advise(parts)
-    assert of(found, "stacking").suits and found.together.low > 0
+    assert of(found, "stacking").suits and found.average_gain.low > 0
     assert "index with another" in of(advise(parts[:1]), "stacking").reason
 
 
-def test_near_duplicates_of_two_classes_are_named(tiny, shades, tmp_path):
+def test_near_duplicates_with_different_classes_are_found(tiny, shades, tmp_path):
     pixels = np.asarray(Image.open(shades / "red" / "0.png")).astype(int)
     Image.fromarray((pixels + 1).clip(0, 255).astype(np.uint8)).save(shades / "blue" / "again.png")
     index(shades, tmp_path / "lib", models=["tints.tiny"], host=_with_tints(tiny), label_from="folder")
-    found = twins(load(tmp_path / "lib", "tints.tiny"))
+    found = near_duplicates(load(tmp_path / "lib", "tints.tiny"))
     pair = next(each for each in found if {each.first.path, each.second.path} == {"red/0.png", "blue/again.png"})
-    assert pair.across == "classes" and pair.cosine > 0.99 and set(pair.classes) == {"red", "blue"}
+    assert pair.across == "classes" and pair.similarity > 0.99 and set(pair.classes) == {"red", "blue"}
 
 
-def test_near_duplicates_on_two_sides_of_official_folds_are_named(tiny, shades, tmp_path):
+def test_near_duplicates_in_different_official_folds_are_found(tiny, shades, tmp_path):
     pixels = np.asarray(Image.open(shades / "red" / "0.png")).astype(int)
     Image.fromarray((pixels + 1).clip(0, 255).astype(np.uint8)).save(shades / "red" / "again.png")
     index(shades, tmp_path / "lib", models=["tints.tiny"], host=_with_tints(tiny))
     names = [f"{name}/{i}.png,{name},{i % 2}" for name in ("red", "blue") for i in range(12)]
     (tmp_path / "t.csv").write_text("path,kind,part\n" + "\n".join([*names, "red/again.png,red,1"]))
-    given = Labels(str(tmp_path / "t.csv"), "kind", folds="part")
-    found = twins(load(tmp_path / "lib", "tints.tiny", given=given))
+    labels = Labels(str(tmp_path / "t.csv"), "kind", fold_column="part")
+    found = near_duplicates(load(tmp_path / "lib", "tints.tiny", labels=labels))
     assert any({p.first.path, p.second.path} == {"red/0.png", "red/again.png"} and p.across == "folds" for p in found)
 
 
@@ -126,14 +129,14 @@ def _with_tints(host):
     return host
 
 
-def test_rows_that_are_no_items_are_refused(rhythms):
+def test_windows_and_an_empty_list_are_refused(rhythms):
     with pytest.raises(SightsoundError, match="advise: expected items with one class each, of one network or more"):
         advise(load(rhythms, "loudness.tiny", level="window"))
     with pytest.raises(SightsoundError, match="advise: expected items"):
         advise([])
 
 
-def test_rare_classes_are_counted(tiny, shades, tmp_path):
+def test_the_imbalance_of_the_classes_is_measured(tiny, shades, tmp_path):
     for i in range(6, 12):
         (shades / "red" / f"{i}.png").unlink()
     shutil.rmtree(shades / "green")

@@ -1,4 +1,4 @@
-"""What a probe and a stack say of files and of the items of a library."""
+"""Predictions of probes and stacks for files and for the items of a library."""
 
 from __future__ import annotations
 
@@ -6,43 +6,53 @@ import numpy as np
 import pytest
 
 import made
-from sightsound import Library, LinearProbe, SightsoundError, fit_probe, index, load_probe, predict, predict_stored, tag
-from sightsound.contract.errors import SpaceMismatch
-from sightsound.learn import compare, dataset
+from sightsound import (
+    Library,
+    LinearProbe,
+    SightsoundError,
+    SpaceMismatch,
+    fit_probe,
+    fit_stack,
+    index,
+    load_dataset,
+    load_probe,
+    predict,
+    predict_stored,
+    tag,
+)
 
 
-def load(place, model="colours.tiny", **more):
-    with Library(place) as library:
-        return dataset.load_dataset(library, model, None, **more)
+def load(place, model="colours.tiny", **options):
+    return load_dataset(place, model, **options)
 
 
 @pytest.fixture
 def new(tmp_path):
-    """Two pictures that are clearly red and blue, and one that is broken."""
+    """Return a folder with a red, a blue and a broken image."""
     made.shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
     made.shade(tmp_path / "new" / "b.png", 2, 201, noise=9)
     (tmp_path / "new" / "c.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
     return tmp_path / "new"
 
 
-def test_files_are_judged_and_a_bad_one_is_named(coloured, tiny, new):
+def test_files_are_classified_and_a_broken_one_fails(coloured, tiny, new):
     found = [*predict(fit_probe(load(coloured)), new, host=tiny)]
-    assert [verdict.item.path for verdict in found] == ["a.png", "b.png", "c.png"]
-    assert [verdict.top[0].label for verdict in found[:2]] == ["red", "blue"]
+    assert [each.item.path for each in found] == ["a.png", "b.png", "c.png"]
+    assert [each.top[0].label for each in found[:2]] == ["red", "blue"]
     assert sum(each.score for each in found[0].top) == pytest.approx(1)
     assert found[2].outcome.status == "failed" and found[2].top == ()
 
 
-def test_the_items_of_a_library_are_judged_by_their_vectors(coloured):
+def test_the_items_of_a_library_are_classified_by_their_vectors(coloured):
     data = load(coloured)
     probe = fit_probe(data)
     with Library(coloured) as library:
         found = [*predict_stored(probe, library)]
-    assert [verdict.top[0].label for verdict in found] == probe.predict(data.X).tolist()
-    assert [verdict.item for verdict in found] == list(data.items)
+    assert [each.top[0].label for each in found] == probe.predict(data.X).tolist()
+    assert [each.item for each in found] == list(data.items)
 
 
-def test_a_probe_of_windows_says_it_for_every_window(rhythms, tiny, tmp_path):
+def test_a_probe_of_windows_gives_the_probabilities_of_each_window(rhythms, tiny, tmp_path):
     probe = fit_probe(load(rhythms, "loudness.tiny", level="window"))
     file = made.rhythm(tmp_path / "x.wav", 1, 77)
     (found,) = predict(probe, file, host=tiny)
@@ -54,27 +64,27 @@ def test_a_probe_of_windows_says_it_for_every_window(rhythms, tiny, tmp_path):
 
 
 @pytest.mark.parametrize("pool", ["mean", "max", "mean+std"])
-def test_a_probe_of_items_pools_as_it_was_taught(rhythms, tiny, tmp_path, pool):
+def test_a_probe_of_items_pools_windows_as_in_its_data_set(rhythms, tiny, tmp_path, pool):
     probe = fit_probe(load(rhythms, "loudness.tiny", pool=pool))
     (found,) = predict(probe, made.rhythm(tmp_path / "x.wav", 0, 78), host=tiny)
     assert found.top[0].label == "first" and found.windows is None
 
 
-def test_a_stack_asks_every_network(coloured, tiny, new, tmp_path):
-    stack = compare.fit([load(coloured, model) for model in ("colours.tiny", "tints.tiny")])
+def test_a_stack_needs_the_vectors_of_each_of_its_networks(coloured, tiny, new, tmp_path):
+    stack = fit_stack([load(coloured, model) for model in ("colours.tiny", "tints.tiny")])
     stack.save(tmp_path / "a.probe")
     found = [*predict(load_probe(tmp_path / "a.probe"), new, host=tiny)]
-    assert [verdict.top[0].label for verdict in found[:2]] == ["red", "blue"]
+    assert [each.top[0].label for each in found[:2]] == ["red", "blue"]
     assert found[2].outcome.status == "failed"
     made.shade(new / "d.png", 1, 300)
     index(new / "d.png", coloured, models=["colours.tiny"], host=tiny)
     with Library(coloured) as library:
         *whole, last = predict_stored(stack, library)
-    assert len(whole) == 36 and all(verdict.top for verdict in whole)
+    assert len(whole) == 36 and all(each.top for each in whole)
     assert last.outcome.reason == "no vectors in tints.tiny; index it with that model"
 
 
-def test_another_network_is_refused_before_anything_is_read(coloured, tiny, new):
+def test_another_version_of_the_network_is_refused(coloured, tiny, new):
     probe = fit_probe(load(coloured))
     changed = made.stand(tiny, "other.tiny", facts={"revision": 2})
     object.__setattr__(
@@ -116,8 +126,8 @@ def test_a_probe_of_items_says_of_the_whole_what_predict_says(rhythms, tiny, poo
     probe = fit_probe(load(rhythms, "loudness.tiny", pool=pool))
     files = rhythms.parent / "rhythms"
     tagged, judged = tag(files, probes=[probe], host=tiny), predict(probe, files, host=tiny)
-    for tags, verdict in zip(tagged, judged, strict=True):
-        assert tags.item == verdict.item and tags.top == verdict.top
+    for tags, each in zip(tagged, judged, strict=True):
+        assert tags.item == each.item and tags.top == each.top
         assert bool(tags.segments) == (pool == "mean")
 
 

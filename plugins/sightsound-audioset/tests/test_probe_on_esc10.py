@@ -1,4 +1,4 @@
-"""Linear probes on real recordings: ESC-10, its official folds, its published accuracies."""
+"""Linear probes on ESC-10 with its official folds."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import csv
 import numpy as np
 import pytest
 
-from sightsound import Host, Labels, Library, LinearProbe, fit_probe, index
+from sightsound import Host, Labels, LinearProbe, fit_probe, index, load_dataset
 
 
 @pytest.fixture(scope="module")
 def library(shared, tmp_path_factory):
-    """ESC-10 in both YAMNets, labelled by its table."""
+    """Return a library of ESC-10 in both YAMNets, labelled by its table."""
     place = tmp_path_factory.mktemp("esc10") / "library"
     host = Host(weights=[shared / "weights" / "yamnet" / "yamnet.h5"])
     sounds = shared / "data" / "esc10"
@@ -24,9 +24,8 @@ def library(shared, tmp_path_factory):
 
 @pytest.mark.parametrize(("model", "least"), [("yamnet.audioset_f32", 0.970), ("yamnet.audioset_i8", 0.955)])
 def test_a_probe_reaches_the_accuracy_of_the_reference(library, model, least):
-    """scikit-learn on the float32 network: 0.970 for C = 0.1 and 1, 0.978 for C = 10."""
-    with Library(library) as opened:
-        data = load_dataset(opened, model, Labels(column="category", fold_column="fold"))
+    """Reference: scikit-learn on the float32 network reaches 0.970 for C = 0.1 and 1, 0.978 for C = 10."""
+    data = load_dataset(library, model, Labels(column="category", fold_column="fold"))
     assert data.X.shape == (400, 1024) and len(data.classes) == 10
     probe = fit_probe(data)
     assert probe.report_.accuracy.value >= least and probe.report_.corrected >= least - 0.01
@@ -34,19 +33,17 @@ def test_a_probe_reaches_the_accuracy_of_the_reference(library, model, least):
     assert probe.report_.neighbours.value < probe.report_.accuracy.value
 
 
-def test_each_strength_is_as_good_as_the_reference_says(library):
-    with Library(library) as opened:
-        data = load_dataset(opened, "yamnet.audioset_f32", Labels(column="category", fold_column="fold"))
+def test_the_accuracy_for_each_C_is_that_of_the_reference(library):
+    data = load_dataset(library, "yamnet.audioset_f32", Labels(column="category", fold_column="fold"))
     probe = LinearProbe(Cs=[0.1, 1.0, 10.0]).fit(data.X, data.y, folds=data.folds)
     assert probe.scores_ == pytest.approx([0.970, 0.970, 0.978], abs=0.006)
 
 
-def test_the_table_s_recordings_of_one_source_are_in_one_fold(library, shared):
-    """Otherwise the folds would flatter: the official ones do not, and groups by source give about the same."""
+def test_recordings_of_one_source_are_in_one_official_fold(library, shared):
+    """The official folds have no leakage, so groups by source give about the same accuracy."""
     with (shared / "data" / "esc10" / "meta" / "esc10.csv").open(newline="") as file:
         sources = {(row["src_file"], row["fold"]) for row in csv.DictReader(file)}
     assert len(sources) == len({source for source, _ in sources})
-    with Library(library) as opened:
-        data = load_dataset(opened, "yamnet.audioset_f32", Labels(column="category", group_column="src_file"))
+    data = load_dataset(library, "yamnet.audioset_f32", Labels(column="category", group_column="src_file"))
     grouped = LinearProbe(Cs=np.logspace(-4, 3, 8)).fit(data.X, data.y, groups=data.groups)
     assert grouped.scores_.max() >= 0.96

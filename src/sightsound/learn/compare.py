@@ -1,33 +1,58 @@
-"""What each network is worth, and what several are worth together, on the same held-out items."""
+"""Compare networks, alone and combined, on the same held-out items, and fit a stack of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightsound._progress import bar
 from sightsound.contract.arrays import Matrix
 from sightsound.contract.errors import SightsoundError
-from sightsound.learn.dataset import Dataset, aligned
+from sightsound.contract.paths import PathLike
+from sightsound.host.host import Host
+from sightsound.learn.dataset import Dataset, align_datasets
+from sightsound.learn.label_table import Labels
+from sightsound.learn.load import load_datasets
+from sightsound.library.library import Library
 from sightsound.linear import folds as folding
 from sightsound.linear import metrics
 from sightsound.linear.metrics import Estimate, ProbeReport
 from sightsound.linear.probe import LinearProbe
 from sightsound.linear.stack import Stack
 from sightsound.linear.targets import targets
+from sightsound.pipeline.latency import measure_latency
 
 FEATURES = "features side by side"
 AVERAGE = "average of probabilities"
 
+_MIN_CLASS_ITEMS = 3  # one for a fold that is held out, two for the folds of the stack within the rest
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to classify: its name, the networks it needs, accuracy on items that no part of it had seen, macro F1,
-    what it gains over the best single network in points, with the 95 % interval over items, and what it takes: the
-    networks' milliseconds an item (None where nobody measured)."""
+    """A network, or a combination of networks, and how good it is.
+
+    Parameters
+    ----------
+    name : str
+        The name of the network, or of the combination.
+    models : tuple of str
+        The networks that it needs.
+    accuracy : Estimate
+        The accuracy on held-out items, from 0 to 1.
+    macro_f1 : float
+        The mean F1 of the classes.
+    gain, gain_low, gain_high : float
+        The accuracy minus that of the best network, in percentage points, and its 95 % bootstrap interval over items.
+    milliseconds : float, optional
+        The time that its networks take for an item. None if it was not measured.
+    gain_per_ms : float, optional
+        The gain for each millisecond more than the best network takes. None for single networks.
+    """
 
     name: str
     models: tuple[str, ...]
@@ -40,127 +65,238 @@ class Candidate:
     gain_per_ms: float | None = None
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """The result of a comparison.
+
+    Parameters
+    ----------
+    candidates : tuple of Candidate
+        Each network, their concatenated features, the average of their probabilities, and the stack.
+    report : ProbeReport
+        The report of the stack.
+    stack : Stack, optional
+        The stack, fitted to all items.
+    """
+
+    candidates: tuple[Candidate, ...]
+    report: ProbeReport
+    stack: Stack | None = field(default=None, repr=False)
+
+
 def compare(
     datasets: Sequence[Dataset],
     *,
     stack: Stack | None = None,
     milliseconds: Mapping[str, float] | None = None,
     progress: bool | None = None,
-) -> tuple[list[Candidate], ProbeReport]:
-    """The networks of these datasets one by one, their features side by side, the average of their probabilities, and
-    a stack; and the report of the stack.
+) -> Comparison:
+    """Compare networks, alone and combined.
 
-    Each fold is held out from everything, the choice of strengths and the stack's own folds too. `milliseconds` are
-    those of each model for an item. Raises `SightsoundError` for windows, several labels, or nothing in common.
+    Each fold is held out from every step, the choice of C and the inner folds of the stack included.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        The collection in the space of each network, see `load_datasets`. Rows are items with one class each.
+    stack : Stack, optional
+        The settings of the stack. It is not changed. `Stack()` by default.
+    milliseconds : mapping of str to float, optional
+        The time of each network for an item.
+    progress : bool, optional
+        Whether to show a progress bar. By default on a terminal and in a notebook.
+
+    Returns
+    -------
+    Comparison
+        Without a fitted stack, see `fit_stack`.
+
+    Raises
+    ------
+    SightsoundError
+        If there are not two different networks, rows are windows or have several classes, the data sets have no item
+        in common, or a class has fewer than three items.
     """
     stack = stack or Stack()
-    together = _ready(datasets)
-    first = together[0]
+    aligned = _check(datasets)
+    first = aligned[0]
     classes, Y = targets(first.y, len(first.X))
     names = [str(label) for label in classes]
-    held = (
+    folds = (
         folding.split(Y, names, first.groups, stack.cv, seed=stack.random_state)
         if first.folds is None
         else folding.official(first.folds, Y, names)
     )
-    models = [data.origin.space.name for data in together]
-    told = _held_out(together, held, len(classes), stack, progress)
-    rivals = [_rival(name, _needs(name, models), Y, said, first.groups) for name, said in told.items()]
-    scored = _gains(rivals, {name: _right(said, Y) for name, said in told.items()}, first.groups, models)
-    how = f"cross-validation over {held.max() + 1} folds"
-    report = metrics.report(how, names, Y, told[_name(stack)], groups=first.groups, notes=first.notes)
-    return [_priced(rival, rivals, milliseconds or {}) for rival in scored], report
+    probabilities = _held_out_probabilities(aligned, folds, len(classes), stack, progress)
+    candidates = _score(probabilities, Y, first.groups, [data.model for data in aligned])
+    how = f"cross-validation over {folds.max() + 1} folds"
+    report = metrics.report(how, names, Y, probabilities[_stack_name(stack)], groups=first.groups, notes=first.notes)
+    return Comparison(tuple(_add_cost(each, candidates, milliseconds or {}) for each in candidates), report)
 
 
-def fit(datasets: Sequence[Dataset], stack: Stack | None = None) -> Stack:
-    """A stack on all that several datasets have in common."""
-    together = _ready(datasets)
-    first = together[0]
+def compare_stored(
+    library: PathLike | Library,
+    models: Sequence[str] = (),
+    labels: Labels | None = None,
+    *,
+    stack: Stack | None = None,
+    fit: bool = False,
+    host: Host | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> Comparison:
+    """Compare the networks of a library on its labelled items, measure their time, and fit a stack if asked to.
+
+    Parameters
+    ----------
+    library : path or Library
+        A library with vectors of two networks or more.
+    models : sequence of str
+        The names of the networks. By default all for images, or all for sounds, see `load_datasets`.
+    labels : Labels, optional
+        Where the labels come from. By default those that the library stores.
+    stack : Stack, optional
+        The settings of the stack. It is not changed. `Stack()` by default.
+    fit : bool
+        Whether to fit the stack to all items.
+    host : Host, optional
+        The networks, whose time is measured on some of the items. `Host()` by default.
+    device : str
+        Where they run, see `Host.load`.
+    progress : bool, optional
+        Whether to show a progress bar. By default on a terminal and in a notebook.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    SightsoundError
+        As `load_datasets` and `compare`.
+    """
+    datasets = load_datasets(library, models, labels)
+    names = [data.model for data in datasets]
+    times = measure_latency(host or Host(), names, datasets[0].items, device=device)
+    found = compare(datasets, stack=stack, milliseconds=times, progress=progress)
+    if not fit:
+        return found
+    fitted = fit_stack(datasets, stack)
+    fitted.report_ = found.report
+    return replace(found, stack=fitted)
+
+
+def fit_stack(datasets: Sequence[Dataset], stack: Stack | None = None) -> Stack:
+    """Fit a stack to the items that several data sets have in common.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        The collection in the space of each network. Rows are items with one class each.
+    stack : Stack, optional
+        The settings. It is not changed. `Stack()` by default.
+
+    Returns
+    -------
+    Stack
+        The fitted stack. It has no report, see `compare`.
+
+    Raises
+    ------
+    SightsoundError
+        As `compare`.
+    """
+    aligned = _check(datasets)
+    first = aligned[0]
     fitted = Stack(**(stack or Stack()).get_params(deep=False))
-    fitted.fit([data.X for data in together], first.y, groups=first.groups, folds=first.folds)
-    fitted.feature_specs_ = [data.origin for data in together]
-    fitted.seen_ = first.contents
+    fitted.fit([data.X for data in aligned], first.y, groups=first.groups, folds=first.folds)
+    fitted.feature_specs_ = [data.feature_spec for data in aligned]
+    fitted.seen_ = first.content_ids
     return fitted
 
 
-def _ready(datasets: Sequence[Dataset]) -> list[Dataset]:
+def _check(datasets: Sequence[Dataset]) -> list[Dataset]:
+    """Return the data sets with the items that all have, if they are fit for a stack."""
     for data in datasets:
-        if data.origin.level != "item" or not data.single:
+        if data.feature_spec.level != "item" or not data.single:
             raise SightsoundError("stack: expected items with one class each; leave out --level window, --multi-label")
-    names = [data.origin.space.name for data in datasets]
+    names = [data.model for data in datasets]
     if len(set(names)) < 2:
         got = ", ".join(dict.fromkeys(names)) or "none"
         raise SightsoundError(f"stack: expected two different networks or more, got {got}; name another")
-    together = aligned(datasets)
-    first = together[0]
+    aligned = align_datasets(datasets)
+    first = aligned[0]
     sizes = {name: len(np.unique(first.groups[first.y == name])) for name in first.classes}
-    small = min(sizes, key=lambda name: sizes[name])
-    if sizes[small] < 3:
-        raise SightsoundError(f"class {small!r}: expected 3 items or more for a stack, got {sizes[small]}; add some")
-    return together
+    rarest = min(sizes, key=lambda name: sizes[name])
+    if sizes[rarest] < _MIN_CLASS_ITEMS:
+        expected = f"expected {_MIN_CLASS_ITEMS} items or more for a stack"
+        raise SightsoundError(f"class {rarest!r}: {expected}, got {sizes[rarest]}; add some")
+    return aligned
 
 
-def _name(stack: Stack) -> str:
+def _stack_name(stack: Stack) -> str:
     return f"stack ({stack.top or 'no'} on {stack.combine}d)"
 
 
-def _needs(name: str, models: Sequence[str]) -> tuple[str, ...]:
-    return (name,) if name in models else tuple(models)
-
-
-def _held_out(
-    together: Sequence[Dataset], held: Any, count: int, stack: Stack, progress: bool | None
+def _held_out_probabilities(
+    datasets: Sequence[Dataset], folds: NDArray[np.intp], n_classes: int, stack: Stack, progress: bool | None
 ) -> dict[str, Matrix]:
-    """The probabilities (n, k) of each rival for rows that it had not seen."""
-    models = [data.origin.space.name for data in together]
-    names = [*models, FEATURES, AVERAGE, _name(stack)]
-    told = {name: np.zeros((len(held), count)) for name in names}
-    with bar(held.max() + 1, "compare", progress) as shown:
-        for fold in range(held.max() + 1):
-            rest, out = np.flatnonzero(held != fold), np.flatnonzero(held == fold)
-            y, groups = together[0].y[rest], together[0].groups[rest]
-            fitted = Stack(**{**stack.get_params(deep=False), "cv": None}).fit(
-                [data.X[rest] for data in together], y, groups=groups
-            )
-            for name, probe, data in zip(models, fitted.probes_, together):
-                told[name][out] = probe.predict_proba(data.X[out])
-            side = np.hstack([data.X for data in together])
-            joined = LinearProbe(Cs=stack.Cs, random_state=stack.random_state).fit(side[rest], y, groups=groups)
-            told[FEATURES][out] = joined.predict_proba(side[out])
-            told[AVERAGE][out] = np.mean([told[name][out] for name in models], axis=0)
-            told[_name(stack)][out] = fitted.predict_proba([data.X[out] for data in together])
+    """Return the probabilities (n, k) that each candidate gives to items it was not fitted to."""
+    names = [*(data.model for data in datasets), FEATURES, AVERAGE, _stack_name(stack)]
+    found = {name: np.zeros((len(folds), n_classes)) for name in names}
+    with bar(folds.max() + 1, "compare", progress) as shown:
+        for fold in range(folds.max() + 1):
+            train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            for name, probabilities in _predict_fold(datasets, train, test, stack).items():
+                found[name][test] = probabilities
             shown.update()
-    return told
-
-
-def _right(said: Matrix, Y: Matrix) -> Any:
-    return said.argmax(axis=1) == Y.argmax(axis=1)
-
-
-def _rival(name: str, models: tuple[str, ...], Y: Matrix, said: Matrix, groups: Any) -> Candidate:
-    decided = metrics.decide(said, True)
-    return Candidate(name, models, metrics.estimate(_right(said, Y), groups), metrics.macro_f1(Y, decided))
-
-
-def _gains(
-    rivals: Sequence[Candidate], right: Mapping[str, Any], groups: Any, models: Sequence[str]
-) -> list[Candidate]:
-    """The rivals with what they gain over the best network, item by item."""
-    best = max(models, key=lambda name: right[name].mean())
-    found = []
-    for rival in rivals:
-        more = metrics.estimate(right[rival.name].astype(float) - right[best], groups)
-        points = [100 * value for value in (more.value, more.low, more.high)]
-        found.append(replace(rival, gain=points[0], gain_low=points[1], gain_high=points[2]))
     return found
 
 
-def _priced(rival: Candidate, rivals: Sequence[Candidate], milliseconds: Mapping[str, float]) -> Candidate:
-    """The rival with its time, and its gain for each millisecond beyond the best network's."""
-    if not all(name in milliseconds for name in rival.models):
-        return rival
-    cost = sum(milliseconds[name] for name in rival.models)
-    best = max((r for r in rivals if len(r.models) == 1), key=lambda r: r.accuracy.value).models[0]
+def _predict_fold(
+    datasets: Sequence[Dataset], train: NDArray[np.intp], test: NDArray[np.intp], stack: Stack
+) -> dict[str, Matrix]:
+    """Fit every candidate to the training items and return its probabilities for the test items."""
+    y, groups = datasets[0].y[train], datasets[0].groups[train]
+    fitted = Stack(**{**stack.get_params(deep=False), "cv": None})
+    fitted.fit([data.X[train] for data in datasets], y, groups=groups)
+    concatenated = np.hstack([data.X for data in datasets])
+    joint = LinearProbe(Cs=stack.Cs, random_state=stack.random_state).fit(concatenated[train], y, groups=groups)
+    found = {data.model: probe.predict_proba(data.X[test]) for probe, data in zip(fitted.probes_, datasets)}
+    average = np.mean(list(found.values()), axis=0)
+    found[FEATURES] = joint.predict_proba(concatenated[test])
+    found[AVERAGE] = average
+    found[_stack_name(stack)] = fitted.predict_proba([data.X[test] for data in datasets])
+    return found
+
+
+def _score(probabilities: Mapping[str, Matrix], Y: Matrix, groups: Any, models: Sequence[str]) -> list[Candidate]:
+    """Return a candidate for each table of probabilities, with its gain over the best network."""
+    correct = {name: table.argmax(axis=1) == Y.argmax(axis=1) for name, table in probabilities.items()}
+    best = max(models, key=lambda name: correct[name].mean())
+    candidates = []
+    for name, table in probabilities.items():
+        gain = metrics.estimate(correct[name].astype(float) - correct[best], groups)
+        candidates.append(
+            Candidate(
+                name=name,
+                models=(name,) if name in models else tuple(models),
+                accuracy=metrics.estimate(correct[name], groups),
+                macro_f1=metrics.macro_f1(Y, metrics.decide(table, True)),
+                gain=100 * gain.value,
+                gain_low=100 * gain.low,
+                gain_high=100 * gain.high,
+            )
+        )
+    return candidates
+
+
+def _add_cost(candidate: Candidate, candidates: Sequence[Candidate], milliseconds: Mapping[str, float]) -> Candidate:
+    """Return a candidate with its time, and its gain for each millisecond more than the best network takes."""
+    if not all(name in milliseconds for name in candidate.models):
+        return candidate
+    cost = sum(milliseconds[name] for name in candidate.models)
+    best = max((each for each in candidates if len(each.models) == 1), key=lambda each: each.accuracy.value).models[0]
     extra = cost - milliseconds.get(best, 0.0)
-    worth = rival.gain / extra if len(rival.models) > 1 and extra > 0 else None
-    return replace(rival, milliseconds=cost, gain_per_ms=worth)
+    gain_per_ms = candidate.gain / extra if len(candidate.models) > 1 and extra > 0 else None
+    return replace(candidate, milliseconds=cost, gain_per_ms=gain_per_ms)

@@ -1,4 +1,4 @@
-"""A labelled part of a library -> a probe that knows how good it is."""
+"""Fit a probe to a data set, and evaluate one on another."""
 
 from __future__ import annotations
 
@@ -9,54 +9,129 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import PathLike
 from sightsound.learn.dataset import Dataset
+from sightsound.learn.label_table import Labels
+from sightsound.learn.load import load_dataset
+from sightsound.library.library import Library
 from sightsound.linear.metrics import ProbeReport
 from sightsound.linear.probe import LinearProbe
 
 
-def fit_probe(data: Dataset, probe: LinearProbe | None = None, *, curve: bool = True) -> LinearProbe:
-    """Fits a copy of `probe` (a `LinearProbe()` where there is none) to a dataset, items never torn, by its official
-    folds where it has some. `report_` says how good it is, with the learning curve if `curve`."""
+def fit_probe(dataset: Dataset, probe: LinearProbe | None = None, *, curve: bool = True) -> LinearProbe:
+    """Fit a probe to a data set and cross-validate it.
+
+    Rows of one group stay on one side of every split. Official folds are used where the data set has some.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The labelled rows, see `load_dataset`.
+    probe : LinearProbe, optional
+        The settings. It is not changed. `LinearProbe()` by default.
+    curve : bool
+        Whether the report has a learning curve.
+
+    Returns
+    -------
+    LinearProbe
+        The fitted probe. Its `report_` says how good it is, and is None if `probe.C` was given.
+
+    Raises
+    ------
+    SightsoundError
+        If a label of multi-label data has items of one kind alone, or a class has fewer items than there are folds.
+    """
     settings = {} if probe is None else probe.get_params(deep=False)
     fitted = LinearProbe(**settings)
-    _named(fitted, data)
-    fitted.feature_spec_, fitted.seen_ = data.origin, data.contents
+    _fit(fitted, dataset)
+    fitted.feature_spec_, fitted.seen_ = dataset.feature_spec, dataset.content_ids
     if fitted.held_out_ is not None:
-        found = fitted.report(data.X if curve else None)
-        fitted.report_ = replace(found, notes=(*data.notes, *found.notes))
+        report = fitted.report(dataset.X if curve else None)
+        fitted.report_ = replace(report, notes=(*dataset.notes, *report.notes))
     return fitted
 
 
-def _named(fitted: LinearProbe, data: Dataset) -> None:
-    """Fits; the labels of several have their names then."""
+def _fit(probe: LinearProbe, dataset: Dataset) -> None:
+    """Fit a probe; errors name the space and the column, and multi-label classes get their names."""
     try:
-        for name, column in zip(data.classes, data.truth.T):
+        for name, column in zip(dataset.classes, dataset.truth.T):
             if column.all() or not column.any():
                 raise SightsoundError(f"label {name!r}: expected items with it and without, got one kind; leave it out")
-        fitted.fit(data.X, data.y, groups=data.groups, folds=data.folds)
+        probe.fit(dataset.X, dataset.y, groups=dataset.groups, folds=dataset.folds)
     except SightsoundError as error:
-        raise type(error)(f"{data.origin.space.name}, {data.origin.column}: {error}") from error
-    if not data.single:
-        fitted.classes_ = np.array(data.classes)
+        raise type(error)(f"{dataset.model}, {dataset.feature_spec.column}: {error}") from error
+    if not dataset.single:
+        probe.classes_ = np.array(dataset.classes)
 
 
-def evaluate_probe(probe: LinearProbe, data: Dataset) -> ProbeReport:
-    """How good a probe is on a dataset. Refuses rows of another space, and notes items that it was fitted on."""
-    probe.require_feature_spec().space.require(data.origin.space, "probe")
-    known = np.isin(data.contents, probe.seen_)
-    found = probe.evaluate(data.X, data.y if data.single else _columns(probe, data), groups=data.of)
-    notes = list(data.notes)
+def evaluate_probe(probe: LinearProbe, dataset: Dataset) -> ProbeReport:
+    """Evaluate a probe on a data set.
+
+    Parameters
+    ----------
+    probe : LinearProbe
+        A probe that was fitted to a data set.
+    dataset : Dataset
+        Labelled rows of the same space.
+
+    Returns
+    -------
+    ProbeReport
+        A note says how many items the probe was fitted to, since these say little about new items.
+
+    Raises
+    ------
+    SpaceMismatch
+        If the data set has rows of another space.
+    SightsoundError
+        If the probe was not fitted to a data set, or has not all of the classes.
+    """
+    probe.require_feature_spec().space.require(dataset.feature_spec.space, "probe")
+    known = np.isin(dataset.content_ids, probe.seen_)
+    y = dataset.y if dataset.single else _indicators(probe, dataset)
+    report = probe.evaluate(dataset.X, y, groups=dataset.item_index)
+    notes = list(dataset.notes)
     if known.any():
         notes.append(f"{known.sum()} of {len(known)} items were among those it was fitted on, and say little")
-    return replace(found, how=f"{len(data.items)} items of a library", notes=tuple(notes))
+    return replace(report, how=f"{len(dataset.items)} items of a library", notes=tuple(notes))
 
 
-def _columns(probe: LinearProbe, data: Dataset) -> NDArray[Any]:
-    """The labels of a dataset as the probe's columns."""
-    at = {name: i for i, name in enumerate(data.classes)}
+def evaluate_stored(probe: LinearProbe, library: PathLike | Library, labels: Labels | None = None) -> ProbeReport:
+    """Evaluate a probe on the labelled items of a library.
+
+    Parameters
+    ----------
+    probe : LinearProbe
+        A probe that was fitted to a data set.
+    library : path or Library
+        A library with vectors of the probe's network.
+    labels : Labels, optional
+        Where the labels come from. By default those that the library stores.
+
+    Returns
+    -------
+    ProbeReport
+
+    Raises
+    ------
+    SpaceMismatch
+        If the library has vectors of another version of the network.
+    SightsoundError
+        As `load_dataset` and `evaluate_probe`.
+    """
+    spec = probe.require_feature_spec()
+    labels = replace(labels or Labels(), multi_label=not probe.single)
+    dataset = load_dataset(library, spec.space.name, labels, level=spec.level, pool=spec.pool, min_classes=1)
+    return evaluate_probe(probe, dataset)
+
+
+def _indicators(probe: LinearProbe, dataset: Dataset) -> NDArray[Any]:
+    """Return the labels of a multi-label data set with a column for each class of the probe."""
+    columns = {name: i for i, name in enumerate(dataset.classes)}
     known = [str(name) for name in probe.classes_]
-    beyond = [name for name in data.classes if name not in known]
-    if beyond:
-        raise SightsoundError(f"label {beyond[0]!r}: expected one of {known}; leave it out of the table")
-    none = np.zeros(len(data.y), data.y.dtype)
-    return np.stack([data.y[:, at[name]] if name in at else none for name in known], axis=1)
+    unknown = [name for name in dataset.classes if name not in known]
+    if unknown:
+        raise SightsoundError(f"label {unknown[0]!r}: expected one of {known}; leave it out of the table")
+    absent = np.zeros(len(dataset.y), dataset.y.dtype)
+    return np.stack([dataset.y[:, columns[name]] if name in columns else absent for name in known], axis=1)

@@ -1,28 +1,31 @@
-"""Files, or the items of a library -> what a probe or a stack says of each."""
+"""Classify files, or the items of a library, with a fitted probe or stack."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Classified, Item, Outcome, WindowScores
 from sightsound.host.host import Host
+from sightsound.learn.load import open_library
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library
 from sightsound.linear.features import FeatureSpec
 from sightsound.linear.probe import LinearProbe
 from sightsound.linear.stack import Stack
 from sightsound.pipeline.embeddings import Embeddings
+from sightsound.pipeline.stream import Embedded
 
-PathLike = str | os.PathLike[str]
 Probe = LinearProbe | Stack
 
 
-def origins(probe: Probe) -> tuple[FeatureSpec, ...]:
-    """Which rows a probe or each part of a stack takes. Raises `SightsoundError` for one that was not fitted from a
-    library."""
+def feature_specs_of(probe: Probe) -> tuple[FeatureSpec, ...]:
+    """Return the feature spec of a probe, or of each network of a stack.
+
+    Raises `SightsoundError` for a probe that was not fitted to a data set of a library.
+    """
     return tuple(probe.feature_specs_) if isinstance(probe, Stack) else (probe.require_feature_spec(),)
 
 
@@ -34,72 +37,121 @@ def predict(
     device: str = "auto",
     progress: bool | None = None,
 ) -> Iterator[Classified]:
-    """What a probe says of each of these files and folders, in order; a file that fails comes with its outcome.
+    """Classify files with a probe or a stack.
 
-    Raises `SpaceMismatch` where the installed network, or its weights, are not those that the probe was fitted with.
+    Parameters
+    ----------
+    probe : LinearProbe or Stack
+        A classifier that was fitted to data sets of a library.
+    paths : path or sequence of paths
+        Files and folders.
+    host : Host, optional
+        Where the networks come from. `Host()` by default.
+    device : str
+        Where they run, see `Host.load`.
+    progress : bool, optional
+        Whether to show a progress bar. By default on a terminal and in a notebook.
+
+    Yields
+    ------
+    Classified
+        The classes of each file, in the order of the files. A file that fails has an outcome with the reason. Probes of
+        windows give the probabilities of each window too.
+
+    Raises
+    ------
+    SpaceMismatch
+        If an installed network or its weights differ from those that the classifier was fitted with.
+    SightsoundError
+        If the classifier was not fitted to a data set of a library.
     """
-    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    host = host or Host()
-    wanted = origins(probe)
-    for origin in wanted:
-        origin.space.require(host.space(origin.space.name), "probe")
-    names = " + ".join(origin.space.name for origin in wanted)
-    passes = [Embeddings(paths, origin.space.name, host, device, None, progress) for origin in wanted]
+    host, files = host or Host(), as_list(paths)
+    specs = feature_specs_of(probe)
+    for spec in specs:
+        spec.space.require(host.space(spec.space.name), "probe")
+    passes = [Embeddings(files, spec.space.name, host, device, None, progress) for spec in specs]
     if isinstance(probe, LinearProbe):
-        return (_classified(probe, names, [_read(wanted[0], *found)]) for found in passes[0].each())
-    # One network after the other: torch.fx, at work while one is loaded, disturbs those that run.
-    read = [[_read(origin, *found) for found in each.each()] for origin, each in zip(wanted, passes)]
-    return (_classified(probe, names, together) for together in zip(*read))
+        return (_classify(probe, [_file_features(specs[0], each)]) for each in passes[0].items())
+    # All files go through one network before the next one is loaded. Loading a network with torch.fx patches
+    # torch.nn.Module for the whole process, which breaks networks that run in other threads at the same time.
+    features = [[_file_features(spec, each) for each in embeddings.items()] for spec, embeddings in zip(specs, passes)]
+    return (_classify(probe, list(each)) for each in zip(*features))
 
 
-def predict_stored(probe: Probe, library: Library, where: Filter | None = None) -> Iterator[Classified]:
-    """What a probe says of the items of a library, by the vectors that it holds. Raises `SpaceMismatch` where these
-    are of another space."""
-    wanted = origins(probe)
-    names = " + ".join(origin.space.name for origin in wanted)
-    found = [_stored(library, origin, where) for origin in wanted]
-    for item in sorted({item for rows in found for item in rows}, key=lambda item: item.id or 0):
-        lacking = [origin.space.name for origin, rows in zip(wanted, found) if item not in rows]
-        if lacking:
-            reason = f"no vectors in {', '.join(lacking)}; index it with that model"
-            yield Classified(item, Outcome(item, "failed", reason))
-        else:
-            yield _classified(probe, names, [rows[item] for rows in found])
+def predict_stored(probe: Probe, library: PathLike | Library, where: Filter | None = None) -> Iterator[Classified]:
+    """Classify the items of a library, by the vectors that it stores.
+
+    Parameters
+    ----------
+    probe : LinearProbe or Stack
+        A classifier that was fitted to data sets of a library.
+    library : path or Library
+        A library with vectors of its networks.
+    where : Filter, optional
+        Which items to classify. All by default.
+
+    Yields
+    ------
+    Classified
+        The classes of each item, by its id. Items without vectors of one of the networks have failed.
+
+    Raises
+    ------
+    SpaceMismatch
+        If the library has vectors of other versions of the networks.
+    SightsoundError
+        If the classifier was not fitted to a data set of a library.
+    """
+    specs = feature_specs_of(probe)
+    with open_library(library) as opened:
+        stored = [_stored_features(opened, spec, where) for spec in specs]
+        for item in sorted({item for items in stored for item in items}, key=lambda item: item.id or 0):
+            missing = [spec.space.name for spec, items in zip(specs, stored) if item not in items]
+            if missing:
+                reason = f"no vectors in {', '.join(missing)}; index it with that model"
+                yield Classified(item, Outcome(item, "failed", reason))
+            else:
+                yield _classify(probe, [items[item] for items in stored])
 
 
 @dataclass(frozen=True)
-class _Read:
-    """An item as a network sees it: what became of it, the rows that the probe takes, and the seconds of windows."""
+class _Features:
+    """The features of an item in one space.
+
+    `rows` are those that the probe takes, None if the item failed; `spans` the seconds of windows.
+    """
 
     outcome: Outcome
     rows: Floats | None
     spans: Seconds | None
 
 
-def _read(origin: FeatureSpec, outcome: Outcome, vectors: Floats | None, spans: Seconds | None) -> _Read:
-    windows = origin.level == "window"
-    return _Read(outcome, None if vectors is None else origin.rows(vectors), spans if windows else None)
+def _file_features(spec: FeatureSpec, found: Embedded) -> _Features:
+    rows = None if found.embeddings is None else spec.rows(found.embeddings)
+    return _Features(found.outcome, rows, found.spans if spec.level == "window" else None)
 
 
-def _stored(library: Library, origin: FeatureSpec, where: Filter | None) -> dict[Item, _Read]:
-    stored, items = library.contents(origin.space, where)
-    timed = origin.space.modality == "sound"
-    found: dict[Item, _Read] = {}
+def _stored_features(library: Library, spec: FeatureSpec, where: Filter | None) -> dict[Item, _Features]:
+    stored, items_by_content = library.vector_index(spec.space, where)
+    has_spans = spec.level == "window" and spec.space.modality == "sound"
+    found: dict[Item, _Features] = {}
     for content, rows in stored.grouped():
-        for item in items.get(content, ()):
-            spans = stored.spans[rows] if timed else None
-            found[item] = _read(origin, Outcome(item, "ok"), stored.vectors[rows], spans)
+        for item in items_by_content.get(content, ()):
+            spans = stored.spans[rows] if has_spans else None
+            found[item] = _Features(Outcome(item, "ok"), spec.rows(stored.vectors[rows]), spans)
     return found
 
 
-def _classified(probe: Probe, names: str, together: Sequence[_Read]) -> Classified:
-    """One item, as each network sees it."""
-    rows = [read.rows for read in together if read.rows is not None]
-    bad = next((read.outcome for read in together if read.outcome.status != "ok"), None)
-    if bad is not None or not rows:
-        outcome = bad or together[0].outcome
-        return Classified(outcome.item, outcome, names)
+def _classify(probe: Probe, features: Sequence[_Features]) -> Classified:
+    """Classify one item by its features in each space."""
+    model = " + ".join(spec.space.name for spec in feature_specs_of(probe))
+    rows = [each.rows for each in features if each.rows is not None]
+    failed = next((each.outcome for each in features if each.outcome.status != "ok"), None)
+    if failed is not None or not rows:
+        outcome = failed or features[0].outcome
+        return Classified(outcome.item, outcome, model)
     scores = probe.predict_proba(rows) if isinstance(probe, Stack) else probe.predict_proba(rows[0])
-    spans, outcome = together[0].spans, together[0].outcome
-    windows = None if spans is None else WindowScores(scores, spans, tuple(str(label) for label in probe.classes_))
-    return Classified(outcome.item, outcome, names, probe.rank(scores.mean(axis=0)), windows=windows)
+    outcome, spans = features[0].outcome, features[0].spans
+    labels = tuple(str(label) for label in probe.classes_)
+    windows = None if spans is None else WindowScores(scores, spans, labels)
+    return Classified(outcome.item, outcome, model, probe.rank(scores.mean(axis=0)), windows=windows)

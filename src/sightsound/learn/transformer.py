@@ -1,4 +1,8 @@
-"""Paths -> embeddings, as a step of scikit-learn's pipelines."""
+"""Embeddings of files as a step of a scikit-learn pipeline.
+
+This module imports scikit-learn, so nothing else imports it at once. `sightsound.EmbeddingTransformer` imports it when
+the name is first used.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,42 @@ import os
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
 
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.pooling import Pool
 from sightsound.host.host import Host
-from sightsound.linear.estimator import BadInput, Estimator
+from sightsound.linear.validation import BadInput
 from sightsound.pipeline.embeddings import embed
 
 
-class EmbeddingTransformer(Estimator):
-    """Embeds files, as the first step of a pipeline.
+class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Embed files, as the first step of a pipeline.
 
+    It learns nothing from `fit`.
+
+    Parameters
+    ----------
+    model : str, optional
+        The name of a network. By default the one that `embed` takes for the first file.
+    pool : {"mean", "max", "mean+std"}
+        How the windows of a sound become one row.
+    device : str
+        Where the network runs, see `Host.load`.
+    cache : bool
+        Whether to keep the rows of a file until it changes. Each file is embedded once then, however many folds it is
+        in, and copies made by `clone` share the rows. The cache holds at most 256 MB in a process; the oldest rows are
+        removed.
+    host : Host, optional
+        Where the networks come from. `Host()` by default.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
     >>> make_pipeline(EmbeddingTransformer("tf_efficientnet_lite0.in1k"), LogisticRegression()).fit(paths, y)
-
-    `model` is the name of a network, None the default one for what the first file is. `pool` makes one row of a
-    sound's windows. `cache` keeps the rows of a file until it changes, so that each is embedded once however many
-    folds it is in; copies made by `clone` share them. It needs nothing from `fit`.
     """
-
-    _kind = "transformer"
 
     def __init__(
         self,
@@ -43,55 +63,94 @@ class EmbeddingTransformer(Estimator):
         self.host = host
 
     def fit(self, X: Any, y: Any = None) -> EmbeddingTransformer:
-        """Paths (n,), which it only counts. Raises `BadInput`, a ValueError, for what are no paths."""
-        _paths(X)
+        """Check the paths. Nothing is read.
+
+        Parameters
+        ----------
+        X : array-like of paths, shape (n,) or (n, 1)
+            The files.
+        y : ignored
+            For scikit-learn's sake.
+
+        Returns
+        -------
+        EmbeddingTransformer
+            The transformer itself.
+
+        Raises
+        ------
+        BadInput
+            A ValueError, if `X` has anything but paths.
+        """
+        _check_paths(X)
         self.fitted_ = True
         return self
 
     def transform(self, X: Any) -> Floats:
-        """Paths (n,) -> float32 (n, features). Raises what a file failed with, noting the file."""
-        paths = _paths(X)
-        keys = [self._key(path) for path in paths]
-        kept = _ROWS if self.cache else {}
-        missing = {key: path for key, path in zip(keys, paths) if key not in kept}
-        if missing:
-            host = self.host or Host()
-            rows = embed(list(missing.values()), self.model, host=host, device=self.device).matrix(self.pool)
-            fresh = dict(zip(missing, rows))
-            if self.cache:
-                _keep(fresh)
-            kept = {**kept, **fresh}
-        return np.stack([kept[key] for key in keys])
+        """Return the embeddings of files.
 
-    def fit_transform(self, X: Any, y: Any = None) -> Floats:
-        """`fit`, then `transform`."""
-        return self.fit(X, y).transform(X)
+        Parameters
+        ----------
+        X : array-like of paths, shape (n,) or (n, 1)
+            The files.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, features)
+
+        Raises
+        ------
+        BadInput
+            A ValueError, if `X` has anything but paths.
+        SightsoundError
+            If a file cannot be embedded.
+        """
+        paths = _check_paths(X)
+        keys = [self._cache_key(path) for path in paths]
+        rows = {key: _CACHE[key] for key in keys if key in _CACHE} if self.cache else {}
+        missing = {key: path for key, path in zip(keys, paths) if key not in rows}
+        if missing:
+            embeddings = embed(list(missing.values()), self.model, host=self.host or Host(), device=self.device)
+            new = dict(zip(missing, embeddings.matrix(self.pool)))
+            if self.cache:
+                _keep(new)
+            rows |= new
+        return np.stack([rows[key] for key in keys])
 
     def __sklearn_clone__(self) -> EmbeddingTransformer:
-        """A copy that is not fitted, with the same host."""
+        # scikit-learn's own clone would copy the host, with its loaded plugins
         return EmbeddingTransformer(**self.get_params(deep=False))
 
-    def _key(self, path: str) -> tuple[Any, ...]:
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+    def _cache_key(self, path: str) -> tuple[Any, ...]:
         try:
-            found = os.stat(path)
+            stat = os.stat(path)
         except OSError as error:
             raise SightsoundError(f"{path}: cannot be read ({error.strerror}); name a file") from error
-        where = (os.path.abspath(path), found.st_size, found.st_mtime_ns)
-        return (*where, self.model, self.pool, self.device, None if self.host is None else id(self.host))
+        # The host itself is in the key: the id of a host that is gone may be that of another one.
+        version = (os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
+        return (*version, self.model, self.pool, self.device, self.host)
 
 
-_ROWS: dict[tuple[Any, ...], Floats] = {}
-_MOST = 2**28
-"""Bytes of rows that are kept in a process; the oldest go first."""
+_CACHE: dict[tuple[Any, ...], Floats] = {}
+"""The rows of files, oldest first."""
+_CACHE_BYTES = 2**28
 
 
 def _keep(rows: dict[tuple[Any, ...], Floats]) -> None:
-    _ROWS.update(rows)
-    while len(_ROWS) > 1 and len(_ROWS) * next(iter(_ROWS.values())).nbytes > _MOST:
-        del _ROWS[next(iter(_ROWS))]
+    """Add rows to the cache, and remove the oldest until it is small enough."""
+    _CACHE.update(rows)
+    while len(_CACHE) > 1 and len(_CACHE) * next(iter(_CACHE.values())).nbytes > _CACHE_BYTES:
+        del _CACHE[next(iter(_CACHE))]
 
 
-def _paths(X: Any) -> list[str]:
+def _check_paths(X: Any) -> list[str]:
+    """Return paths as a list of str. Raises `BadInput` for anything else."""
     array = np.asarray(X, dtype=object)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -1,169 +1,154 @@
-"""Pictures of what was heard: a recording with its segments below it, and a cloud of words. Needs the extra `plot`."""
+"""Figures of segments: a recording with its segments, and a word cloud of classes."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightsound import media
-from sightsound._atomic import atomic_path, check_writable
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import PathLike, printable
 from sightsound.contract.results import Segment
+from sightsound.plot.figure import BLUE, check_wordcloud, figure, image_file
 
-RATE = 16000
-"""Hz at which a recording is drawn, as YAMNet hears it."""
-COLUMNS = 1200
-"""Columns of the spectrogram and points of the waveform at most: more than a page can show."""
-CLASSES = 18
-"""Classes that are drawn at most: those of the most seconds times score."""
+SAMPLE_RATE = 16000
+"""Hz. The sample rate of the waveform and the spectrogram, which is that of YAMNet and VGGish."""
+MAX_COLUMNS = 1200
+"""The most columns of the spectrogram and points of the waveform, about one for each pixel."""
+MAX_CLASSES = 18
+"""The most classes that are drawn: those with the highest weight, see `segment_weights`."""
 
-_FRAME = 512
-_FLOOR_DB = -80.0
-PathLike = str | os.PathLike[str]
-
-
-def check(plot: PathLike | None, words: PathLike | None) -> None:
-    """Raises `SightsoundError` where `sound` or `wordcloud` could not draw these files, before there is anything to."""
-    if plot:
-        _needs("matplotlib")
-        from matplotlib.backend_bases import FigureCanvasBase
-
-        _ready(plot, FigureCanvasBase.get_supported_filetypes())
-    if words:
-        _needs("wordcloud")
-        from PIL import Image
-
-        Image.init()
-        _ready(words, [suffix[1:] for suffix, kind in Image.EXTENSION.items() if kind in Image.SAVE])
+_FRAME = 512  # samples of a frame of the short-time Fourier transform; frames overlap by half
+_FLOOR_DB = -80.0  # level of the darkest colour, relative to the maximum
 
 
-def _ready(file: PathLike, kinds: Collection[str]) -> None:
-    kind = os.fspath(file).rpartition(".")[2]
-    if kind.lower() not in kinds:
-        raise SightsoundError(f"{os.fspath(file)}: Format {kind!r} is not supported; name a .png")
-    check_writable(file)
+def plot_sound(file: PathLike, segments: Sequence[Segment], seconds: float, out: PathLike) -> None:
+    """Draw the waveform, the spectrogram and the segments of a recording on one time axis.
 
+    The memory does not grow with the length of the recording.
 
-def sound(file: PathLike, segments: Sequence[Segment], seconds: float, out: PathLike) -> None:
-    """Waveform, spectrogram and, under them on one time axis, the segments of a recording of `seconds` seconds.
+    Parameters
+    ----------
+    file : path
+        The recording.
+    segments : sequence of Segment
+        What was found in it, see `classify_sound`. At most 18 classes are drawn.
+    seconds : float
+        The duration of the recording.
+    out : path
+        The file to write, which ends in .png, .svg or .pdf.
 
-    `out` ends in .png, .svg or .pdf. Raises `SightsoundError` where matplotlib is missing or the file cannot be
-    written. Memory does not grow with the recording.
+    Raises
+    ------
+    SightsoundError
+        If matplotlib is missing (extra `plot`), the recording cannot be read, or `out` cannot be written.
     """
-    check(out, None)
-    from matplotlib.figure import Figure
-
-    low, high, levels = _levels(file, seconds)
-    shown = [label for label, _ in weights(segments).most_common(CLASSES)]
-    shown.sort(key=lambda label: min(s.start for s in segments if s.label == label))
-    rows = max(1, len(shown))
-    figure = Figure(figsize=(10, 3.6 + 0.24 * rows), layout="constrained")
-    wave, spectrum, below = figure.subplots(3, 1, sharex=True, height_ratios=[1, 1.6, 0.24 * rows])
-    times = np.linspace(0, seconds, len(low))
-    wave.fill_between(times, low, high, step="mid", linewidth=0.3, color="#35618f")
-    wave.set_ylabel("amplitude")
-    wave.set_title(media.printable(os.path.basename(os.fspath(file))), parse_math=False, loc="left", fontsize=10)
-    extent = (0.0, seconds, 0.0, RATE / 2000)
-    spectrum.imshow(levels.T, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=_FLOOR_DB, vmax=0)
-    spectrum.set_ylabel("kHz")
-    bars = _bars(below, segments, shown)
-    below.set_xlabel("seconds")
-    below.set_xlim(0, max(seconds, 1e-3))
-    if bars is not None:
-        figure.colorbar(bars, ax=below, label="mean score", fraction=0.03, pad=0.01)
-    with drawn(out) as part:
-        figure.savefig(part, dpi=110)
+    labels = [label for label, _ in segment_weights(segments).most_common(MAX_CLASSES)]
+    labels.sort(key=lambda label: min(s.start for s in segments if s.label == label))
+    rows = max(1, len(labels))
+    with figure(out, 10, 3.6 + 0.24 * rows) as made:
+        low, high, levels = _levels(file, seconds)
+        waveform, spectrum, below = made.subplots(3, 1, sharex=True, height_ratios=[1, 1.6, 0.24 * rows])
+        times = np.linspace(0, seconds, len(low))
+        waveform.fill_between(times, low, high, step="mid", linewidth=0.3, color=BLUE)
+        waveform.set_ylabel("amplitude")
+        waveform.set_title(printable(os.path.basename(os.fspath(file))), parse_math=False, loc="left", fontsize=10)
+        extent = (0.0, seconds, 0.0, SAMPLE_RATE / 2000)
+        spectrum.imshow(levels.T, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=_FLOOR_DB, vmax=0)
+        spectrum.set_ylabel("kHz")
+        below.set(xlabel="seconds", xlim=(0, max(seconds, 1e-3)))
+        colours = _draw_segments(below, segments, labels)
+        if colours is not None:
+            made.colorbar(colours, ax=below, label="mean score", fraction=0.03, pad=0.01)
 
 
-def wordcloud(segments: Iterable[Segment], out: PathLike) -> None:
-    """The classes as words, each as large as its seconds times mean score, in a .png.
+def plot_wordcloud(segments: Iterable[Segment], out: PathLike) -> None:
+    """Draw the classes of segments as words whose size grows with their weight.
 
-    Raises `SightsoundError` where the package wordcloud is missing, there are no segments, or the file cannot be
-    written.
+    Parameters
+    ----------
+    segments : iterable of Segment
+        The segments of any number of recordings. The weight of a class is the sum of seconds times mean score.
+    out : path
+        The file to write, usually a .png.
+
+    Raises
+    ------
+    SightsoundError
+        If the package wordcloud is missing (extra `plot`), there are no segments, or `out` cannot be written.
     """
-    check(None, out)
+    check_wordcloud(out)
     from wordcloud import WordCloud
 
-    sizes = weights(segments)
-    if not sizes:
+    weights = segment_weights(segments)
+    if not weights:
         raise SightsoundError(f"{os.fspath(out)}: nothing to draw, no sound was heard; lower --threshold")
-    look = {"background_color": "white", "colormap": "viridis", "prefer_horizontal": 1.0}
-    cloud = WordCloud(width=1000, height=600, random_state=0, **look)
-    image: Any = cloud.generate_from_frequencies(dict(sizes)).to_image()
-    with drawn(out) as part:
-        image.save(part)
+    style = {"background_color": "white", "colormap": "viridis", "prefer_horizontal": 1.0}
+    cloud = WordCloud(width=1000, height=600, random_state=0, **style)
+    image: Any = cloud.generate_from_frequencies(dict(weights)).to_image()
+    with image_file(out) as path:
+        image.save(path)
 
 
-def weights(segments: Iterable[Segment]) -> Counter[str]:
-    """Seconds times mean score of each class."""
-    found: Counter[str] = Counter()
+def segment_weights(segments: Iterable[Segment]) -> Counter[str]:
+    """Return the sum of seconds times mean score of each class."""
+    weights: Counter[str] = Counter()
     for segment in segments:
-        found[segment.label] += (segment.stop - segment.start) * segment.mean  # type: ignore[assignment]
-    return found
+        weights[segment.label] += (segment.stop - segment.start) * segment.mean  # type: ignore[assignment]
+    return weights
 
 
-def _bars(axes: Any, segments: Sequence[Segment], shown: Sequence[str]) -> Any:
+def _draw_segments(axes: Any, segments: Sequence[Segment], labels: Sequence[str]) -> Any:
+    """Draw a row of bars for each class; return the colours of mean scores, or None if there are no classes."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     colours = ScalarMappable(Normalize(0, 1), "viridis")
-    for row, label in enumerate(shown):
-        found = [s for s in segments if s.label == label]
-        spans = [(s.start, s.stop - s.start) for s in found]
-        axes.broken_barh(spans, (row - 0.4, 0.8), facecolors=colours.to_rgba(np.array([s.mean for s in found])))
-    axes.set_yticks(range(len(shown)), shown, parse_math=False, fontsize=8)
-    axes.set_ylim(max(1, len(shown)) - 0.5, -0.5)
+    for row, label in enumerate(labels):
+        same = [s for s in segments if s.label == label]
+        spans = [(s.start, s.stop - s.start) for s in same]
+        axes.broken_barh(spans, (row - 0.4, 0.8), facecolors=colours.to_rgba(np.array([s.mean for s in same])))
+    axes.set_yticks(range(len(labels)), labels, parse_math=False, fontsize=8)
+    axes.set_ylim(max(1, len(labels)) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.3)
-    if not shown:
+    if not labels:
         axes.text(0.5, 0.5, "no segments", transform=axes.transAxes, ha="center", va="center")
-    return colours if shown else None
+    return colours if labels else None
 
 
 def _levels(file: PathLike, seconds: float) -> tuple[Floats, Floats, Floats]:
-    """Least and greatest sample of each column (c,), and the loudest frame of each in dB below the maximum (c, 257)."""
-    step = max(_FRAME // 2, -(-round(seconds * RATE) // COLUMNS))
-    low, high, loud = [], [], []
-    for block in _columns(file, step):
+    """Return the waveform and the spectrogram in c columns.
+
+    The waveform is the lowest (c,) and the highest (c,) sample of each column. The spectrogram (c, 257) is the maximum
+    of the magnitudes over the frames of each column, in dB relative to the overall maximum.
+    """
+    size = max(_FRAME // 2, -(-round(seconds * SAMPLE_RATE) // MAX_COLUMNS))
+    low, high, magnitudes = [], [], []
+    for block in _blocks(file, size):
         low.append(block.min())
         high.append(block.max())
         padded = np.pad(block, (0, max(0, _FRAME - len(block))))
         frames = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[:: _FRAME // 2] * np.hanning(_FRAME)
-        loud.append(np.abs(np.fft.rfft(frames)).max(axis=0))
-    power: NDArray[Any] = np.array(loud) if loud else np.zeros((1, _FRAME // 2 + 1))
-    decibels = 20 * np.log10(np.maximum(power / max(power.max(), 1e-9), 10 ** (_FLOOR_DB / 20)))
+        magnitudes.append(np.abs(np.fft.rfft(frames)).max(axis=0))
+    spectrum: NDArray[Any] = np.array(magnitudes) if magnitudes else np.zeros((1, _FRAME // 2 + 1))
+    decibels = 20 * np.log10(np.maximum(spectrum / max(spectrum.max(), 1e-9), 10 ** (_FLOOR_DB / 20)))
     return np.array(low or [0], np.float32), np.array(high or [0], np.float32), decibels.astype(np.float32)
 
 
-def _columns(file: PathLike, step: int) -> Iterator[Floats]:
-    held = np.empty(0, np.float32)
-    with media.open_sound(file) as opened:
-        for piece in opened.pieces(RATE):
-            held = np.concatenate([held, piece])
-            for a in range(0, len(held) - step + 1, step):
-                yield held[a : a + step]
-            held = held[len(held) // step * step :]
-    if len(held):
-        yield held
-
-
-def _needs(package: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise SightsoundError(f"{package} is not installed; run `pip install sightsound[plot]`")
-
-
-@contextlib.contextmanager
-def drawn(out: PathLike) -> Iterator[str]:
-    """A name to save a picture under."""
-    with warnings.catch_warnings(), atomic_path(out) as part:
-        warnings.simplefilter("ignore")  # letters that the font lacks
-        yield os.fspath(part)
+def _blocks(file: PathLike, size: int) -> Iterator[Floats]:
+    """Yield the samples of a recording in blocks of `size`; the last one can be shorter."""
+    rest = np.empty(0, np.float32)
+    with media.open_sound(file) as sound:
+        for piece in sound.pieces(SAMPLE_RATE):
+            rest = np.concatenate([rest, piece])
+            for start in range(0, len(rest) - size + 1, size):
+                yield rest[start : start + size]
+            rest = rest[len(rest) // size * size :]
+    if len(rest):
+        yield rest

@@ -1,0 +1,151 @@
+"""Where the labels of a data set come from, and their table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.results import Item
+from sightsound.library import labels as library_labels
+from sightsound.library.library import Library
+
+Values = Mapping[int, Mapping[str, Sequence[str]]]
+"""The values of items: id of the item -> column -> values."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Where the labels, folds and groups of items come from.
+
+    Parameters
+    ----------
+    source : str, optional
+        None for the labels that the library stores, `folder` for the name of the folder of each file, otherwise a CSV
+        with a column `path`. Its paths are relative to an indexed folder or to the folder of the CSV.
+    column : str, optional
+        The column with the classes. By default `label`, or the only column that is left.
+    fold_column : str, optional
+        The column with official folds.
+    group_column : str, optional
+        The column with groups. Items of one group, such as a speaker or a place, are never on both sides of a split.
+    multi_label : bool
+        Whether an item may have several classes.
+    """
+
+    source: str | None = None
+    column: str | None = None
+    fold_column: str | None = None
+    group_column: str | None = None
+    multi_label: bool = False
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The values of items in all columns of a source of labels.
+
+    Parameters
+    ----------
+    values : mapping of int to mapping of str to sequence of str
+        The id of an item -> column -> values.
+    unmatched : tuple of str
+        Paths of the source that are not in the library.
+    """
+
+    values: Values
+    unmatched: tuple[str, ...] = ()
+
+    def get(self, item: Item, column: str) -> tuple[str, ...]:
+        """Return the different values of an item in a column, sorted."""
+        return tuple(sorted(set(self.values.get(item.id or 0, {}).get(column, ()))))
+
+    def get_one(self, item: Item, column: str | None, *, required: bool) -> str:
+        """Return the only value of an item in a column.
+
+        Parameters
+        ----------
+        item : Item
+            An item of the library.
+        column : str, optional
+            The name of the column. Without it the value is "".
+        required : bool
+            Whether the item must have a value. It is "" otherwise.
+
+        Raises
+        ------
+        SightsoundError
+            If there are several values, or none where one is required.
+        """
+        values = self.get(item, column) if column else ()
+        if column and (len(values) > 1 or (required and not values)):
+            raise SightsoundError(f"{item}: expected one value of {column!r}, got {len(values)}; correct its row")
+        return values[0] if values else ""
+
+    def class_column(self, labels: Labels) -> str:
+        """Return the column with the classes: the one that is named, `label`, or the only one that is left."""
+        known = sorted({column for row in self.values.values() for column in row})
+        for named in (labels.column, labels.fold_column, labels.group_column):
+            if named is not None and named not in known:
+                expected = known or "none: nothing is labelled"
+                raise SightsoundError(f"column {named!r}: expected one of {expected}; see --label-from")
+        if labels.column is not None:
+            return labels.column
+        left = [column for column in known if column not in (labels.fold_column, labels.group_column)]
+        if library_labels.COLUMN in left:
+            return library_labels.COLUMN
+        if not left:
+            raise SightsoundError("labels: expected some in the library, found none; give --label-from folder or a CSV")
+        if len(left) > 1:
+            raise SightsoundError(f"columns {left}: expected one to have the classes; name it with --label-column")
+        return left[0]
+
+
+def read_label_table(library: Library, source: str | None) -> LabelTable:
+    """Read the labels of the items of a library.
+
+    Parameters
+    ----------
+    library : Library
+        An open library.
+    source : str, optional
+        Where the labels come from, see `Labels`.
+
+    Returns
+    -------
+    LabelTable
+
+    Raises
+    ------
+    SightsoundError
+        If a CSV cannot be read, or none of its paths is in the library.
+    """
+    if source is None:
+        return LabelTable(_stored(library))
+    if source == library_labels.FOLDER:
+        items = library.items()
+        return LabelTable({i.id or 0: {library_labels.COLUMN: [library_labels.folder_label(i)]} for i in items})
+    return _from_csv(library, source)
+
+
+def _stored(library: Library) -> Values:
+    values: dict[int, dict[str, list[str]]] = {}
+    for item, column, value in library.rows('SELECT item, "column", value FROM labels ORDER BY 1, 2, 3'):
+        values.setdefault(item, {}).setdefault(column, []).append(value)
+    return values
+
+
+def _from_csv(library: Library, source: str) -> LabelTable:
+    ids = {os.path.abspath(item.file): item.id or 0 for item in library.items()}
+    folders = [*library.roots, os.path.dirname(os.path.abspath(source))]
+
+    def find(path: str) -> int | None:
+        places = (ids.get(os.path.abspath(os.path.join(folder, path))) for folder in folders)
+        return next((place for place in places if place is not None), None)
+
+    matched, unmatched = library_labels.match_table(library_labels.read_table(source), find)
+    labelled = {item: {column: values for column, values in row.items() if values} for item, row in matched.items()}
+    if not any(labelled.values()):
+        first = f"none of {len(unmatched)} is (the first: {unmatched[0]})" if unmatched else "it has no rows"
+        raise SightsoundError(f"{source}: expected paths of the library's items, {first}; see `sightsound stats`")
+    return LabelTable(labelled, tuple(unmatched))

@@ -1,0 +1,270 @@
+"""Load the labelled items of a library as data sets."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import PathLike
+from sightsound.contract.pooling import Pool
+from sightsound.contract.results import Item
+from sightsound.contract.space import Space
+from sightsound.learn.dataset import Dataset
+from sightsound.learn.label_table import Labels, LabelTable, read_label_table
+from sightsound.library.library import Library
+from sightsound.linear.features import FeatureSpec, Level
+
+log = logging.getLogger(__name__)
+
+
+class _NoLabelledItems(SightsoundError):
+    """No item with a vector in a space has a label."""
+
+
+def load_dataset(
+    library: PathLike | Library,
+    model: str,
+    labels: Labels | None = None,
+    *,
+    level: Level = "item",
+    pool: Pool = "mean",
+    min_classes: int = 2,
+) -> Dataset:
+    """Load the labelled items of a library that have vectors of one network.
+
+    Items of equal content count once. They are left out if their labels differ.
+
+    Parameters
+    ----------
+    library : path or Library
+        The library.
+    model : str
+        The name of the network.
+    labels : Labels, optional
+        Where the labels come from. By default those that the library stores.
+    level : {"item", "window"}
+        Whether a row is an item or a window of a sound.
+    pool : {"mean", "max", "mean+std"}
+        How the windows of an item become one row.
+    min_classes : int
+        The least number of classes.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    SightsoundError
+        If the library has no vectors of the network, the labels cannot be read, there are fewer classes than
+        `min_classes`, or an item has several classes and `labels.multi_label` is false.
+    """
+    labels = labels or Labels()
+    with open_library(library) as opened:
+        space = _space(opened, model)
+        table = read_label_table(opened, labels.source)
+        return _load(opened, FeatureSpec(space, level, pool, table.class_column(labels)), labels, table, min_classes)
+
+
+def load_datasets(
+    library: PathLike | Library, models: Sequence[str] = (), labels: Labels | None = None
+) -> list[Dataset]:
+    """Load the labelled items of a library in several spaces, a row for each item.
+
+    Parameters
+    ----------
+    library : path or Library
+        The library.
+    models : sequence of str
+        The names of the networks. By default all networks for images, or all for sounds, whichever has more labelled
+        items in the library. A warning names those that were left out.
+    labels : Labels, optional
+        Where the labels come from. By default those that the library stores.
+
+    Returns
+    -------
+    list of Dataset
+        A data set for each space. Their items can differ, see `align_datasets`.
+
+    Raises
+    ------
+    SightsoundError
+        As `load_dataset`, or if the library has no vectors.
+    """
+    labels = labels or Labels()
+    with open_library(library) as opened:
+        spaces = [_space(opened, model) for model in models]
+        table = read_label_table(opened, labels.source)
+        if spaces:
+            return _load_spaces(opened, spaces, labels, table)
+        return _load_larger_modality(opened, labels, table)
+
+
+@contextlib.contextmanager
+def open_library(library: PathLike | Library) -> Iterator[Library]:
+    """Open a library if it is given by its path."""
+    if isinstance(library, Library):
+        yield library
+        return
+    with Library(library) as opened:
+        yield opened
+
+
+def _space(library: Library, model: str) -> Space:
+    """Return the only space of a library with this name."""
+    spaces = [space for space, count in library.spaces.items() if count]
+    found = [space for space in spaces if space.name == model]
+    place = library.path.name
+    if not found:
+        known = ", ".join(repr(space.name) for space in spaces) or "none"
+        raise SightsoundError(
+            f"{place} has no vectors in space {model!r}; it has {known}; "
+            f"make them: sightsound index PATH --library {place} --model {model}"
+        )
+    if len(found) > 1:
+        raise SightsoundError(f"{place} has {len(found)} spaces {model!r}; `sightsound forget` one of them")
+    return found[0]
+
+
+def _load_spaces(library: Library, spaces: Sequence[Space], labels: Labels, table: LabelTable) -> list[Dataset]:
+    column = table.class_column(labels)
+    return [_load(library, FeatureSpec(space, column=column), labels, table, 2) for space in spaces]
+
+
+def _load_larger_modality(library: Library, labels: Labels, table: LabelTable) -> list[Dataset]:
+    """Load all spaces of the modality with most labelled items."""
+    spaces = [space for space, count in library.spaces.items() if count]
+    loaded: list[list[Dataset]] = []
+    problem: SightsoundError | None = None
+    for modality in sorted({space.modality for space in spaces}):
+        try:
+            same = [space for space in spaces if space.modality == modality]
+            loaded.append(_load_spaces(library, same, labels, table))
+        except _NoLabelledItems as error:
+            problem = problem or error
+        except SightsoundError as error:
+            problem = error
+            log.warning("%ss left out: %s", modality, error)
+    if not loaded:
+        raise problem or SightsoundError(f"{library.path.name}: expected vectors, found none; index something first")
+    largest = max(loaded, key=lambda datasets: len(datasets[0].items))
+    for first, *_ in (datasets for datasets in loaded if datasets is not largest):
+        log.warning("%d %ss left out; name a model of theirs", len(first.items), first.feature_spec.space.modality)
+    return largest
+
+
+def _load(library: Library, feature_spec: FeatureSpec, labels: Labels, table: LabelTable, min_classes: int) -> Dataset:
+    """Load the labelled items of one space, with labels that were read before."""
+    stored, items_by_content = library.vector_index(feature_spec.space)
+    builder = _DatasetBuilder(feature_spec, labels, table)
+    for content, rows in stored.grouped():
+        builder.add(items_by_content.get(content, []), stored.vectors[rows], stored.spans[rows])
+    builder.check_classes(min_classes, library.path.name)
+    return builder.build(_content_ids(library))
+
+
+def _content_ids(library: Library) -> dict[int, int]:
+    """Return the content id of each item, see `Dataset`, by the id of the item."""
+    query = "SELECT i.id, c.hash FROM items i JOIN contents c ON c.id = i.content"
+    return {item: int.from_bytes(hash_[:8], "little") for item, hash_ in library.rows(query)}
+
+
+@dataclass(frozen=True)
+class _LabelledItem:
+    """An item with its rows, classes, fold and group."""
+
+    item: Item
+    rows: Floats
+    spans: Seconds
+    classes: tuple[str, ...]
+    fold: str
+    group: str
+
+
+@dataclass
+class _DatasetBuilder:
+    """Collects the labelled items of a library and makes a data set of them."""
+
+    feature_spec: FeatureSpec
+    labels: Labels
+    table: LabelTable
+    found: list[_LabelledItem] = field(default_factory=list)
+    unlabelled: int = 0
+    conflicting: int = 0
+
+    def add(self, items: Sequence[Item], vectors: Floats, spans: Seconds) -> None:
+        """Add one of the items of a content, if they are labelled and their classes agree."""
+        labelled = [item for item in items if self._classes(item)]
+        self.unlabelled += len(items) - len(labelled)
+        if len({self._classes(item) for item in labelled}) > 1:
+            self.conflicting += len(labelled)
+        elif labelled:
+            self.found.append(self._labelled(labelled[0], vectors, spans))
+
+    def _classes(self, item: Item) -> tuple[str, ...]:
+        return self.table.get(item, self.feature_spec.column)
+
+    def _labelled(self, item: Item, vectors: Floats, spans: Seconds) -> _LabelledItem:
+        classes = self._classes(item)
+        if len(classes) > 1 and not self.labels.multi_label:
+            column = self.feature_spec.column
+            raise SightsoundError(
+                f"{item}: expected one {column}, got {', '.join(classes)}; use --multi-label, or correct its labels"
+            )
+        fold = self.table.get_one(item, self.labels.fold_column, required=True)
+        group = self.table.get_one(item, self.labels.group_column, required=False)
+        return _LabelledItem(item, self.feature_spec.rows(vectors), spans, classes, fold, group or f"\0{item.id}")
+
+    def check_classes(self, least: int, name: str) -> None:
+        """Refuse a data set with fewer than `least` classes. `name` is that of the library."""
+        classes = sorted({label for each in self.found for label in each.classes})
+        if len(classes) < max(1, least):
+            raise (SightsoundError if self.found else _NoLabelledItems)(
+                f"{name}: expected items of {least} classes or more in {self.feature_spec.space.name}, "
+                f"got {len(self.found)} labelled items of {classes or 'no class'}; see --label-from"
+            )
+
+    def build(self, content_ids: dict[int, int]) -> Dataset:
+        """Return the data set, its items sorted by their id."""
+        found = sorted(self.found, key=lambda each: each.item.id or 0)
+        index = np.repeat(np.arange(len(found)), [len(each.rows) for each in found])
+        classes, y = self._targets(found)
+        groups = np.unique([each.group for each in found], return_inverse=True)[1]
+        windows = self.feature_spec.level == "window" and self.feature_spec.space.modality == "sound"
+        return Dataset(
+            feature_spec=self.feature_spec,
+            X=np.concatenate([each.rows for each in found]),
+            y=y[index],
+            classes=classes,
+            items=tuple(each.item for each in found),
+            item_index=index,
+            groups=groups[index],
+            folds=np.array([each.fold for each in found])[index] if self.labels.fold_column else None,
+            spans=np.concatenate([each.spans for each in found]) if windows else None,
+            content_ids=np.array([content_ids[each.item.id or 0] for each in found], np.uint64),
+            notes=self._notes(),
+        )
+
+    def _targets(self, found: Sequence[_LabelledItem]) -> tuple[tuple[str, ...], NDArray[np.generic]]:
+        """Return the names of the classes, and the targets of items."""
+        classes = tuple(sorted({label for each in found for label in each.classes}))
+        if self.labels.multi_label:
+            return classes, np.array([[name in each.classes for name in classes] for each in found], np.intp)
+        return classes, np.array([each.classes[0] for each in found])
+
+    def _notes(self) -> tuple[str, ...]:
+        unmatched = self.table.unmatched
+        more = f" and {len(unmatched) - 3} more" if len(unmatched) > 3 else ""
+        notes = [
+            (self.unlabelled, f"{self.unlabelled} items without a label left out"),
+            (self.conflicting, f"{self.conflicting} copies of one content with different labels left out"),
+            (unmatched, f"in the label table, but not in the library: {', '.join(unmatched[:3])}{more}"),
+        ]
+        return tuple(text for count, text in notes if count)
