@@ -12,19 +12,19 @@ from sightsound.cli.settings import device_option, host, json_option, library_op
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
-    from sightsound.library.index import IndexReport
+    from sightsound.library.index_report import IndexReport
 
-_SHOWN = 20  # failed files that are printed; --json and `stats` have them all
+_SHOWN = 20  # failed files that are printed; --json and `stats` have all
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @library_option()
-@click.option("-m", "--model", "models", multiple=True, help="A model instead of the defaults; may be repeated.")
+@click.option("-m", "--model", "models", multiple=True, help="A model instead of the default ones; may be repeated.")
 @device_option()
 @click.option("--label-from", metavar="folder|CSV", help="Labels: the folder's name, or a CSV with a `path` column.")
-@click.option("--tags", is_flag=True, help="Store what is in them too: segments of sounds, classes of pictures.")
-@click.option("--retry", is_flag=True, help="Try again what failed before.")
+@click.option("--tags", is_flag=True, help="Store the classes too: segments of sounds, classes of images.")
+@click.option("--retry", is_flag=True, help="Try again the files that failed before.")
 @json_option()
 @click.pass_context
 def index(
@@ -38,9 +38,9 @@ def index(
     retry: bool,
     as_json: bool,
 ) -> None:
-    """Embed the pictures and sounds at PATH... into a library.
+    """Embed the images and sounds at PATH... into a library.
 
-    Files that have not changed are skipped, so the same command goes on where the last one stopped. Exit code 1 when
+    Files that have not changed are skipped, so the same command continues where the last one stopped. Exit code 1 if
     some files failed; each is named with its reason.
     """
     from sightsound.library.index import index as run
@@ -56,13 +56,13 @@ def index(
         tags=tags,
     )
     if as_json:
-        output.dump(_plain(report))
+        output.print_json(_report_json(report))
     else:
-        _print(report)
+        _print_report(report)
     context.exit(1 if report.failed or report.unmatched else 0)
 
 
-def _plain(report: IndexReport) -> dict[str, Any]:
+def _report_json(report: IndexReport) -> dict[str, Any]:
     return {
         "counts": dict(report.counts),
         "flags": dict(report.flags),
@@ -73,22 +73,22 @@ def _plain(report: IndexReport) -> dict[str, Any]:
     }
 
 
-_WORDS = {
+_STATUS_WORDS = {
     "ok": "embedded",
     "tagged": "tagged anew",
     "unchanged": "unchanged",
-    **output.FAILURES,
+    **output.FAILURE_WORDS,
     "no-model": "without a model for them",
 }
 
 
-def _print(report: IndexReport) -> None:
+def _print_report(report: IndexReport) -> None:
     for outcome in report.failed[:_SHOWN]:
         click.echo(f"{printable(outcome.item)}: {printable(outcome.reason)}", err=True)
     if len(report.failed) > _SHOWN:
         click.echo(f"... and {len(report.failed) - _SHOWN} more; `sightsound stats` lists all", err=True)
     for path in report.unmatched[:_SHOWN]:
         click.echo(f"{printable(path)}: in the label table, but not in the library", err=True)
-    counts = ", ".join(f"{report.counts[key]} {word}" for key, word in _WORDS.items() if report.counts[key])
+    counts = ", ".join(f"{report.counts[key]} {word}" for key, word in _STATUS_WORDS.items() if report.counts[key])
     rows = f"{report.windows} new vectors" if report.windows else "nothing new"
-    click.echo(f"{counts or 'no files'}; {rows} in {output.duration(report.elapsed)}")
+    click.echo(f"{counts or 'no files'}; {rows} in {output.format_duration(report.elapsed)}")

@@ -15,22 +15,28 @@ from sightsound.contract.errors import SightsoundError
 if TYPE_CHECKING:
     from sightsound.contract.card import Modality
     from sightsound.contract.results import Hit
-    from sightsound.library.search import Query
+    from sightsound.library.query import Query
 
 
 @click.command()
 @click.argument("query", required=False, metavar="FILE[@START-STOP]")
 @library_option()
 @click.option("--id", "item", type=int, help="Search by an item of the library.")
-@click.option("--vector", metavar="NPY", help="Search by the vector or rows in a .npy file.")
-@click.option("-k", default=10, show_default=True, type=click.IntRange(1), help="How many items.")
-@click.option("-m", "--model", "models", multiple=True, help="Only this space; several are fused.")
-@click.option("--tag", "tags", multiple=True, metavar="CLASS", help="Find segments of a class, or subtree:NAME.")
-@click.option("--min-score", type=float, help="The least cosine, or the least score of a tag.")
+@click.option("--vector", metavar="NPY", help="Search by the vector, or rows, in a .npy file.")
+@click.option("-k", default=10, show_default=True, type=click.IntRange(1), help="The number of items.")
+@click.option(
+    "-m", "--model", "models", multiple=True, help="Only the vectors of this model; repeat it to combine several."
+)
+@click.option(
+    "--tag", "tags", multiple=True, metavar="CLASS", help="Only what was tagged with this class, or subtree:NAME."
+)
+@click.option("--min-score", type=float, help="The lowest cosine, or the lowest score of a tag.")
 @click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
-@click.option("--modality", type=click.Choice(["image", "sound"]), help="Only pictures, or only sounds.")
-@click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths like this.")
-@click.option("--fact", "facts", multiple=True, metavar="KEY=VALUE", help="Only files such as 'seconds>10'.")
+@click.option("--modality", type=click.Choice(["image", "sound"]), help="Only images, or only sounds.")
+@click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths that match.")
+@click.option(
+    "--fact", "facts", multiple=True, metavar="KEY=VALUE", help="Only files with this metadata, such as 'seconds>10'."
+)
 @device_option()
 @json_option()
 @click.pass_context
@@ -51,31 +57,31 @@ def search(
     device: str,
     as_json: bool,
 ) -> None:
-    """Find what looks or sounds like a file, or like the seconds START to STOP of a recording.
+    """Find the items most similar to a file, or to the seconds START to STOP of a recording.
 
-    With --tag alone, find where one of these classes was heard or seen (after `index --tags`); with --tag and a query,
-    only items that have them all.
+    --tag alone finds the segments and images with one of these classes (after `index --tags`); --tag with a query
+    finds only items that have all of them.
     """
     from sightsound.library.filters import Filter
     from sightsound.library.library import Library
+    from sightsound.library.search import expand_tags, search_tags
     from sightsound.library.search import search as run
-    from sightsound.library.search import search_tags, tags_of
 
     here, where = host(context), Filter(labels, paths, facts, modality)
     with Library(library) as zoo:
         if tags and (query, item, vector) == (None, None, None):
             hits = search_tags(tags, zoo, k=k, models=models, host=here, min_score=min_score, where=where)
         else:
-            found = _query(query, item, vector)
-            where = dataclasses.replace(where, tags=tags_of(tags, zoo, here))
+            found = _read_query(query, item, vector)
+            where = dataclasses.replace(where, tags=expand_tags(tags, zoo, here))
             hits = run(found, zoo, k=k, models=models, host=here, device=device, min_score=min_score, where=where)
     if as_json:
-        output.dump([_plain(hit) for hit in hits])
+        output.print_json([_hit_json(hit) for hit in hits])
     else:
-        _print(hits)
+        _print_hits(hits)
 
 
-def _query(path: str | None, item: int | None, vector: str | None) -> Query:
+def _read_query(path: str | None, item: int | None, vector: str | None) -> Query:
     given = [query for query in (path, item, vector) if query is not None]
     if len(given) != 1:
         raise click.UsageError("expected one of FILE, --id and --vector, or --tag")
@@ -94,7 +100,7 @@ def _query(path: str | None, item: int | None, vector: str | None) -> Query:
     return given[0]
 
 
-def _plain(hit: Hit) -> dict[str, Any]:
+def _hit_json(hit: Hit) -> dict[str, Any]:
     return {
         "id": hit.item.id,
         "path": hit.item.path,
@@ -108,7 +114,7 @@ def _plain(hit: Hit) -> dict[str, Any]:
     }
 
 
-def _print(hits: list[Hit]) -> None:
+def _print_hits(hits: list[Hit]) -> None:
     if not hits:
         click.echo("nothing found")
         return
@@ -125,4 +131,4 @@ def _print(hits: list[Hit]) -> None:
         labels = [", ".join(f"{c}={v}" for c, values in hit.labels.items() for v in values)] if labelled else []
         tag = [hit.tag] if tagged else []
         rows.append([f"{hit.score:.4f}", *seconds, *tag, hit.item.id, hit.item.path, *labels])
-    output.table(header, rows)
+    output.print_table(header, rows)

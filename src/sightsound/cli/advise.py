@@ -1,0 +1,59 @@
+"""`sightsound advise`"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sightsound.cli import output, reports
+from sightsound.cli.settings import json_option, library_option
+from sightsound.contract.paths import printable
+
+if TYPE_CHECKING:
+    from sightsound.learn.advise import Advice
+
+
+@click.command()
+@library_option()
+@click.option("-m", "--model", "models", multiple=True, help="A network; may be repeated.  [all of the library]")
+@reports.column_option()
+@reports.label_options
+@click.option("--plot", metavar="PNG", help="Draw class counts, accuracies, learning curve and confusions.")
+@json_option()
+def advise(library: str, models: Sequence[str], plot: str | None, as_json: bool, **labels: Any) -> None:
+    """Recommend a method for a labelled collection, and show the evidence."""
+    from sightsound.learn.advise import advise as recommend
+    from sightsound.learn.label_table import Labels
+    from sightsound.learn.load import load_datasets
+
+    reports.check_outputs(None, plot)
+    found = recommend(load_datasets(library, models, Labels(**labels)))
+    if plot:
+        from sightsound.plot.reports import plot_advice
+
+        plot_advice(found, plot)
+    if as_json:
+        output.print_json(dataclasses.asdict(found))
+    else:
+        _print_advice(found)
+
+
+def _print_advice(found: Advice) -> None:
+    items = sum(count for _, count in found.counts)
+    output.print_table(["class", "items"], found.counts[: reports.MAX_CLASSES])
+    click.echo(f"{items} items; the commonest class has {found.imbalance:.1f} x the rarest\n")
+    for pair in found.near_duplicates:
+        first, second = (f"{item} ({label})" for item, label in zip((pair.first, pair.second), pair.classes))
+        text = f"nearly the same ({pair.similarity:.4f}): {printable(first)} and {printable(second)}"
+        click.echo(text, err=True)
+    networks = [(each.model, str(each.probe), str(each.neighbours)) for each in found.networks]
+    output.print_table(["network", "linear probe (95 %)", "5 nearest neighbours"], networks)
+    reports.print_curve(found.networks[0].report)
+    click.echo()
+    methods = [(each.rank, each.method, "yes" if each.suits else "no", each.reason) for each in found.suggestions]
+    output.print_table(["", "method", "", "why"], methods)
+    reports.print_notes(found.notes)
+    click.echo(f"\ndo this first: {found.best.method}")
