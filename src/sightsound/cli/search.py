@@ -68,13 +68,13 @@ def search(
     from sightsound.library.search import search as run
 
     here, where = host(context), Filter(labels, paths, facts, modality)
-    with Library(library) as zoo:
+    with Library(library) as opened:
         if tags and (query, item, vector) == (None, None, None):
-            hits = search_tags(tags, zoo, k=k, models=models, host=here, min_score=min_score, where=where)
+            hits = search_tags(tags, opened, k=k, models=models, host=here, min_score=min_score, where=where)
         else:
             found = _read_query(query, item, vector)
-            where = dataclasses.replace(where, tags=expand_tags(tags, zoo, here))
-            hits = run(found, zoo, k=k, models=models, host=here, device=device, min_score=min_score, where=where)
+            where = dataclasses.replace(where, tags=expand_tags(tags, opened, here))
+            hits = run(found, opened, k=k, models=models, host=here, device=device, min_score=min_score, where=where)
     if as_json:
         output.print_json([_hit_json(hit) for hit in hits])
     else:
