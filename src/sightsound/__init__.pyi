@@ -9,6 +9,9 @@ from .classify.classify import classify_stream as classify_stream
 from .classify.evaluation import TagEvaluation as TagEvaluation
 from .classify.evaluation import TagScore as TagScore
 from .classify.evaluation import evaluate_tags as evaluate_tags
+from .classify.export import audacity_labels as audacity_labels
+from .classify.export import csv_table as csv_table
+from .classify.export import raven_table as raven_table
 from .classify.ontology import Ontology as Ontology
 from .classify.ontology import OntologyNode as OntologyNode
 from .classify.ontology_file import load_ontology as load_ontology

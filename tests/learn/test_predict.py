@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 import made
@@ -18,7 +17,6 @@ from sightsound import (
     load_probe,
     predict,
     predict_stored,
-    tag,
 )
 
 
@@ -95,48 +93,3 @@ def test_another_version_of_the_network_is_refused(coloured, tiny, new):
     data = load(coloured)
     with pytest.raises(SightsoundError, match="expected one that was fitted from a library and knows its network"):
         predict(LinearProbe().fit(data.X, data.y), new, host=tiny)
-
-
-# -- as the classes of `tag` ---------------------------------------------------------------------------------------
-
-
-def test_a_picture_is_tagged_with_the_classes_of_a_probe(coloured, tiny, new):
-    found = [*tag(new, probes=[fit_probe(load(coloured))], host=tiny)]
-    assert [tags.top[0].label for tags in found[:2]] == ["red", "blue"] and found[2].outcome.status == "failed"
-
-
-def test_a_recording_has_segments_of_the_classes_of_a_probe(rhythms, tiny, tmp_path):
-    probe = fit_probe(load(rhythms, "loudness.tiny", level="window"))
-    (found,) = tag(made.rhythm(tmp_path / "x.wav", 0, 79), probes=[probe], host=tiny)
-    assert found.top[0].label == "first" and {s.label for s in found.segments} <= {"first", "second"}
-    assert found.model == "loudness.tiny"
-
-
-def test_two_for_one_modality_and_a_hop_with_a_probe_are_told(rhythms, coloured, tiny):
-    pooled = fit_probe(load(rhythms, "loudness.tiny", pool="mean+std"))
-    with pytest.raises(SightsoundError, match="hop: expected none with a probe of sounds, .*, got 0.1"):
-        tag(rhythms.parent / "rhythms", probes=[pooled], hop=0.1, host=tiny)
-    probe = fit_probe(load(coloured))
-    with pytest.raises(SightsoundError, match="expected one model for images, got two"):
-        tag(rhythms, models="tints.tiny", probes=[probe], host=tiny)
-
-
-@pytest.mark.parametrize("pool", ["mean", "max", "mean+std"])
-def test_a_probe_of_items_says_of_the_whole_what_predict_says(rhythms, tiny, pool):
-    probe = fit_probe(load(rhythms, "loudness.tiny", pool=pool))
-    files = rhythms.parent / "rhythms"
-    tagged, judged = tag(files, probes=[probe], host=tiny), predict(probe, files, host=tiny)
-    for tags, each in zip(tagged, judged, strict=True):
-        assert tags.item == each.item and tags.top == each.top
-        assert bool(tags.segments) == (pool == "mean")
-
-
-def test_scores_are_the_probabilities_of_the_probe(rhythms, tiny, tmp_path):
-    from sightsound.classify.probe_model import probed
-
-    data = load(rhythms, "loudness.tiny", level="window")
-    probe = fit_probe(data)
-    model = probed(tiny.load("loudness.tiny"), probe)
-    assert model.card.labels == ("first", "second") and model.card.scores == "softmax"
-    _, rows, scores = model.rows(made.loud(0.5, 0.5, 1.0))
-    assert scores == pytest.approx(probe.predict_proba(rows), abs=1e-6) and scores.dtype == np.float32

@@ -1,4 +1,4 @@
-"""Tags as other programs read them: JSON, CSV, Audacity's label track, Raven's selection table."""
+"""Write the results of `tag` as CSV, JSON, an Audacity label track, or a Raven selection table."""
 
 from __future__ import annotations
 
@@ -18,84 +18,111 @@ RAVEN_COLUMNS = (
     *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"),
     *("Begin File", "Label", "Mean Score", "Peak Score"),
 )
-NYQUIST = 8000
-"""Hz: the networks hear up to here (16 kHz); a selection needs a band, and a segment has none of its own."""
+RAVEN_BAND = (0, 8000)
+"""Hz. Raven requires a frequency band, which segments do not have. The sound networks use frequencies up to 8 kHz."""
 
 
-def csv_table(found: Iterable[Classified]) -> str:
-    """A row for each segment of a sound and each class of a picture; one with the reason for a file that failed.
+def csv_table(results: Iterable[Classified]) -> str:
+    """Return a CSV with a row for each segment of a sound and each class of an image.
 
-    Times are seconds. Texts that a spreadsheet would take for a formula get an apostrophe in front.
+    A file without any has one row, with the reason where it failed. Texts that a spreadsheet would take for a formula
+    get a leading apostrophe.
+
+    Parameters
+    ----------
+    results : iterable of Classified
+        The results of `tag`.
+
+    Returns
+    -------
+    str
+        The columns are `CSV_COLUMNS`. Times are in seconds; `mean` and `peak` of an image are both its score.
     """
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(CSV_COLUMNS)
-    for tags in found:
-        end = (tags.model, tags.outcome.status, _plain(tags.outcome.reason))
-        path = _plain(tags.item.path)
-        for s in tags.segments:
-            channel = "" if s.channel is None else s.channel
-            times = (f"{s.start:.3f}", f"{s.stop:.3f}")
-            rows.writerow((path, *times, _plain(s.label), s.id, f"{s.mean:.4f}", f"{s.peak:.4f}", channel, *end))
-        if tags.outcome.seconds is None:
-            for p in tags.top:
-                rows.writerow((path, "", "", _plain(p.label), p.id, f"{p.score:.4f}", f"{p.score:.4f}", "", *end))
-        if not tags.segments and not (tags.top and tags.outcome.seconds is None):
-            rows.writerow((path, *[""] * 7, *end))
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(CSV_COLUMNS)
+    for result in results:
+        table.writerows(_csv_rows(result))
     return text.getvalue()
 
 
-def audacity(segments: Iterable[Segment]) -> str:
-    """Audacity's label track of one recording: start, stop and label, separated by tabs."""
+def _csv_rows(result: Classified) -> list[tuple[object, ...]]:
+    path = _csv_text(result.item.path)
+    end = (result.model, result.outcome.status, _csv_text(result.outcome.reason))
+    rows: list[tuple[object, ...]] = []
+    for s in result.segments:
+        scores = (f"{s.mean:.4f}", f"{s.peak:.4f}", "" if s.channel is None else s.channel)
+        rows.append((path, f"{s.start:.3f}", f"{s.stop:.3f}", _csv_text(s.label), s.id, *scores, *end))
+    for p in result.top if result.outcome.seconds is None else ():
+        score = f"{p.score:.4f}"
+        rows.append((path, "", "", _csv_text(p.label), p.id, score, score, "", *end))
+    return rows or [(path, *[""] * 7, *end)]
+
+
+def audacity_labels(segments: Iterable[Segment]) -> str:
+    """Return the segments of one recording as a label track of Audacity: start, stop and label, separated by tabs."""
     return "".join(f"{s.start:.6f}\t{s.stop:.6f}\t{printable(s.label)}\n" for s in segments)
 
 
-def raven(found: Iterable[Classified]) -> str:
-    """Raven's selection table of any number of recordings."""
-    lines = ["\t".join(RAVEN_COLUMNS)]
-    for tags in found:
-        for s in tags.segments:
-            place = (len(lines), "Spectrogram 1", 1 if s.channel is None else s.channel + 1)
-            times = (f"{s.start:.6f}", f"{s.stop:.6f}", 0, NYQUIST)
-            words = (printable(tags.item.path), printable(s.label), f"{s.mean:.4f}", f"{s.peak:.4f}")
-            lines.append("\t".join(map(str, (*place, *times, *words))))
-    return "\n".join(lines) + "\n"
+def audacity_files(results: Sequence[Classified]) -> Iterator[tuple[str, Classified]]:
+    """Yield a name for the label track of each recording.
 
+    Parameters
+    ----------
+    results : sequence of Classified
+        The results of `tag` for recordings.
 
-def json_list(found: Iterable[Classified]) -> str:
-    """A JSON list with an object for each file."""
-    return json.dumps([_object(tags) for tags in found], indent=1) + "\n"
-
-
-def _object(tags: Classified) -> dict[str, Any]:
-    outcome = tags.outcome
-    return {
-        "path": tags.item.path,
-        "root": tags.item.root,
-        "model": tags.model,
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "flags": list(outcome.flags),
-        "seconds": outcome.seconds,
-        "top": [dataclasses.asdict(prediction) for prediction in tags.top],
-        "segments": [dataclasses.asdict(segment) for segment in tags.segments],
-    }
-
-
-def file_names(found: Sequence[Classified]) -> Iterator[tuple[str, Classified]]:
-    """A name for the label track of each recording, all different: that of the file, numbered where two are alike."""
+    Yields
+    ------
+    name : str
+        The name of the recording with the suffix .txt, and a number where two are equal.
+    result : Classified
+        The result that it is for.
+    """
     taken: set[str] = set()
-    for tags in found:
-        stem = name = Path(tags.item.path).stem
+    for result in results:
+        stem = name = Path(result.item.path).stem
         number = 1
         while name in taken:
             number += 1
             name = f"{stem} ({number})"
         taken.add(name)
-        yield f"{name}.txt", tags
+        yield f"{name}.txt", result
 
 
-def _plain(text: str) -> str:
-    """Text that is only text, in a spreadsheet and in UTF-8."""
+def raven_table(results: Iterable[Classified]) -> str:
+    """Return the segments of any number of recordings as a selection table of Raven, with `RAVEN_COLUMNS`."""
+    lines = ["\t".join(RAVEN_COLUMNS)]
+    for result in results:
+        for s in result.segments:
+            selection = (len(lines), "Spectrogram 1", 1 if s.channel is None else s.channel + 1)
+            bounds = (f"{s.start:.6f}", f"{s.stop:.6f}", *RAVEN_BAND)
+            labels = (printable(result.item.path), printable(s.label), f"{s.mean:.4f}", f"{s.peak:.4f}")
+            lines.append("\t".join(map(str, (*selection, *bounds, *labels))))
+    return "\n".join(lines) + "\n"
+
+
+def json_list(results: Iterable[Classified]) -> str:
+    """Return a JSON list with an object for each file."""
+    return json.dumps([_json_object(result) for result in results], indent=1) + "\n"
+
+
+def _json_object(result: Classified) -> dict[str, Any]:
+    outcome = result.outcome
+    return {
+        "path": result.item.path,
+        "root": result.item.root,
+        "model": result.model,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "flags": list(outcome.flags),
+        "seconds": outcome.seconds,
+        "top": [dataclasses.asdict(prediction) for prediction in result.top],
+        "segments": [dataclasses.asdict(segment) for segment in result.segments],
+    }
+
+
+def _csv_text(text: str) -> str:
+    """Return text on one line that a spreadsheet does not take for a formula."""
     text = printable(text)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

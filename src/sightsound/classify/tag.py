@@ -13,7 +13,7 @@ from sightsound._progress import bar
 from sightsound.classify.class_selection import ClassSelection
 from sightsound.classify.classifier import Channels, Classifier, is_each, jobs_for, select_by_rules
 from sightsound.classify.model_choice import name_with_hop
-from sightsound.classify.probe_model import probed, probed_card
+from sightsound.classify.probe_model import attach_probe, probe_card
 from sightsound.classify.segments import SegmentRules
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, SightsoundError
@@ -189,7 +189,7 @@ class _TagRun:
         name = self.models.get(modality) or name_with_hop(self.host, None, modality, hop)
         card = self.host.card(name)
         if name in self.probes:
-            card = probed_card(card, self.probes[name])
+            card = probe_card(card, self.probes[name])
         rules = self.rules if modality == "sound" else SegmentRules()
         return name, select_by_rules(card, rules, self.host.weights)
 
@@ -245,7 +245,7 @@ class _TagRun:
         model, probe = self.host.load(name, self.device), self.probes.get(name)
         of_items = None
         if probe is not None:
-            model = probed(model, probe)
+            model = attach_probe(model, probe)
             if modality == "sound" and probe.require_feature_spec().level == "item":
                 of_items = probe
         return model, Classifier(model.card, classes, self.rules, self.k, self.each_channel, probe=of_items)

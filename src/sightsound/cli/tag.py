@@ -229,7 +229,7 @@ def _export(kept: Sequence[Classified], form: str, out: str | None) -> None:
     else:
         from sightsound.classify import export
 
-        makers = {"csv": export.csv_table, "raven": export.raven, "json": export.json_list}
+        makers = {"csv": export.csv_table, "raven": export.raven_table, "json": export.json_list}
         output.write_text(makers[form](kept), out)
 
 
@@ -239,12 +239,12 @@ def _audacity(kept: Sequence[Classified], out: str | None) -> None:
     if not kept:
         return
     if len(kept) == 1 and not (out and os.path.isdir(out)):
-        output.write_text(export.audacity(kept[0].segments), out)
+        output.write_text(export.audacity_labels(kept[0].segments), out)
         return
     if not out:
         raise SightsoundError(f"--audacity: expected one recording, got {len(kept)}; name a folder with --out")
-    for name, tags in export.file_names(kept):
-        output.write_text(export.audacity(tags.segments), os.path.join(out, name))
+    for name, tags in export.audacity_files(kept):
+        output.write_text(export.audacity_labels(tags.segments), os.path.join(out, name))
     click.echo(f"{len(kept)} label tracks in {printable(out)}")
 
 
