@@ -229,5 +229,5 @@ def test_a_network_without_classes_and_one_for_sounds_are_told(warm, tiny, tmp_p
         classify_image(picture, "colours.tiny", host=tiny)
     with pytest.raises(SightsoundError, match="loudness.tiny: expected a model for images"):
         classify_image(picture, "loudness.tiny", host=tiny)
-    with pytest.raises(MediaError, match="WAV is not a picture"):
+    with pytest.raises(MediaError, match="WAV is not an image"):
         classify_image(made.sound(tmp_path / "a.wav"), warm, host=tiny)

@@ -155,7 +155,7 @@ def test_a_folder_is_a_line_for_each_file_and_a_summary(command, folder):
     assert "broken.wav: the sample at second 2.000 is nan" in done.stderr
     summary = done.stdout[done.stdout.index("class") :].splitlines()
     assert summary[0].split() == ["class", "files", "seconds"] and summary[1].split()[0] == "loud"
-    assert summary[-1] == "3 tagged, 1 failed, 2 neither picture nor sound"
+    assert summary[-1] == "3 tagged, 1 failed, 2 neither image nor sound"
 
 
 def test_json_has_all_of_every_file(command, folder):
@@ -291,7 +291,7 @@ def test_mistakes_are_told_with_exit_code_2(command, folder, words, text):
 
 def test_a_single_file_that_is_no_media_has_exit_code_1(command, folder):
     done = command("tag", folder / "notes.txt", *MODEL)
-    assert (done.returncode, done.stdout) == (1, "") and "notes.txt: neither a picture nor a sound" in done.stderr
+    assert (done.returncode, done.stdout) == (1, "") and "notes.txt: neither an image nor a sound" in done.stderr
 
 
 # -- pictures of what was heard ----------------------------------------------------------------------------------
@@ -345,7 +345,7 @@ def test_a_picture_has_no_plot(tiny, zoo, command):
 
 def test_classes_are_weighed_by_seconds_times_mean():
     from sightsound import Segment
-    from sightsound.plot import sounds
+    from sightsound.plot.sounds import segment_weights
 
-    found = sounds.weights([Segment("a", 0, 2, 0.5, 1), Segment("b", 0, 1, 0.9, 1), Segment("a", 5, 6, 0.5, 1)])
+    found = segment_weights([Segment("a", 0, 2, 0.5, 1), Segment("b", 0, 1, 0.9, 1), Segment("a", 5, 6, 0.5, 1)])
     assert dict(found) == {"a": 1.5, "b": 0.9}

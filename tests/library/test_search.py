@@ -180,7 +180,7 @@ def test_a_vector_that_is_none_is_refused(library, tiny, query, words):
         ("{zoo}/dogs/1.wav@7-9", MediaError, r"nothing to search by between 7 and 9 s \(it lasts 2 s\)"),
         ("{zoo}/cats/1.png@1-2", SightsoundError, "expected a recording before @1-2, got a picture"),
         ("{zoo}/cats", MediaError, "a folder, expected a file"),
-        ("{zoo}/text", MediaError, "neither a picture nor a sound"),
+        ("{zoo}/text", MediaError, "neither an image nor a sound"),
         ("{zoo}/half.wav", MediaError, "half.wav: .*cannot read audio|half.wav: .*header"),
         (4711, LibraryError, "no item 4711 in lib"),
     ],

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightsound import Card
-from sightsound.contract.errors import MediaError
+from sightsound import Card, MediaError
 from sightsound.media import framing
 
 

@@ -14,8 +14,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from sightsound import media
-from sightsound.contract.errors import MediaError, NotMedia
+from sightsound import MediaError, NotMedia, media
 
 PICTURES = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "JPEG2000", "AVIF", "BMP", "ICO", "PPM", "MPO")
 SOUNDS = ("WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF")
@@ -60,7 +59,7 @@ def test_a_sound_is_known_by_its_content(tmp_path: Path, format: str, name: str)
     path = sound(tmp_path / name, format)
     assert media.identify(path) == "sound"
     assert len(media.read_sound(path, 16000)) > 7000
-    with pytest.raises(NotMedia, match="is not a picture"):
+    with pytest.raises(NotMedia, match="is not an image"):
         media.read_image(path)
 
 
@@ -73,7 +72,7 @@ def test_each_sound_format_of_libsndfile_is_known_or_left_out_on_purpose() -> No
 def test_an_empty_file_is_no_media(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"")
     assert refused(tmp_path / name, NotMedia).endswith(
-        f"{name}: an empty file, expected a picture or a sound; copy it anew"
+        f"{name}: an empty file, expected an image or a sound; copy it anew"
     )
 
 

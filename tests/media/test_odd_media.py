@@ -43,7 +43,7 @@ NEEDS_PYAV = {
 
 WALK = """
 import json, signal, sys
-from sightsound.contract.errors import MediaError
+from sightsound import MediaError
 from sightsound.media import identify, open_sound, read_image
 
 def outcome(path):

@@ -16,8 +16,8 @@ import soxr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sightsound.contract.errors import MediaError, NotMedia
-from sightsound.media import identify, open_sound, read_sound, sounds
+from sightsound import MediaError, NotMedia
+from sightsound.media import decoders, identify, open_sound, read_sound, sounds
 
 PCM = [("WAV", s) for s in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")]
 PACKED = [("WAV", "IMA_ADPCM"), ("WAV", "MS_ADPCM"), ("FLAC", "PCM_16"), ("FLAC", "PCM_24"), ("OGG", "VORBIS")]
@@ -53,15 +53,15 @@ def test_pieces_are_bit_for_bit_what_one_go_gives(
     tmp_path: Path, format: str, subtype: str, channels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path / "a", noise(100_000, channels), 44100, format, subtype)
-    monkeypatch.setattr(sounds, "_BLOCK", 5000)
-    monkeypatch.setattr(sounds, "_STEP", 777)
+    monkeypatch.setattr(sounds, "PIECE_SAMPLES", 5000)
+    monkeypatch.setattr(decoders, "FRAMES_PER_READ", 777)
     for rate in (16000, 44100, 48000):
         np.testing.assert_array_equal(pieces(path, rate), whole(path, rate))
 
 
 def test_pieces_of_opus_are_nearly_what_one_go_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "a", noise(100_000, 2), 48000, "OGG", "OPUS")
-    monkeypatch.setattr(sounds, "_BLOCK", 5000)
+    monkeypatch.setattr(sounds, "PIECE_SAMPLES", 5000)
     np.testing.assert_allclose(pieces(path, 16000), whole(path, 16000), atol=1e-3)
 
 
@@ -85,8 +85,8 @@ def test_a_cut_is_the_slice_of_the_whole_whatever_the_pieces(
     stop = data.draw(st.none() | st.floats(start, 3.5), "stop")
     end = len(expected) if stop is None else round(stop * rate)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sounds, "_BLOCK", max(block, 200))
-        patch.setattr(sounds, "_STEP", step)
+        patch.setattr(sounds, "PIECE_SAMPLES", max(block, 200))
+        patch.setattr(decoders, "FRAMES_PER_READ", step)
         got = pieces(path, rate, start=start, stop=stop)
     np.testing.assert_array_equal(got, expected[round(start * rate) : end])
 
@@ -218,7 +218,7 @@ def test_extreme_ratios_stay_in_bounded_pieces(tmp_path: Path, source: int, targ
     path = written(tmp_path / "a.wav", noise(min(source * 40, 2_000_000)), source)
     with open_sound(path) as sound:
         parts = list(sound.pieces(target))
-    assert max(map(len, parts)) <= 1.1 * sounds._BLOCK
+    assert max(map(len, parts)) <= 1.1 * sounds.PIECE_SAMPLES
     np.testing.assert_array_equal(np.concatenate(parts), whole(path, target))
 
 
@@ -232,9 +232,9 @@ def test_threads_do_not_mix_sounds(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_ten_hours_take_no_more_memory_than_one_minute(tmp_path: Path) -> None:
+def test_two_hours_take_no_more_memory_than_one_minute(tmp_path: Path) -> None:
     peaks = []
-    for seconds in (60, 36_000):
+    for seconds in (60, 7_200):
         size = 2 * 8000 * seconds
         header = struct.pack(
             "<4sI8sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVEfmt ", 16, 1, 1, 8000, 16000, 2, 16, b"data", size
@@ -331,7 +331,7 @@ def test_the_integers_of_pyav_are_scaled_as_those_of_libsndfile(tmp_path: Path) 
 def test_pieces_by_pyav_are_what_one_go_gives_and_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     film(tmp_path / "a.m4a", "mp4", "aac")
     expected = read_sound(tmp_path / "a.m4a", 16000)
-    monkeypatch.setattr(sounds, "_BLOCK", 3000)
+    monkeypatch.setattr(sounds, "PIECE_SAMPLES", 3000)
     with open_sound(tmp_path / "a.m4a") as sound:
         next(sound.pieces(16000))
         np.testing.assert_array_equal(np.concatenate(list(sound.pieces(16000))), expected)

@@ -1,4 +1,4 @@
-"""The sound of files that libsndfile does not know, by PyAV (extra `av`): MPEG-4, Matroska, Windows Media and such."""
+"""Sound of files that libsndfile does not know, by PyAV (extra `av`): MPEG-4, Matroska, Windows Media and others."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from sightsound.media.channels import Floats, scaled
+from sightsound.contract.arrays import Floats
 from sightsound.media.kinds import Kind
+from sightsound.media.samples import to_float32
 
 
-def available() -> bool:
-    """Whether PyAV is installed."""
+def is_available() -> bool:
+    """Return whether PyAV is installed."""
     try:
         import av  # noqa: F401
     except ImportError:
@@ -22,12 +23,32 @@ def available() -> bool:
     return True
 
 
-class FFmpeg:
-    """Decodes the first sound track of an open file; same attributes as `sounds.Libsndfile`.
+class NoTrack(Exception):
+    """The file has no sound track."""
 
-    Only the demuxer of the file's own kind may run: none that opens other files by name. Rate and channels are those
-    of the first decoded frame, since an AAC header may tell half the rate. Raises `NoTrack`, or what PyAV raises.
+
+class FFmpeg:
+    """Decodes the first sound track of a file; a `decoders.Decoder`.
+
+    Only the demuxer of the file's own kind is allowed, because others can open further files by name. Sample rate and
+    channels are those of the first decoded frame, since the header of an AAC file may state half the rate.
+
+    Parameters
+    ----------
+    file : io.FileIO
+        The open file.
+    kind : Kind
+        Its kind.
+
+    Raises
+    ------
+    NoTrack
+        If it has no sound track.
+    Exception
+        What PyAV raises.
     """
+
+    name = "ffmpeg"
 
     def __init__(self, file: io.FileIO, kind: Kind) -> None:
         import av
@@ -52,10 +73,11 @@ class FFmpeg:
         self.subtype = str(stream.codec_context.name)
         self.sample_rate = int((first or stream.codec_context).sample_rate)
         self.channels = int((first or stream.codec_context).layout.nb_channels)
-        self.promised = bool(stream.duration or self._container.duration)
+        self.expects_frames = bool(stream.duration or self._container.duration)
         self.decoded = 0
 
     def blocks(self, size: int) -> Iterator[Floats]:
+        """Yield float32 (n, channels), n about `size`."""
         held: list[Floats] = []
         for frame in self._frames:
             if frame.sample_rate != self.sample_rate:
@@ -69,14 +91,11 @@ class FFmpeg:
             yield np.concatenate(held)
 
     def close(self) -> None:
+        """Close the container."""
         self._container.close()
 
 
-class NoTrack(Exception):
-    """A film without sound."""
-
-
 def _samples(frame: Any) -> Floats:
-    """(n, channels)"""
+    """Return the samples of a frame of PyAV, (n, channels)."""
     values = frame.to_ndarray()
-    return scaled(values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels))
+    return to_float32(values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels))

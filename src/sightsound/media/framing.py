@@ -1,6 +1,7 @@
-"""How a recording is cut: into blocks by the host, into windows by a plugin. One place knows the arithmetic.
+"""How a recording is cut: into blocks by the host, and into windows by a plugin.
 
-Everything is counted in samples: Google's float32 ceiling, for one, is a window short for some long recordings.
+All positions are whole numbers of samples. With seconds in float32, as in Google's code, some long recordings lose a
+window.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ from sightsound.contract.card import Card
 from sightsound.contract.errors import MediaError
 
 BLOCK_SECONDS = 30
-"""About as much sound as one block brings: it bounds the memory, and changes no number."""
+"""The approximate length of a block. It limits the memory and does not change any number."""
 
 WHOLE_SECONDS = 30 * 60
-"""The longest recording that is handed over in one piece, to a card without window and hop."""
+"""The longest recording for a card without window and hop, which gets it in one piece."""
 
 
 def count_windows(card: Card, samples: int) -> int:
-    """How many windows a recording of `samples` samples has.
+    """Return how many windows a recording of `samples` samples has.
 
-    With tail `pad` enough to cover every sample, with `drop` the whole ones and at least one; an empty one has none.
+    With the tail `pad` they cover every sample. With `drop` only complete windows count, but at least one. An empty
+    recording has none.
     """
     if not samples:
         return 0
-    window, hop = _cut(card)
+    window, hop = _window_and_hop(card)
     beyond = max(0, samples - window)
     if card.tail == "drop":
         return 1 + beyond // hop
@@ -35,12 +37,29 @@ def count_windows(card: Card, samples: int) -> int:
 
 
 def frames(card: Card, media: Floats, start: int, last: bool) -> tuple[Floats, Seconds, bool]:
-    """The windows that begin in a block.
+    """Return the windows that begin in a block.
 
-    Returns samples float32 (n, card.window), seconds float64 (n, 2) clipped to the item, and whether the last
-    window was filled up with zeros. `media` stays as it is; the windows may be a read-only view of it.
+    Parameters
+    ----------
+    card : Card
+        Has window and hop.
+    media : ndarray
+        float32 (samples,), the block. It stays unchanged.
+    start : int
+        The first sample of the block in its recording.
+    last : bool
+        Whether the recording ends with this block. Only then the last window may be padded.
+
+    Returns
+    -------
+    windows : ndarray
+        float32 (n, card.window). It may be a read-only view of `media`.
+    spans : ndarray
+        Seconds, float64 (n, 2), clipped to the recording.
+    padded : bool
+        Whether the last window was padded with zeros.
     """
-    window, hop = _cut(card)
+    window, hop = _window_and_hop(card)
     n = max(0, (len(media) - window) // hop + 1)
     if last and (start == 0 or (card.tail == "pad" and len(media) > window - hop)):
         n = count_windows(card, len(media))
@@ -58,17 +77,37 @@ def frames(card: Card, media: Floats, start: int, last: bool) -> tuple[Floats, S
 def blocks(
     card: Card, pieces: Iterable[Floats], windows: int = 0, *, soon: bool = False
 ) -> Iterator[tuple[Floats, int, bool]]:
-    """Joins pieces of any length to blocks `(media, start, last)` on hop boundaries, of which exactly one is last.
+    """Join pieces of any length to blocks that begin at multiples of the hop.
 
-    A block holds as many `windows` as are named, or some 30 s of them; where they are wanted `soon`, as many as there
-    are when a piece has come, and that many at most. An empty recording has no block.
+    Parameters
+    ----------
+    card : Card
+        The card. Without window and hop, the whole recording is one block.
+    pieces : iterable of ndarray
+        float32 (n,), any n.
+    windows : int
+        The number of windows in a block; 0 means about 30 s.
+    soon : bool
+        Whether a block is also yielded with fewer windows, as soon as a piece completes any.
 
-    Raises `MediaError` for a recording over 30 minutes where the card has no window.
+    Yields
+    ------
+    media : ndarray
+        float32 (samples,).
+    start : int
+        The first sample of the block in the recording.
+    last : bool
+        True for exactly one block, the last. An empty recording has no block.
+
+    Raises
+    ------
+    MediaError
+        If the card has no window and the recording is longer than 30 minutes.
     """
     if card.window is None:
-        yield from _whole(card, pieces)
+        yield from _whole_recording(card, pieces)
         return
-    window, hop = _cut(card)
+    window, hop = _window_and_hop(card)
     assert card.sample_rate is not None
     windows = windows or max(1, BLOCK_SECONDS * card.sample_rate // hop)
     held, start = np.empty(0, np.float32), 0
@@ -84,7 +123,7 @@ def blocks(
         yield held, start, True
 
 
-def _whole(card: Card, pieces: Iterable[Floats]) -> Iterator[tuple[Floats, int, bool]]:
+def _whole_recording(card: Card, pieces: Iterable[Floats]) -> Iterator[tuple[Floats, int, bool]]:
     assert card.sample_rate is not None
     held: list[Floats] = []
     for piece in pieces:
@@ -98,6 +137,6 @@ def _whole(card: Card, pieces: Iterable[Floats]) -> Iterator[tuple[Floats, int, 
         yield np.concatenate(held), 0, True
 
 
-def _cut(card: Card) -> tuple[int, int]:
+def _window_and_hop(card: Card) -> tuple[int, int]:
     assert card.window is not None and card.hop is not None, f"{card.name} has no window and hop"
     return card.window, card.hop

@@ -1,7 +1,7 @@
-"""Every kind of file that is decoded, known by its first bytes. What is not in this table is never given to a decoder.
+"""The kinds of files that are decoded, by their first bytes. Other files are never given to a decoder.
 
-Kept out on purpose: EPS, PDF and the like (they start programs), playlists (they open other files), TGA and raw samples
-(nothing in them says what they are), MATLAB files (numbers, rarely sound).
+Left out on purpose: EPS, PDF and similar formats (they start programs), playlists (they open other files), TGA and raw
+samples (they cannot be recognised), MATLAB files (numbers, rarely sound).
 """
 
 from __future__ import annotations
@@ -10,16 +10,26 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-HEAD = 512
-"""How many bytes `known` looks at."""
+HEAD_BYTES = 512
+"""How many bytes `kind_of` needs."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """`name` as it is shown, for pictures also that of Pillow's plugin; `modality` None for what is known but not read.
+    """A kind of file.
 
-    `sure` where the first bytes alone prove it. `demuxer` is ffmpeg's name of the format, the only one that it may use
-    on such a file; "" where libsndfile alone reads it. A `film` may have no sound in it.
+    Attributes
+    ----------
+    name : str
+        As it is shown; for images also the name of Pillow's plugin.
+    modality : {"image", "sound"} or None
+        None for a kind that is recognised but not read.
+    sure : bool
+        Whether the first bytes alone prove the kind.
+    demuxer : str
+        ffmpeg's name of the format, the only one that it may use for such a file; "" if only libsndfile reads it.
+    film : bool
+        Whether the file may be without sound.
     """
 
     name: str
@@ -29,8 +39,8 @@ class Kind:
     film: bool = False
 
 
-def known(head: bytes) -> Kind | None:
-    """The kind of a file that begins with `head`, or None."""
+def kind_of(head: bytes) -> Kind | None:
+    """Return the kind of a file that begins with `head`, or None."""
     return next((kind for kind, pattern in _KINDS if re.match(pattern, head, re.DOTALL)), None)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from sightsound.contract.errors import MediaError
-from sightsound.media import pictures, read_image
+from sightsound import MediaError
+from sightsound.media import images, read_image
 
 RANDOM = np.random.default_rng(0)
 
@@ -285,7 +285,7 @@ def test_strips_change_nothing(tmp_path: Path, mode: str, monkeypatch: pytest.Mo
     image = Image.fromarray(noise(33, 21, 4)).convert("L" if mode == "I;16" else mode).convert(mode)
     path = saved(tmp_path / "a", image, "TIFF" if mode == "F" else "PNG")
     whole = read_image(path).pixels
-    monkeypatch.setattr(pictures, "_STRIP", 50)
+    monkeypatch.setattr(images, "STRIP_PIXELS", 50)
     np.testing.assert_array_equal(read_image(path).pixels, whole)
 
 
@@ -313,8 +313,9 @@ def test_threads_do_not_mix_pictures(tmp_path: Path) -> None:
             assert (picture.pixels == n).all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_largest_picture_takes_less_than_a_gibibyte(tmp_path: Path) -> None:
+def test_the_largest_image_takes_less_than_a_gibibyte(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = saved(tmp_path / "a.png", Image.new("RGBA", (8000, 8000), (9, 8, 7, 100)), compress_level=1, exif=exif)

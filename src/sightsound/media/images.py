@@ -1,10 +1,9 @@
-"""Pictures, by Pillow: any format, mode and orientation becomes uint8 RGB; no colour profile is applied."""
+"""Images by Pillow: any format, mode and orientation becomes uint8 RGB. No colour profile is applied."""
 
 from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.errors import MediaError, NotMedia
-from sightsound.contract.paths import printable
-from sightsound.media.kinds import HEAD, Kind, known
+from sightsound.contract.paths import PathLike, printable
+from sightsound.media.kinds import HEAD_BYTES, Kind, kind_of
 from sightsound.media.safe_open import error_line, open_file
 
 if TYPE_CHECKING:
@@ -24,39 +23,62 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 64_000_000
-"""Larger pictures are refused before they are decoded: one of 169 megapixels already takes 2 GiB the plain way."""
+"""Larger images are refused before they are decoded: one of 169 megapixels takes 2 GiB in Pillow."""
 
-_STRIP = 2**22
-"""Pixels that are converted at a time, so that only one whole copy of the picture stands beside Pillow's own."""
+STRIP_PIXELS = 2**22
+"""Pixels that are converted at a time, so that there is only one whole copy of the image besides Pillow's own."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """`pixels` uint8 RGB (height, width, 3), C-contiguous, upright.
+class DecodedImage:
+    """An image.
 
-    `facts`: format, width and height (upright), mode (as stored, Pillow's name), frames (1 if they cannot be counted).
+    Attributes
+    ----------
+    pixels : ndarray
+        uint8 RGB (height, width, 3), C-contiguous, upright.
+    facts : mapping
+        Metadata: `format`, `width` and `height` (upright), `mode` (as stored, Pillow's name), `frames` (1 if they
+        cannot be counted).
     """
 
     pixels: Pixels
     facts: Mapping[str, Any]
 
 
-def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """The first frame of a picture, upright, as uint8 RGB.
+def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
+    """Read the first frame of an image as uint8 RGB, upright.
 
-    Transparency is laid on white. 16-bit grey is divided by 257 and rounded; 16-bit colour arrives from Pillow as its
-    upper bytes. 32-bit and float grey have no agreed white: see `_white`. CMYK is converted as Pillow does it, without
-    profiles. A damaged EXIF block means no rotation. Raises `NotMedia` for what is no picture that we know, and
-    `MediaError` for one that is damaged, cut off, or larger than `max_pixels`.
+    Transparent pixels are blended with white. 16-bit grey is divided by 257 and rounded; of 16-bit colour Pillow
+    returns the upper bytes. 32-bit and float grey have no standard range: see `_black_and_white`. CMYK is converted as
+    by Pillow, without profiles. A damaged EXIF block means no rotation.
+
+    Parameters
+    ----------
+    path : path-like
+        An ordinary file.
+    max_pixels : int
+        Larger images are refused.
+
+    Returns
+    -------
+    DecodedImage
+        The pixels and the metadata.
+
+    Raises
+    ------
+    NotMedia
+        If the file is not an image of a known kind.
+    MediaError
+        If the file cannot be opened, is damaged or cut off, or is larger than `max_pixels`.
     """
     with open_file(path) as file:
-        head = file.read(HEAD)
-        kind = known(head)
+        kind = kind_of(file.read(HEAD_BYTES))
         if kind is None or kind.modality != "image":
-            what = f"{kind.name} is not a picture that we read" if kind else "not a picture by its first bytes"
+            what = f"{kind.name} is not an image" if kind else "not an image by its first bytes"
             raise NotMedia(f"{printable(path)}: {what}; convert it to PNG")
         try:
-            return _read(file, kind, printable(path), max_pixels)
+            return _decode(file, kind, printable(path), max_pixels)
         except MediaError:
             raise
         except Exception as error:  # Pillow's plugins raise anything, from SyntaxError to struct.error
@@ -67,33 +89,33 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
             raise MediaError(f"{printable(path)}: {what}; save it anew, or leave it out") from error
 
 
-def opens(file: io.FileIO, kind: Kind) -> bool:
-    """Whether Pillow finds a valid header in the file."""
+def can_decode(file: io.FileIO, kind: Kind) -> bool:
+    """Return whether Pillow finds a valid header in the file."""
     try:
         _open(file, kind)
-    except Exception:  # as above
+    except Exception:  # Pillow's plugins raise anything
         return False
     return True
 
 
-def _read(file: io.FileIO, kind: Kind, name: str, max_pixels: int) -> Picture:
+def _decode(file: io.FileIO, kind: Kind, name: str, max_pixels: int) -> DecodedImage:
     image = _open(file, kind)
-    _check(image.size, name, max_pixels)
+    _check_size(image.size, name, max_pixels)
     key = _transparent_colour(image)
     mode = image.mode
     image.load()
-    _check(image.size, name, max_pixels)  # again: an icon may hold more than its directory says
+    _check_size(image.size, name, max_pixels)  # again: an icon may hold more than its directory says
     pixels = _upright(_rgb(image, key), _orientation(image))
     height, width, _ = pixels.shape
     facts = {"format": image.format, "width": width, "height": height, "mode": mode, "frames": _frames(image)}
-    return Picture(pixels, facts)
+    return DecodedImage(pixels, facts)
 
 
 def _open(file: io.FileIO, kind: Kind) -> ImageFile:
-    """The picture with its header read.
+    """Return Pillow's image with only the header read.
 
-    One plugin is asked, by name. `Image.open` would warn above 89 megapixels and refuse above 179, by settings that are
-    global to the process; our own limit comes right after this.
+    The plugin is chosen by name. `Image.open` would try all plugins; it would also warn above 89 megapixels and fail
+    above 179, by settings that are global to the process. Our own limit is checked right after this.
     """
     from PIL import (  # noqa: F401 - each registers itself
         AvifImagePlugin,
@@ -120,10 +142,10 @@ def _open(file: io.FileIO, kind: Kind) -> ImageFile:
 
 
 class _Borrowed(io.FileIO):
-    """A file whose descriptor belongs to somebody else."""
+    """A file whose descriptor is closed elsewhere."""
 
 
-def _check(size: tuple[int, int], name: str, max_pixels: int) -> None:
+def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         what = f"{width} x {height} pixels, at most {max_pixels / 1e6:g} megapixels are read"
@@ -131,9 +153,9 @@ def _check(size: tuple[int, int], name: str, max_pixels: int) -> None:
 
 
 def _rgb(image: Image, key: tuple[int, ...] | None) -> Pixels:
-    """uint8 (h, w, 3) of any mode, a large picture strip by strip."""
-    white = _white(image) if image.mode in ("I", "F") else (0.0, 65535.0)
-    if image.width * image.height <= _STRIP:
+    """Return uint8 (h, w, 3) for an image of any mode; a large one is converted strip by strip."""
+    white = _black_and_white(image) if image.mode in ("I", "F") else (0.0, 65535.0)
+    if image.width * image.height <= STRIP_PIXELS:
         return _strip(image, key, white)
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     top = 0
@@ -144,7 +166,7 @@ def _rgb(image: Image, key: tuple[int, ...] | None) -> Pixels:
 
 
 def _strips(image: Image) -> Iterator[Image]:
-    rows = max(1, _STRIP // image.width)
+    rows = max(1, STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
         yield image.crop((0, top, image.width, min(top + rows, image.height)))
 
@@ -174,7 +196,7 @@ def _on_white(strip: Image) -> Pixels:
 
 
 def _grey(values: NDArray[Any], white: tuple[float, float]) -> Pixels:
-    """0 to 255, rounded, from the range (black, white); what is not a number becomes black."""
+    """Return 0 to 255, rounded, for values in the range (black, white); NaN becomes black."""
     black, top = white
     if values.dtype.kind == "u":  # 16 bit, in integers: / 257
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -183,11 +205,11 @@ def _grey(values: NDArray[Any], white: tuple[float, float]) -> Pixels:
     return grey
 
 
-def _white(image: Image) -> tuple[float, float]:
-    """The values that become black and white in 32-bit integers and floats, which have no agreed range.
+def _black_and_white(image: Image) -> tuple[float, float]:
+    """Return the values of black and white for 32-bit integers and floats, which have no standard range.
 
-    0 and the first of 1 (floats only), 255 (floats only) and 65535 that no value exceeds; where even that is too
-    small, or a value is negative, the smallest and largest finite value.
+    Black is 0 and white the first of 1 (floats only), 255 (floats only) and 65535 that no value exceeds. If a value is
+    larger or negative, black and white are the smallest and largest finite value.
     """
     low, high = math.inf, -math.inf
     for strip in _strips(image):
@@ -201,10 +223,10 @@ def _white(image: Image) -> tuple[float, float]:
 
 
 def _transparent_colour(image: ImageFile) -> tuple[int, ...] | None:
-    """The one colour of a PNG (tRNS) that means transparent, on the scale of the decoded values; ask before decoding.
+    """Return the colour of a PNG (tRNS) that means transparent, on the scale of the decoded values, or None.
 
-    The file gives it at its own depth, Pillow passes it on as it is. 16-bit colours are compared by upper bytes, all
-    that is left of them.
+    It must be asked before decoding. The file states it at its own bit depth, which Pillow does not convert. 16-bit
+    colours are compared by their upper bytes, which is all that Pillow keeps.
     """
     key = image.info.get("transparency")
     if image.format != "PNG" or image.mode in ("P", "PA") or isinstance(key, bytes) or key is None:
@@ -218,8 +240,10 @@ def _transparent_colour(image: ImageFile) -> tuple[int, ...] | None:
 
 
 def _orientation(image: Image) -> int:
-    """EXIF orientation, 1 to 8; 1 where the block is damaged. Ask after decoding: PNG may carry it behind the pixels,
-    and Pillow turns a TIFF upright by itself."""
+    """Return the EXIF orientation, 1 to 8; 1 if the block is damaged.
+
+    It must be asked after decoding: a PNG may have it after the pixels, and Pillow rotates a TIFF by itself.
+    """
     try:
         value = image.getexif().get(0x0112, 1)
     except Exception:  # a damaged EXIF block raises anything
@@ -228,7 +252,7 @@ def _orientation(image: Image) -> int:
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Undoes the orientation (EXIF 2.32, tag 0x0112: where row 0 and column 0 are)."""
+    """Undo the orientation (EXIF 2.32, tag 0x0112: the positions of row 0 and column 0)."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
@@ -241,5 +265,5 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
 def _frames(image: Image) -> int:
     try:
         return int(getattr(image, "n_frames", 1))
-    except Exception:  # a later frame is damaged; the first is what counts
+    except Exception:  # a later frame is damaged; only the first is used
         return 1
