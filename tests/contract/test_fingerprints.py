@@ -30,7 +30,11 @@ def host() -> Host:
     return Host()
 
 
-@pytest.mark.parametrize("name", FINGERPRINTS)
+SLOW = {"yamnet.audioset_f32[layer=body.25+body.53]"}
+"""The layers are listed by running the network."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in FINGERPRINTS])
 def test_the_fingerprint_of_a_published_network_never_changes(host, name):
     try:
         card = host.card(name)
