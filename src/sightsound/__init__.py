@@ -1,7 +1,7 @@
-"""Embeddings of pictures and sounds from pluggable networks.
+"""Embeddings of images and sounds from pluggable networks.
 
-The public names stand in `__init__.pyi`; each is imported when it is first used, so that `import sightsound` loads
-nothing heavy. Plugins import from `sightsound.plugin` instead.
+The public names are listed in `__init__.pyi`. Each is imported when it is first used, so that `import sightsound` loads
+nothing heavy. Plugins import from `sightsound.plugin`.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The one budget of threads that decoding, networks and FAISS share."""
+"""The number of threads that decoding, networks and FAISS share."""
 
 import os
 
@@ -6,7 +6,13 @@ from sightsound.contract.errors import SightsoundError
 
 
 def cores() -> int:
-    """The cores that this process may use, or SIGHTSOUND_THREADS where that is set."""
+    """Return SIGHTSOUND_THREADS if it is set, else the number of cores that this process may use.
+
+    Raises
+    ------
+    SightsoundError
+        If SIGHTSOUND_THREADS is not a positive number.
+    """
     wanted = os.environ.get("SIGHTSOUND_THREADS", "")
     if wanted:
         if not wanted.isdecimal() or int(wanted) < 1:

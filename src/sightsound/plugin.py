@@ -1,4 +1,4 @@
-"""Everything that a plugin imports from sightsound, in one place: `from sightsound.plugin import Card, hookimpl`."""
+"""Everything that a plugin needs from sightsound: `from sightsound.plugin import Card, hookimpl`."""
 
 from sightsound._threads import cores
 from sightsound.contract.arrays import Floats, Seconds

@@ -88,7 +88,7 @@ def test_the_fingerprint_is_the_same_wherever_it_is_computed():
         "window": 100,
         "hop": 50,
         "tail": "pad",
-        "constants": {"bands": 64, "log": {"offset": 0.01}, "layers": [{"name": "a", "dim": 8}]},
+        "constants": {"bands": 64, "layers": [{"dim": 8, "name": "a"}], "log": {"offset": 0.01}},
         "revision": 1,
         "weights": WEIGHTS,
         "stages": ["whiten 3.1 mean=0.5"],
