@@ -6,8 +6,6 @@ import csv
 import io
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -248,27 +246,22 @@ def test_a_wav_is_read_from_standard_input_as_it_comes(install, folder):
     assert out.splitlines()[-1].startswith("whole recording (5.0 s): loud 0.")
 
 
-def test_standard_input_gives_what_the_file_gives(install, folder, command):
-    words = [sys.executable, "-c", "from sightsound.cli import main; main()", "tag", "-", *MODEL, "--csv"]
-    env = {**os.environ, "PYTHONPATH": str(install("tiny"))}
-    with (folder / "a.wav").open("rb") as file:
-        piped = subprocess.run(["cat"], stdin=file, stdout=subprocess.PIPE, check=True).stdout
-    done = subprocess.run(words, input=piped, env=env, capture_output=True, check=False)
+def test_standard_input_gives_what_the_file_gives(folder, command):
+    content = (folder / "a.wav").read_bytes()
+    done = command("tag", "-", *MODEL, "--csv", given=content, process=True)
     assert done.returncode == 0, done.stderr
     of_file = list(csv.DictReader(io.StringIO(command("tag", folder / "a.wav", *MODEL, "--csv").stdout)))
-    of_pipe = list(csv.DictReader(io.StringIO(done.stdout.decode())))
+    of_pipe = list(csv.DictReader(io.StringIO(done.stdout)))
     for row in (*of_file, *of_pipe):
         del row["path"]
-    assert of_file == of_pipe
+    assert of_file and of_file == of_pipe
 
 
-def test_what_is_no_wav_on_standard_input_is_one_line(install):
-    words = [sys.executable, "-c", "from sightsound.cli import main; main()", "tag", "-", *MODEL]
-    env = {**os.environ, "PYTHONPATH": str(install("tiny"))}
-    for content in (b"", b"hello" * 1000):
-        done = subprocess.run(words, input=content, env=env, capture_output=True, text=False, check=False)
-        assert done.returncode == 2 and done.stderr.decode().startswith("sightsound: standard input: cannot read audio")
-        assert len(done.stderr.splitlines()) == 1
+@pytest.mark.parametrize("content", [b"", b"hello" * 1000], ids=["empty", "text"])
+def test_what_is_no_wav_on_standard_input_is_one_line(command, content):
+    done = command("tag", "-", *MODEL, given=content)
+    assert done.returncode == 2 and done.stderr.startswith("sightsound: standard input: cannot read audio")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
