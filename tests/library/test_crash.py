@@ -1,31 +1,27 @@
-"""Crashes and full disks: whatever happens in the middle, the library opens, is sound, and goes on to the same end."""
+"""Killed runs, a full database and a full disk: the library stays sound, and the next run completes it."""
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from library_files import mount
 from made import picture, sound, stand, started
-from sightsound import Library, index, search
-from sightsound.contract.errors import LibraryError
-from sightsound.library.check import check
+from sightsound import Library, LibraryError, check, forget, index, search
 
-KILLS = 20
-SLOW = "0.1"  # seconds that a batch takes: some 13 batches in two workers
+BATCH_SECONDS = "0.1"  # so that a run of about 13 batches in two workers lasts long enough to be killed
 MODELS = ("colours.tiny", "loudness.tiny")
 
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
-    """Pictures, recordings of several windows, a copy, a text and a broken file."""
+    """Images, recordings of several windows, a copy, a text and a broken file."""
     folder = tmp_path_factory.mktemp("crash") / "zoo"
     for i in range(24):
         picture(folder / "cats" / f"{i:02}.png", i)
@@ -38,7 +34,7 @@ def zoo(tmp_path_factory):
 
 
 def content(where):
-    """path, hash, space, status, reason and flags of every outcome, and its vectors with their seconds."""
+    """Every outcome with its path, content and space, and its vectors with their seconds; the library must be sound."""
     with Library(where) as library:
         assert check(library) == []
         query = (
@@ -56,7 +52,7 @@ def content(where):
         return found
 
 
-def same(found, expected):
+def assert_same(found, expected):
     assert found.keys() == expected.keys()
     for key, (facts, seconds, vectors) in expected.items():
         assert found[key][:2] == (facts, seconds), key
@@ -65,30 +61,34 @@ def same(found, expected):
 
 
 @pytest.fixture
-def undisturbed(tiny, zoo, tmp_path):
-    index(zoo, tmp_path / "undisturbed", models=MODELS, host=tiny)
-    return content(tmp_path / "undisturbed")
+def complete(tiny, zoo, tmp_path):
+    index(zoo, tmp_path / "complete", models=MODELS, host=tiny)
+    return content(tmp_path / "complete")
 
 
 def words(zoo, where):
     return ("index", zoo, "-l", where, "-m", "colours.tiny", "-m", "loudness.tiny")
 
 
-def test_killed_at_any_moment_a_library_goes_on_to_the_same_content(install, tiny, zoo, tmp_path, undisturbed):
-    """Twenty kills, spread from the start to the end of a run. A library is killed until a run gets through; every
-    second one begins with older content of every third file, which must be found until the new content is complete."""
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_at_any_moment_is_completed_by_the_next(install, tiny, zoo, tmp_path, complete, kills):
+    """Kills at random moments, spread from the start to the end of a run.
+
+    Some libraries are killed more than once before they are completed. Every second one begins with older content of
+    every third file, which must be found until the new content is complete.
+    """
     old = older(tiny, zoo, tmp_path)
     began = time.monotonic()
-    whole = started(install("tiny"), *words(zoo, tmp_path / "timed"), TINY_SECONDS=SLOW)
+    whole = started(install("tiny"), *words(zoo, tmp_path / "timed"), TINY_SECONDS=BATCH_SECONDS)
     whole.communicate(timeout=60)
     lasts, chance, killed, runs, where = time.monotonic() - began, random.Random(20), 0, 0, None
-    while killed < KILLS:
-        assert runs < 2 * KILLS, f"only {killed} of {runs} runs were killed"
+    while killed < kills:
+        assert runs < 2 * kills, f"only {killed} of {runs} runs were killed"
         if where is None:
             where = tmp_path / f"lib{runs}"
             before = len(shutil.copytree(old, where) and content(where)) if runs % 2 else 0
-        running = started(install("tiny"), *words(zoo, where), TINY_SECONDS=SLOW)
-        time.sleep(lasts * (killed + chance.random()) / KILLS)
+        running = started(install("tiny"), *words(zoo, where), TINY_SECONDS=BATCH_SECONDS)
+        time.sleep(lasts * (killed + chance.random()) / kills)
         through = running.poll() is not None
         lasts *= 0.85 if through else 1  # the clock ran slower, or less was left to do
         running.kill()
@@ -100,15 +100,15 @@ def test_killed_at_any_moment_a_library_goes_on_to_the_same_content(install, tin
             assert all(vectors for facts, _, vectors in found.values() if facts[3] == "ok")
         if through or runs % 3 == 0:
             index(zoo, where, models=MODELS, host=tiny)
-            same(content(where), undisturbed)
+            assert_same(content(where), complete)
             where = None
     if where is not None:
         index(zoo, where, models=MODELS, host=tiny)
-        same(content(where), undisturbed)
+        assert_same(content(where), complete)
 
 
 def older(tiny, zoo, tmp_path):
-    """A library of the same folder from when every third file was another."""
+    """A library of the same folder at a time when every third file had other content."""
     then = shutil.copytree(zoo, tmp_path / "then")
     for i, file in enumerate(sorted(path for path in then.rglob("*.*") if path.name != "cut.png")):
         if i % 3 == 0:
@@ -123,9 +123,9 @@ def older(tiny, zoo, tmp_path):
     return tmp_path / "old"
 
 
-def test_a_kill_loses_the_items_in_flight_and_no_more(install, tiny, zoo, tmp_path):
+def test_a_kill_loses_only_the_items_that_were_being_processed(install, tiny, zoo, tmp_path):
     where = tmp_path / "lib"
-    running = started(install("tiny"), *words(zoo, where), TINY_SECONDS=SLOW)
+    running = started(install("tiny"), *words(zoo, where), TINY_SECONDS=BATCH_SECONDS)
     while len(done(where)) < 8:
         assert running.poll() is None
         time.sleep(0.01)
@@ -137,7 +137,7 @@ def test_a_kill_loses_the_items_in_flight_and_no_more(install, tiny, zoo, tmp_pa
 
 
 def done(where):
-    """The paths that have their outcome, as a reader sees them meanwhile."""
+    """The paths with an outcome, as a reader sees them while the run goes on."""
     try:
         with Library(where) as library:
             return {outcome.item.path for outcome, _ in library.outcomes()}
@@ -145,12 +145,12 @@ def done(where):
         return set()
 
 
-# -- full --------------------------------------------------------------------------------------------------------
+# -- no room --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pages", [18, 20, 24, 30])
-def test_a_full_database_is_told_loses_nothing_and_goes_on(tiny, tmp_path, pages):
-    """Vectors of 64 kB each fill up a database of some twenty pages."""
+def test_after_a_full_database_the_next_run_completes_the_library(tiny, tmp_path, pages):
+    """Vectors of 32 kB each fill a database of about twenty pages of 64 kB."""
     folder, where = tmp_path / "in", tmp_path / "lib"
     for i in range(40):
         picture(folder / f"{i:02}.png", i)
@@ -187,9 +187,7 @@ def wide(tiny):
     )
 
 
-def test_room_that_was_made_by_forgetting_is_used(tiny, tmp_path):
-    from sightsound.library.maintenance import forget
-
+def test_the_room_of_forgotten_items_is_used_again(tiny, tmp_path):
     folder, where = tmp_path / "in", tmp_path / "lib"
     for i in range(12):
         picture(folder / f"{i:02}.png", i)
@@ -206,23 +204,18 @@ def test_room_that_was_made_by_forgetting_is_used(tiny, tmp_path):
 
 @pytest.fixture
 def small(tmp_path):
-    """A medium of 3 MB."""
-    if sys.platform != "linux" or os.geteuid():
-        pytest.skip("needs to mount, which takes root on Linux")
+    """A file system of 3 MB."""
     place = tmp_path / "small"
     place.mkdir()
-    tried = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", place], capture_output=True, text=True, check=False
-    )
-    if tried.returncode:
-        pytest.skip(f"mounting is not permitted here: {tried.stderr.strip()}")
+    mount("-t", "tmpfs", "-o", "size=3m", "tmpfs", place)
     try:
         yield place
     finally:
         subprocess.run(["umount", "-l", place], check=False)
 
 
-def test_a_full_disk_is_told_loses_nothing_and_goes_on(tiny, tmp_path, small):
+@pytest.mark.root
+def test_after_a_full_disk_the_next_run_completes_the_library(tiny, tmp_path, small):
     folder, where = tmp_path / "in", small / "lib"
     for i in range(40):
         picture(folder / f"{i:02}.png", i)
@@ -237,14 +230,14 @@ def test_a_full_disk_is_told_loses_nothing_and_goes_on(tiny, tmp_path, small):
         assert check(library) == []
         assert "00.png" in {hit.item.path for hit in search(np.ones(8192), library, host=tiny, k=100)}
     (small / "ballast").unlink()
-    bigger = ["mount", "-o", "remount,size=30m", small]
-    subprocess.run(bigger, check=True)
+    mount("-o", "remount,size=30m", small)
     report = index(folder, where, models=[name], host=tiny)
     assert report.counts["ok"] + report.counts["unchanged"] == 40
     with Library(where) as library:
         assert check(library) == [] and sum(library.spaces.values()) == 40
 
 
+@pytest.mark.root
 def test_a_full_disk_can_still_be_searched(tiny, tmp_path, small, command):
     folder, where = tmp_path / "in", small / "lib"
     picture(folder / "a.png", 1)
@@ -262,7 +255,7 @@ def test_a_full_disk_can_still_be_searched(tiny, tmp_path, small, command):
 
 
 def fill(file: Path):
-    """Takes all the room there is."""
+    """Fill the file system."""
     with file.open("wb", buffering=0) as opened:
         try:
             while True:

@@ -1,4 +1,4 @@
-"""What leaves a library and what moves: forget by path, forget what is missing, relocate."""
+"""Removing items and spaces from a library, and relocating folders."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ import shutil
 import pytest
 
 from made import picture, sound
-from sightsound import Library, index, search
-from sightsound.contract.errors import LibraryError
-from sightsound.library.check import check
-from sightsound.library.maintenance import forget, forget_missing, relocate
+from sightsound import (
+    Library,
+    LibraryError,
+    check,
+    forget,
+    forget_missing,
+    forget_space,
+    index,
+    relocate,
+    search,
+    stats,
+)
 
 MODELS = ("colours.tiny", "loudness.tiny")
 
@@ -46,7 +54,7 @@ def count(library, table):
 # -- forget ------------------------------------------------------------------------------------------------------
 
 
-def test_a_forgotten_file_takes_its_vectors_labels_and_outcomes_along(library, zoo):
+def test_forget_removes_the_vectors_labels_and_outcomes_of_a_file(library, zoo):
     (gone,) = forget([zoo / "cats" / "1.png"], library)
     assert gone.path == "cats/1.png" and "cats/1.png" not in paths(library)
     assert (zoo / "cats" / "1.png").exists()
@@ -54,21 +62,21 @@ def test_a_forgotten_file_takes_its_vectors_labels_and_outcomes_along(library, z
     assert (count(library, "outcomes"), count(library, "labels")) == (6, 0)
 
 
-def test_a_forgotten_file_is_found_no_more_by_a_library_that_is_open(library, zoo, tiny):
+def test_a_library_that_is_open_does_not_find_a_forgotten_file(library, zoo, tiny):
     query = zoo / "cats" / "0.png"
     assert len(search(query, library, host=tiny)) == 3
     forget([zoo / "cats" / "1.png"], library)
     assert {hit.item.path for hit in search(query, library, host=tiny)} == {"cats/2.png", "cats/3.png"}
 
 
-def test_a_forgotten_folder_takes_all_below_it_and_nothing_beside_it(library, zoo, tiny):
+def test_forget_of_a_folder_removes_all_below_it_and_nothing_beside_it(library, zoo, tiny):
     picture(zoo / "catsuit" / "a.png", 60)
     index(zoo, library, models=MODELS, host=tiny)
     assert len(forget([zoo / "cats", zoo / "cats" / "2.png"], library)) == 4
     assert paths(library) == {"catsuit/a.png", "dogs/0.wav", "dogs/1.wav", "copy.png"}
 
 
-def test_vectors_that_a_copy_shares_stay_until_the_last_is_forgotten(library, zoo, tiny):
+def test_vectors_stay_until_the_last_copy_is_forgotten(library, zoo, tiny):
     forget([zoo / "cats" / "0.png"], library)
     assert count(library, "vectors") == 6
     assert "copy.png" in {hit.item.path for hit in search(zoo / "cats" / "1.png", library, host=tiny)}
@@ -76,7 +84,7 @@ def test_vectors_that_a_copy_shares_stay_until_the_last_is_forgotten(library, zo
     assert count(library, "vectors") == 5
 
 
-def test_a_file_that_has_gone_from_disk_can_be_forgotten(library, zoo):
+def test_a_file_that_was_deleted_can_be_forgotten(library, zoo):
     (zoo / "cats" / "1.png").unlink()
     assert [item.path for item in forget([zoo / "cats" / "1.png"], library)] == ["cats/1.png"]
     shutil.rmtree(zoo)
@@ -90,15 +98,15 @@ def test_a_path_that_is_not_in_the_library_is_refused_and_nothing_is_forgotten(l
     assert len(paths(library)) == 7
 
 
-def test_a_forgotten_file_can_be_indexed_again_with_a_new_id(library, zoo, tiny):
+def test_a_forgotten_file_that_is_indexed_again_gets_a_new_id(library, zoo, tiny):
     ids = {item.id for item in library.items()}
     (gone,) = forget([zoo / "dogs" / "1.wav"], library)
     assert index(zoo, library, models=MODELS, host=tiny).counts == {"unchanged": 6, "ok": 1}
     (new,) = {item.id for item in library.items()} - ids
-    assert new > max(ids), f"the id {gone.id} is never given again"
+    assert new > max(ids), f"the id {gone.id} is not used again"
 
 
-def test_forgetting_the_last_file_leaves_a_sound_library(library, zoo, tiny):
+def test_forgetting_the_last_file_leaves_an_empty_library(library, zoo, tiny):
     forget([zoo], library)
     for table in ("items", "contents", "vectors", "outcomes", "labels", "roots"):
         assert count(library, table) == 0, table
@@ -108,18 +116,18 @@ def test_forgetting_the_last_file_leaves_a_sound_library(library, zoo, tiny):
 # -- forget --missing --------------------------------------------------------------------------------------------
 
 
-def test_what_is_missing_is_forgotten(library, zoo):
+def test_forget_missing_removes_items_without_a_file(library, zoo):
     (zoo / "cats" / "1.png").unlink()
     (zoo / "dogs" / "1.wav").unlink()
     assert {item.path for item in forget_missing(library)} == {"cats/1.png", "dogs/1.wav"}
     assert len(paths(library)) == 5
 
 
-def test_nothing_missing_forgets_nothing(library):
+def test_forget_missing_removes_nothing_if_all_files_exist(library):
     assert forget_missing(library) == []
 
 
-def test_a_root_that_is_absent_is_not_a_deletion(library, zoo):
+def test_forget_missing_refuses_if_a_root_does_not_exist(library, zoo):
     zoo.rename(zoo.parent / "elsewhere")
     with pytest.raises(LibraryError, match=r"zoo: the folder is not there \(an unplugged drive\?\).*--yes"):
         forget_missing(library)
@@ -127,7 +135,7 @@ def test_a_root_that_is_absent_is_not_a_deletion(library, zoo):
     assert len(forget_missing(library, yes=True)) == 7
 
 
-def test_more_than_half_missing_is_not_a_deletion_either(library, zoo):
+def test_forget_missing_refuses_if_more_than_half_is_missing(library, zoo):
     shutil.rmtree(zoo / "cats")
     with pytest.raises(LibraryError, match=r"4 of 7 items are missing, more than half; .*--yes"):
         forget_missing(library)
@@ -135,7 +143,7 @@ def test_more_than_half_missing_is_not_a_deletion_either(library, zoo):
     assert len(forget_missing(library, yes=True)) == 4
 
 
-def test_one_root_that_is_absent_protects_the_others_too(library, zoo, tiny, tmp_path):
+def test_forget_missing_removes_nothing_if_one_root_is_refused(library, zoo, tiny, tmp_path):
     picture(tmp_path / "more" / "a.png", 80)
     index(tmp_path / "more", library, models=MODELS, host=tiny)
     shutil.rmtree(tmp_path / "more")
@@ -145,7 +153,7 @@ def test_one_root_that_is_absent_protects_the_others_too(library, zoo, tiny, tmp
     assert len(paths(library)) == 8
 
 
-def test_a_link_that_leads_nowhere_is_not_missing(library, zoo):
+def test_a_link_to_a_missing_file_is_not_missing(library, zoo):
     (zoo / "cats" / "1.png").unlink()
     (zoo / "cats" / "1.png").symlink_to(zoo / "unplugged")
     assert forget_missing(library) == []
@@ -154,7 +162,7 @@ def test_a_link_that_leads_nowhere_is_not_missing(library, zoo):
 # -- relocate ----------------------------------------------------------------------------------------------------
 
 
-def test_a_moved_folder_is_known_at_its_new_place(library, zoo, tiny):
+def test_relocate_keeps_the_ids_of_a_moved_folder(library, zoo, tiny):
     ids = {item.path: item.id for item in library.items()}
     new = zoo.rename(zoo.parent / "farm")
     assert relocate(zoo, new, library) == 7
@@ -163,7 +171,7 @@ def test_a_moved_folder_is_known_at_its_new_place(library, zoo, tiny):
     assert {item.path: item.id for item in library.items()} == ids
 
 
-def test_a_folder_above_the_roots_moves_them_all(library, zoo, tiny, tmp_path):
+def test_relocate_of_a_folder_above_the_roots_moves_all_of_them(library, zoo, tiny, tmp_path):
     picture(tmp_path / "zoom" / "a.png", 80)
     index(tmp_path / "zoom", library, models=MODELS, host=tiny)
     new = tmp_path / "new"
@@ -172,14 +180,14 @@ def test_a_folder_above_the_roots_moves_them_all(library, zoo, tiny, tmp_path):
     assert library.roots == [str(new / "zoo"), str(new / "zoom")]
 
 
-def test_a_root_whose_name_begins_alike_stays(library, zoo, tiny, tmp_path):
+def test_relocate_does_not_move_a_root_whose_name_only_begins_the_same(library, zoo, tiny, tmp_path):
     picture(tmp_path / "zoom" / "a.png", 80)
     index(tmp_path / "zoom", library, models=MODELS, host=tiny)
     assert relocate(zoo, zoo.rename(tmp_path / "farm"), library) == 7
     assert library.roots == [str(tmp_path / "farm"), str(tmp_path / "zoom")]
 
 
-def test_a_place_that_is_taken_is_refused_and_nothing_moves(library, zoo, tiny, tmp_path):
+def test_relocate_refuses_a_place_that_was_indexed_and_moves_nothing(library, zoo, tiny, tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     for i, folder in enumerate((a / "x", a / "y", b / "y")):
         picture(folder / "p.png", 90 + i)
@@ -190,20 +198,42 @@ def test_a_place_that_is_taken_is_refused_and_nothing_moves(library, zoo, tiny, 
     assert library.roots == roots
 
 
-def test_a_folder_that_was_never_indexed_is_refused(library, zoo, tmp_path):
+def test_relocate_refuses_a_folder_that_was_never_indexed(library, zoo, tmp_path):
     with pytest.raises(LibraryError, match="expected an indexed folder or one above it; there are .*zoo"):
         relocate(tmp_path / "nothing", zoo, library)
 
 
-def test_a_new_place_that_is_no_folder_is_refused(library, zoo, tmp_path):
+def test_relocate_refuses_a_new_place_that_is_not_a_folder(library, zoo, tmp_path):
     with pytest.raises(LibraryError, match="nowhere: expected the folder that the files are in now"):
         relocate(zoo, tmp_path / "nowhere", library)
+
+
+# -- a library by its path ---------------------------------------------------------------------------------------------
+
+
+def test_every_function_takes_a_library_by_its_path(zoo, tiny, tmp_path):
+    where = tmp_path / "by path"
+    index(zoo, where, models=MODELS, host=tiny)
+    assert stats(where).items == 7 and check(str(where)) == []
+    assert forget_space("loudness.tiny", where) == 2
+    assert [item.path for item in forget(zoo / "copy.png", where)] == ["copy.png"]
+    (zoo / "cats" / "1.png").unlink()
+    assert [item.path for item in forget_missing(where)] == ["cats/1.png"]
+    assert relocate(zoo, zoo.rename(tmp_path / "farm"), where) == 5
+    assert stats(where).roots == (str(tmp_path / "farm"),) and check(where) == []
+
+
+@pytest.mark.parametrize("call", [stats, check, lambda path: forget("x", path), forget_missing])
+def test_a_path_without_a_library_is_refused(tmp_path, call):
+    with pytest.raises(LibraryError, match="no library at"):
+        call(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
 
 
 # -- the commands ------------------------------------------------------------------------------------------------
 
 
-def test_the_commands_say_what_they_did(command, library, zoo, tmp_path):
+def test_the_commands_print_what_they_did(command, library, zoo, tmp_path):
     where = ("-l", tmp_path / "lib")
     done = command("forget", zoo / "cats" / "1.png", *where)
     assert (done.returncode, done.stdout) == (0, "forgot cats/1.png\n1 items forgotten\n")

@@ -1,4 +1,4 @@
-"""FAISS answers against brute force in NumPy, and the corners of cosine."""
+"""Search by FAISS against brute force in NumPy, and edge cases of the cosine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXACT = 2e-6
 
 
 def brute(vectors, contents, queries, allowed):
-    """Every content's best cosine in float64, a row of zeros being at right angles to everything."""
+    """All cosines in float64, and the best of each content; a row of zeros has cosine 0 with everything."""
 
     def lengths(rows):
         found = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -25,7 +25,7 @@ def brute(vectors, contents, queries, allowed):
     return cosines, {int(c): cosines[:, allowed & (contents == c)].max() for c in np.unique(contents[allowed])}
 
 
-def agrees(vectors, contents, queries, allowed, k, min_score):
+def assert_equals_brute_force(vectors, contents, queries, allowed, k, min_score):
     found = VectorIndex(vectors, contents, np.full((len(vectors), 2), np.nan)).search(
         queries, k, allowed=allowed, min_score=min_score
     )
@@ -43,7 +43,7 @@ def agrees(vectors, contents, queries, allowed, k, min_score):
 
 @st.composite
 def cases(draw):
-    """Small whole numbers in few dimensions: full of ties, duplicates and rows of zeros."""
+    """Small integers in few dimensions, with many ties, duplicates and rows of zeros."""
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     n, q, dim = draw(st.integers(1, 400)), draw(st.integers(1, 20)), draw(st.integers(1, 5))
     span = draw(st.sampled_from([0, 1, 3, 1000]))
@@ -57,26 +57,30 @@ def cases(draw):
 
 @settings(max_examples=150, deadline=None)
 @given(cases())
-def test_answers_equal_brute_force(case):
+def test_the_result_equals_brute_force(case):
     vectors, contents, queries, allowed, k, min_score = case
     if not allowed.any():
         allowed[0] = True
-    agrees(vectors, contents, queries, allowed, k, min_score)
+    assert_equals_brute_force(vectors, contents, queries, allowed, k, min_score)
 
 
 @pytest.mark.parametrize("queries", [1, 255, 256, 257, 600])
-def test_a_long_query_in_pieces_equals_brute_force(queries):
+def test_a_query_of_many_rows_equals_brute_force(queries):
     random = np.random.default_rng(queries)
     vectors = random.normal(size=(900, 8)).astype(np.float32)
     contents = np.repeat(np.arange(90), 10).astype(np.int64)
-    agrees(vectors, contents, random.normal(size=(queries, 8)).astype(np.float32), contents % 3 > 0, 7, -1.0)
+    assert_equals_brute_force(
+        vectors, contents, random.normal(size=(queries, 8)).astype(np.float32), contents % 3 > 0, 7, -1.0
+    )
 
 
-def test_one_long_recording_does_not_crowd_out_the_others():
+def test_a_recording_with_thousands_of_near_windows_does_not_hide_the_others():
     random = np.random.default_rng(1)
     vectors = np.concatenate([np.ones((3000, 4)) + random.normal(size=(3000, 4)) * 1e-3, random.normal(size=(5, 4))])
     contents = np.concatenate([np.zeros(3000), np.arange(1, 6)]).astype(np.int64)
-    agrees(vectors.astype(np.float32), contents, np.ones((2, 4), np.float32), np.ones(3005, bool), 4, -1.0)
+    assert_equals_brute_force(
+        vectors.astype(np.float32), contents, np.ones((2, 4), np.float32), np.ones(3005, bool), 4, -1.0
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-15, 1.0, 1e15, 1e30, 3e38])
@@ -96,7 +100,7 @@ def test_scores_never_leave_minus_one_to_one():
     assert len(found) == 200 and all(-1 <= pair.score <= 1 for pair in found)
 
 
-def test_zeros_are_at_right_angles_to_everything():
+def test_the_cosine_with_a_vector_of_zeros_is_zero():
     vectors = np.array([[0, 0], [-1, 0], [1, 1]], np.float32)
     found = VectorIndex(vectors, np.arange(3), np.full((3, 2), np.nan)).search(
         np.array([[1, 0]], np.float32), 3, allowed=np.ones(3, bool)
@@ -104,7 +108,7 @@ def test_zeros_are_at_right_angles_to_everything():
     assert [(pair.content, pytest.approx(pair.score)) for pair in found] == [(2, 0.5**0.5), (0, 0), (1, -1)]
 
 
-def test_equal_scores_come_in_the_order_of_their_contents():
+def test_equal_scores_are_sorted_by_content():
     found = VectorIndex(np.ones((500, 3), np.float32), np.arange(500)[::-1].copy(), np.full((500, 2), np.nan)).search(
         np.ones((1, 3), np.float32), 5, allowed=np.ones(500, bool)
     )
@@ -114,17 +118,17 @@ def test_equal_scores_come_in_the_order_of_their_contents():
 @pytest.mark.parametrize(
     ("queries", "k", "allowed"), [(np.empty((0, 2)), 3, True), (np.ones((1, 2)), 0, True), (np.ones((1, 2)), 3, False)]
 )
-def test_nothing_asked_or_nothing_allowed_finds_nothing(queries, k, allowed):
+def test_an_empty_query_k_of_zero_or_no_allowed_vector_finds_nothing(queries, k, allowed):
     space = VectorIndex(np.ones((4, 2), np.float32), np.arange(4), np.full((4, 2), np.nan))
     assert space.search(queries.astype(np.float32), k, allowed=np.full(4, allowed)) == []
 
 
-def test_an_empty_space_finds_nothing():
+def test_an_empty_index_finds_nothing():
     space = VectorIndex(np.empty((0, 2), np.float32), np.empty(0, np.int64), np.empty((0, 2)))
     assert space.search(np.ones((1, 2), np.float32), 3, allowed=np.empty(0, bool)) == []
 
 
-def test_vectors_and_queries_are_left_as_they_are():
+def test_a_search_does_not_change_the_vectors_or_the_query():
     vectors, queries = np.full((3, 2), 5, np.float32), np.full((1, 2), 7, np.float32)
     VectorIndex(vectors, np.arange(3), np.full((3, 2), np.nan)).search(queries, 2, allowed=np.ones(3, bool))
     assert (vectors == 5).all() and (queries == 7).all()

@@ -1,0 +1,297 @@
+"""The database file: what it contains, which files are refused, older formats, and media that cannot be written."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from library_files import POSIX, file_bytes, mount, public_copy, raw_database
+from made import nobody, sound
+from sightsound import Library, LibraryError, check, forget_missing, index, search, stats
+from sightsound.library.store import schema
+
+MODELS = ("colours.tiny", "loudness.tiny")
+
+
+def test_the_file_has_the_documented_pragmas_and_ids_that_are_never_reused(where):
+    with raw_database(where) as db:
+        values = {
+            name: db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_size", "application_id", "user_version", "journal_mode")
+        }
+        tables = dict(db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    assert values == {
+        "page_size": 65536,
+        "application_id": 0x73736C62,
+        "user_version": schema.FORMAT,
+        "journal_mode": "wal",
+    }
+    for table in ("roots", "contents", "items", "spaces", "vectors"):
+        assert "AUTOINCREMENT" in tables[table], table
+
+
+def test_a_library_that_is_not_open_is_one_file(where):
+    assert sorted(path.name for path in where.iterdir() if not path.name.startswith("writer.")) == ["library.sqlite"]
+
+
+@POSIX
+@pytest.mark.parametrize(
+    "name", ["a b?c#d%41&mode=memory", os.fsdecode(b"caf\xe9"), "two\nlines", "[/x]", ":memory:", "file:x"]
+)
+def test_a_library_may_have_any_name(zoo, tiny, tmp_path, name):
+    if sys.platform == "darwin" and not name.isprintable():
+        pytest.skip("the file system takes UTF-8 names only")
+    index(zoo, tmp_path / name, models=MODELS, host=tiny)
+    assert index(zoo, tmp_path / name, models=MODELS, host=tiny).counts == {"unchanged": 5}
+    with Library(tmp_path / name) as library:
+        assert len(search(zoo / "cats" / "0.png", library, host=tiny)) == 2
+        assert check(library) == []
+    assert (tmp_path / name / "library.sqlite").is_file()
+
+
+# -- files that are not a library --------------------------------------------------------------------------------------
+
+
+def test_opening_for_reading_does_not_create_a_library(tmp_path):
+    with pytest.raises(LibraryError, match=r"no library at .*nowhere; make one: sightsound index PATH --library"):
+        Library(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "expected a sightsound library"),
+        (
+            b"hello, this is a text and not a database, and a long one at that" * 50,
+            "expected a library, got another kind of file",
+        ),
+        (b"SQLite format 3\0" + bytes(100), "library"),
+    ],
+    ids=["empty", "text", "head"],
+)
+@pytest.mark.parametrize("writing", [False, True])
+def test_a_file_that_is_not_a_database_is_refused(tmp_path, zoo, tiny, data, words, writing):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "library.sqlite").write_bytes(data)
+    with pytest.raises(LibraryError, match=words) as caught:
+        index(zoo, tmp_path / "lib", models=MODELS, host=tiny) if writing else Library(tmp_path / "lib")
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "lib" / "library.sqlite").read_bytes() == data
+
+
+def test_another_sqlite_database_is_refused_and_unchanged(tmp_path, zoo, tiny):
+    (tmp_path / "lib").mkdir()
+    with raw_database(tmp_path / "lib") as db:
+        db.execute("CREATE TABLE bookmarks (url TEXT)")
+    before = (tmp_path / "lib" / "library.sqlite").read_bytes()
+    for work in (lambda: Library(tmp_path / "lib"), lambda: index(zoo, tmp_path / "lib", models=MODELS, host=tiny)):
+        with pytest.raises(LibraryError, match="expected a sightsound library, got another SQLite database"):
+            work()
+    assert (tmp_path / "lib" / "library.sqlite").read_bytes() == before
+
+
+def test_a_newer_format_is_refused(where, zoo, tiny):
+    with raw_database(where) as db:
+        db.execute("PRAGMA user_version = 7")
+    before = file_bytes(where)
+    for work in (lambda: Library(where), lambda: index(zoo, where, models=MODELS, host=tiny)):
+        with pytest.raises(
+            LibraryError, match="lib: library of format 7, this program reads up to 3; upgrade sightsound"
+        ):
+            work()
+    assert file_bytes(where) == before
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path, zoo, tiny):
+    (tmp_path / "lib").write_text("hello")
+    with pytest.raises(LibraryError, match="lib: expected a folder, got a file; name another --library"):
+        index(zoo, tmp_path / "lib", models=MODELS, host=tiny)
+
+
+def test_a_folder_with_other_files_is_refused(zoo, tiny):
+    with pytest.raises(LibraryError, match="expected a library or an empty folder, it holds"):
+        index(zoo, zoo, models=MODELS, host=tiny)
+    assert not (zoo / "library.sqlite").exists()
+
+
+def test_reading_from_a_closed_library_is_refused(where):
+    library = Library(where)
+    library.close()
+    with pytest.raises(LibraryError, match="lib: the library was closed"):
+        list(library.items())
+
+
+@pytest.mark.parametrize("command_line", [("stats",), ("check",), ("search", "--id", "1"), ("forget", "x")])
+def test_commands_refuse_a_file_that_is_not_a_library_in_one_line(command, tmp_path, command_line):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "library.sqlite").write_bytes(b"hello" * 1000)
+    done = command(*command_line, "-l", tmp_path / "lib")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("sightsound: ") and len(done.stderr.splitlines()) == 1
+
+
+# -- older formats -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def future(where, monkeypatch):
+    """A library of the present format, read by a program of the next format, which adds a column to the items."""
+
+    def step(db):
+        db.execute("ALTER TABLE items ADD COLUMN colour TEXT DEFAULT 'grey'")
+
+    monkeypatch.setitem(schema.MIGRATIONS, schema.FORMAT, step)
+    monkeypatch.setattr(schema, "FORMAT", schema.FORMAT + 1)
+    return where
+
+
+def test_an_older_format_is_read_and_unchanged_on_disk(future, zoo, tiny):
+    before = file_bytes(future)
+    with Library(future) as library:
+        assert len(search(zoo / "cats" / "0.png", library, host=tiny)) == 2
+        assert {colour for (colour,) in library.rows("SELECT colour FROM items")} == {"grey"}
+    assert file_bytes(future) == before
+
+
+def test_an_older_format_is_copied_and_migrated_by_the_first_writer(future, zoo, tiny, monkeypatch):
+    assert index(zoo, future, models=MODELS, host=tiny).counts == {"unchanged": 5}
+    with raw_database(future) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (schema.FORMAT,)
+        assert db.execute("SELECT DISTINCT colour FROM items").fetchone() == ("grey",)
+    with Library(future) as library:
+        assert check(library) == []
+    monkeypatch.setattr(schema, "FORMAT", schema.FORMAT - 1)
+    backup = future.parent / "backup"
+    backup.mkdir()
+    shutil.copy(future / f"library.format{schema.FORMAT}.sqlite", backup / "library.sqlite")
+    assert index(zoo, backup, models=MODELS, host=tiny).counts == {"unchanged": 5}
+
+
+def test_a_migration_that_fails_leaves_the_old_format(future, zoo, tiny, monkeypatch):
+    def breaks(db):
+        db.execute("ALTER TABLE items ADD COLUMN colour TEXT")
+        raise RuntimeError("power cut")
+
+    monkeypatch.setitem(schema.MIGRATIONS, schema.FORMAT - 1, breaks)
+    with pytest.raises(RuntimeError, match="power cut"):
+        index(zoo, future, models=MODELS, host=tiny)
+    with raw_database(future) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (schema.FORMAT - 1,)
+        assert "colour" not in db.execute("SELECT sql FROM sqlite_master WHERE name = 'items'").fetchone()[0]
+
+
+@pytest.mark.parametrize("format_", range(1, schema.FORMAT + 1))
+def test_a_library_of_every_format_is_read_checked_and_written(format_, tiny, tmp_path):
+    """Small libraries that the versions with these formats made (tests/libraries). Their files do not exist here."""
+    kept = Path(__file__).parents[1] / "libraries" / f"format{format_}.sqlite.gz"
+    where = tmp_path / "lib"
+    where.mkdir()
+    (where / "library.sqlite").write_bytes(gzip.decompress(kept.read_bytes()))
+    with Library(where) as library:
+        assert check(library) == []
+        assert sorted(item.path for item in library.items())[0] == "blue.png"
+        (hit, *_) = search(np.ones(48), library, host=tiny)
+        assert hit.item.path == "warm/orange.png" and hit.labels == {"label": ("warm",)}
+        assert {s.name: n for s, n in library.spaces.items()} == {"colours.tiny": 3, "loudness.tiny": 7}
+        assert {o.item.path: o.status for o, _ in library.outcomes() if o.status != "ok"} == {
+            "broken.png": "failed",
+            "notes.txt": "not-media",
+        }
+        forget_missing(library, yes=True)
+        assert library.items() == []
+        assert check(library) == []
+
+
+# -- media that cannot be written --------------------------------------------------------------------------------------
+
+
+def content(where):
+    """Everything that a search can find, without the ids."""
+    with Library(where) as library:
+        query = (
+            "SELECT r.path, i.path, c.hash, s.name, o.status, v.start, v.embedding FROM outcomes o JOIN items i ON"
+            " i.id = o.item JOIN roots r ON r.id = i.root JOIN spaces s ON s.id = o.space JOIN contents c ON"
+            " c.id = o.content LEFT JOIN vectors v ON v.content = o.content AND v.space = o.space ORDER BY 1, 2, 4, 6"
+        )
+        return library.rows(query)
+
+
+@pytest.fixture
+def read_only(where, tmp_path):
+    """The library on a medium that is mounted read-only."""
+    place = tmp_path / "cdrom"
+    place.mkdir()
+    mount("-t", "tmpfs", "-o", "size=16m", "tmpfs", place)
+    try:
+        shutil.copytree(where, place / "lib")
+        mount("-o", "remount,ro", place)
+        yield place / "lib"
+    finally:
+        subprocess.run(["umount", "-l", place], check=False)
+
+
+@pytest.mark.root
+def test_a_library_on_a_read_only_medium_can_be_searched(read_only, where, zoo, tiny, command):
+    with Library(read_only) as library:
+        assert len(search(zoo / "cats" / "0.png", library, host=tiny)) == 2
+        assert len(search(sound(zoo / "new.wav", 70), library, host=tiny)) == 2
+        assert check(library) == [] and stats(library).items == 5
+    assert content(read_only) == content(where)
+    assert command("search", zoo / "cats" / "0.png", "-l", read_only).returncode == 0
+    refused = command("index", zoo, "-l", read_only, "-m", "colours.tiny")
+    assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1
+    assert "cannot be written (Read-only file system); it can still be searched" in refused.stderr
+
+
+@pytest.mark.root
+def test_a_read_only_library_whose_writer_was_killed_is_refused_with_advice(where, zoo, tiny, tmp_path):
+    place = tmp_path / "cdrom"
+    place.mkdir()
+    with Library(where) as library, library.writing() as writer:
+        writer.items.label(1, "who", ["Tom"])
+        writer.commit()
+        copy = shutil.copytree(where, tmp_path / "copy", ignore=shutil.ignore_patterns("*-shm"))
+    mount("-t", "tmpfs", "-o", "size=16m", "tmpfs", place)
+    try:
+        shutil.copytree(copy, place / "lib")
+        mount("-o", "remount,ro", place)
+        with pytest.raises(LibraryError, match="its last writer did not finish, and the medium is read-only; copy it"):
+            Library(place / "lib")
+    finally:
+        subprocess.run(["umount", "-l", place], check=False)
+    with Library(copy) as library:
+        assert library.labels(1) == {"who": ("Tom",)}
+
+
+@POSIX
+def test_a_library_in_a_folder_that_may_not_be_written_can_be_searched(where, zoo, tiny):
+    with public_copy(where) as place:
+        for path in (*place.iterdir(), place):
+            path.chmod(path.stat().st_mode & ~0o222)
+        with nobody():
+            with Library(place) as library:
+                assert len(search(np.ones(48), library, host=tiny)) == 3
+                with pytest.raises(LibraryError, match="cannot be written .*; it can still be searched"):
+                    library.writing().__enter__()
+            with pytest.raises(LibraryError, match="cannot make a library here"):
+                Library(place / "new", create=True)
+
+
+@POSIX
+def test_a_library_without_read_permission_is_refused(where):
+    with public_copy(where) as place:
+        (place / "library.sqlite").chmod(0)
+        with nobody(), pytest.raises(LibraryError, match="cannot be opened"):
+            Library(place)
+        place.chmod(0)
+        with nobody(), pytest.raises(LibraryError, match="library"):
+            Library(place)
+        place.chmod(0o755)

@@ -1,0 +1,53 @@
+"""A library behind its own back: its database, its bytes, and copies of it in places with other permissions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions or file names")
+
+
+@contextlib.contextmanager
+def raw_database(where):
+    """The SQLite database of a library."""
+    db = sqlite3.connect(where / "library.sqlite", isolation_level=None)
+    try:
+        yield db
+    finally:
+        db.close()
+
+
+def file_bytes(where):
+    """The bytes of the database file."""
+    return (where / "library.sqlite").read_bytes()
+
+
+def mount(*words):
+    """Run mount, or skip the test with the message of mount."""
+    if sys.platform != "linux" or os.geteuid():
+        pytest.skip("needs to mount, which takes root on Linux")
+    done = subprocess.run(["mount", *map(str, words)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
+
+
+@contextlib.contextmanager
+def public_copy(where):
+    """A copy of a library in a folder that every user may enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        place = Path(shutil.copytree(where, Path(folder, "lib")))
+        place.chmod(0o755)
+        try:
+            yield place
+        finally:
+            place.chmod(0o755)
