@@ -10,6 +10,9 @@ import pytest
 from sightsound import Labels, SightsoundError, Stack, compare, fit_stack, load_dataset
 from sightsound.learn.compare import compare_stored
 
+FAST = Stack(Cs=(1e-2, 1.0), cv=2)
+SHORT_GRID = (1e-4, 1e-2, 1.0, 100.0)
+
 
 def load(place, *models, **options):
     return [load_dataset(place, model, **options) for model in models]
@@ -17,7 +20,7 @@ def load(place, *models, **options):
 
 def test_each_candidate_has_a_gain_over_the_best_network_and_a_cost(coloured):
     both = load(coloured, "colours.tiny", "tints.tiny")
-    found = compare(both, milliseconds={"colours.tiny": 3.0, "tints.tiny": 4.0})
+    found = compare(both, stack=FAST, milliseconds={"colours.tiny": 3.0, "tints.tiny": 4.0})
     assert [candidate.name for candidate in found.candidates] == [
         "colours.tiny",
         "tints.tiny",
@@ -35,7 +38,7 @@ def test_each_candidate_has_a_gain_over_the_best_network_and_a_cost(coloured):
 
 
 def test_without_times_there_is_no_cost(coloured):
-    candidates = compare(load(coloured, "colours.tiny", "tints.tiny"), stack=Stack(None)).candidates
+    candidates = compare(load(coloured, "colours.tiny", "tints.tiny"), stack=Stack(None, Cs=FAST.Cs, cv=2)).candidates
     assert {each.milliseconds for each in candidates} == {None}
     assert candidates[-1].name == "stack (no on concatenated)"
 
@@ -45,14 +48,15 @@ def test_the_accuracy_on_shuffled_classes_is_that_of_chance(coloured):
     random = np.random.default_rng(1)
     both = load(coloured, "colours.tiny", "tints.tiny")
     many = [random.permutation(both[0].y) for _ in range(4)]
-    found = [compare([dataclasses.replace(data, y=y) for data in both]).candidates for y in many]
+    stack = Stack(Cs=SHORT_GRID, cv=3)
+    found = [compare([dataclasses.replace(data, y=y) for data in both], stack=stack).candidates for y in many]
     for at in range(5):
         assert np.mean([candidates[at].accuracy.value for candidates in found]) < 0.5
 
 
 def test_a_stack_keeps_the_spaces_of_its_networks(coloured):
     both = load(coloured, "colours.tiny", "tints.tiny")
-    stack = fit_stack(both, Stack("logistic"))
+    stack = fit_stack(both, Stack("logistic", Cs=FAST.Cs, cv=2))
     assert [spec.space.name for spec in stack.feature_specs_] == ["colours.tiny", "tints.tiny"]
     assert stack.top == "logistic" and len(stack.seen_) == 36
 
@@ -61,7 +65,7 @@ def test_official_folds_are_used(coloured, tmp_path):
     lines = [f"{name}/{i}.png,{name},{i % 3}" for name in ("red", "blue", "green") for i in range(12)]
     (tmp_path / "t.csv").write_text("path,kind,part\n" + "\n".join(lines))
     labels = Labels(str(tmp_path / "t.csv"), "kind", fold_column="part")
-    found = compare(load(coloured, "colours.tiny", "tints.tiny", labels=labels))
+    found = compare(load(coloured, "colours.tiny", "tints.tiny", labels=labels), stack=FAST)
     assert found.report.how == "cross-validation over 3 folds"
 
 
@@ -77,9 +81,9 @@ def test_data_sets_that_cannot_be_compared_are_refused(coloured, rhythms):
 
 
 def test_a_library_is_compared_with_measured_times_and_a_fitted_stack(coloured, tiny):
-    found = compare_stored(coloured, fit=True, host=tiny)
-    expected = compare(load(coloured, "colours.tiny", "tints.tiny"))
+    found = compare_stored(coloured, stack=FAST, fit=True, host=tiny)
+    expected = compare(load(coloured, "colours.tiny", "tints.tiny"), stack=FAST)
     assert found.report == expected.report and found.stack.report_ == found.report
     assert [each.accuracy for each in found.candidates] == [each.accuracy for each in expected.candidates]
     assert all(each.milliseconds > 0 for each in found.candidates)
-    assert compare_stored(coloured, ["colours.tiny", "tints.tiny"], host=tiny).stack is None
+    assert compare_stored(coloured, ["colours.tiny", "tints.tiny"], stack=FAST, host=tiny).stack is None

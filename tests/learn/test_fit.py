@@ -63,7 +63,7 @@ def test_the_classes_of_multi_label_data_keep_their_names(coloured, tmp_path):
             lines += [f"{name}/{i}.png,{name}", f"{name}/{i}.png,{'even' if i % 2 else 'odd'}"]
     (tmp_path / "t.csv").write_text("path,kind\n" + "\n".join(lines))
     data = load(coloured, labels=Labels(str(tmp_path / "t.csv"), multi_label=True))
-    probe = fit_probe(data)
+    probe = fit_probe(data, LinearProbe(Cs=(1e-2, 1.0)), curve=False)
     assert probe.classes_.tolist() == ["blue", "even", "green", "odd", "red"] and not probe.single
     assert evaluate_probe(probe, data).groups == 36
     assert evaluate_stored(probe, coloured, Labels(str(tmp_path / "t.csv"))) == evaluate_probe(probe, data)
@@ -75,7 +75,7 @@ def test_an_error_of_fitting_names_the_space_and_the_column(coloured):
 
 
 def test_the_report_notes_items_that_the_probe_was_fitted_to(coloured, tiny, tmp_path):
-    probe = fit_probe(load(coloured))
+    probe = fit_probe(load(coloured), LinearProbe(Cs=(1e-2, 1.0)), curve=False)
     assert evaluate_probe(probe, load(coloured)).notes == (
         "36 of 36 items were among those it was fitted on, and say little",
     )
@@ -90,7 +90,7 @@ def test_the_report_notes_items_that_the_probe_was_fitted_to(coloured, tiny, tmp
 
 def test_vectors_of_another_space_are_refused(coloured):
     with pytest.raises(SpaceMismatch, match="probe: another space; .*dim: expected 48, got 12"):
-        evaluate_probe(fit_probe(load(coloured)), load(coloured, "tints.tiny"))
+        evaluate_probe(fit_probe(load(coloured), LinearProbe(C=1.0)), load(coloured, "tints.tiny"))
     data = load(coloured)
     with pytest.raises(SightsoundError, match="probe: expected one that was fitted from a library"):
         evaluate_probe(LinearProbe().fit(data.X, data.y), data)

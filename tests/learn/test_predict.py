@@ -10,6 +10,7 @@ from sightsound import (
     LinearProbe,
     SightsoundError,
     SpaceMismatch,
+    Stack,
     fit_probe,
     fit_stack,
     index,
@@ -24,6 +25,11 @@ def load(place, model="colours.tiny", **options):
     return load_dataset(place, model, **options)
 
 
+def fit(dataset):
+    """Fit a probe with a short grid of C and without a learning curve, which takes little time."""
+    return fit_probe(dataset, LinearProbe(Cs=(1e-2, 1.0)), curve=False)
+
+
 @pytest.fixture
 def new(tmp_path):
     """Return a folder with a red, a blue and a broken image."""
@@ -34,7 +40,7 @@ def new(tmp_path):
 
 
 def test_files_are_classified_and_a_broken_one_fails(coloured, tiny, new):
-    found = [*predict(fit_probe(load(coloured)), new, host=tiny)]
+    found = [*predict(fit(load(coloured)), new, host=tiny)]
     assert [each.item.path for each in found] == ["a.png", "b.png", "c.png"]
     assert [each.top[0].label for each in found[:2]] == ["red", "blue"]
     assert sum(each.score for each in found[0].top) == pytest.approx(1)
@@ -43,7 +49,7 @@ def test_files_are_classified_and_a_broken_one_fails(coloured, tiny, new):
 
 def test_the_items_of_a_library_are_classified_by_their_vectors(coloured):
     data = load(coloured)
-    probe = fit_probe(data)
+    probe = fit(data)
     with Library(coloured) as library:
         found = [*predict_stored(probe, library)]
     assert [each.top[0].label for each in found] == probe.predict(data.X).tolist()
@@ -51,7 +57,7 @@ def test_the_items_of_a_library_are_classified_by_their_vectors(coloured):
 
 
 def test_a_probe_of_windows_gives_the_probabilities_of_each_window(rhythms, tiny, tmp_path):
-    probe = fit_probe(load(rhythms, "loudness.tiny", level="window"))
+    probe = fit(load(rhythms, "loudness.tiny", level="window"))
     file = made.rhythm(tmp_path / "x.wav", 1, 77)
     (found,) = predict(probe, file, host=tiny)
     assert found.top[0].label == "second" and found.windows.scores.shape == (7, 2)
@@ -63,13 +69,13 @@ def test_a_probe_of_windows_gives_the_probabilities_of_each_window(rhythms, tiny
 
 @pytest.mark.parametrize("pool", ["mean", "max", "mean+std"])
 def test_a_probe_of_items_pools_windows_as_in_its_data_set(rhythms, tiny, tmp_path, pool):
-    probe = fit_probe(load(rhythms, "loudness.tiny", pool=pool))
+    probe = fit(load(rhythms, "loudness.tiny", pool=pool))
     (found,) = predict(probe, made.rhythm(tmp_path / "x.wav", 0, 78), host=tiny)
     assert found.top[0].label == "first" and found.windows is None
 
 
 def test_a_stack_needs_the_vectors_of_each_of_its_networks(coloured, tiny, new, tmp_path):
-    stack = fit_stack([load(coloured, model) for model in ("colours.tiny", "tints.tiny")])
+    stack = fit_stack([load(coloured, model) for model in ("colours.tiny", "tints.tiny")], Stack(Cs=(1e-2, 1.0), cv=2))
     stack.save(tmp_path / "a.probe")
     found = [*predict(load_probe(tmp_path / "a.probe"), new, host=tiny)]
     assert [each.top[0].label for each in found[:2]] == ["red", "blue"]
@@ -83,7 +89,7 @@ def test_a_stack_needs_the_vectors_of_each_of_its_networks(coloured, tiny, new, 
 
 
 def test_another_version_of_the_network_is_refused(coloured, tiny, new):
-    probe = fit_probe(load(coloured))
+    probe = fit(load(coloured))
     changed = made.stand(tiny, "other.tiny", facts={"revision": 2})
     object.__setattr__(
         probe.feature_spec_, "space", type(probe.feature_spec_.space)(changed, probe.feature_spec_.space.facts)
