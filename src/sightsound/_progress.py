@@ -1,10 +1,20 @@
-"""The bar that long work shows: items, rate, time left."""
+"""The progress bar of long computations."""
 
 from typing import Any
 
 
 def bar(total: int, what: str, shown: bool | None) -> Any:
-    """A tqdm bar over files; where nobody says whether it is `shown`, on a terminal and in a notebook."""
+    """Return a tqdm bar.
+
+    Parameters
+    ----------
+    total : int
+        The number of steps.
+    what : str
+        What is done, before the bar.
+    shown : bool, optional
+        Whether to show it. None shows it on a terminal and in a notebook.
+    """
     from tqdm.auto import tqdm
 
     return tqdm(total=total, unit="file", desc=what, disable=None if shown is None else not shown)

@@ -94,13 +94,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.filename is not None or error.errno is None:
             raise  # an error of a file must be handled where the file is known
-        click.echo(
-            f"sightsound: standard output cannot be written ({error.strerror}); make room, or use --out", err=True
-        )
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else what is left in the buffer fails again at exit
+        _report_unwritable(error)
         sys.exit(2)
+
+
+def _report_unwritable(error: OSError) -> None:
+    reason = f"standard output cannot be written ({error.strerror}); make room, or use --out"
+    click.echo(f"sightsound: {reason}", err=True)
+    # Python writes what is left in the buffer at exit, which would fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(error: SightsoundError) -> str:

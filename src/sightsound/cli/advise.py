@@ -1,4 +1,4 @@
-"""`sightsound advise`"""
+"""The command `sightsound advise`."""
 
 from __future__ import annotations
 

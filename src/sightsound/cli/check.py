@@ -1,4 +1,4 @@
-"""`sightsound check`"""
+"""The command `sightsound check`."""
 
 from __future__ import annotations
 

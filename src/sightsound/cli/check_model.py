@@ -1,4 +1,4 @@
-"""`sightsound check-model`"""
+"""The command `sightsound check-model`."""
 
 from __future__ import annotations
 

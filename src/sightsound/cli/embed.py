@@ -1,4 +1,4 @@
-"""`sightsound embed`"""
+"""The command `sightsound embed`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sightsound forget`"""
+"""The command `sightsound forget`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sightsound index`"""
+"""The command `sightsound index`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sightsound models` and `sightsound models layers`"""
+"""The commands `sightsound models` and `sightsound models layers`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sightsound ontology tree`, `find`, `path` and `show`"""
+"""The commands `sightsound ontology tree`, `find`, `path` and `show`."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def show(context: click.Context, name: str, as_json: bool) -> None:
 
 
 def _load(context: click.Context) -> tuple[Ontology, frozenset[str]]:
-    """The ontology, and the ids of the default sound network's classes where that is installed."""
+    """Load the ontology, and the ids of the classes of the default sound network if that is installed."""
     from sightsound.classify.ontology_file import load_ontology
     from sightsound.host.host import DEFAULTS
 

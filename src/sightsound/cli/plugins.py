@@ -1,4 +1,4 @@
-"""`sightsound plugins`"""
+"""The command `sightsound plugins`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sightsound probe fit`, `predict`, `eval`, `show` and `export`"""
+"""The commands `sightsound probe fit`, `predict`, `eval`, `show` and `export`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sightsound relocate`"""
+"""The command `sightsound relocate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sightsound search`"""
+"""The command `sightsound search`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sightsound stack`"""
+"""The command `sightsound stack`."""
 
 from __future__ import annotations
 

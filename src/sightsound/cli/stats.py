@@ -1,4 +1,4 @@
-"""`sightsound stats`"""
+"""The command `sightsound stats`."""
 
 from __future__ import annotations
 

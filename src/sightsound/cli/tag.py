@@ -1,4 +1,4 @@
-"""`sightsound tag`"""
+"""The command `sightsound tag`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sightsound weights list`, `get`, `verify` and `path`"""
+"""The commands `sightsound weights list`, `get`, `verify` and `path`."""
 
 from __future__ import annotations
 
