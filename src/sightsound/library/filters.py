@@ -110,13 +110,15 @@ def matching_items(
     )
     labelled, tagged = _labelled_items(database, where.labels), _tagged_contents(database, where.tags)
     test = where.metadata_test()
+    rows = database.rows(query, space_id, leave_out)
+    with database.decoding():
+        decoded = [
+            (content, decode_item(root, path, id_), {"seconds": seconds, **json.loads(facts)} if where.facts else {})
+            for root, path, id_, content, seconds, facts in rows
+            if (labelled is None or id_ in labelled) and (tagged is None or content in tagged)
+        ]
     found: dict[int, list[Item]] = {}
-    for root, path, id_, content, seconds, facts in database.rows(query, space_id, leave_out):
-        if (labelled is not None and id_ not in labelled) or (tagged is not None and content not in tagged):
-            continue
-        with database.decoding():
-            item = decode_item(root, path, id_)
-            metadata = {"seconds": seconds, **json.loads(facts)} if where.facts else {}
+    for content, item, metadata in decoded:
         if where.matches_path(item.path) and test(metadata):
             found.setdefault(content, []).append(item)
     return found

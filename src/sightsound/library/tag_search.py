@@ -30,12 +30,15 @@ def find_tagged(
             items = matching_items(database, space_id, where)
             condition, values = tag_condition(tags)
             query = f"SELECT content, label, start, stop, mean FROM tags WHERE space = ? AND {condition}"
-            for content, label, start, stop, mean in database.rows(query, space_id, *values):
-                with database.decoding():
-                    score, seconds = float(mean), None if start is None else (float(start), float(stop))
+            rows = database.rows(query, space_id, *values)
+            with database.decoding():
+                found = [
+                    (content, label, float(mean), None if start is None else (float(start), float(stop)))
+                    for content, label, start, stop, mean in rows
+                ]
+            for content, label, score, seconds in found:
                 if min_score is None or score >= min_score:
-                    hits += [
-                        Hit(item, score, seconds, None, {}, (space.name,), label) for item in items.get(content, ())
-                    ]
+                    of_content = items.get(content, ())
+                    hits += [Hit(item, score, seconds, tag=label, spaces=(space.name,)) for item in of_content]
         hits.sort(key=lambda hit: (-hit.score, hit.item.id, hit.seconds or (), hit.tag))
         return [replace(hit, labels=read_labels(database, hit.item.id or 0)) for hit in hits[:k]]
