@@ -125,6 +125,11 @@ class Embedder(Protocol):
             Position of the first sample in the item; 0 for an image.
         last : bool
             Whether the item ends with this block; only then may the last window be padded. True for an image.
+
+        Returns
+        -------
+        Windows
+            For sound `sightsound.plugin.frames` cuts them as the card says.
         """
 
     def embed(self, inputs: Floats) -> Output:

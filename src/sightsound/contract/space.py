@@ -62,6 +62,11 @@ class Space:
             The SHA-256 of each weight file by its name.
         stages : tuple of Stage
             The plugins that change its rows, in calling order.
+
+        Returns
+        -------
+        Space
+            It has the name of the card.
         """
         facts: dict[str, Any] = {name: getattr(card, name) for name in _FACTS}
         facts["weights"] = weights

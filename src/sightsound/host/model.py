@@ -116,7 +116,7 @@ class Model:
         return windows
 
     def embed(self, inputs: Floats) -> Output:
-        """Run the network on float32 (n, *card.input_shape), n at least 1."""
+        """Return the output of the network for inputs float32 (n, *card.input_shape), n at least 1."""
         output = self._call("embed", inputs=inputs)
         if not isinstance(output, Output):
             raise self._error("embed", f"expected Output, got {type(output).__name__}")
