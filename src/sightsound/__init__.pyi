@@ -42,6 +42,7 @@ from .contract.results import Row as Row
 from .contract.results import Segment as Segment
 from .contract.results import WindowScores as WindowScores
 from .contract.space import Space as Space
+from .host.discovery import Plugin as Plugin
 from .host.host import Host as Host
 from .host.model import Model as Model
 from .learn.advise import Advice as Advice
@@ -92,5 +93,6 @@ from .plot.reports import plot_candidates as plot_candidates
 from .plot.reports import plot_report as plot_report
 from .plot.sounds import plot_sound as plot_sound
 from .plot.sounds import plot_wordcloud as plot_wordcloud
+from .testing import check_model as check_model
 
 __version__: str
