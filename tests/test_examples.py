@@ -36,7 +36,8 @@ def test_a_classifier_is_trained_on_few_examples_and_tested_on_the_rest(place):
     assert (place / "demo" / "few.probe").is_file() and (place / "demo" / "few.png").stat().st_size > 10_000
 
 
-def test_networks_are_compared_and_stacked(place):
+@pytest.mark.slow
+def test_networks_of_images_are_compared_and_stacked(place):
     done = run("stacking.py", place)
     assert done.returncode == 0, done.stderr
     found = dict(re.findall(r"^   (\S.*?) +(\d\.\d{3}) \(", done.stdout, re.MULTILINE))

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, str] = {
     "linear": "_atomic contract",
     "classify": "_progress contract host linear media pipeline weights",
     "library": "_atomic _progress _threads classify contract host media pipeline",
-    "learn": "_progress classify contract host library linear pipeline",
+    "learn": "_progress contract host library linear pipeline",
     "plot": "_atomic contract learn linear media",
     "plugin": "_threads contract media",
     "testing": "contract host media",
