@@ -1,4 +1,4 @@
-"""Paths and names as users give them."""
+"""Paths and names as users give them, and as messages show them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def as_list(paths: PathLike | Sequence[PathLike]) -> list[PathLike]:
 
 
 def printable(text: object) -> str:
-    """Return a path or other text on one line, with everything that cannot be printed escaped.
+    r"""Return a path or other text on one line, with everything that cannot be printed escaped.
 
-    A byte of a file name that is not UTF-8 is shown as ``\\xe9``, a control character as Python writes it.
+    A byte of a file name that is not UTF-8 is shown as `\xe9`, a control character as Python writes it.
     """
     shown = os.fspath(text) if isinstance(text, os.PathLike) else str(text)
     return shown if shown.isprintable() else "".join(_escaped(char) for char in shown)
@@ -41,6 +41,11 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
         Names that exist.
     cutoff : float
         Lowest similarity from 0 to 1, as in `difflib.get_close_matches`.
+
+    Returns
+    -------
+    str or None
+        The name as it is in `known`.
     """
     by_case = {each.casefold(): each for each in known}
     found = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=cutoff)
