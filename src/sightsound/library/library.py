@@ -30,7 +30,6 @@ from sightsound.library.store.queries import (
     read_tag_classes,
     read_vectors,
 )
-from sightsound.library.store.transaction import write_lock
 from sightsound.library.store.writer import Writer, open_writer
 from sightsound.library.tag_search import find_tagged
 from sightsound.library.vector_index import VectorIndex
@@ -65,10 +64,10 @@ class Library:
     def __init__(self, path: PathLike, *, create: bool = False) -> None:
         self.path = Path(os.path.abspath(path))
         self._file = self.path / LIBRARY_FILE
-        if not _exists(self._file):
+        if not database.exists(self._file):
             if not create:
                 raise LibraryError(f"no library at {self.path}; make one: sightsound index PATH --library {self.path}")
-            _create(self._file)
+            database.create(self._file)
         self._database = database.Database(self._file)
         self._vector_search = VectorSearch(self._database)
 
@@ -197,20 +196,8 @@ class Library:
     def require(self, space: Space) -> None:
         """Raise `SpaceMismatch` if the library has no such space, with the differences from one of the same name."""
         spaces = self.spaces
-        if space in spaces:
-            return
-        for other in spaces:
-            if other.name == space.name:
-                raise SpaceMismatch(
-                    f"{self.path.name} has vectors of {space.name} from another space: "
-                    + "; ".join(other.differences(space))
-                    + hint(other, space)
-                )
-        have = ", ".join(f"{s.name!r} ({n} vectors)" for s, n in spaces.items()) or "none"
-        raise SpaceMismatch(
-            f"{self.path.name} has no vectors in space {space.name!r}; it has {have}; "
-            f"index with --model {space.name}, or search with one of those"
-        )
+        if space not in spaces:
+            raise _mismatch(self.path.name, spaces, space)
 
     def search(
         self,
@@ -309,31 +296,14 @@ def open_library(library: PathLike | Library, *, create: bool = False) -> Iterat
             yield opened
 
 
-def _exists(file: Path) -> bool:
-    try:
-        return file.exists()
-    except OSError as error:
-        raise LibraryError(
-            f"library {file.parent}: cannot be opened ({error.strerror}); see that it may be read"
-        ) from error
-
-
-def _create(file: Path) -> None:
-    """Create an empty library in a new or empty folder."""
-    folder = file.parent
-    if folder.exists() and not folder.is_dir():
-        raise LibraryError(f"{folder}: expected a folder, got a file; name another --library")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        others = [path.name for path in folder.iterdir() if not path.name.startswith(("writer.", "library."))]
-    except OSError as error:
-        raise LibraryError(
-            f"{folder}: cannot make a library here ({error.strerror}); name another --library"
-        ) from error
-    if others:
-        raise LibraryError(
-            f"{folder}: expected a library or an empty folder, it holds {others[0]!r}; name a new folder"
-        )
-    with write_lock(file):
-        if not file.exists():
-            database.create(file)
+def _mismatch(name: str, spaces: Mapping[Space, int], wanted: Space) -> SpaceMismatch:
+    """Return the error for a space that a library does not have."""
+    for other in spaces:
+        if other.name == wanted.name:
+            differences = "; ".join(other.differences(wanted)) + hint(other, wanted)
+            return SpaceMismatch(f"{name} has vectors of {wanted.name} from another space: {differences}")
+    have = ", ".join(f"{space.name!r} ({count} vectors)" for space, count in spaces.items()) or "none"
+    return SpaceMismatch(
+        f"{name} has no vectors in space {wanted.name!r}; it has {have}; "
+        f"index with --model {wanted.name}, or search with one of those"
+    )

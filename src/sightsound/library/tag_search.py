@@ -27,18 +27,24 @@ def find_tagged(
         for space_id, space in read_spaces(database).items():
             if where.modality not in (None, space.modality) or (spaces and space.name not in spaces):
                 continue
-            items = matching_items(database, space_id, where)
-            condition, values = tag_condition(tags)
-            query = f"SELECT content, label, start, stop, mean FROM tags WHERE space = ? AND {condition}"
-            rows = database.rows(query, space_id, *values)
-            with database.decoding():
-                found = [
-                    (content, label, float(mean), None if start is None else (float(start), float(stop)))
-                    for content, label, start, stop, mean in rows
-                ]
-            for content, label, score, seconds in found:
-                if min_score is None or score >= min_score:
-                    of_content = items.get(content, ())
-                    hits += [Hit(item, score, seconds, tag=label, spaces=(space.name,)) for item in of_content]
+            hits += [
+                hit
+                for hit in _hits(database, space_id, space.name, tags, where)
+                if min_score is None or hit.score >= min_score
+            ]
         hits.sort(key=lambda hit: (-hit.score, hit.item.id, hit.seconds or (), hit.tag))
         return [replace(hit, labels=read_labels(database, hit.item.id or 0)) for hit in hits[:k]]
+
+
+def _hits(database: Database, space_id: int, name: str, tags: Collection[str], where: Filter) -> list[Hit]:
+    """Return a hit for each tag of each matching item in a space, without labels."""
+    items = matching_items(database, space_id, where)
+    condition, values = tag_condition(tags)
+    query = f"SELECT content, label, start, stop, mean FROM tags WHERE space = ? AND {condition}"
+    rows = database.rows(query, space_id, *values)
+    with database.decoding():
+        return [
+            Hit(item, float(mean), None if start is None else (float(start), float(stop)), tag=label, spaces=(name,))
+            for content, label, start, stop, mean in rows
+            for item in items.get(content, ())
+        ]

@@ -12,6 +12,7 @@ from typing import Any
 from sightsound import _atomic
 from sightsound.contract.errors import LibraryError
 from sightsound.library.store import schema
+from sightsound.library.store.transaction import write_lock
 
 
 class Database:
@@ -117,8 +118,39 @@ def sqlite_errors(file: Path) -> Iterator[None]:
         raise LibraryError(f"{folder}: damaged, or not a library ({error}); restore it from a copy") from error
 
 
+def exists(file: Path) -> bool:
+    """Return whether a library exists; raise `LibraryError` if its folder may not be searched."""
+    try:
+        return file.exists()
+    except OSError as error:
+        raise LibraryError(
+            f"library {file.parent}: cannot be opened ({error.strerror}); see that it may be read"
+        ) from error
+
+
 def create(file: Path) -> None:
-    """Create an empty library. The file appears under its name when it is complete."""
+    """Create an empty library, in a new or empty folder."""
+    folder = file.parent
+    if folder.exists() and not folder.is_dir():
+        raise LibraryError(f"{folder}: expected a folder, got a file; name another --library")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = [path.name for path in folder.iterdir() if not path.name.startswith(("writer.", "library."))]
+    except OSError as error:
+        raise LibraryError(
+            f"{folder}: cannot make a library here ({error.strerror}); name another --library"
+        ) from error
+    if others:
+        raise LibraryError(
+            f"{folder}: expected a library or an empty folder, it holds {others[0]!r}; name a new folder"
+        )
+    with write_lock(file):
+        if not file.exists():
+            _create_file(file)
+
+
+def _create_file(file: Path) -> None:
+    """Create the database. The file appears under its name when it is complete."""
     part = file.with_suffix(".new")
     part.unlink(missing_ok=True)
     with contextlib.closing(_connect(f"{part.as_uri()}?mode=rwc")) as db, sqlite_errors(file):
