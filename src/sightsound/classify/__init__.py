@@ -1,1 +1,1 @@
-"""What is in a picture or a sound: classes, the AudioSet ontology, segments, and their tables."""
+"""Classify images and sounds: selection of classes, the AudioSet ontology, segments, evaluation, and export."""

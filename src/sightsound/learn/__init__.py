@@ -1,1 +1,1 @@
-"""What a labelled library teaches: data sets, fitted probes, comparison, advice, prediction."""
+"""Learn from the labelled items of a library: data sets, probes, comparison of networks, advice, and prediction."""

@@ -1,1 +1,1 @@
-"""Figures of sounds and of reports, with matplotlib."""
+"""Figures of segments and of evaluations, with matplotlib and wordcloud (extra `plot`)."""
