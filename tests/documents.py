@@ -75,10 +75,14 @@ def differences(shown: Iterable[str], printed: Iterable[str]) -> list[tuple[Line
     return [(line, other) for line, other in pairs if line is None or not line.shows(other)]
 
 
-def begins(printed: str, shown: str) -> bool:
-    """Return whether a text that was printed begins as a comment shows it, whose numbers may be rounded."""
-    words = printed.split()[: len(shown.split())]
-    return _line(shown).shows(_line(" ".join(words)), rounded=True)
+def in_comment(printed: str, comment: str) -> bool:
+    """Return whether a comment is a text that was printed, or one and, after a colon, an explanation.
+
+    The comment may round numbers.
+    """
+    ends = [match.start() for match in re.finditer(": ", comment)]
+    shown = [comment, *(comment[:end] for end in ends)]
+    return any(_line(text).shows(_line(printed), rounded=True) for text in shown)
 
 
 def _lines(texts: Iterable[str]) -> Iterator[Line]:
