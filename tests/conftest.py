@@ -1,4 +1,4 @@
-"""What several tests need: the shared data, distributions installed for real, and hosts with weight-free embedders."""
+"""What several tests need: shared data, installed distributions, hosts with weight-free embedders, and libraries."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def install(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Host:
-    """A host with `colours.tiny` and `loudness.tiny` alone."""
+    """A host with only `colours.tiny` and `loudness.tiny`."""
     monkeypatch.syspath_prepend(DISTS / "tiny")
     import sightsound_tiny
 
@@ -51,7 +51,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Host:
 
 @pytest.fixture
 def warm(tiny: Host) -> str:
-    """The name of a classifier of three colours, whose scores are the means of their channels."""
+    """The name of a classifier of three colours; its scores are the means of the channels, divided by their sum."""
 
     def embed(inner, inputs):
         output = inner.embed(inputs)
@@ -92,7 +92,7 @@ def command(install: Callable[..., Path]) -> Callable[..., Finished]:
 
 @pytest.fixture
 def zoo(tmp_path: Path) -> Path:
-    """A folder with three pictures and two recordings."""
+    """A folder with three images and two recordings."""
     folder = tmp_path / "zoo"
     for i in range(3):
         made.picture(folder / "cats" / f"{i}.png", i)
@@ -106,7 +106,7 @@ COLOURS = ("red", "green", "blue")
 
 @pytest.fixture
 def shades(tmp_path: Path) -> Path:
-    """A folder with twelve pictures in each of `red`, `green` and `blue`."""
+    """A folder with twelve images in each of `red`, `green` and `blue`."""
     for colour, name in enumerate(COLOURS):
         for i in range(12):
             made.shade(tmp_path / "shades" / name / f"{i}.png", colour, 12 * colour + i)

@@ -1,4 +1,4 @@
-"""What the tests of the pipeline and the library make: media in a folder, and embedders that misbehave."""
+"""Media files, embedders and processes that several tests make."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sightsound import Host
 from sightsound.plugin import hookimpl
 
 RATE = 1600
-"""Hz of `loudness.tiny`, whose windows last a second and begin every half."""
+"""Sample rate of `loudness.tiny` in Hz. Its windows last a second and begin every half second."""
 
 
 def picture(path: Path, seed: int = 0) -> Path:
-    """A PNG of 24 x 20 random pixels; equal seeds give equal bytes."""
+    """Write a PNG of 24 x 20 random pixels; equal seeds give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (20, 24, 3), np.uint8)
     Image.fromarray(pixels).save(os.fspath(path), "PNG")
@@ -31,7 +31,7 @@ def picture(path: Path, seed: int = 0) -> Path:
 
 
 def shade(path: Path, colour: int, seed: int = 0, noise: float = 60) -> Path:
-    """A PNG of 24 x 20 noisy pixels that are rather red (0), green (1) or blue (2)."""
+    """Write a PNG of 24 x 20 noisy pixels that are rather red (0), green (1) or blue (2)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     tint = np.where(np.arange(3) == colour, 150, 110) + random.normal(0, noise / 3, 3)
@@ -41,8 +41,8 @@ def shade(path: Path, colour: int, seed: int = 0, noise: float = 60) -> Path:
 
 
 def rhythm(path: Path, kind: int, seed: int = 0, seconds: int = 4) -> Path:
-    """A WAV (float) at `RATE` of noise that is loud in the first (0) or second (1) half of every half second, so that
-    all windows of `loudness.tiny` are alike."""
+    """Write a WAV (float) at `RATE` of noise that is loud in the first (0) or second (1) half of every half second, so
+    that all windows of `loudness.tiny` are alike."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     steps = np.repeat(np.tile([0.9, 0.3] if kind == 0 else [0.3, 0.9], 2 * seconds), RATE // 4)
@@ -52,7 +52,7 @@ def rhythm(path: Path, kind: int, seed: int = 0, seconds: int = 4) -> Path:
 
 
 def sound(path: Path, seed: int = 0, seconds: float = 1.0, rate: int = RATE) -> Path:
-    """A WAV (float) of noise whose loudness changes every tenth of a second; equal arguments give equal bytes."""
+    """Write a WAV (float) of noise whose loudness changes every tenth of a second; equal arguments give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     steps = np.repeat(random.random(int(seconds * 10) + 1), rate // 10)[: round(seconds * rate)]
@@ -63,15 +63,15 @@ def sound(path: Path, seed: int = 0, seconds: float = 1.0, rate: int = RATE) -> 
 
 
 def loud(*seconds: float) -> np.ndarray:
-    """Samples at `RATE`: noise at a level of 0.9 for the first of the seconds, then silence for the next, and so on."""
+    """Return samples at `RATE`: noise at a level of 0.9 for the first of the seconds, silence for the next, and so on."""
     random = np.random.default_rng(0)
     parts = [random.choice([-1.0, 1.0], round(s * RATE)) * (0.0 if i % 2 else 0.9) for i, s in enumerate(seconds)]
     return np.concatenate(parts).astype(np.float32)
 
 
 class Stand:
-    """An embedder like another, under a name of its own; `embed(inner, inputs)`, `preprocess(inner, media, start,
-    last)` and `postprocess(inner, output)` stand in for its stages where they are given."""
+    """An embedder like `inner` with another card. Functions in `stages` replace its stages: `preprocess(inner, media,
+    start, last)`, `embed(inner, inputs)` and `postprocess(inner, output)`."""
 
     def __init__(self, inner: Any, card: Any, stages: dict[str, Callable[..., Any]], batch_size: int, workers: int):
         self.inner, self.card, self.stages = inner, card, stages
@@ -95,7 +95,7 @@ class Stand:
 def stand(
     host: Host, name: str, like: str = "colours.tiny", *, batch_size: int = 4, workers: int = 2, facts=None, **stages
 ) -> str:
-    """Registers a `Stand` for the model `like`; `facts` are fields of its card that differ. Returns its name."""
+    """Register a `Stand` for the model `like`; `facts` are fields of its card that differ. Return its name."""
     inner = host.load(like).embedder
     card = dataclasses.replace(inner.card, name=name, **(facts or {}))
 
@@ -109,7 +109,7 @@ def stand(
 
 
 def tints(host: Host, name: str = "tints.tiny", **options) -> str:
-    """Registers a second network for pictures: 12 numbers, the mean colours of a 2 x 2 grid less a half."""
+    """Register a second network for images: 12 numbers, the mean colours of a 2 x 2 grid minus 0.5."""
 
     def postprocess(inner, output):
         grid = output.embeddings.reshape(-1, 2, 2, 2, 2, 3).mean(axis=(2, 4))
@@ -119,10 +119,10 @@ def tints(host: Host, name: str = "tints.tiny", **options) -> str:
 
 
 def started(site: Path, *arguments: Any, pipe: bool = False, **environment: str) -> subprocess.Popen[str]:
-    """The real command line with the packages in `site`, running; with a `pipe` to its standard input."""
+    """Start the command line with the packages in `site`, and with a `pipe` to its standard input if asked for."""
     paths = [str(site), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
-    # a shell that runs the tests in the background has its children ignore ^C
+    # the children of a shell in the background ignore ^C unless they set a handler
     code = "from signal import *; signal(SIGINT, default_int_handler); from sightsound.cli import main; main()"
     words = [sys.executable, "-c", code, *map(os.fspath, arguments)]
     outputs = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -131,7 +131,7 @@ def started(site: Path, *arguments: Any, pipe: bool = False, **environment: str)
 
 @contextlib.contextmanager
 def nobody() -> Iterator[None]:
-    """An ordinary user for a while, since root may do everything."""
+    """Become an ordinary user for a while, since root may read and write everything."""
     if os.geteuid():
         yield
         return
