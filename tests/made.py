@@ -63,7 +63,7 @@ def sound(path: Path, seed: int = 0, seconds: float = 1.0, rate: int = RATE) -> 
 
 
 def loud(*seconds: float) -> np.ndarray:
-    """Return samples at `RATE`: noise at a level of 0.9 for the first of the seconds, silence for the next, and so on."""
+    """Return samples at `RATE`: noise at a level of 0.9 for the first of the seconds, silence for the next, and on."""
     random = np.random.default_rng(0)
     parts = [random.choice([-1.0, 1.0], round(s * RATE)) * (0.0 if i % 2 else 0.9) for i, s in enumerate(seconds)]
     return np.concatenate(parts).astype(np.float32)
