@@ -1,4 +1,4 @@
-"""Embeddings as a step of scikit-learn's pipelines."""
+"""Embeddings as a step of a scikit-learn pipeline."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
 
 import made
-from sightsound import EmbeddingTransformer, SightsoundError, embed
-from sightsound.linear.estimator import BadInput
+from sightsound import EmbeddingTransformer, Host, SightsoundError, embed
+from sightsound.linear.validation import BadInput
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def classes(paths):
     return [os.path.basename(os.path.dirname(path)) for path in paths]
 
 
-def test_a_pipeline_learns_from_paths(tiny, paths):
+def test_a_pipeline_is_fitted_to_paths(tiny, paths):
     pipe = make_pipeline(EmbeddingTransformer("colours.tiny", host=tiny), LogisticRegression())
     assert pipe.fit(paths, classes(paths)).score(paths, classes(paths)) > 0.8
     assert cross_val_score(pipe, paths, classes(paths), cv=3).mean() > 0.6
@@ -37,9 +38,9 @@ def test_rows_are_those_of_embed(tiny, paths):
     assert rows.dtype == np.float32 and (rows == embed(paths, "colours.tiny", host=tiny).matrix()).all()
 
 
-def test_a_column_of_paths_will_do(tiny, paths):
-    made_of = EmbeddingTransformer("colours.tiny", host=tiny)
-    assert (made_of.fit_transform(np.array(paths)[:, None]) == made_of.transform(paths)).all()
+def test_paths_can_be_a_column(tiny, paths):
+    step = EmbeddingTransformer("colours.tiny", host=tiny)
+    assert (step.fit_transform(np.array(paths)[:, None]) == step.transform(paths)).all()
 
 
 def test_each_file_is_embedded_once_until_it_changes(tiny, paths):
@@ -66,7 +67,7 @@ def test_the_windows_of_sounds_are_pooled(tiny, tmp_path, pool, count):
     assert EmbeddingTransformer("loudness.tiny", pool=pool, host=tiny).fit_transform(files).shape == (2, count)
 
 
-def test_parameters_can_be_searched_and_copied(tiny, paths):
+def test_parameters_can_be_searched_and_cloned(tiny, paths):
     pipe = make_pipeline(EmbeddingTransformer("colours.tiny", host=tiny), LogisticRegression())
     found = GridSearchCV(pipe, {"logisticregression__C": [0.1, 10.0]}, cv=2).fit(paths, classes(paths))
     assert found.best_score_ > 0.5
@@ -79,7 +80,7 @@ def test_parameters_can_be_searched_and_copied(tiny, paths):
     }
 
 
-def test_what_are_no_paths_or_no_pictures_is_told(tiny, tmp_path):
+def test_values_that_are_not_paths_and_files_that_cannot_be_embedded_are_refused(tiny, tmp_path):
     step = EmbeddingTransformer("colours.tiny", host=tiny)
     with pytest.raises(BadInput, match=r"X: expected paths of files \(n,\), got ndarray of shape \(2, 2\)"):
         step.fit(np.zeros((2, 2)))
@@ -88,3 +89,26 @@ def test_what_are_no_paths_or_no_pictures_is_told(tiny, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no")
     with pytest.warns(UserWarning, match="a.png: not-media"), pytest.raises(SightsoundError, match="a.png"):
         step.transform([str(tmp_path / "a.png")])
+
+
+def test_it_is_a_transformer_of_scikit_learn():
+    step = EmbeddingTransformer("a.b", pool="max")
+    assert isinstance(step, BaseEstimator) and isinstance(step, TransformerMixin)
+    assert get_tags(step).input_tags.string and not get_tags(step).input_tags.two_d_array
+    assert repr(step) == "EmbeddingTransformer(model='a.b', pool='max')"
+    with pytest.raises(ValueError, match="Invalid parameter 'layer' for estimator EmbeddingTransformer"):
+        step.set_params(layer="x")
+
+
+def test_hosts_do_not_share_cached_rows(tiny, paths):
+    import sightsound_tiny
+
+    def negative(inner, output):
+        return -inner.postprocess(output)
+
+    other = Host(installed=False)
+    other.register(sightsound_tiny, "tiny")
+    for host, options in ((tiny, {}), (other, {"postprocess": negative})):
+        made.stand(host, "same.tiny", **options)
+    first, second = (EmbeddingTransformer("same.tiny", host=host).fit_transform(paths[:2]) for host in (tiny, other))
+    assert first.any() and (first == -second).all()
