@@ -1,4 +1,4 @@
-"""One picture, one sound, one stream: with networks that need no weights, whose numbers can be worked out by hand."""
+"""Classifying one picture, one sound and one stream, with networks whose scores can be computed by hand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import made
 import sightsound
 from sightsound import SegmentRules, SightsoundError, classify_image, classify_sound, classify_stream
+from sightsound.classify.segments import sort_segments
 from sightsound.contract.errors import MediaError, NotMedia, PluginError
 
 RATE, loud = made.RATE, made.loud
@@ -44,14 +45,14 @@ def test_a_loud_stretch_is_a_segment_with_its_seconds(model, wav):
     assert found.outcome.seconds == 7.0
 
 
-def test_the_table_has_a_row_for_every_window(model, wav):
+def test_every_window_has_its_scores(model, wav):
     found = classify_sound(wav(loud(1, 1.25)), model=model)
     np.testing.assert_allclose(found.windows.spans, [[0, 1], [0.5, 1.5], [1, 2], [1.5, 2.25]])
     np.testing.assert_allclose(found.windows.scores[:, 1], [0.9, 0.45, 0, 0], atol=0.01)
     assert found.windows.labels == ("quiet", "loud") and found.windows.channels is None
 
 
-def test_the_top_is_the_mean_over_the_recording(model, wav):
+def test_the_best_classes_are_those_of_the_mean_over_all_windows(model, wav):
     found = classify_sound(wav(loud(1, 1.25)), model=model)
     best, other = found.top
     assert (best.label, other.label) == ("quiet", "loud")
@@ -91,12 +92,12 @@ def test_channels_are_averaged_or_classified_each_by_itself(model, wav):
         assert found.windows.channels.tolist() == [0] * 5 + [1] * 5 and found.windows.scores.shape == (10, 2)
 
 
-def test_of_a_mono_file_each_channel_is_the_one(model, wav):
+def test_a_mono_file_has_one_channel(model, wav):
     found = classify_sound(wav(loud(2)), model=model, channels="each")
     assert {s.channel for s in found.segments} == {0}
 
 
-def test_a_file_shorter_than_a_segment_may_be_has_its_top_classes(model, wav):
+def test_a_file_shorter_than_any_segment_has_its_best_classes(model, wav):
     found = classify_sound(wav(loud(0.2)), model=model)
     assert found.segments == () and len(found.top) == 2 and found.windows.spans.tolist() == [[0, 0.2]]
     assert classify_sound(wav(loud(0.2)), model=model, rules=SegmentRules(min_duration=0)).segments[0].stop == 0.2
@@ -120,17 +121,17 @@ def test_a_file_shorter_than_a_segment_may_be_has_its_top_classes(model, wav):
         (np.zeros(RATE), {"sample_rate": RATE, "rules": SegmentRules(include=("lout",))}, "did you mean 'loud'?"),
     ],
 )
-def test_calls_that_make_no_sense_are_told(model, samples, options, text):
+def test_wrong_arguments_are_refused(model, samples, options, text):
     with pytest.raises(SightsoundError, match=text):
         classify_sound(samples, model=model, **options)
 
 
-def test_a_file_has_its_own_rate(model, wav):
+def test_a_sample_rate_for_a_file_is_refused(model, wav):
     with pytest.raises(SightsoundError, match="sample_rate: not for files"):
         classify_sound(wav(loud(1)), RATE, model=model)
 
 
-def test_files_that_are_no_sound_are_told(model, wav, tmp_path, tiny):
+def test_files_that_are_no_sound_are_refused(model, wav, tmp_path, tiny):
     with pytest.raises(NotMedia, match="not a sound"):
         classify_sound(made.picture(tmp_path / "a.png"), model=model)
     with pytest.raises(MediaError, match="no such file|cannot open"):
@@ -141,7 +142,7 @@ def test_files_that_are_no_sound_are_told(model, wav, tmp_path, tiny):
         classify_sound(wav(loud(1)), model="colours.tiny", host=tiny)
 
 
-def test_scores_that_are_no_numbers_are_told(tiny):
+def test_scores_that_are_nan_are_an_error_of_the_plugin(tiny):
     def embed(inner, inputs):
         return dataclasses.replace(inner.embed(inputs), scores=np.full((len(inputs), 2), np.nan, np.float32))
 
@@ -160,7 +161,7 @@ def test_scores_that_are_no_numbers_are_told(tiny):
     st.sampled_from([RATE, 2500, 4000]),
     st.sampled_from(["mean", "each"]),
 )
-def test_a_stream_gives_the_segments_of_the_whole(lengths, cuts, rate, channels):
+def test_a_stream_has_the_segments_of_the_whole_sound(lengths, cuts, rate, channels):
     host = sightsound.Host(installed=False)
     import sightsound_tiny
 
@@ -189,20 +190,30 @@ def test_a_segment_comes_before_the_stream_ends(model):
     assert first.stop == 2.5 and len(given) <= 9, "when 4.5 s of 10 have come"
 
 
-def test_a_stream_of_nothing_has_no_segments(model):
+def test_a_stream_without_samples_has_no_segments(model):
     assert list(classify_stream([], RATE, model=model)) == []
     assert list(classify_stream([np.zeros(0, np.float32)], RATE, model=model)) == []
 
 
-def test_a_stream_that_changes_its_channels_is_told(model):
+def test_a_stream_whose_channels_change_is_refused(model):
     blocks = [np.zeros((RATE, 2), np.float32), np.zeros((RATE, 1), np.float32)]
     with pytest.raises(MediaError, match="expected 2 channels, got 1"):
         list(classify_stream(blocks, RATE, model=model))
 
 
-def test_what_is_wrong_with_a_call_shows_before_the_first_block(model):
+def test_wrong_arguments_are_refused_before_the_first_block(model):
     with pytest.raises(SightsoundError, match="did you mean 'loud'"):
         classify_stream(iter(()), RATE, model=model, rules=SegmentRules(include=("lout",)))
+
+
+def test_a_stream_has_the_best_classes_so_far(model):
+    stream = classify_stream([loud(2, 1)], RATE, model=model)
+    assert stream.classified().top == () and stream.classified().segments == ()
+    segments = sort_segments(stream)
+    whole = classify_sound(loud(2, 1), RATE, model=model)
+    assert segments == whole.segments
+    assert (stream.classified().top, stream.classified(1).top) == (whole.top, whole.top[:1])
+    assert stream.classified().model == whole.model == "loudness.tiny"
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------
@@ -218,12 +229,12 @@ def test_the_classes_of_a_picture_best_first(warm, tiny, tmp_path):
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [((3, 3), "u1"), ((3, 3, 3), "f4"), ((3, 3, 4), "u1"), ((0, 3, 3), "u1")])
-def test_an_array_that_is_no_picture_is_told(warm, tiny, shape, dtype):
+def test_an_array_that_is_no_picture_is_refused(warm, tiny, shape, dtype):
     with pytest.raises(SightsoundError, match=r"picture: expected uint8 RGB \(h, w, 3\), got"):
         classify_image(np.zeros(shape, dtype), warm, host=tiny)
 
 
-def test_a_network_without_classes_and_one_for_sounds_are_told(warm, tiny, tmp_path):
+def test_networks_without_classes_and_for_sounds_are_refused(warm, tiny, tmp_path):
     picture = made.picture(tmp_path / "a.png")
     with pytest.raises(SightsoundError, match="colours.tiny has no classes, only embeddings"):
         classify_image(picture, "colours.tiny", host=tiny)

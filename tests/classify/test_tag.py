@@ -1,4 +1,4 @@
-"""Files and folders -> what is in them, in Python and through the real command line."""
+"""Classifying files and folders, in Python and by the command line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def by_name(found):
 # -- in Python ---------------------------------------------------------------------------------------------------
 
 
-def test_every_file_of_a_folder_has_its_tags_or_its_reason(folder, tiny):
+def test_every_file_of_a_folder_has_its_classes_or_a_reason(folder, tiny):
     found = by_name(tag(folder, models="loudness.tiny", host=tiny))
     assert {path: tags.outcome.status for path, tags in found.items()} == {
         "a.wav": "ok",
@@ -57,7 +57,7 @@ def test_every_file_of_a_folder_has_its_tags_or_its_reason(folder, tiny):
     assert found["broken.wav"].segments == () == found["broken.wav"].top
 
 
-def test_tags_are_those_of_classify_sound(folder, tiny):
+def test_results_are_those_of_classify_sound(folder, tiny):
     from sightsound import classify_sound
 
     for channels in ("mean", "each"):
@@ -89,12 +89,12 @@ def test_pictures_and_sounds_of_a_folder_go_to_their_models(zoo, tiny, warm):
     assert all(tags.outcome.seconds == 2 for path, tags in found.items() if path.startswith("dogs"))
 
 
-def test_files_without_a_model_are_passed_over_and_counted(zoo, tiny, caplog):
+def test_files_without_a_model_are_skipped_and_counted(zoo, tiny, caplog):
     assert {t.item.path for t in tag(zoo, models="loudness.tiny", host=tiny)} == {"dogs/0.wav", "dogs/1.wav"}
     assert "3 images passed over: no model for them was named" in caplog.text
 
 
-def test_rules_about_sounds_leave_pictures_alone(zoo, tiny, warm):
+def test_rules_for_sounds_do_not_apply_to_pictures(zoo, tiny, warm):
     found = by_name(tag(zoo, models=[warm, "loudness.tiny"], host=tiny, rules=SegmentRules(include=("loud",))))
     assert len(found["cats/0.png"].top) == 3 and [p.label for p in found["dogs/0.wav"].top] == ["loud"]
 
@@ -114,7 +114,7 @@ def test_two_models_for_one_modality_are_refused(zoo, tiny, warm):
         tag(zoo, models=[warm, "colours.tiny"], host=tiny)
 
 
-def test_what_is_wrong_with_a_call_shows_before_anything_is_read(zoo, tiny):
+def test_wrong_arguments_are_refused_before_anything_is_read(zoo, tiny):
     with pytest.raises(UnknownClass, match="did you mean 'loud'"):
         tag(zoo, models="loudness.tiny", host=tiny, rules=SegmentRules(include=("lout",)))
     with pytest.raises(SightsoundError, match="colours.tiny has no classes"):
@@ -123,7 +123,7 @@ def test_what_is_wrong_with_a_call_shows_before_anything_is_read(zoo, tiny):
         tag(zoo / "gone", models="loudness.tiny", host=tiny)
 
 
-def test_a_walk_may_be_left_in_the_middle(folder, tiny):
+def test_leaving_the_iteration_early_stops_the_threads(folder, tiny):
     import threading
 
     found = tag(folder, models="loudness.tiny", host=tiny)
@@ -213,7 +213,7 @@ def test_a_selection_table_for_raven(command, folder):
     assert rows[0]["Begin Time (s)"] == "0.000000" and float(rows[0]["High Freq (Hz)"]) == 8000
 
 
-def test_a_name_is_only_a_name_in_every_format(command, tmp_path):
+def test_names_cannot_break_any_format(command, tmp_path):
     name = "=cmd()\t[red]\n.wav"
     soundfile.write(tmp_path / name, loud(2), RATE, "FLOAT", format="WAV")
     rows = list(csv.DictReader(io.StringIO(command("tag", tmp_path, *MODEL, "--csv").stdout)))
@@ -258,7 +258,7 @@ def test_standard_input_gives_what_the_file_gives(folder, command):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello" * 1000], ids=["empty", "text"])
-def test_what_is_no_wav_on_standard_input_is_one_line(command, content):
+def test_standard_input_that_is_no_wav_is_refused_in_one_line(command, content):
     done = command("tag", "-", *MODEL, given=content)
     assert done.returncode == 2 and done.stderr.startswith("sightsound: standard input: cannot read audio")
     assert len(done.stderr.splitlines()) == 1
@@ -277,17 +277,17 @@ def test_what_is_no_wav_on_standard_input_is_one_line(command, content):
         (("{}/a.wav", "--csv", "-o", "{}/gone/x.csv"), "x.csv: cannot be written (No such file or directory)"),
     ],
 )
-def test_mistakes_are_told_with_exit_code_2(command, folder, words, text):
+def test_wrong_options_exit_with_2(command, folder, words, text):
     done = command("tag", *(word.format(folder) for word in words), *MODEL)
     assert done.returncode == 2 and text in done.stderr, done.stderr
 
 
-def test_a_single_file_that_is_no_media_has_exit_code_1(command, folder):
+def test_a_single_file_that_is_no_media_exits_with_1(command, folder):
     done = command("tag", folder / "notes.txt", *MODEL)
     assert (done.returncode, done.stdout) == (1, "") and "notes.txt: neither an image nor a sound" in done.stderr
 
 
-# -- pictures of what was heard ----------------------------------------------------------------------------------
+# -- plots -------------------------------------------------------------------------------------------------------
 
 
 def test_a_recording_is_drawn(command, folder, tmp_path):
@@ -323,7 +323,7 @@ def test_words_are_drawn_by_seconds_times_score(command, folder, tmp_path):
         (("--wordcloud", "w.xyz"), "w.xyz: Format 'xyz' is not supported; name a .png"),
     ],
 )
-def test_pictures_that_cannot_be_made_are_told(command, folder, words, text, tmp_path, monkeypatch):
+def test_plots_that_cannot_be_drawn_are_refused(command, folder, words, text, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib", reason="needs the extra `plot`")
     monkeypatch.chdir(tmp_path)
     done = command("tag", folder / "a.wav", *MODEL, *words)
@@ -336,7 +336,7 @@ def test_a_picture_has_no_plot(tiny, zoo, command):
     assert done.returncode == 2 and "--plot draws a recording, got a picture" in done.stderr
 
 
-def test_classes_are_weighed_by_seconds_times_mean():
+def test_classes_are_weighted_by_seconds_times_mean_score():
     from sightsound import Segment
     from sightsound.plot.sounds import segment_weights
 

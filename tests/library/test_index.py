@@ -1,4 +1,4 @@
-"""From files to a library: what is new, what is known, what has changed, and what is told about all of it."""
+"""Indexing: files that are new, known, changed, copied, renamed or damaged, and what is reported of them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from made import nobody, picture, sound, stand, started, tints
 from sightsound import Library, SightsoundError, hookimpl, index, search
 from sightsound.contract.errors import MediaError
 from sightsound.library.check import check
+from sightsound.library.store.transaction import Transaction
 
 MODELS = ("colours.tiny", "loudness.tiny")
 UNDECODED = pytest.mark.skipif(sys.platform == "darwin", reason="the file system takes UTF-8 names only")
 
 
-class Counter:
+class DecodeCounter:
     """A stage plugin that counts what is decoded."""
 
     same_numbers = True
@@ -127,7 +128,7 @@ def test_a_network_that_is_named_later_gets_the_files_that_are_there(add, librar
         assert {s.name: n for s, n in found.spaces.items()} == {"colours.tiny": 3, "loudness.tiny": 6, "tints.tiny": 3}
 
 
-def test_items_and_vectors_each_have_one_range_of_ids(add, library, zoo, tiny):
+def test_ids_of_items_and_of_vectors_are_unique_across_spaces(add, library, zoo, tiny):
     add(zoo, models=("colours.tiny",))
     add(zoo, models=(*MODELS, tints(tiny)))
     with library() as found:
@@ -140,7 +141,7 @@ def test_files_without_a_model_for_their_modality_are_counted(add, zoo):
     assert add(zoo, models=("colours.tiny",)).counts == {"ok": 3, "no-model": 2}
 
 
-def test_an_unknown_model_is_named_before_anything_is_read(add, zoo):
+def test_an_unknown_model_is_refused_before_anything_is_read(add, zoo):
     with pytest.raises(SightsoundError, match="did you mean 'colours.tiny'"):
         add(zoo, models=("colour.tiny",))
 
@@ -180,7 +181,7 @@ def test_paths_that_overlap_give_each_file_once(add, library, zoo):
     assert add(zoo).counts == {"unchanged": 5}
 
 
-def test_hidden_files_links_to_folders_and_libraries_are_passed_over(add, library, zoo, tmp_path, tiny):
+def test_hidden_files_links_to_folders_and_libraries_are_skipped(add, library, zoo, tmp_path, tiny):
     picture(zoo / ".hidden.png")
     picture(zoo / ".git" / "a.png")
     (zoo / "loop").symlink_to(zoo)
@@ -191,7 +192,7 @@ def test_hidden_files_links_to_folders_and_libraries_are_passed_over(add, librar
         assert "link.png" in by_path(found)
 
 
-def test_what_is_neither_picture_nor_sound_is_noted_once(add, library, zoo):
+def test_a_file_that_is_neither_picture_nor_sound_is_recorded_once(add, library, zoo):
     (zoo / "read.me").write_text("hello, this is a text")
     (zoo / "empty.png").touch()
     assert add(zoo).counts == {"ok": 5, "not-media": 2}
@@ -205,24 +206,40 @@ def test_a_path_that_does_not_exist_is_refused(add, zoo):
         add(zoo, zoo / "nowhere")
 
 
-def test_three_thousand_files_are_indexed_quickly_and_skipped_at_once(add, tmp_path, tiny):
-    folder = tmp_path / "many"
-    whole = picture(folder / "0.png").read_bytes()
-    for i in range(1, 3000):
-        (folder / f"{i}.png").write_bytes(whole + i.to_bytes(4, "big"))  # of other content, but the same picture
-    name = stand(tiny, "wide.tiny", batch_size=64)
-    report = add(folder, models=[name])
-    assert report.counts == {"ok": 3000}
-    again = add(folder, models=[name])
-    assert again.counts == {"unchanged": 3000}
-    assert report.elapsed < 25 and again.elapsed < 2
+def test_the_work_for_a_file_does_not_grow_with_their_number(tiny, tmp_path, monkeypatch):
+    """Queries to the database, of a first run and of one that finds everything unchanged."""
+    queries = 0
+
+    def counting(method):
+        def counted(self, *arguments):
+            nonlocal queries
+            queries += 1
+            return method(self, *arguments)
+
+        return counted
+
+    for method in ("read", "execute", "execute_many"):
+        monkeypatch.setattr(Transaction, method, counting(getattr(Transaction, method)))
+    found = {}
+    for count in (100, 400):
+        folder = tmp_path / str(count)
+        whole = picture(folder / "0.png").read_bytes()
+        for i in range(1, count):
+            (folder / f"{i}.png").write_bytes(whole + i.to_bytes(4, "big"))  # the same pixels in another file
+        for state in ("ok", "unchanged"):
+            queries = 0
+            report = index(folder, tmp_path / f"lib{count}", models=["colours.tiny"], host=tiny)
+            assert report.counts == {state: count} and report.windows == (count if state == "ok" else 0)
+            found[count, state] = queries
+    assert 0 < found[400, "ok"] < 4.2 * found[100, "ok"]
+    assert 0 < found[400, "unchanged"] < 4.2 * found[100, "unchanged"]
 
 
 # -- the second run ----------------------------------------------------------------------------------------------
 
 
 def test_unchanged_files_are_not_even_read(add, tiny, zoo):
-    counter = Counter()
+    counter = DecodeCounter()
     tiny.register(counter, "counter")
     add(zoo)
     before = counter.decoded
@@ -235,7 +252,7 @@ def test_unchanged_files_are_not_even_read(add, tiny, zoo):
 
 
 def test_a_touched_file_is_hashed_but_not_decoded(add, tiny, library, zoo):
-    counter = Counter()
+    counter = DecodeCounter()
     tiny.register(counter, "counter")
     add(zoo)
     before = counter.decoded
@@ -256,15 +273,15 @@ def test_changed_content_replaces_its_old_vectors(add, library, zoo, tiny):
         assert contents == 5, "the old content has gone"
 
 
-@pytest.mark.parametrize("blow", [KeyboardInterrupt, SightsoundError])
-def test_old_vectors_are_found_until_the_new_ones_are_complete(add, library, zoo, tiny, blow):
-    """The second batch of the changed recording breaks off the run; what the first brought is not found."""
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SightsoundError])
+def test_old_vectors_are_found_until_the_new_ones_are_complete(add, library, zoo, tiny, error):
+    """The second batch of the changed recording ends the run. The rows of its first batch are not found."""
     calls = []
 
     def embed(inner, inputs):
         calls.append(len(inputs))
-        if len(calls) == 4 and blow is KeyboardInterrupt:
-            raise blow
+        if len(calls) == 4 and error is KeyboardInterrupt:
+            raise error
         return inner.embed(inputs)
 
     name = stand(tiny, "slow.tiny", "loudness.tiny", batch_size=3, workers=1, embed=embed)
@@ -280,7 +297,7 @@ def test_old_vectors_are_found_until_the_new_ones_are_complete(add, library, zoo
         assert {hit.item.path for hit in hits} == {"0.wav", "1.wav"}
         rows = tiny.load("loudness.tiny").rows(_samples(old))[1]
         (hit, *_) = search(rows, found, host=tiny, models=[name])
-        if blow is KeyboardInterrupt:
+        if error is KeyboardInterrupt:
             assert hit.item.path == "0.wav" and hit.score == pytest.approx(1, abs=1e-6)
             assert found.spaces[space] == 6, "three windows each, those of the unfinished content do not count"
         else:
@@ -296,7 +313,7 @@ def _samples(file):
     return media.read_sound(file, 1600)
 
 
-def test_a_picture_that_became_a_recording_is_no_picture_any_more(add, library, zoo, tiny):
+def test_a_picture_that_becomes_a_recording_loses_its_vector_as_a_picture(add, library, zoo, tiny):
     add(zoo)
     sound(older(zoo / "cats" / "1.png"), 5, seconds=1)
     add(zoo)
@@ -306,7 +323,7 @@ def test_a_picture_that_became_a_recording_is_no_picture_any_more(add, library, 
         assert [hit.item.path for hit in hits] == ["cats/2.png"]
 
 
-def test_a_picture_that_became_a_text_is_found_no_more(add, library, zoo, tiny):
+def test_a_picture_that_becomes_a_text_is_not_found(add, library, zoo, tiny):
     add(zoo)
     older(zoo / "cats" / "1.png").write_text("not a picture at all")
     assert add(zoo).counts == {"unchanged": 4, "not-media": 1}
@@ -315,7 +332,7 @@ def test_a_picture_that_became_a_text_is_found_no_more(add, library, zoo, tiny):
         assert [hit.item.path for hit in search(zoo / "cats" / "0.png", found, host=tiny)] == ["cats/2.png"]
 
 
-def test_a_text_that_became_a_picture_is_found(add, library, zoo):
+def test_a_text_that_becomes_a_picture_is_found(add, library, zoo):
     file = zoo / "cats" / "9.png"
     file.write_text("soon")
     add(zoo)
@@ -330,7 +347,7 @@ def test_a_text_that_became_a_picture_is_found(add, library, zoo):
 
 
 def test_copies_share_vectors_and_are_decoded_once(add, tiny, library, zoo):
-    counter = Counter()
+    counter = DecodeCounter()
     tiny.register(counter, "counter")
     for i in range(4):
         (zoo / f"copy{i}.png").write_bytes((zoo / "cats" / "0.png").read_bytes())
@@ -343,7 +360,7 @@ def test_copies_share_vectors_and_are_decoded_once(add, tiny, library, zoo):
         assert vectors(found) == 3 + 6
 
 
-def test_shared_vectors_go_with_the_last_copy(add, library, zoo):
+def test_shared_vectors_are_deleted_with_the_last_copy(add, library, zoo):
     copy = zoo / "copy.png"
     copy.write_bytes((zoo / "cats" / "0.png").read_bytes())
     add(zoo)
@@ -359,7 +376,7 @@ def test_shared_vectors_go_with_the_last_copy(add, library, zoo):
 
 def test_a_renamed_file_keeps_its_id_its_labels_and_its_vectors(add, tiny, library, zoo, tmp_path):
     (tmp_path / "table.csv").write_text("path,who\ncats/1.png,Tom\n")
-    counter = Counter()
+    counter = DecodeCounter()
     tiny.register(counter, "counter")
     add(zoo, label_from=tmp_path / "table.csv")
     with library() as found:
@@ -428,7 +445,7 @@ def test_a_file_that_fails_is_named_and_remembered_until_it_is_retried(add, libr
         assert vectors(found) == 3 + 6
 
 
-def test_a_failure_of_the_network_is_mended_by_a_retry(add, library, zoo, tiny):
+def test_a_failure_of_the_network_can_be_retried(add, library, zoo, tiny):
     weather = {"bad": True}
 
     def embed(inner, inputs):
@@ -464,7 +481,7 @@ def test_a_file_that_cannot_be_read_keeps_its_vectors(add, library, zoo, tiny):
     assert add(zoo).counts == {"unchanged": 5}
 
 
-def test_a_new_file_that_cannot_be_read_is_remembered_and_taken_up_when_it_can(add, library, zoo):
+def test_a_new_file_that_cannot_be_read_is_indexed_when_it_can(add, library, zoo):
     (zoo / "new.png").symlink_to(zoo.parent / "unplugged")
     assert add(zoo).counts == {"ok": 5, "failed": 1}
     assert add(zoo).counts == {"unchanged": 5, "failed": 1}
@@ -513,12 +530,14 @@ def open_to_all(folder: Path):
             part.chmod(mode)
 
 
-def test_a_copy_of_a_file_that_vanishes_meanwhile_is_embedded_all_the_same(add, library, zoo, tiny, monkeypatch):
+def test_a_copy_of_a_file_that_vanishes_meanwhile_is_embedded(add, library, zoo, tiny, monkeypatch):
     monkeypatch.setenv("SIGHTSOUND_THREADS", "1")
     first, copy = zoo / "cats" / "1.png", zoo / "cats" / "1b.png"
     copy.write_bytes(first.read_bytes())
 
-    class Thief:
+    class Remover:
+        """Deletes the first file when it is decoded."""
+
         same_numbers = True
 
         @hookimpl(wrapper=True)
@@ -526,7 +545,7 @@ def test_a_copy_of_a_file_that_vanishes_meanwhile_is_embedded_all_the_same(add, 
             first.unlink(missing_ok=True)
             return (yield)
 
-    tiny.register(Thief(), "thief")
+    tiny.register(Remover(), "remover")
     report = add(zoo / "cats")
     assert [outcome.item.path for outcome in report.failed] == ["1.png"]
     add(zoo / "cats")
@@ -562,7 +581,7 @@ def test_a_folder_whose_name_is_not_utf8_can_be_a_label(add, library, tmp_path):
         assert label.startswith("caf")
 
 
-def test_labels_come_from_a_table_and_rows_that_match_nothing_are_named(add, library, zoo, tmp_path):
+def test_labels_come_from_a_table_and_rows_without_an_item_are_reported(add, library, zoo, tmp_path):
     table = tmp_path / "table.csv"
     table.write_text(
         "\ufeffpath,who,mood\ncats/0.png,Tom,calm\ncats/0.png,Tim,calm\ncats/7.png,Tam,\n./dogs/0.wav,Rex,\n,,\n",
@@ -596,14 +615,14 @@ def test_a_table_replaces_the_columns_that_it_has(add, library, zoo, tmp_path):
     ],
     ids=["no path", "empty", "not UTF-8", "not there"],
 )
-def test_a_table_that_is_none_is_refused_before_anything_is_embedded(add, library, zoo, tmp_path, text, words):
+def test_an_invalid_table_is_refused_before_anything_is_embedded(add, library, zoo, tmp_path, text, words):
     table = tmp_path / "table.csv"
     if text is not None:
         table.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(SightsoundError, match=words):
         add(zoo, label_from=table)
     with Library(tmp_path / "lib", create=True) as found:
-        assert list(found.items()) == [], "an hour of embedding before a typing error shows"
+        assert list(found.items()) == [], "nothing was embedded"
 
 
 def test_a_row_that_is_too_short_matches_nothing(add, zoo, tmp_path):
@@ -685,7 +704,7 @@ def test_the_same_command_twice_finds_nothing_new(command, zoo, tmp_path):
     assert second.stdout.startswith("5 unchanged; nothing new in ")
 
 
-def test_failures_and_rows_that_match_nothing_leave_with_1(command, zoo, tmp_path):
+def test_failures_and_rows_without_an_item_exit_with_1(command, zoo, tmp_path):
     words = ("index", zoo, "-l", tmp_path / "lib", "-m", "colours.tiny", "-m", "loudness.tiny")
     (tmp_path / "table.csv").write_text("path,who\nnobody.png,Tom\n")
     done = command(*words, "--label-from", tmp_path / "table.csv")
@@ -698,7 +717,7 @@ def test_failures_and_rows_that_match_nothing_leave_with_1(command, zoo, tmp_pat
 
 
 @pytest.mark.parametrize("path", ["nowhere", "zoo/cats/9.png"])
-def test_a_mistake_leaves_with_2_and_one_line(command, zoo, tmp_path, path):
+def test_a_wrong_path_exits_with_2_and_one_line(command, zoo, tmp_path, path):
     done = command("index", tmp_path / path, "-l", tmp_path / "lib", "-m", "colours.tiny")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == f"sightsound: {tmp_path / path}: no such file or folder\n"
@@ -744,7 +763,7 @@ def await_vectors(where, running):
     raise AssertionError("no vectors in twelve seconds")
 
 
-def test_nothing_is_drawn_where_the_output_is_no_terminal(command, zoo, tmp_path):
+def test_no_progress_bar_is_shown_outside_a_terminal(command, zoo, tmp_path):
     done = command("index", zoo, "-l", tmp_path / "lib", "-m", "colours.tiny")
     assert done.stderr == "" and "\r" not in done.stdout
 
@@ -759,7 +778,7 @@ def test_an_error_of_the_network_keeps_its_note(add, zoo, tiny):
     assert not isinstance(outcome.error, MediaError)
 
 
-def test_a_copy_is_whole_where_the_first_broke_off_in_the_middle(add, library, tmp_path, tiny):
+def test_a_copy_has_all_its_vectors_if_the_first_file_fails_in_the_middle(add, library, tmp_path, tiny):
     """The network fails once, in the third batch of a recording whose copy comes next."""
     calls = []
 

@@ -90,7 +90,7 @@ def test_a_file_of_the_library_finds_the_others_by_their_best_pair_of_windows(li
     assert {hit.spaces for hit in hits} == {("loudness.tiny",)}
 
 
-def test_a_file_from_elsewhere_finds_what_is_like_it(library, zoo, tiny, tmp_path):
+def test_a_file_that_is_not_in_the_library_finds_similar_items(library, zoo, tiny, tmp_path):
     query = sound(tmp_path / "query.wav", 40, seconds=3.3)
     agree(
         search(query, library, host=tiny), ranking(tiny, "loudness.tiny", rows(tiny, "loudness.tiny", query), dogs(zoo))
@@ -98,7 +98,7 @@ def test_a_file_from_elsewhere_finds_what_is_like_it(library, zoo, tiny, tmp_pat
     assert len(list(library.items())) == 12, "a query is not added"
 
 
-def test_a_copy_from_elsewhere_is_the_query_s_own_content(library, zoo, tiny, tmp_path):
+def test_items_with_the_content_of_the_query_are_left_out(library, zoo, tiny, tmp_path):
     query = tmp_path / "another name"
     query.write_bytes((zoo / "cats" / "3.png").read_bytes())
     assert set(paths(search(query, library, host=tiny))) == set(cats(zoo, 3))
@@ -112,7 +112,7 @@ def test_a_part_of_a_recording_is_decoded_and_framed_anew(library, zoo, tiny):
         assert hit.query_seconds == pytest.approx((seconds[0] + 1.2, seconds[1] + 1.2))
 
 
-def test_a_path_that_exists_is_no_part(library, zoo, tiny, tmp_path):
+def test_a_path_that_exists_is_a_whole_file(library, zoo, tiny, tmp_path):
     name = sound(tmp_path / "dog.wav@1.0-2.5", 50, seconds=2)
     sound(tmp_path / "dog.wav", 51, seconds=4)
     expected = ranking(tiny, "loudness.tiny", rows(tiny, "loudness.tiny", name), dogs(zoo))
@@ -127,7 +127,7 @@ def test_a_part_of_a_file_with_a_newline_in_its_name(library, tiny, tmp_path):
     assert len(search(tmp_path / "two\nlines.wav@1-2", library, host=tiny)) == 5
 
 
-def test_a_part_of_a_part_takes_the_last(tmp_path):
+def test_only_the_last_part_of_a_path_is_split_off(tmp_path):
     sound(tmp_path / "dog.wav@1-2")
     assert split_part(f"{tmp_path}/dog.wav@1-2@3-4.5") == (tmp_path / "dog.wav@1-2", 3.0, 4.5)
 
@@ -166,7 +166,7 @@ def test_a_vector_that_fits_two_spaces_needs_a_model(library, zoo, tiny):
         (np.array(["one"] * 48), "query: expected finite numbers"),
     ],
 )
-def test_a_vector_that_is_none_is_refused(library, tiny, query, words):
+def test_an_array_that_is_no_vector_is_refused(library, tiny, query, words):
     with pytest.raises(SightsoundError, match=words):
         search(query, library, host=tiny)
 
@@ -185,7 +185,7 @@ def test_a_vector_that_is_none_is_refused(library, tiny, query, words):
         (4711, LibraryError, "no item 4711 in lib"),
     ],
 )
-def test_a_query_that_is_none_is_refused(library, zoo, tiny, query, error, words):
+def test_an_invalid_query_is_refused(library, zoo, tiny, query, error, words):
     (zoo / "text").write_text("hello")
     (zoo / "half.wav").write_bytes((zoo / "dogs" / "1.wav").read_bytes()[:30])
     query = query.format(zoo=zoo) if isinstance(query, str) else query
@@ -193,13 +193,13 @@ def test_a_query_that_is_none_is_refused(library, zoo, tiny, query, error, words
         search(query, library, host=tiny)
 
 
-def test_pictures_are_searched_by_pictures_alone(library, zoo, tiny):
+def test_pictures_find_pictures_alone(library, zoo, tiny):
     assert set(paths(search(zoo / "cats" / "0.png", library, host=tiny, k=100))) == {*cats(zoo, 0), "copy.png"}
     with pytest.raises(SightsoundError, match="loudness.tiny: expected a model for images"):
         search(zoo / "cats" / "0.png", library, host=tiny, models=["loudness.tiny"])
 
 
-def test_a_library_without_sounds_says_so(tiny, zoo, tmp_path):
+def test_a_sound_is_refused_by_a_library_without_sounds(tiny, zoo, tmp_path):
     index(zoo / "cats", tmp_path / "cats only", models=MODELS, host=tiny)
     with pytest.raises(SpaceMismatch, match="cats only has no sounds; index some"):
         search(zoo / "dogs" / "1.wav", tmp_path / "cats only", host=tiny)
@@ -251,7 +251,7 @@ def test_hits_below_the_least_score_are_left_out(library, zoo, tiny):
         (Filter(labels=("calm",), paths=("*2*",), facts=("width>1",)), {"cats/2.png"}),
     ],
 )
-def test_filters_say_which_items_may_be_found(library, zoo, tiny, where, expected):
+def test_filters_restrict_which_items_are_found(library, zoo, tiny, where, expected):
     assert set(paths(search(zoo / "cats" / "0.png", library, host=tiny, where=where, k=100))) == expected
 
 
@@ -406,7 +406,7 @@ def test_another_space_is_refused_field_by_field(library, zoo, tiny, changes, fi
         index(zoo / "cats", library, models=["colours.tiny"], host=host)
 
 
-def test_a_space_that_was_forgotten_makes_room_for_another(library, zoo, tiny):
+def test_a_space_can_be_indexed_again_after_it_was_forgotten(library, zoo, tiny):
     import sightsound_tiny
 
     host = host_with(sightsound_tiny, revision=2)
@@ -466,7 +466,7 @@ def test_the_command_finds_the_same_as_the_function(ask, library, zoo, tiny, tmp
         assert [hit["score"] for hit in found] == pytest.approx([hit.score for hit in hits], abs=1e-6)
 
 
-def test_the_command_says_in_one_line_what_is_wrong(ask, zoo, tmp_path):
+def test_the_command_prints_errors_in_one_line(ask, zoo, tmp_path):
     np.savez(tmp_path / "several.npz", embeddings=np.ones((2, 48)))
     np.save(tmp_path / "words.npy", np.array(["one", "two"]))
     np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
@@ -487,6 +487,6 @@ def test_exactly_one_kind_of_query_is_taken(ask, zoo):
     assert ask().returncode == ask("--id", "1", zoo / "cats" / "1.png").returncode == 2
 
 
-def test_nothing_found_is_said_and_no_error(ask, zoo):
+def test_finding_nothing_is_no_error(ask, zoo):
     done = ask(zoo / "cats" / "0.png", "--min-score", "1.5")
     assert (done.returncode, done.stdout) == (0, "nothing found\n")

@@ -50,7 +50,7 @@ def test_segments_are_found_by_their_class_with_seconds(lib):
     assert hits[0].spaces == (MODEL,)
 
 
-def test_they_are_those_of_classify_sound(lib, sounds, tiny):
+def test_stored_segments_are_those_of_classify_sound(lib, sounds, tiny):
     from sightsound import classify_sound
 
     heard = classify_sound(sounds / "b.wav", model=MODEL, host=tiny).segments
@@ -66,7 +66,7 @@ def test_names_in_any_case_the_least_score_and_filters(lib):
     assert search_tags("loud", lib, where=Filter(modality="image")) == []
 
 
-def test_a_search_by_likeness_may_ask_for_a_tag(lib, sounds, tiny, tmp_path):
+def test_a_search_by_example_can_be_restricted_to_a_tag(lib, sounds, tiny, tmp_path):
     soundfile.write(sounds / "silent.wav", loud(0, 2), RATE, "FLOAT")
     index(sounds, lib, models=[MODEL], host=tiny, tags=True)
     assert len(search(sounds / "a.wav", lib, host=tiny)) == 2
@@ -97,20 +97,20 @@ def test_other_rules_give_other_tags(lib, sounds, tiny):
     assert lib.tag_classes() == [("quiet", "")] and check(lib) == []
 
 
-def test_a_changed_file_has_its_new_tags_alone(lib, sounds, tiny):
+def test_a_changed_file_has_only_its_new_tags(lib, sounds, tiny):
     soundfile.write(sounds / "b.wav", loud(0, 3), RATE, "FLOAT")
     index(sounds, lib, models=[MODEL], host=tiny, tags=True)
     assert "b.wav" not in {hit.item.path for hit in search_tags("loud", lib)} and check(lib) == []
 
 
-def test_tags_go_with_the_last_file_of_their_content(lib, sounds):
+def test_tags_are_deleted_with_the_last_file_of_their_content(lib, sounds):
     forget([sounds / "a.wav"], lib)
     assert {hit.item.path for hit in search_tags("loud", lib)} == {"b.wav", "copy of a.wav"}
     forget([sounds / "copy of a.wav"], lib)
     assert lib.rows("SELECT count(*) FROM tagged") == [(1,)] and check(lib) == []
 
 
-def test_tags_go_with_their_space(lib):
+def test_tags_are_deleted_with_their_space(lib):
     forget_space(MODEL, lib)
     assert lib.tag_classes() == [] and lib.rows("SELECT count(*) FROM tagged") == [(0,)] and check(lib) == []
 
@@ -135,7 +135,7 @@ def test_a_network_that_fails_on_the_second_time_leaves_vectors_and_is_reported(
         assert len(search_tags("loud", library)) == 3
 
 
-def test_a_new_copy_of_a_content_without_tags_is_settled_and_tagged(sounds, tiny, tmp_path):
+def test_a_new_copy_of_a_content_without_tags_is_recorded_and_tagged(sounds, tiny, tmp_path):
     index(sounds / "a.wav", tmp_path / "lib", models=[MODEL], host=tiny)
     with Library(tmp_path / "lib") as library:
         index(sounds / "copy of a.wav", library, models=[MODEL], host=tiny, tags=True)
@@ -179,7 +179,7 @@ def test_a_recording_without_segments_has_no_tags(sounds, tiny, tmp_path):
         ).counts == {"unchanged": 3}
 
 
-def test_other_rules_for_sounds_leave_pictures_alone(zoo, tiny, warm, tmp_path):
+def test_other_rules_for_sounds_do_not_change_the_tags_of_pictures(zoo, tiny, warm, tmp_path):
     index(zoo, tmp_path / "lib", models=[warm, MODEL], host=tiny, tags=True)
     report = index(zoo, tmp_path / "lib", models=[warm, MODEL], host=tiny, tags=SegmentRules(threshold=0.2))
     assert report.counts == {"unchanged": 3, "tagged": 2}
@@ -200,14 +200,14 @@ def test_models_without_classes_have_no_tags(zoo, tiny, tmp_path):
     assert report.counts == {"ok": 5}
 
 
-def test_unknown_tags_are_told_with_the_nearest(lib):
+def test_an_unknown_tag_is_refused_with_the_nearest_one(lib):
     with pytest.raises(UnknownClass, match=r"lib has no tag 'loudd' among 2; did you mean 'loud'\?"):
         search_tags("loudd", lib)
     with pytest.raises(UnknownClass, match="no kind of sound|has no tag"):
         search_tags("subtree:xyzzyplugh", lib)
 
 
-def test_a_kind_of_sound_that_nobody_made_is_not_a_mistake(lib):
+def test_a_class_of_the_ontology_that_no_item_has_finds_nothing(lib):
     assert search_tags("Siren", lib) == [] == search_tags("subtree:Animal", lib)
 
 

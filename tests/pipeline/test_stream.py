@@ -214,3 +214,14 @@ list(embed({str(tmp_path)!r}, "exits.tiny", host=host))
         subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
     except subprocess.TimeoutExpired:
         pytest.fail(f"sys.exit in {stage} hangs the pipeline")
+
+
+def test_a_callback_follows_the_last_event_of_each_batch(tiny, tmp_path):
+    names, counts, taken = [file.name for file in pictures(tmp_path, 10)], [], []
+    jobs = [Job(Item(str(tmp_path), name)) for name in names]
+    stream = embed_stream(tiny.load("colours.tiny"), jobs, batch_size=4, after_batch=lambda: counts.append(len(taken)))
+    with stream as events:
+        for event in events:
+            taken.append(event)  # noqa: PERF402
+    assert [event.item.path for event in taken if isinstance(event, Rows)] == names
+    assert counts == [8, 16, 20], "rows and outcomes of four, four and two files"

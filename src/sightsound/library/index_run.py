@@ -245,14 +245,13 @@ class ContentEmbedder:
         model, tagger = self._target.host.load(self._name, self._device), self._target.tagger
         classifier = tagger.classifier(model) if tagger else None
         item = classifier.start() if classifier else None
-        with embed_stream(model, self._jobs()) as events:
+        with embed_stream(model, self._jobs(), after_batch=self._commit) as events:
             for event in events:
                 if isinstance(event, Rows):
                     self._add(event, item)
                 else:
                     self._end(event, item.classified(event) if item else None)
                     item = classifier.start() if classifier else None
-                self._commit()
 
     def _jobs(self) -> Iterator[Job]:
         """Yield a job for every content. Further files of a content wait for the first."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -53,7 +53,11 @@ class Embedded:
 
 @contextlib.contextmanager
 def embed_stream(
-    model: Model, jobs: Iterable[Job], *, batch_size: int | None = None
+    model: Model,
+    jobs: Iterable[Job],
+    *,
+    batch_size: int | None = None,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> Iterator[Iterator[Rows | Outcome]]:
     """Embed jobs, and give rows as they come; leaving the context stops the threads.
 
@@ -68,6 +72,8 @@ def embed_stream(
         Taken as they are needed, in the thread that iterates.
     batch_size : int or None
         Inputs in a batch. None stands for `model.batch_size`.
+    after_batch : callable
+        Called in the thread that iterates when it has taken the last row or outcome of a batch.
 
     Yields
     ------
@@ -75,8 +81,8 @@ def embed_stream(
         The rows of each item and then its outcome, in the order of the jobs. A file that cannot be read, or that the
         network fails on, has an outcome that is not "ok", and the other items go on.
     """
-    with contextlib.closing(_events(model, jobs, batch_size or model.batch_size)) as events:
-        yield events
+    with contextlib.closing(_batches(model, jobs, batch_size or model.batch_size)) as batches:
+        yield _flat(batches, after_batch)
 
 
 @contextlib.contextmanager
@@ -126,8 +132,14 @@ def _joined(outcome: Outcome, parts: list[Rows]) -> Embedded:
     )
 
 
-def _events(model: Model, jobs: Iterable[Job], batch_size: int) -> Generator[Rows | Outcome]:
-    """Yield rows and outcomes one by one; stop the threads at the end."""
+def _flat(batches: Iterable[list[Rows | Outcome]], after_batch: Callable[[], None]) -> Iterator[Rows | Outcome]:
+    for batch in batches:
+        yield from batch
+        after_batch()
+
+
+def _batches(model: Model, jobs: Iterable[Job], batch_size: int) -> Generator[list[Rows | Outcome]]:
+    """Yield the rows and outcomes of each batch; stop the threads at the end."""
     readers, workers, stop = cores(), max(1, model.workers), threading.Event()
     batcher = Batcher(model, batch_size)
     with (
@@ -139,9 +151,9 @@ def _events(model: Model, jobs: Iterable[Job], batch_size: int) -> Generator[Row
             for batch in batcher.batches(read_ahead(model, jobs, reading, _ITEMS_PER_READER * readers, stop)):
                 running.append((batch, embedding.submit(batcher.run, batch)))
                 while len(running) > _BATCHES_PER_WORKER * workers or (running and running[0][1].done()):
-                    yield from _first_events(model, running)
+                    yield _first_events(model, running)
             while running:
-                yield from _first_events(model, running)
+                yield _first_events(model, running)
         finally:
             stop.set()
             reading.shutdown(wait=True, cancel_futures=True)
