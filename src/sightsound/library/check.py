@@ -14,6 +14,7 @@ from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
 from sightsound.library.library import Library, open_library
 from sightsound.library.store import schema
+from sightsound.media.safe_open import error_line
 
 _CHUNK = 4096  # vectors that are read at a time
 _RESTORE = "restore the library from a copy"
@@ -52,7 +53,7 @@ def check(library: PathLike | Library) -> list[Problem]:
             try:
                 problems += examine(opened)
             except (LibraryError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-                problems.append(Problem(f"cannot be read: {' '.join(str(error).split())}", _RESTORE))
+                problems.append(Problem(f"cannot be read: {error_line(error)}", _RESTORE))
     return problems
 
 

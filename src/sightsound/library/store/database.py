@@ -13,6 +13,7 @@ from sightsound import _atomic
 from sightsound.contract.errors import LibraryError
 from sightsound.library.store import schema
 from sightsound.library.store.transaction import write_lock
+from sightsound.media.safe_open import error_line
 
 
 class Database:
@@ -85,7 +86,7 @@ class Database:
             yield
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
             raise LibraryError(
-                f"{self.file.parent}: damaged ({type(error).__name__}: {error}); run `sightsound check`, "
+                f"{self.file.parent}: damaged ({type(error).__name__}: {error_line(error)}); run `sightsound check`, "
                 "restore it from a copy"
             ) from error
 
@@ -106,16 +107,18 @@ def sqlite_errors(file: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "full" in str(error):
             raise LibraryError(
-                f"{folder}: no room left for the library ({error}); what was committed is kept: "
+                f"{folder}: no room left for the library ({error_line(error)}); what was committed is kept: "
                 "free some space and run the same command again"
             ) from error
-        raise LibraryError(f"{folder}: {error}; run `sightsound check --library {folder}`") from error
+        raise LibraryError(f"{folder}: {error_line(error)}; run `sightsound check --library {folder}`") from error
     except sqlite3.ProgrammingError as error:
         if "thread" not in str(error):
             raise  # a mistake in the query, not in the file
         raise LibraryError(f"{folder}: {error}; use a library in the thread that opened it") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        raise LibraryError(f"{folder}: damaged, or not a library ({error}); restore it from a copy") from error
+        raise LibraryError(
+            f"{folder}: damaged, or not a library ({error_line(error)}); restore it from a copy"
+        ) from error
 
 
 def exists(file: Path) -> bool:
@@ -191,7 +194,7 @@ def open_reading(file: Path) -> sqlite3.Connection:
             db.execute("SELECT count(*) FROM roots").fetchone()
             return db
         except sqlite3.OperationalError as error:
-            reason = str(error)
+            reason = error_line(error)
     raise LibraryError(f"{file}: cannot be opened ({reason}); see that it may be read")
 
 
@@ -208,7 +211,7 @@ def _format(db: sqlite3.Connection, file: Path) -> int:
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
-        raise LibraryError(f"{file}: expected a library, got another kind of file ({error})") from error
+        raise LibraryError(f"{file}: expected a library, got another kind of file ({error_line(error)})") from error
     if application != schema.APPLICATION_ID:
         raise LibraryError(f"{file}: expected a sightsound library, got another SQLite database")
     if format_ > schema.FORMAT:
