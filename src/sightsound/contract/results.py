@@ -1,4 +1,4 @@
-"""What calls return: items, outcomes, rows, predictions, segments and hits. All frozen."""
+"""What public functions return: items, outcomes, embeddings, predictions, segments and hits. All are frozen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ from sightsound.contract.arrays import Floats, Matrix, Seconds
 
 @dataclass(frozen=True)
 class Item:
-    """One file: a root folder and a POSIX path relative to it. Names that are not UTF-8 carry surrogate escapes."""
+    """One file.
+
+    Parameters
+    ----------
+    root : str
+        The absolute path of a folder.
+    path : str
+        The path relative to it, with slashes. Bytes of a name that are not UTF-8 are surrogate escapes.
+    id : int or None
+        The id in a library. None for a file that does not come from one.
+    """
 
     root: str
     path: str
@@ -24,10 +34,11 @@ class Item:
 
     @property
     def file(self) -> Path:
+        """The path of the file."""
         return Path(self.root, self.path)
 
     def stat(self) -> tuple[int, int]:
-        """The size in bytes and mtime_ns of the file now, by which a change is noticed. Raises `OSError`."""
+        """Return the size in bytes and mtime_ns of the file, which tell whether it changed. Raises `OSError`."""
         found = os.stat(self.file)
         return found.st_size, found.st_mtime_ns
 
@@ -37,8 +48,17 @@ class Item:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class that a network sees in a picture or hears in a sound: its name, its score from 0 to 1, and its id (an
-    AudioSet mid, a WordNet id) where the card has ids."""
+    """One class of an image or a sound.
+
+    Parameters
+    ----------
+    label : str
+        The name of the class.
+    score : float
+        From 0 to 1.
+    id : str
+        The id of the class (an AudioSet mid, a WordNet id), "" where the model has none.
+    """
 
     label: str
     score: float
@@ -47,8 +67,21 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Segment:
-    """One class that a network hears from `start` to `stop` (seconds of the recording, clipped to it): its mean and
-    its highest score over these windows. `channel` counts from 0 where channels were classified each by itself."""
+    """One class that is heard in a recording from `start` to `stop`.
+
+    Parameters
+    ----------
+    label : str
+        The name of the class.
+    start, stop : float
+        Seconds, within the recording.
+    mean, peak : float
+        The mean and the highest score over the windows of the segment, from 0 to 1.
+    id : str
+        The id of the class, "" where the model has none.
+    channel : int or None
+        The channel, counted from 0, where channels were classified each by itself.
+    """
 
     label: str
     start: float
@@ -61,9 +94,26 @@ class Segment:
 
 @dataclass(frozen=True)
 class Hit:
-    """What a search found: an item, its best window's seconds (None for images), the score (cosine, or the fused
-    reciprocal rank), the query's seconds that matched, its labels, and the space or spaces that found it. A search for
-    a tag finds segments: `tag` is the class, `seconds` where it is, `score` its mean."""
+    """One item that a search found, or one segment of it in a search for tags.
+
+    Parameters
+    ----------
+    item : Item
+        The item.
+    score : float
+        The highest cosine of a window with the query; over several spaces the sum of reciprocal ranks; for a tag its
+        mean score.
+    seconds : tuple of float or None
+        Start and stop of the best window, or of the segment; None for images.
+    query_seconds : tuple of float or None
+        Start and stop of the window of the query that it was compared with.
+    labels : mapping of str to tuple of str
+        The labels of the item by column.
+    spaces : tuple of str
+        The names of the spaces that found it.
+    tag : str
+        The class, in a search for tags.
+    """
 
     item: Item
     score: float
@@ -76,8 +126,19 @@ class Hit:
 
 @dataclass(frozen=True)
 class Row:
-    """One embedding float32 (dim,): its item, the seconds it covers (None for images), and scores float32 (labels,)
-    where the network has a classifier."""
+    """The embedding of one image or window.
+
+    Parameters
+    ----------
+    item : Item
+        The file.
+    seconds : tuple of float or None
+        Start and stop of the window; None for images.
+    embedding : float32 ndarray of shape (dim,)
+        The embedding.
+    scores : float32 ndarray of shape (labels,) or None
+        The scores of the network's classes, where it has any.
+    """
 
     item: Item
     seconds: tuple[float, float] | None
@@ -87,8 +148,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Rows:
-    """Some consecutive rows of one item: spans float64 (n, 2) or None, embeddings float32 (n, dim), scores float32
-    (n, labels) or None."""
+    """The embeddings of an image, or of some consecutive windows of a recording.
+
+    Parameters
+    ----------
+    item : Item
+        The file.
+    spans : float64 ndarray of shape (n, 2) or None
+        Start and stop of each window in seconds; None for images.
+    embeddings : float32 ndarray of shape (n, dim)
+        The embeddings.
+    scores : float32 ndarray of shape (n, labels) or None
+        The scores of the network's classes, where it has any.
+    """
 
     item: Item
     spans: Seconds | None
@@ -101,9 +173,25 @@ Status = Literal["ok", "failed", "not-media", "no-windows"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one item: its status, the reason where it is not ok, flags (`padded`, `silent`,
-    `resampled-up`), the seconds that were decoded (None for images), facts of the file (format, channels, ...), and
-    the exception behind a failure, which notes the item and the model."""
+    """What became of one item.
+
+    Parameters
+    ----------
+    item : Item
+        The item.
+    status : {"ok", "failed", "not-media", "no-windows"}
+        Whether it was embedded, failed, is no image or sound (or not of the model's modality), or is too short.
+    reason : str
+        Why it is not "ok", in one line.
+    flags : tuple of str
+        "padded", "silent" and "resampled-up" (the recording has a lower sample rate than the model).
+    seconds : float or None
+        The duration that was decoded; None for images.
+    facts : mapping of str to object
+        Metadata of the file: format, channels, width and so on.
+    error : Exception or None
+        The error behind a failure, with a note that names item and model.
+    """
 
     item: Item
     status: Status
