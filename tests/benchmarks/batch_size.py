@@ -1,9 +1,9 @@
-"""Which batch and how many workers suit a torch network on this CPU.
+"""Inputs per second of a torch network on this CPU by batch size and number of workers.
 
     python tests/benchmarks/batch_size.py [MODEL ...] [--seconds 2]
 
-Inputs per second for several calls side by side, each on one core (`workers`), against one call over all cores
-(`spread`, as torch does by itself), and their ratio at the best batch size of each.
+`workers`: several calls at once, each on one core. `spread`: one call over all cores, as torch does by default. The
+last line is their ratio, each at its best batch size.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def spread(embedder: Any) -> Callable[[np.ndarray], object]:
-    """One call over all cores, as a user of torch has it."""
+    """One call over all cores, the default of torch."""
     import torch
 
     def call(inputs: np.ndarray) -> object:

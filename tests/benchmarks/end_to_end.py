@@ -1,16 +1,22 @@
-"""Files to committed library, against the bare network and against the loop that a user would write.
+"""Time of `index` against the network alone and against a loop over files as a user would write it.
 
     python tests/benchmarks/end_to_end.py --sounds FOLDER --pictures FOLDER [--rounds 3]
 
-Every round runs, one after the other: (index) `sightsound.index` into a new library; (bare) the network alone on
-ready-made batches of its best size, in as many workers as it has; (decode) opening and preprocessing every file on one
-thread; (loop) in a process of its own, one file after the other as a user would write it: soundfile, soxr and the
-network in float32, or Pillow, timm's transform and the network, torch using its default threads; (same) for sound, that
-loop with the very network that the index uses. Printed are medians and the ratios
+Each round runs these one after the other:
 
-    loop / index    how many times faster than the loop (wanted: sound 1.5, pictures 1.3); likewise same / index
-    limit / index   limit = bare + decode / cores, what these cores allow (wanted: 0.8)
-    index / again   how many times faster a second run over the unchanged files is (wanted: 100)
+    index     `sightsound.index` into a new library
+    again     the same call once more
+    bare      the network alone on prepared batches of its own size, in as many workers as it has
+    decode    opening and preprocessing every file on one thread
+    loop      in a process of its own, file by file: soundfile, soxr, the network in float32, torch's threads
+    same      for sound, the same loop with the network that `index` uses
+    photos    for pictures, the same loop with Pillow, timm's transform and the network
+
+Printed are medians and these ratios:
+
+    loop / index    how many times faster `index` is (target: sound 1.5, pictures 1.3); likewise same and photos
+    limit / index   limit = bare + decode / cores, the least time on these cores (target: 0.8)
+    index / again   how many times faster a second run over unchanged files is (target: 100)
 """
 
 from __future__ import annotations
@@ -87,7 +93,7 @@ def measure(host: Host, name: str, option: str, folder: Path, loops: tuple[str, 
         timed(runs, "decode", lambda: [None for path in paths for _ in preprocessed(model, path)])
         for loop in loops:
             command = [sys.executable, __file__, option, str(folder), option[:-1] + "-model", name, "--loop", loop]
-            plain = {**os.environ, "GLIBC_TUNABLES": ""}  # keeps sightsound.torch from setting malloc up in there
+            plain = {**os.environ, "GLIBC_TUNABLES": ""}  # so that sightsound.torch does not configure malloc there
             ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=plain)
             runs.setdefault(loop, []).append(float(ran.stdout))
     show(name, len(paths), len(inputs), {key: statistics.median(values) for key, values in runs.items()})
@@ -135,7 +141,7 @@ Loop = Callable[[list[Path]], None]
 
 
 def sound_loop(model: Model) -> Loop:
-    """Clip by clip, the network in float32 as every port to torch has it."""
+    """The loop with the network in float32, as ports of YAMNet to torch have it."""
     from sightsound_audioset import yamnet, yamnet_int8, yamnet_network
 
     if model.card.name != yamnet.I8.name:
@@ -149,7 +155,7 @@ def same_loop(model: Model) -> Loop:
 
 
 def clip_by_clip(model: Model, network: Any) -> Loop:
-    """The front end is the model's, for there is no other in torch that is right."""
+    """The loop over files. The log-mel front end is the model's own."""
     import torch
 
     def run(paths: list[Path]) -> None:
@@ -164,7 +170,7 @@ def clip_by_clip(model: Model, network: Any) -> Loop:
 
 
 def picture_loop(model: Model) -> Loop:
-    """timm's documented way: create_model, create_transform, one picture at a time."""
+    """The loop of timm's documentation: create_model, create_transform, one picture at a time."""
     import torch
 
     from sightsound.torch import import_torchvision

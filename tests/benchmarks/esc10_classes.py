@@ -1,10 +1,11 @@
-"""ESC-10 through the sound networks: is the expected kind, or one below it, among the five best of a clip's mean? And
-what does the ontology's back-off add, class by class?
+"""Top-5 accuracy of the sound networks on ESC-10, by class, with and without back-off in the ontology.
+
+A clip counts as correct if the expected class, or one below it in the ontology, is among its five best.
 
     python tests/benchmarks/esc10_classes.py --sounds ESC10 [--weights yamnet.h5] [MODEL ...]
 
-ESC10 is the folder of K. J. Piczak's ESC-10. `links` is the mean distance in the ontology from the expected kind to
-the best class. Wanted: at least 78 % for yamnet.audioset_f32 and 85 % for yamnet.audioset_i8.
+ESC10 is the folder of K. J. Piczak's ESC-10. `links` is the mean distance in the ontology from the expected class to
+the best one. Target: at least 78 % for yamnet.audioset_f32 and 85 % for yamnet.audioset_i8.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Peak memory of indexing a ten-hour recording against a one-minute one, with the default sound model.
+"""Peak memory of `index` for a recording of ten hours and one of a minute, with the default sound model.
 
     python tests/benchmarks/memory.py [--hours 10]
 
-Wanted: within 200 MiB of each other.
+Target: they differ by at most 200 MiB.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         minute = peak(recording(Path(folder, "minute.wav"), 60), Path(folder, "one"))
         long = peak(recording(Path(folder, "long.wav"), round(3600 * hours)), Path(folder, "two"))
-    print(f"difference {long - minute:.0f} MiB (wanted: at most 200)")
+    print(f"difference {long - minute:.0f} MiB (target: at most 200)")
 
 
 def recording(path: Path, seconds: int) -> Path:

@@ -1,9 +1,9 @@
-"""Tagging an hour of sound against the usual way: LiteRT's int8 YAMNet fed window by window, in the same run.
+"""Time of `tag` for an hour of sound against LiteRT with the int8 YAMNet, window by window.
 
     python tests/benchmarks/tagging.py [--hours 1] [--rounds 3]
 
-Both read the same 16 kHz WAV, hear 0.975 s every 0.48 s, and turn scores into classes over 0.35; each is a process of
-its own. Prints seconds, times real time, peak memory, and the ratio of each round.
+Both read the same 16 kHz WAV, take windows of 0.975 s every 0.48 s, and count classes with a score of at least 0.35.
+Each is a process of its own. Printed are seconds, times real time, peak memory, and the ratio of each round.
 """
 
 from __future__ import annotations

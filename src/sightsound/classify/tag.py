@@ -101,8 +101,9 @@ def tag(
     host, each = host or Host(), is_each(channels)
     probe_models = [probe.require_feature_spec().space.name for probe in probes]
     chosen = _chosen_models(host, [models] if isinstance(models, str) else models, probe_models, hop)
-    run = _TagRun(host, device, chosen, dict(zip(probe_models, probes)), rules or SegmentRules(), k, hop, each, batch_size)
-    if not chosen and (run.rules.include or run.rules.exclude):
+    by_model, rules = dict(zip(probe_models, probes)), rules or SegmentRules()
+    run = _TagRun(host, device, chosen, by_model, rules, k, hop, each, batch_size)
+    if not chosen and (rules.include or rules.exclude):
         run.selection("sound")
     for modality in chosen:
         run.selection(modality)

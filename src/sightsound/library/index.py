@@ -84,9 +84,7 @@ def index(
     """
     began, host = time.monotonic(), host or Host()
     chosen, existing = _models_by_modality(host, models), files.existing_paths(as_list(paths))
-    tagger = Tagger(host, SegmentRules() if tags is True else tags) if tags else None
-    if tagger and models and not any(tagger.has_classes(name) for names in chosen.values() for name in names):
-        raise SightsoundError(f"{', '.join(models)}: no classes to tag with; name a model that has some")
+    tagger = _tagger(host, tags, chosen) if tags else None
     table = None if label_from in (None, labels.FOLDER) else labels.read_table(label_from)
     report = IndexReport()
     with open_library(library, create=True) as opened, opened.writing(max_bytes=max_bytes) as writer:
@@ -110,6 +108,15 @@ def _models_by_modality(host: Host, models: Sequence[str]) -> dict[Modality, lis
         if card.name not in chosen.setdefault(card.modality, []):
             chosen[card.modality].append(card.name)
     return chosen
+
+
+def _tagger(host: Host, tags: bool | SegmentRules, chosen: dict[Modality, list[str]]) -> Tagger:
+    """Return what makes the tags. Raises `SightsoundError` if models are named, and none of them has classes."""
+    tagger = Tagger(host, tags if isinstance(tags, SegmentRules) else SegmentRules())
+    names = [name for of_modality in chosen.values() for name in of_modality]
+    if names and not any(tagger.has_classes(name) for name in names):
+        raise SightsoundError(f"{', '.join(names)}: no classes to tag with; name a model that has some")
+    return tagger
 
 
 def _embed_files(found: Sequence[Item | Outcome], target: IndexTarget, recorder: FileRecorder, device: str) -> None:
