@@ -1,41 +1,16 @@
-"""What several tests need: shared data, installed distributions, hosts with weight-free embedders, and libraries."""
+"""Hosts with weight-free embedders, media files, and libraries that several tests need."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import made
-from command_line import Finished, in_a_process, in_this_process
-from distributions import DISTS, installed, together
+from distributions import DISTS
 from sightsound import Host, index
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("root") and (sys.platform != "linux" or os.geteuid()):
-        pytest.skip("needs to mount file systems, which takes root on Linux")
-
-
-@pytest.fixture(scope="session")
-def install(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`install("tiny", "whiten")` -> a folder for PYTHONPATH with these packages of tests/dists, installed by pip."""
-    cache = pytestconfig.cache.mkdir("distributions")
-
-    @functools.cache
-    def run(*names: str | Path) -> Path:
-        folders = [installed(name if isinstance(name, Path) else DISTS / name, cache) for name in names]
-        return together(folders, tmp_path_factory.mktemp("site") / "site")
-
-    return run
 
 
 @pytest.fixture
@@ -60,34 +35,6 @@ def warm(tiny: Host) -> str:
 
     facts = {"labels": ("red", "green", "blue"), "label_ids": ("r", "g", "b"), "scores": "softmax"}
     return made.stand(tiny, "warm.tiny", facts=facts, embed=embed)
-
-
-@pytest.fixture
-def command(install: Callable[..., Path]) -> Callable[..., Finished]:
-    """`command("index", folder, ...)` runs the command line with the packages of `plugins` (from tests/dists)
-    installed beside what is, `given` at its standard input and `environment` in its environment.
-
-    It runs in this process, or with `process=True` in one of its own, where the test is about what only that has:
-    imports at startup, signals, closed streams, locks between processes.
-    """
-
-    def run(
-        *arguments: str | os.PathLike[str],
-        plugins: tuple[str | Path, ...] = ("tiny",),
-        given: bytes = b"",
-        process: bool = False,
-        timeout: float = 120,
-        **environment: str,
-    ) -> Finished:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in environment.items():
-                patch.setenv(name, value)
-            sites = [str(install(*plugins))] if plugins else []
-            paths = [*sites, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-            words = [os.fsdecode(argument) for argument in arguments]
-            return in_a_process(words, paths, given, timeout) if process else in_this_process(words, paths, given)
-
-    return run
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -321,13 +320,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def command(weights: Path) -> Run:
-    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-        code = "from sightsound.cli import main; main()"
-        given = [sys.executable, "-c", code, "--weights", f"{RESNET}.safetensors={weights}", *map(os.fspath, words)]
-        return subprocess.run(given, capture_output=True, text=True, check=False)
-
-    return run
+def command(command: Run, weights: Path) -> Run:
+    """The command line with the weights of the tests."""
+    return functools.partial(command, "--weights", f"{RESNET}.safetensors={weights}", plugins=())
 
 
 def test_the_layers_of_a_network_are_listed_without_its_weights(command: Run) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -24,9 +23,10 @@ def pictures(shared):
     return [str(path) for folder in folders for path in sorted(folder.iterdir())[:6]]
 
 
-def run(*words):
-    command = [sys.executable, "-c", "from sightsound.cli import main; main()", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.fixture
+def run(command):
+    """The command line with the plugins that are installed."""
+    return functools.partial(command, plugins=())
 
 
 def test_scikit_learn_learns_from_paths(pictures):
@@ -35,7 +35,8 @@ def test_scikit_learn_learns_from_paths(pictures):
     assert cross_val_score(pipe, pictures, y, cv=2).mean() > 0.9
 
 
-def test_three_networks_are_compared_stacked_and_asked(pictures, tmp_path):
+@pytest.mark.slow
+def test_three_networks_are_compared_stacked_and_asked(pictures, run, tmp_path):
     for path in pictures:
         place = tmp_path / "some" / os.path.basename(os.path.dirname(path)) / os.path.basename(path)
         place.parent.mkdir(parents=True, exist_ok=True)
