@@ -116,12 +116,12 @@ class Ontology:
 
     @property
     def roots(self) -> tuple[OntologyNode, ...]:
-        """The most general nodes, which have no parent. AudioSet has seven."""
+        """The nodes without a parent, which are the most general ones: seven in AudioSet."""
         return self._at(i for i, above in enumerate(self._parents) if not above)
 
     @cached_property
     def descendant_matrix(self) -> NDArray[np.bool_]:
-        """Whether node j is a descendant of node i, bool (n, n) in the order of the nodes. Read only."""
+        """Whether node j is a descendant of node i, a read-only bool array (n, n) in the order of the nodes."""
         found = np.zeros((len(self), len(self)), np.bool_)
         for i in range(len(self)):
             found[i, list(graph.reachable(i, self._children))] = True

@@ -51,7 +51,7 @@ def load_ontology(weights: Store | None = None) -> Ontology:
 
 
 def read_ontology(path: PathLike) -> Ontology:
-    """Return the ontology in a file of Google's format. Raises `SightsoundError` for other files."""
+    """Return the ontology in a file of Google's format, or raise `SightsoundError` for other files."""
     try:
         entries = json.loads(Path(path).read_text("utf-8"))
         nodes = [_node(entry) for entry in entries]

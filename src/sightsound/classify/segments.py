@@ -25,7 +25,9 @@ EPSILON = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentRules:
-    """How the scores of windows become segments. Names and defaults are those of MATLAB's `classifySound`.
+    """How the scores of windows become segments.
+
+    Names and defaults are those of MATLAB's `classifySound`.
 
     1. A class is active in a window where its score is at least `threshold`. With `backoff` the evidence of
        `ClassSelection.evidence` is used in place of the score.
@@ -91,7 +93,7 @@ class SegmentRules:
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value or ()))
 
     def to_json(self) -> str:
-        """Return the rules as one line of JSON. Equal rules have equal texts."""
+        """Return the rules as one line of JSON, which is the same for equal rules."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 

@@ -76,7 +76,7 @@ def near_duplicates(datasets: Sequence[Dataset]) -> tuple[NearDuplicate, ...]:
 
 
 def _pair(dataset: Dataset, a: int, b: int, similarity: float) -> NearDuplicate | None:
-    """Return two similar items if their classes or folds differ. Each pair is returned in one order only."""
+    """Return two similar items if their classes or folds differ, and if `a` comes before `b`."""
     classes_differ = dataset.y[a] != dataset.y[b]
     folds_differ = dataset.folds is not None and dataset.folds[a] != dataset.folds[b]
     if a >= b or not (classes_differ or folds_differ):

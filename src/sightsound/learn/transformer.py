@@ -63,7 +63,7 @@ class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         self.host = host
 
     def fit(self, X: Any, y: Any = None) -> EmbeddingTransformer:
-        """Check the paths. Nothing is read.
+        """Check the paths, without reading the files.
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ def _keep(rows: dict[tuple[Any, ...], Floats]) -> None:
 
 
 def _check_paths(X: Any) -> list[str]:
-    """Return paths as a list of str. Raises `BadInput` for anything else."""
+    """Return paths as a list of str, or raise `BadInput` for anything else."""
     array = np.asarray(X, dtype=object)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
