@@ -13,7 +13,7 @@ import soundfile
 from PIL import Image
 
 import made
-from made import RATE, loud
+from made import RATE, loud_and_silent
 from sightsound import SegmentRules, SightsoundError, tag
 from sightsound.contract.errors import UnknownClass
 
@@ -23,10 +23,10 @@ def folder(tmp_path):
     """Two recordings, a stereo one, a broken one, and two files that are neither picture nor sound."""
     there = tmp_path / "sounds"
     (there / "far").mkdir(parents=True)
-    soundfile.write(there / "a.wav", loud(2, 3), RATE, "FLOAT")
-    soundfile.write(there / "far" / "b.wav", loud(0.5, 1, 4), RATE, "FLOAT")
-    soundfile.write(there / "stereo.wav", np.stack([loud(3), loud(0, 3)], 1), RATE, "FLOAT")
-    samples = loud(3)
+    soundfile.write(there / "a.wav", loud_and_silent(2, 3), RATE, "FLOAT")
+    soundfile.write(there / "far" / "b.wav", loud_and_silent(0.5, 1, 4), RATE, "FLOAT")
+    soundfile.write(there / "stereo.wav", np.stack([loud_and_silent(3), loud_and_silent(0, 3)], 1), RATE, "FLOAT")
+    samples = loud_and_silent(3)
     samples[2 * RATE] = np.nan
     soundfile.write(there / "broken.wav", samples, RATE, "FLOAT")
     (there / "notes.txt").write_text("hello")
@@ -197,7 +197,7 @@ def test_label_tracks_of_files_of_one_name_stay_apart(command, folder, tmp_path)
     other = tmp_path / "other"
     other.mkdir()
     for number, name in enumerate(("a.wav", "a (2).wav")):
-        soundfile.write(other / name, loud(2 + number), RATE, "FLOAT")
+        soundfile.write(other / name, loud_and_silent(2 + number), RATE, "FLOAT")
     command("tag", folder / "a.wav", other, *MODEL, "--audacity", "-o", tmp_path)
     assert {path.name for path in tmp_path.glob("*.txt")} == {"a.txt", "a (2).txt", "a (3).txt"}
 
@@ -215,7 +215,7 @@ def test_a_selection_table_for_raven(command, folder):
 
 def test_names_cannot_break_any_format(command, tmp_path):
     name = "=cmd()\t[red]\n.wav"
-    soundfile.write(tmp_path / name, loud(2), RATE, "FLOAT", format="WAV")
+    soundfile.write(tmp_path / name, loud_and_silent(2), RATE, "FLOAT", format="WAV")
     rows = list(csv.DictReader(io.StringIO(command("tag", tmp_path, *MODEL, "--csv").stdout)))
     assert rows[0]["path"] == "'=cmd()\\t[red]\\n.wav"
     assert len(command("tag", tmp_path, *MODEL, "--raven").stdout.splitlines()) == 2
@@ -226,7 +226,7 @@ def test_names_cannot_break_any_format(command, tmp_path):
 def test_a_name_that_is_not_utf_8_is_spelled_out(command, tmp_path):
     path = os.fsencode(tmp_path) + b"/caf\xe9.wav"
     with open(path, "wb") as file:
-        soundfile.write(file, loud(2), RATE, "FLOAT", format="WAV")
+        soundfile.write(file, loud_and_silent(2), RATE, "FLOAT", format="WAV")
     for form in ((), ("--csv",), ("--raven",), ("--json",)):
         done = command("tag", tmp_path, *MODEL, *form)
         assert done.returncode == 0 and "caf" in done.stdout, done.stderr
@@ -234,7 +234,7 @@ def test_a_name_that_is_not_utf_8_is_spelled_out(command, tmp_path):
 
 def test_a_wav_is_read_from_standard_input_as_it_comes(install, folder):
     """The first segment is printed while the other end still holds the pipe open."""
-    running = made.started(install("tiny"), "tag", "-", *MODEL, "--include", "loud", pipe=True)
+    running = made.start_command(install("tiny"), "tag", "-", *MODEL, "--include", "loud", pipe=True)
     content = (folder / "a.wav").read_bytes()
     running.stdin.buffer.write(content)
     running.stdin.flush()
@@ -328,7 +328,7 @@ def test_plots_that_cannot_be_drawn_are_refused(command, folder, words, text, tm
     monkeypatch.chdir(tmp_path)
     done = command("tag", folder / "a.wav", *MODEL, *words)
     assert done.returncode == 2 and text in done.stderr, done.stderr
-    assert not list(tmp_path.glob("*.part*"))
+    assert not list(tmp_path.glob(".sightsound-*"))
 
 
 def test_a_picture_has_no_plot(tiny, zoo, command):
