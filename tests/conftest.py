@@ -34,7 +34,7 @@ def warm(tiny: Host) -> str:
         return dataclasses.replace(output, scores=(means / means.sum(axis=1, keepdims=True)).astype(np.float32))
 
     facts = {"labels": ("red", "green", "blue"), "label_ids": ("r", "g", "b"), "scores": "softmax"}
-    return made.stand(tiny, "warm.tiny", facts=facts, embed=embed)
+    return made.register_variant(tiny, "warm.tiny", facts=facts, embed=embed)
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def zoo(tmp_path: Path) -> Path:
     """A folder with three images and two recordings."""
     folder = tmp_path / "zoo"
     for i in range(3):
-        made.picture(folder / "cats" / f"{i}.png", i)
+        made.write_image(folder / "cats" / f"{i}.png", i)
     for i in range(2):
-        made.sound(folder / "dogs" / f"{i}.wav", i, seconds=2)
+        made.write_sound(folder / "dogs" / f"{i}.wav", i, seconds=2)
     return folder
 
 
@@ -56,14 +56,14 @@ def shades(tmp_path: Path) -> Path:
     """A folder with twelve images in each of `red`, `green` and `blue`."""
     for colour, name in enumerate(COLOURS):
         for i in range(12):
-            made.shade(tmp_path / "shades" / name / f"{i}.png", colour, 12 * colour + i)
+            made.write_shade(tmp_path / "shades" / name / f"{i}.png", colour, 12 * colour + i)
     return tmp_path / "shades"
 
 
 @pytest.fixture
 def coloured(tiny: Host, shades: Path, tmp_path: Path) -> Path:
     """A library of `shades` in the spaces `colours.tiny` and `tints.tiny`, labelled by folder."""
-    made.tints(tiny)
+    made.register_tints(tiny)
     index(shades, tmp_path / "coloured", models=["colours.tiny", "tints.tiny"], host=tiny, label_from="folder")
     return tmp_path / "coloured"
 
@@ -73,6 +73,6 @@ def rhythms(tiny: Host, tmp_path: Path) -> Path:
     """A library of ten recordings of 4 s in each of `first` and `second`, in the space `loudness.tiny`."""
     for kind, name in enumerate(("first", "second")):
         for i in range(10):
-            made.rhythm(tmp_path / "rhythms" / name / f"{i}.wav", kind, 10 * kind + i)
+            made.write_rhythm(tmp_path / "rhythms" / name / f"{i}.wav", kind, 10 * kind + i)
     index(tmp_path / "rhythms", tmp_path / "sounds", models=["loudness.tiny"], host=tiny, label_from="folder")
     return tmp_path / "sounds"

@@ -22,7 +22,7 @@ RATE = 1600
 """Sample rate of `loudness.tiny` in Hz. Its windows last a second and begin every half second."""
 
 
-def picture(path: Path, seed: int = 0) -> Path:
+def write_image(path: Path, seed: int = 0) -> Path:
     """Write a PNG of 24 x 20 random pixels; equal seeds give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (20, 24, 3), np.uint8)
@@ -30,7 +30,7 @@ def picture(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def shade(path: Path, colour: int, seed: int = 0, noise: float = 60) -> Path:
+def write_shade(path: Path, colour: int, seed: int = 0, noise: float = 60) -> Path:
     """Write a PNG of 24 x 20 noisy pixels that are rather red (0), green (1) or blue (2)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
@@ -40,7 +40,7 @@ def shade(path: Path, colour: int, seed: int = 0, noise: float = 60) -> Path:
     return path
 
 
-def rhythm(path: Path, kind: int, seed: int = 0, seconds: int = 4) -> Path:
+def write_rhythm(path: Path, kind: int, seed: int = 0, seconds: int = 4) -> Path:
     """Write a WAV (float) at `RATE` of noise that is loud in the first (0) or second (1) half of every half second, so
     that all windows of `loudness.tiny` are alike."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def rhythm(path: Path, kind: int, seed: int = 0, seconds: int = 4) -> Path:
     return path
 
 
-def sound(path: Path, seed: int = 0, seconds: float = 1.0, rate: int = RATE) -> Path:
+def write_sound(path: Path, seed: int = 0, seconds: float = 1.0, rate: int = RATE) -> Path:
     """Write a WAV (float) of noise whose loudness changes every tenth of a second; equal arguments give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
@@ -62,14 +62,14 @@ def sound(path: Path, seed: int = 0, seconds: float = 1.0, rate: int = RATE) -> 
     return path
 
 
-def loud(*seconds: float) -> np.ndarray:
+def loud_and_silent(*seconds: float) -> np.ndarray:
     """Return samples at `RATE`: noise at a level of 0.9 for the first of the seconds, silence for the next, and on."""
     random = np.random.default_rng(0)
     parts = [random.choice([-1.0, 1.0], round(s * RATE)) * (0.0 if i % 2 else 0.9) for i, s in enumerate(seconds)]
     return np.concatenate(parts).astype(np.float32)
 
 
-class Stand:
+class Variant:
     """An embedder like `inner` with another card. Functions in `stages` replace its stages: `preprocess(inner, media,
     start, last)`, `embed(inner, inputs)` and `postprocess(inner, output)`."""
 
@@ -92,33 +92,33 @@ class Stand:
         return getattr(self.inner, name)(*values)
 
 
-def stand(
+def register_variant(
     host: Host, name: str, like: str = "colours.tiny", *, batch_size: int = 4, workers: int = 2, facts=None, **stages
 ) -> str:
-    """Register a `Stand` for the model `like`; `facts` are fields of its card that differ. Return its name."""
+    """Register a `Variant` for the model `like`; `facts` are fields of its card that differ. Return its name."""
     inner = host.load(like).embedder
     card = dataclasses.replace(inner.card, name=name, **(facts or {}))
 
     class Plugin:
         @hookimpl
         def register_embedders(self, register):
-            register(card, lambda device, weights: Stand(inner, card, stages, batch_size, workers))
+            register(card, lambda device, weights: Variant(inner, card, stages, batch_size, workers))
 
     host.register(Plugin(), name.partition(".")[0])
     return name
 
 
-def tints(host: Host, name: str = "tints.tiny", **options) -> str:
+def register_tints(host: Host, name: str = "tints.tiny", **options) -> str:
     """Register a second network for images: 12 numbers, the mean colours of a 2 x 2 grid minus 0.5."""
 
     def postprocess(inner, output):
         grid = output.embeddings.reshape(-1, 2, 2, 2, 2, 3).mean(axis=(2, 4))
         return (grid.reshape(-1, 12) - 0.5).astype(np.float32)
 
-    return stand(host, name, facts={"dim": 12}, postprocess=postprocess, **options)
+    return register_variant(host, name, facts={"dim": 12}, postprocess=postprocess, **options)
 
 
-def started(site: Path, *arguments: Any, pipe: bool = False, **environment: str) -> subprocess.Popen[str]:
+def start_command(site: Path, *arguments: Any, pipe: bool = False, **environment: str) -> subprocess.Popen[str]:
     """Start the command line with the packages in `site`, and with a `pipe` to its standard input if asked for."""
     paths = [str(site), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
@@ -130,7 +130,7 @@ def started(site: Path, *arguments: Any, pipe: bool = False, **environment: str)
 
 
 @contextlib.contextmanager
-def nobody() -> Iterator[None]:
+def ordinary_user() -> Iterator[None]:
     """Become an ordinary user for a while, since root may read and write everything."""
     if os.geteuid():
         yield

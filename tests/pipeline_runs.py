@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from made import picture, sound
+from made import write_image, write_sound
 from sightsound import Item
 from sightsound.contract.results import Outcome
 from sightsound.pipeline.reader import Job
@@ -47,16 +47,16 @@ def outcomes_of(model, files, **options):
 
 
 def pictures(folder: Path, count: int):
-    return [picture(folder / f"{i:03}.png", i) for i in range(count)]
+    return [write_image(folder / f"{i:03}.png", i) for i in range(count)]
 
 
 def sounds(folder: Path, count: int, seconds: float | None = None):
-    return [sound(folder / f"{i:03}.wav", i, seconds or 0.3 + 0.7 * (i % 5)) for i in range(count)]
+    return [write_sound(folder / f"{i:03}.wav", i, seconds or 0.3 + 0.7 * (i % 5)) for i in range(count)]
 
 
 def breaks_off(path: Path, seconds: float):
     """A recording whose sample 1,000 samples before the end is NaN."""
-    data = bytearray(sound(path, 3, seconds=seconds).read_bytes())
+    data = bytearray(write_sound(path, 3, seconds=seconds).read_bytes())
     data[-4000:-3996] = np.float32(np.nan).tobytes()
     path.write_bytes(data)
     return path

@@ -56,7 +56,7 @@ def test_networks_of_images_are_compared_and_stacked(place):
 def test_networks_of_sounds_are_compared_and_stacked(place):
     for kind in range(2):
         for i in range(8):
-            made.rhythm(place / "rhythms" / f"kind{kind}" / f"{i}.wav", kind, 8 * kind + i)
+            made.write_rhythm(place / "rhythms" / f"kind{kind}" / f"{i}.wav", kind, 8 * kind + i)
     done = run("stacking.py", place, "rhythms", "mfcc.librosa", "yamnet.audioset_i8")
     assert done.returncode == 0, done.stderr
     assert "mfcc.librosa" in done.stdout and "stack (svm on concatenated)" in done.stdout

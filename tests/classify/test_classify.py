@@ -16,7 +16,7 @@ from sightsound import SegmentRules, SightsoundError, classify_image, classify_s
 from sightsound.classify.segments import sort_segments
 from sightsound.contract.errors import MediaError, NotMedia, PluginError
 
-RATE, loud = made.RATE, made.loud
+RATE, loud = made.RATE, made.loud_and_silent
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_sample_rate_for_a_file_is_refused(model, wav):
 
 def test_files_that_are_no_sound_are_refused(model, wav, tmp_path, tiny):
     with pytest.raises(NotMedia, match="not a sound"):
-        classify_sound(made.picture(tmp_path / "a.png"), model=model)
+        classify_sound(made.write_image(tmp_path / "a.png"), model=model)
     with pytest.raises(MediaError, match="no such file|cannot open"):
         classify_sound(tmp_path / "gone.wav", model=model)
     with pytest.raises(MediaError, match="no samples"):
@@ -146,7 +146,7 @@ def test_scores_that_are_nan_are_an_error_of_the_plugin(tiny):
     def embed(inner, inputs):
         return dataclasses.replace(inner.embed(inputs), scores=np.full((len(inputs), 2), np.nan, np.float32))
 
-    name = made.stand(tiny, "bad.tiny", "loudness.tiny", embed=embed)
+    name = made.register_variant(tiny, "bad.tiny", "loudness.tiny", embed=embed)
     with pytest.raises(PluginError, match="bad.tiny gave NaN or infinity"):
         classify_sound(loud(1), RATE, model=name, host=tiny)
 
@@ -235,10 +235,10 @@ def test_an_array_that_is_no_picture_is_refused(warm, tiny, shape, dtype):
 
 
 def test_networks_without_classes_and_for_sounds_are_refused(warm, tiny, tmp_path):
-    picture = made.picture(tmp_path / "a.png")
+    picture = made.write_image(tmp_path / "a.png")
     with pytest.raises(SightsoundError, match="colours.tiny has no classes, only embeddings"):
         classify_image(picture, "colours.tiny", host=tiny)
     with pytest.raises(SightsoundError, match="loudness.tiny: expected a model for images"):
         classify_image(picture, "loudness.tiny", host=tiny)
     with pytest.raises(MediaError, match="WAV is not an image"):
-        classify_image(made.sound(tmp_path / "a.wav"), warm, host=tiny)
+        classify_image(made.write_sound(tmp_path / "a.wav"), warm, host=tiny)

@@ -22,8 +22,8 @@ def fit(dataset):
 @pytest.fixture
 def new(tmp_path):
     """Return a folder with a red, a blue and a broken image."""
-    made.shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
-    made.shade(tmp_path / "new" / "b.png", 2, 201, noise=9)
+    made.write_shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
+    made.write_shade(tmp_path / "new" / "b.png", 2, 201, noise=9)
     (tmp_path / "new" / "c.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
     return tmp_path / "new"
 
@@ -35,7 +35,7 @@ def test_an_image_is_tagged_with_the_classes_of_a_probe(coloured, tiny, new):
 
 def test_a_recording_has_segments_of_the_classes_of_a_probe(rhythms, tiny, tmp_path):
     probe = fit(load(rhythms, "loudness.tiny", level="window"))
-    (found,) = tag(made.rhythm(tmp_path / "x.wav", 0, 79), probes=[probe], host=tiny)
+    (found,) = tag(made.write_rhythm(tmp_path / "x.wav", 0, 79), probes=[probe], host=tiny)
     assert found.top[0].label == "first" and {s.label for s in found.segments} <= {"first", "second"}
     assert found.model == "loudness.tiny"
 
@@ -64,5 +64,5 @@ def test_the_scores_of_windows_are_the_probabilities_of_the_probe(rhythms, tiny)
     probe = fit(data)
     model = attach_probe(tiny.load("loudness.tiny"), probe)
     assert model.card.labels == ("first", "second") and model.card.scores == "softmax"
-    _, rows, scores = model.rows(made.loud(0.5, 0.5, 1.0))
+    _, rows, scores = model.rows(made.loud_and_silent(0.5, 0.5, 1.0))
     assert scores == pytest.approx(probe.predict_proba(rows), abs=1e-6) and scores.dtype == np.float32

@@ -48,7 +48,7 @@ def test_fit_prints_the_report_and_show_prints_it_again(command, library, tmp_pa
 
 
 def test_predict_prints_classes_and_the_reasons_of_failures(command, fitted, tmp_path):
-    made.shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
+    made.write_shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
     (tmp_path / "new" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
     done = command("probe", "predict", fitted, tmp_path / "new")
     assert done.returncode == 1 and "b.png: " in done.stderr
@@ -70,7 +70,7 @@ def test_a_probe_of_windows_gives_the_scores_of_each_window(command, rhythms, tm
         "probe", "fit", "-l", rhythms, "-m", "loudness.tiny", "--level", "window", "-o", tmp_path / "w.probe"
     )
     assert done.returncode == 0 and "140 rows, 20 of which are independent" in done.stdout
-    file = made.rhythm(tmp_path / "x.wav", 1, 55)
+    file = made.write_rhythm(tmp_path / "x.wav", 1, 55)
     (parsed,) = json.loads(command("probe", "predict", tmp_path / "w.probe", file, "--json").stdout)
     assert [(w["start"], w["stop"]) for w in parsed["windows"]] == [(i / 2, i / 2 + 1) for i in range(7)]
     assert parsed["windows"][0]["scores"]["second"] > 0.5
@@ -82,7 +82,7 @@ def test_eval_evaluates_a_probe_on_another_library(command, fitted, library, tmp
     done = command("probe", "eval", fitted, "-l", library)
     assert done.returncode == 0 and "36 of 36 items were among those it was fitted on, and say little" in done.stdout
     for colour, name in enumerate(("red", "green", "blue")):
-        made.shade(tmp_path / "more" / name / "a.png", colour, 300 + colour)
+        made.write_shade(tmp_path / "more" / name / "a.png", colour, 300 + colour)
     command("index", tmp_path / "more", "-l", tmp_path / "lib2", "-m", "colours.tiny")
     done = command("probe", "eval", fitted, "-l", tmp_path / "lib2", "--label-from", "folder", "--json")
     parsed = json.loads(done.stdout)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import made
-from made import picture
+from made import write_image
 from sightsound import Card, Host, Layer, SightsoundError, embed, hookimpl
 from sightsound.contract.errors import PluginError, UnknownModel
 from sightsound.contract.layer_names import alone, named, split
@@ -85,7 +85,7 @@ class Corners:
         def postprocess(inner, output):
             return np.concatenate([output.embeddings[:, self.sizes[n]] for n in names], axis=1)
 
-        return card, lambda device, weights: made.Stand(self.inner, card, {"postprocess": postprocess}, 4, 1)
+        return card, lambda device, weights: made.Variant(self.inner, card, {"postprocess": postprocess}, 4, 1)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def corners(tiny):
 
 
 def test_saved_layers_have_their_own_spaces(corners, tmp_path):
-    files = [picture(tmp_path / f"{i}.png", i) for i in range(3)]
+    files = [write_image(tmp_path / f"{i}.png", i) for i in range(3)]
     rows = embed(files, "corners.tiny", host=corners, layers=["below", "top"])
     assert rows.spaces() == {}
     assert save_embeddings(rows, tmp_path / "rows.npz") == 3
@@ -112,7 +112,7 @@ def test_saved_layers_have_their_own_spaces(corners, tmp_path):
 
 
 def test_saved_rows_without_layers_name_their_space_too(tiny, tmp_path):
-    save_embeddings(embed(picture(tmp_path / "a.png"), "colours.tiny", host=tiny), tmp_path / "rows.npz")
+    save_embeddings(embed(write_image(tmp_path / "a.png"), "colours.tiny", host=tiny), tmp_path / "rows.npz")
     with np.load(tmp_path / "rows.npz", allow_pickle=False) as found:
         assert (str(found["space"]), str(found["fingerprint"])) == (
             "colours.tiny",

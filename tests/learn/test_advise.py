@@ -125,7 +125,7 @@ def test_near_duplicates_in_different_official_folds_are_found(tiny, shades, tmp
 
 
 def _with_tints(host):
-    made.tints(host)
+    made.register_tints(host)
     return host
 
 

@@ -81,7 +81,7 @@ def test_the_report_notes_items_that_the_probe_was_fitted_to(coloured, tiny, tmp
     )
     for colour, name in enumerate(("red", "green", "blue")):
         for i in range(4):
-            made.shade(tmp_path / "new" / name / f"{i}.png", colour, 100 + 4 * colour + i)
+            made.write_shade(tmp_path / "new" / name / f"{i}.png", colour, 100 + 4 * colour + i)
     index(tmp_path / "new", tmp_path / "other", models=["colours.tiny"], host=tiny, label_from="folder")
     found = evaluate_probe(probe, load(tmp_path / "other"))
     assert evaluate_stored(probe, tmp_path / "other") == found

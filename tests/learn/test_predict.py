@@ -33,8 +33,8 @@ def fit(dataset):
 @pytest.fixture
 def new(tmp_path):
     """Return a folder with a red, a blue and a broken image."""
-    made.shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
-    made.shade(tmp_path / "new" / "b.png", 2, 201, noise=9)
+    made.write_shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
+    made.write_shade(tmp_path / "new" / "b.png", 2, 201, noise=9)
     (tmp_path / "new" / "c.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
     return tmp_path / "new"
 
@@ -58,7 +58,7 @@ def test_the_items_of_a_library_are_classified_by_their_vectors(coloured):
 
 def test_a_probe_of_windows_gives_the_probabilities_of_each_window(rhythms, tiny, tmp_path):
     probe = fit(load(rhythms, "loudness.tiny", level="window"))
-    file = made.rhythm(tmp_path / "x.wav", 1, 77)
+    file = made.write_rhythm(tmp_path / "x.wav", 1, 77)
     (found,) = predict(probe, file, host=tiny)
     assert found.top[0].label == "second" and found.windows.scores.shape == (7, 2)
     assert found.windows.spans[:, 0].tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3]
@@ -70,7 +70,7 @@ def test_a_probe_of_windows_gives_the_probabilities_of_each_window(rhythms, tiny
 @pytest.mark.parametrize("pool", ["mean", "max", "mean+std"])
 def test_a_probe_of_items_pools_windows_as_in_its_data_set(rhythms, tiny, tmp_path, pool):
     probe = fit(load(rhythms, "loudness.tiny", pool=pool))
-    (found,) = predict(probe, made.rhythm(tmp_path / "x.wav", 0, 78), host=tiny)
+    (found,) = predict(probe, made.write_rhythm(tmp_path / "x.wav", 0, 78), host=tiny)
     assert found.top[0].label == "first" and found.windows is None
 
 
@@ -80,7 +80,7 @@ def test_a_stack_needs_the_vectors_of_each_of_its_networks(coloured, tiny, new, 
     found = [*predict(load_probe(tmp_path / "a.probe"), new, host=tiny)]
     assert [each.top[0].label for each in found[:2]] == ["red", "blue"]
     assert found[2].outcome.status == "failed"
-    made.shade(new / "d.png", 1, 300)
+    made.write_shade(new / "d.png", 1, 300)
     index(new / "d.png", coloured, models=["colours.tiny"], host=tiny)
     with Library(coloured) as library:
         *whole, last = predict_stored(stack, library)
@@ -90,7 +90,7 @@ def test_a_stack_needs_the_vectors_of_each_of_its_networks(coloured, tiny, new, 
 
 def test_another_version_of_the_network_is_refused(coloured, tiny, new):
     probe = fit(load(coloured))
-    changed = made.stand(tiny, "other.tiny", facts={"revision": 2})
+    changed = made.register_variant(tiny, "other.tiny", facts={"revision": 2})
     object.__setattr__(
         probe.feature_spec_, "space", type(probe.feature_spec_.space)(changed, probe.feature_spec_.space.facts)
     )

@@ -50,12 +50,12 @@ def test_each_file_is_embedded_once_until_it_changes(tiny, paths):
         seen.append(len(inputs))
         return inner.embed(inputs)
 
-    name = made.stand(tiny, "counted.tiny", embed=counted)
+    name = made.register_variant(tiny, "counted.tiny", embed=counted)
     step = EmbeddingTransformer(name, host=tiny)
     cross_val_score(make_pipeline(step, LogisticRegression()), paths, classes(paths), cv=3)
     assert sum(seen) == len(paths)
     before = step.transform(paths[:1])
-    made.shade(Path(paths[0]), 1, 999)
+    made.write_shade(Path(paths[0]), 1, 999)
     assert (step.transform(paths[:1]) != before).any() and sum(seen) == len(paths) + 1
     EmbeddingTransformer(name, host=tiny, cache=False).transform(paths)
     assert sum(seen) == 2 * len(paths) + 1
@@ -63,7 +63,7 @@ def test_each_file_is_embedded_once_until_it_changes(tiny, paths):
 
 @pytest.mark.parametrize(("pool", "count"), [("mean", 17), ("max", 17), ("mean+std", 34)])
 def test_the_windows_of_sounds_are_pooled(tiny, tmp_path, pool, count):
-    files = [made.rhythm(tmp_path / f"{i}.wav", i) for i in range(2)]
+    files = [made.write_rhythm(tmp_path / f"{i}.wav", i) for i in range(2)]
     assert EmbeddingTransformer("loudness.tiny", pool=pool, host=tiny).fit_transform(files).shape == (2, count)
 
 
@@ -109,6 +109,6 @@ def test_hosts_do_not_share_cached_rows(tiny, paths):
     other = Host(installed=False)
     other.register(sightsound_tiny, "tiny")
     for host, options in ((tiny, {}), (other, {"postprocess": negative})):
-        made.stand(host, "same.tiny", **options)
+        made.register_variant(host, "same.tiny", **options)
     first, second = (EmbeddingTransformer("same.tiny", host=host).fit_transform(paths[:2]) for host in (tiny, other))
     assert first.any() and (first == -second).all()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from library_files import mount
-from made import picture, sound, stand, started
+from made import register_variant, start_command, write_image, write_sound
 from sightsound import Library, LibraryError, check, forget, index, search
 
 BATCH_SECONDS = "0.1"  # so that a run of about 13 batches in two workers lasts long enough to be killed
@@ -24,9 +24,9 @@ def zoo(tmp_path_factory):
     """Images, recordings of several windows, a copy, a text and a broken file."""
     folder = tmp_path_factory.mktemp("crash") / "zoo"
     for i in range(24):
-        picture(folder / "cats" / f"{i:02}.png", i)
+        write_image(folder / "cats" / f"{i:02}.png", i)
     for i in range(12):
-        sound(folder / "dogs" / f"{i:02}.wav", i, seconds=3)
+        write_sound(folder / "dogs" / f"{i:02}.wav", i, seconds=3)
     (folder / "copy.png").write_bytes((folder / "cats" / "05.png").read_bytes())
     (folder / "text").write_text("hello")
     (folder / "cut.png").write_bytes((folder / "cats" / "01.png").read_bytes()[:70])
@@ -79,7 +79,7 @@ def test_a_run_that_is_killed_at_any_moment_is_completed_by_the_next(install, ti
     """
     old = older(tiny, zoo, tmp_path)
     began = time.monotonic()
-    whole = started(install("tiny"), *words(zoo, tmp_path / "timed"), TINY_SECONDS=BATCH_SECONDS)
+    whole = start_command(install("tiny"), *words(zoo, tmp_path / "timed"), TINY_SECONDS=BATCH_SECONDS)
     whole.communicate(timeout=60)
     lasts, chance, killed, runs, where = time.monotonic() - began, random.Random(20), 0, 0, None
     while killed < kills:
@@ -87,7 +87,7 @@ def test_a_run_that_is_killed_at_any_moment_is_completed_by_the_next(install, ti
         if where is None:
             where = tmp_path / f"lib{runs}"
             before = len(shutil.copytree(old, where) and content(where)) if runs % 2 else 0
-        running = started(install("tiny"), *words(zoo, where), TINY_SECONDS=BATCH_SECONDS)
+        running = start_command(install("tiny"), *words(zoo, where), TINY_SECONDS=BATCH_SECONDS)
         time.sleep(lasts * (killed + chance.random()) / kills)
         through = running.poll() is not None
         lasts *= 0.85 if through else 1  # the clock ran slower, or less was left to do
@@ -112,7 +112,7 @@ def older(tiny, zoo, tmp_path):
     then = shutil.copytree(zoo, tmp_path / "then")
     for i, file in enumerate(sorted(path for path in then.rglob("*.*") if path.name != "cut.png")):
         if i % 3 == 0:
-            picture(file, 500 + i) if file.suffix == ".png" else sound(file, 500 + i, seconds=5)
+            write_image(file, 500 + i) if file.suffix == ".png" else write_sound(file, 500 + i, seconds=5)
     aside = zoo.rename(zoo.parent / "aside")
     try:
         then.rename(zoo)
@@ -125,7 +125,7 @@ def older(tiny, zoo, tmp_path):
 
 def test_a_kill_loses_only_the_items_that_were_being_processed(install, tiny, zoo, tmp_path):
     where = tmp_path / "lib"
-    running = started(install("tiny"), *words(zoo, where), TINY_SECONDS=BATCH_SECONDS)
+    running = start_command(install("tiny"), *words(zoo, where), TINY_SECONDS=BATCH_SECONDS)
     while len(done(where)) < 8:
         assert running.poll() is None
         time.sleep(0.01)
@@ -153,9 +153,9 @@ def test_after_a_full_database_the_next_run_completes_the_library(tiny, tmp_path
     """Vectors of 32 kB each fill a database of about twenty pages of 64 kB."""
     folder, where = tmp_path / "in", tmp_path / "lib"
     for i in range(40):
-        picture(folder / f"{i:02}.png", i)
+        write_image(folder / f"{i:02}.png", i)
     (tmp_path / "first").mkdir()
-    picture(tmp_path / "first" / "a.png", 100)
+    write_image(tmp_path / "first" / "a.png", 100)
     name = wide(tiny)
     index(tmp_path / "first", where, models=[name], host=tiny)
     with pytest.raises(LibraryError) as caught:
@@ -182,7 +182,7 @@ def wide(tiny):
     def embed(inner, inputs):
         return Output(np.resize(inputs.reshape(len(inputs), -1), (len(inputs), 8192)).astype(np.float32))
 
-    return stand(
+    return register_variant(
         tiny, "wide.tiny", facts={"dim": 8192}, embed=embed, postprocess=lambda inner, output: output.embeddings
     )
 
@@ -190,7 +190,7 @@ def wide(tiny):
 def test_the_room_of_forgotten_items_is_used_again(tiny, tmp_path):
     folder, where = tmp_path / "in", tmp_path / "lib"
     for i in range(12):
-        picture(folder / f"{i:02}.png", i)
+        write_image(folder / f"{i:02}.png", i)
     name = wide(tiny)
     index(folder, where, models=[name], host=tiny)
     size = (where / "library.sqlite").stat().st_size
@@ -198,7 +198,7 @@ def test_the_room_of_forgotten_items_is_used_again(tiny, tmp_path):
         forget([folder], library)
     shutil.rmtree(folder)
     for i in range(12):
-        picture(folder / f"{i:02}.png", 50 + i)
+        write_image(folder / f"{i:02}.png", 50 + i)
     assert index(folder, where, models=[name], host=tiny, max_bytes=size + 65536).counts == {"ok": 12}
 
 
@@ -218,7 +218,7 @@ def small(tmp_path):
 def test_after_a_full_disk_the_next_run_completes_the_library(tiny, tmp_path, small):
     folder, where = tmp_path / "in", small / "lib"
     for i in range(40):
-        picture(folder / f"{i:02}.png", i)
+        write_image(folder / f"{i:02}.png", i)
     name = wide(tiny)
     index(folder / "00.png", where, models=[name], host=tiny)
     (small / "ballast").write_bytes(bytes(1_000_000))
@@ -240,14 +240,14 @@ def test_after_a_full_disk_the_next_run_completes_the_library(tiny, tmp_path, sm
 @pytest.mark.root
 def test_a_full_disk_can_still_be_searched(tiny, tmp_path, small, command):
     folder, where = tmp_path / "in", small / "lib"
-    picture(folder / "a.png", 1)
-    picture(folder / "b.png", 2)
+    write_image(folder / "a.png", 1)
+    write_image(folder / "b.png", 2)
     index(folder, where, models=["colours.tiny"], host=tiny)
     fill(small / "ballast")
     with Library(where) as library:
         assert len(search(folder / "a.png", library, host=tiny)) == 1
         assert check(library) == []
-    refused = command("index", picture(folder / "c.png", 3), "-l", where, "-m", "colours.tiny")
+    refused = command("index", write_image(folder / "c.png", 3), "-l", where, "-m", "colours.tiny")
     assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1, refused.stderr
     assert "No space left" in refused.stderr or "no room left" in refused.stderr
     (small / "ballast").unlink()

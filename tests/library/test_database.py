@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from library_files import POSIX, file_bytes, mount, public_copy, raw_database
-from made import nobody, sound
+from made import ordinary_user, write_sound
 from sightsound import Library, LibraryError, check, forget_missing, index, search, stats
 from sightsound.library.store import schema
 
@@ -242,7 +242,7 @@ def read_only(where, tmp_path):
 def test_a_library_on_a_read_only_medium_can_be_searched(read_only, where, zoo, tiny, command):
     with Library(read_only) as library:
         assert len(search(zoo / "cats" / "0.png", library, host=tiny)) == 2
-        assert len(search(sound(zoo / "new.wav", 70), library, host=tiny)) == 2
+        assert len(search(write_sound(zoo / "new.wav", 70), library, host=tiny)) == 2
         assert check(library) == [] and stats(library).items == 5
     assert content(read_only) == content(where)
     assert command("search", zoo / "cats" / "0.png", "-l", read_only).returncode == 0
@@ -276,7 +276,7 @@ def test_a_library_in_a_folder_that_may_not_be_written_can_be_searched(where, zo
     with public_copy(where) as place:
         for path in (*place.iterdir(), place):
             path.chmod(path.stat().st_mode & ~0o222)
-        with nobody():
+        with ordinary_user():
             with Library(place) as library:
                 assert len(search(np.ones(48), library, host=tiny)) == 3
                 with pytest.raises(LibraryError, match="cannot be written .*; it can still be searched"):
@@ -289,9 +289,9 @@ def test_a_library_in_a_folder_that_may_not_be_written_can_be_searched(where, zo
 def test_a_library_without_read_permission_is_refused(where):
     with public_copy(where) as place:
         (place / "library.sqlite").chmod(0)
-        with nobody(), pytest.raises(LibraryError, match="cannot be opened"):
+        with ordinary_user(), pytest.raises(LibraryError, match="cannot be opened"):
             Library(place)
         place.chmod(0)
-        with nobody(), pytest.raises(LibraryError, match="library"):
+        with ordinary_user(), pytest.raises(LibraryError, match="library"):
             Library(place)
         place.chmod(0o755)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from made import nobody, picture, sound, stand, started, tints
+from made import ordinary_user, register_tints, register_variant, start_command, write_image, write_sound
 from sightsound import Library, SightsoundError, hookimpl, index, search
 from sightsound.contract.errors import MediaError
 from sightsound.library.check import check
@@ -114,7 +114,7 @@ def test_stored_vectors_are_those_of_the_network(add, library, zoo, tiny):
 
 
 def test_every_network_that_is_named_gets_every_file_of_its_modality(add, library, zoo, tiny):
-    report = add(zoo, models=(*MODELS, tints(tiny)))
+    report = add(zoo, models=(*MODELS, register_tints(tiny)))
     assert report.counts == {"ok": 8}
     with library() as found:
         assert {s.name: n for s, n in found.spaces.items()} == {"colours.tiny": 3, "loudness.tiny": 6, "tints.tiny": 3}
@@ -122,7 +122,7 @@ def test_every_network_that_is_named_gets_every_file_of_its_modality(add, librar
 
 def test_a_network_that_is_named_later_gets_the_files_that_are_there(add, library, zoo, tiny):
     add(zoo)
-    report = add(zoo, models=(*MODELS, tints(tiny)))
+    report = add(zoo, models=(*MODELS, register_tints(tiny)))
     assert report.counts == {"unchanged": 5, "ok": 3}
     with library() as found:
         assert {s.name: n for s, n in found.spaces.items()} == {"colours.tiny": 3, "loudness.tiny": 6, "tints.tiny": 3}
@@ -130,7 +130,7 @@ def test_a_network_that_is_named_later_gets_the_files_that_are_there(add, librar
 
 def test_ids_of_items_and_of_vectors_are_unique_across_spaces(add, library, zoo, tiny):
     add(zoo, models=("colours.tiny",))
-    add(zoo, models=(*MODELS, tints(tiny)))
+    add(zoo, models=(*MODELS, register_tints(tiny)))
     with library() as found:
         ids = [id_ for (id_,) in found.rows("SELECT id FROM vectors")]
         assert len(set(ids)) == len(ids) == 12
@@ -161,7 +161,7 @@ def test_one_file_has_its_folder_as_root(add, library, zoo):
 
 
 def test_a_folder_named_like_a_recording_is_a_folder(add, library, tmp_path):
-    picture(tmp_path / "in" / "dog.wav" / "cat.png")
+    write_image(tmp_path / "in" / "dog.wav" / "cat.png")
     assert add(tmp_path / "in").counts == {"ok": 1}
     assert add(tmp_path / "in" / "dog.wav").counts == {"unchanged": 1}
     with library() as found:
@@ -169,8 +169,8 @@ def test_a_folder_named_like_a_recording_is_a_folder(add, library, tmp_path):
 
 
 def test_modality_is_decided_by_content(add, library, tmp_path):
-    picture(tmp_path / "in" / "a.wav", 1)
-    sound(tmp_path / "in" / "b.png", 1)
+    write_image(tmp_path / "in" / "a.wav", 1)
+    write_sound(tmp_path / "in" / "b.png", 1)
     add(tmp_path / "in")
     with library() as found:
         assert statuses(found) == {("a.wav", "colours.tiny"): "ok", ("b.png", "loudness.tiny"): "ok"}
@@ -182,8 +182,8 @@ def test_paths_that_overlap_give_each_file_once(add, library, zoo):
 
 
 def test_hidden_files_links_to_folders_and_libraries_are_skipped(add, library, zoo, tmp_path, tiny):
-    picture(zoo / ".hidden.png")
-    picture(zoo / ".git" / "a.png")
+    write_image(zoo / ".hidden.png")
+    write_image(zoo / ".git" / "a.png")
     (zoo / "loop").symlink_to(zoo)
     (zoo / "link.png").symlink_to(zoo / "cats" / "1.png")
     index(zoo / "cats", zoo / "mine", models=MODELS, host=tiny)
@@ -223,7 +223,7 @@ def test_the_work_for_a_file_does_not_grow_with_their_number(tiny, tmp_path, mon
     found = {}
     for count in (100, 400):
         folder = tmp_path / str(count)
-        whole = picture(folder / "0.png").read_bytes()
+        whole = write_image(folder / "0.png").read_bytes()
         for i in range(1, count):
             (folder / f"{i}.png").write_bytes(whole + i.to_bytes(4, "big"))  # the same pixels in another file
         for state in ("ok", "unchanged"):
@@ -265,7 +265,7 @@ def test_a_touched_file_is_hashed_but_not_decoded(add, tiny, library, zoo):
 
 def test_changed_content_replaces_its_old_vectors(add, library, zoo, tiny):
     add(zoo)
-    sound(older(zoo / "dogs" / "0.wav"), 77, seconds=4)
+    write_sound(older(zoo / "dogs" / "0.wav"), 77, seconds=4)
     assert add(zoo).counts == {"ok": 1, "unchanged": 4}
     with library() as found:
         assert vectors(found) == 3 + 7 + 3
@@ -284,11 +284,11 @@ def test_old_vectors_are_found_until_the_new_ones_are_complete(add, library, zoo
             raise error
         return inner.embed(inputs)
 
-    name = stand(tiny, "slow.tiny", "loudness.tiny", batch_size=3, workers=1, embed=embed)
+    name = register_variant(tiny, "slow.tiny", "loudness.tiny", batch_size=3, workers=1, embed=embed)
     add(zoo / "dogs", models=[name])
     old = zoo.parent / "old.wav"
     old.write_bytes((zoo / "dogs" / "0.wav").read_bytes())
-    sound(older(zoo / "dogs" / "0.wav"), 77, seconds=9)
+    write_sound(older(zoo / "dogs" / "0.wav"), 77, seconds=9)
     with contextlib.suppress(KeyboardInterrupt):
         add(zoo / "dogs", models=[name])
     with library() as found:
@@ -315,7 +315,7 @@ def _samples(file):
 
 def test_a_picture_that_becomes_a_recording_loses_its_vector_as_a_picture(add, library, zoo, tiny):
     add(zoo)
-    sound(older(zoo / "cats" / "1.png"), 5, seconds=1)
+    write_sound(older(zoo / "cats" / "1.png"), 5, seconds=1)
     add(zoo)
     with library() as found:
         assert {space.name: count for space, count in found.spaces.items()} == {"colours.tiny": 2, "loudness.tiny": 7}
@@ -336,7 +336,7 @@ def test_a_text_that_becomes_a_picture_is_found(add, library, zoo):
     file = zoo / "cats" / "9.png"
     file.write_text("soon")
     add(zoo)
-    picture(older(file), 9)
+    write_image(older(file), 9)
     assert add(zoo).counts == {"unchanged": 5, "ok": 1}
     with library() as found:
         assert statuses(found)["cats/9.png", "colours.tiny"] == "ok"
@@ -364,11 +364,11 @@ def test_shared_vectors_are_deleted_with_the_last_copy(add, library, zoo):
     copy = zoo / "copy.png"
     copy.write_bytes((zoo / "cats" / "0.png").read_bytes())
     add(zoo)
-    picture(older(copy), 50)
+    write_image(older(copy), 50)
     add(zoo)
     with library() as found:
         assert vectors(found) == 4 + 6
-    picture(older(zoo / "cats" / "0.png"), 51)
+    write_image(older(zoo / "cats" / "0.png"), 51)
     add(zoo)
     with library() as found:
         assert vectors(found) == 4 + 6
@@ -416,7 +416,7 @@ def test_a_file_renamed_while_its_old_name_is_taken_keeps_what_is_shared(add, li
     add(zoo)
     old = zoo / "cats" / "0.png"
     old.rename(zoo / "cats" / "moved.png")
-    picture(old, 70)
+    write_image(old, 70)
     assert add(zoo).counts == {"ok": 2, "unchanged": 4}
     with library() as found:
         assert vectors(found) == 4 + 6 and len(by_path(found)) == 6
@@ -439,7 +439,7 @@ def test_a_file_that_fails_is_named_and_remembered_until_it_is_retried(add, libr
     assert report.counts == {"unchanged": 5} and len(report.failed) == 1
     report = add(zoo, retry=True)
     assert report.counts == {"unchanged": 4, "failed": 1}
-    picture(older(zoo / "cats" / "1.png"), 1)
+    write_image(older(zoo / "cats" / "1.png"), 1)
     assert add(zoo).counts == {"unchanged": 4, "ok": 1}
     with library() as found:
         assert vectors(found) == 3 + 6
@@ -455,7 +455,7 @@ def test_a_failure_of_the_network_can_be_retried(add, library, zoo, tiny):
             raise RuntimeError("out of luck with many")
         return inner.embed(inputs)
 
-    name = stand(tiny, "moody.tiny", "loudness.tiny", batch_size=2, embed=embed)
+    name = register_variant(tiny, "moody.tiny", "loudness.tiny", batch_size=2, embed=embed)
     (zoo / "copy.wav").write_bytes((zoo / "dogs" / "0.wav").read_bytes())
     assert add(zoo, models=[name]).counts == {"failed": 3, "no-model": 3}
     weather["bad"] = False
@@ -487,7 +487,7 @@ def test_a_new_file_that_cannot_be_read_is_indexed_when_it_can(add, library, zoo
     assert add(zoo).counts == {"unchanged": 5, "failed": 1}
     with library() as found:
         assert statuses(found)["new.png", ""] == "failed"
-    picture(zoo.parent / "unplugged", 60)
+    write_image(zoo.parent / "unplugged", 60)
     assert add(zoo).counts == {"unchanged": 5, "ok": 1}
     with library() as found:
         assert ("new.png", "") not in statuses(found)
@@ -497,11 +497,11 @@ def test_a_new_file_that_cannot_be_read_is_indexed_when_it_can(add, library, zoo
 def test_a_folder_that_cannot_be_read_is_named_and_keeps_its_items(tiny, zoo, tmp_path):
     with open_to_all(zoo.parent) as base:
         where = base / "lib"
-        with nobody():
+        with ordinary_user():
             index(zoo, where, models=MODELS, host=tiny)
         (zoo / "cats").chmod(0)
         try:
-            with nobody():
+            with ordinary_user():
                 report = index(zoo, where, models=MODELS, host=tiny)
         finally:
             (zoo / "cats").chmod(0o755)
@@ -573,7 +573,7 @@ def test_labels_from_the_folder_are_given_to_known_files_too(add, library, zoo):
 
 @UNDECODED
 def test_a_folder_whose_name_is_not_utf8_can_be_a_label(add, library, tmp_path):
-    picture(tmp_path / "in" / os.fsdecode(b"caf\xe9") / "a.png")
+    write_image(tmp_path / "in" / os.fsdecode(b"caf\xe9") / "a.png")
     assert add(tmp_path / "in", label_from="folder").counts == {"ok": 1}
     with library() as found:
         (item,) = found.items()
@@ -657,7 +657,7 @@ def test_odd_names_survive_the_round_trip(add, library, tiny, tmp_path):
     folder = tmp_path / os.fsdecode(b"b\xe9b\xe9")
     names = [*ODD, os.fsdecode(b"caf\xe9.png"), os.fsdecode(b"\xff\xfe\n.png")]
     for i, name in enumerate(names):
-        picture(folder / name, i)
+        write_image(folder / name, i)
     assert add(folder).counts == {"ok": len(names)}
     assert add(folder).counts == {"unchanged": len(names)}
     with library() as found:
@@ -673,8 +673,8 @@ def test_odd_names_pass_through_every_command(command, tmp_path):
     folder = tmp_path / "in"
     names = [*ODD, os.fsdecode(b"caf\xe9.png")]
     for i, name in enumerate(names):
-        picture(folder / name, i)
-    broken(picture(folder / "[red]cut\n[/red].png", 99))
+        write_image(folder / name, i)
+    broken(write_image(folder / "[red]cut\n[/red].png", 99))
     where = ("--library", tmp_path / "lib")
     first = command("index", folder, *where, "--model", "colours.tiny")
     assert first.returncode == 1 and "Traceback" not in first.stderr
@@ -725,9 +725,9 @@ def test_a_wrong_path_exits_with_2_and_one_line(command, zoo, tmp_path, path):
 
 def test_two_commands_at_once_leave_one_whole_library(install, command, zoo, tmp_path):
     for i in range(20):
-        picture(zoo / f"{i}.png", 200 + i)
+        write_image(zoo / f"{i}.png", 200 + i)
     words = ("index", zoo, "-l", tmp_path / "lib", "-m", "colours.tiny", "-m", "loudness.tiny")
-    both = [started(install("tiny"), *words, TINY_SECONDS="0.1") for _ in range(2)]
+    both = [start_command(install("tiny"), *words, TINY_SECONDS="0.1") for _ in range(2)]
     ends = [(process.communicate(timeout=60), process.returncode) for process in both]
     assert 0 in [code for _, code in ends]
     for (_, text), code in ends:
@@ -738,9 +738,9 @@ def test_two_commands_at_once_leave_one_whole_library(install, command, zoo, tmp
 
 def test_control_c_stops_cleanly_and_the_next_run_goes_on(install, command, zoo, tmp_path):
     for i in range(60):
-        picture(zoo / f"{i}.png", 200 + i)
+        write_image(zoo / f"{i}.png", 200 + i)
     words = ("index", zoo, "-l", tmp_path / "lib", "-m", "colours.tiny", "-m", "loudness.tiny")
-    running = started(install("tiny"), *words, TINY_SECONDS="0.2")
+    running = start_command(install("tiny"), *words, TINY_SECONDS="0.2")
     await_vectors(tmp_path / "lib", running)
     running.send_signal(signal.SIGINT)
     out, text = running.communicate(timeout=20)
@@ -772,7 +772,7 @@ def test_an_error_of_the_network_keeps_its_note(add, zoo, tiny):
     def embed(inner, inputs):
         raise ValueError("always")
 
-    report = add(zoo / "dogs" / "1.wav", models=[stand(tiny, "bad.tiny", "loudness.tiny", embed=embed)])
+    report = add(zoo / "dogs" / "1.wav", models=[register_variant(tiny, "bad.tiny", "loudness.tiny", embed=embed)])
     (outcome,) = report.failed
     assert outcome.error.__notes__ == ["while embedding 1.wav with bad.tiny"]
     assert not isinstance(outcome.error, MediaError)
@@ -788,9 +788,9 @@ def test_a_copy_has_all_its_vectors_if_the_first_file_fails_in_the_middle(add, l
             raise RuntimeError("a bad moment")
         return inner.embed(inputs)
 
-    first = sound(tmp_path / "in" / "a.wav", 1, seconds=5)
+    first = write_sound(tmp_path / "in" / "a.wav", 1, seconds=5)
     (tmp_path / "in" / "b.wav").write_bytes(first.read_bytes())
-    name = stand(tiny, "moody.tiny", "loudness.tiny", batch_size=2, workers=1, embed=embed)
+    name = register_variant(tiny, "moody.tiny", "loudness.tiny", batch_size=2, workers=1, embed=embed)
     report = add(tmp_path / "in", models=[name])
     if report.failed and report.counts["ok"] == 0:
         report = add(tmp_path / "in", models=[name], retry=True)

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from library_files import raw_database
-from made import sound, stand, started, tints
+from made import register_tints, register_variant, start_command, write_sound
 from sightsound import Item, Library, LibraryError, SightsoundError, SpaceMismatch, check, index, search, stats
 
 MODELS = ("colours.tiny", "loudness.tiny")
 
 
 def test_both_modalities_and_several_models_share_one_library(where, zoo, tiny):
-    index(zoo, where, models=[*MODELS, tints(tiny)], host=tiny)
+    index(zoo, where, models=[*MODELS, register_tints(tiny)], host=tiny)
     with Library(where) as library:
         assert {space.name: count for space, count in library.spaces.items()} == {
             "colours.tiny": 3,
@@ -60,7 +60,7 @@ def test_stats_counts_items_outcomes_vectors_labels_and_seconds(where, zoo, tiny
 def test_vectors_of_another_space_are_refused(where, tiny):
     with Library(where) as library:
         with pytest.raises(SpaceMismatch, match="lib has no vectors in space 'tints.tiny'; it has 'colours.tiny'"):
-            library.search({tiny.space(tints(tiny)): np.ones((1, 12), np.float32)})
+            library.search({tiny.space(register_tints(tiny)): np.ones((1, 12), np.float32)})
         with pytest.raises(SightsoundError, match=r"expected rows of 48 numbers for colours.tiny, got \(1, 12\)"):
             library.search({tiny.space("colours.tiny"): np.ones((1, 12), np.float32)})
 
@@ -88,7 +88,7 @@ def test_a_second_writer_in_the_same_process_is_refused(where):
 
 def test_a_killed_writer_releases_the_lock(install, command, zoo, tmp_path):
     words = ("index", zoo, "-l", tmp_path / "lib", "-m", "colours.tiny")
-    running = started(install("tiny"), *words, TINY_SECONDS="20")
+    running = start_command(install("tiny"), *words, TINY_SECONDS="20")
     while running.poll() is None and not (tmp_path / "lib" / "writer.json").exists():
         pass
     busy = command(*words)
@@ -141,8 +141,8 @@ def test_an_error_while_writing_undoes_what_was_not_committed(where, zoo):
 
 def test_searches_during_indexing_find_complete_items_only(zoo, tiny, tmp_path):
     for i in range(30):
-        sound(zoo / "dogs" / f"more{i}.wav", 100 + i, seconds=4)
-    name = stand(tiny, "slow.tiny", "loudness.tiny", batch_size=3, workers=2)
+        write_sound(zoo / "dogs" / f"more{i}.wav", 100 + i, seconds=4)
+    name = register_variant(tiny, "slow.tiny", "loudness.tiny", batch_size=3, workers=2)
     index(zoo / "dogs" / "0.wav", tmp_path / "lib", models=[name], host=tiny)
     done, counts, failures = threading.Event(), [], []
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from made import picture, sound
+from made import write_image, write_sound
 from sightsound import (
     Library,
     LibraryError,
@@ -27,9 +27,9 @@ MODELS = ("colours.tiny", "loudness.tiny")
 def zoo(tmp_path):
     folder = tmp_path / "zoo"
     for i in range(4):
-        picture(folder / "cats" / f"{i}.png", i)
+        write_image(folder / "cats" / f"{i}.png", i)
     for i in range(2):
-        sound(folder / "dogs" / f"{i}.wav", i)
+        write_sound(folder / "dogs" / f"{i}.wav", i)
     (folder / "copy.png").write_bytes((folder / "cats" / "0.png").read_bytes())
     return folder
 
@@ -70,7 +70,7 @@ def test_a_library_that_is_open_does_not_find_a_forgotten_file(library, zoo, tin
 
 
 def test_forget_of_a_folder_removes_all_below_it_and_nothing_beside_it(library, zoo, tiny):
-    picture(zoo / "catsuit" / "a.png", 60)
+    write_image(zoo / "catsuit" / "a.png", 60)
     index(zoo, library, models=MODELS, host=tiny)
     assert len(forget([zoo / "cats", zoo / "cats" / "2.png"], library)) == 4
     assert paths(library) == {"catsuit/a.png", "dogs/0.wav", "dogs/1.wav", "copy.png"}
@@ -144,7 +144,7 @@ def test_forget_missing_refuses_if_more_than_half_is_missing(library, zoo):
 
 
 def test_forget_missing_removes_nothing_if_one_root_is_refused(library, zoo, tiny, tmp_path):
-    picture(tmp_path / "more" / "a.png", 80)
+    write_image(tmp_path / "more" / "a.png", 80)
     index(tmp_path / "more", library, models=MODELS, host=tiny)
     shutil.rmtree(tmp_path / "more")
     (zoo / "cats" / "1.png").unlink()
@@ -172,7 +172,7 @@ def test_relocate_keeps_the_ids_of_a_moved_folder(library, zoo, tiny):
 
 
 def test_relocate_of_a_folder_above_the_roots_moves_all_of_them(library, zoo, tiny, tmp_path):
-    picture(tmp_path / "zoom" / "a.png", 80)
+    write_image(tmp_path / "zoom" / "a.png", 80)
     index(tmp_path / "zoom", library, models=MODELS, host=tiny)
     new = tmp_path / "new"
     (new / "zoo").mkdir(parents=True)
@@ -181,7 +181,7 @@ def test_relocate_of_a_folder_above_the_roots_moves_all_of_them(library, zoo, ti
 
 
 def test_relocate_does_not_move_a_root_whose_name_only_begins_the_same(library, zoo, tiny, tmp_path):
-    picture(tmp_path / "zoom" / "a.png", 80)
+    write_image(tmp_path / "zoom" / "a.png", 80)
     index(tmp_path / "zoom", library, models=MODELS, host=tiny)
     assert relocate(zoo, zoo.rename(tmp_path / "farm"), library) == 7
     assert library.roots == [str(tmp_path / "farm"), str(tmp_path / "zoom")]
@@ -190,7 +190,7 @@ def test_relocate_does_not_move_a_root_whose_name_only_begins_the_same(library, 
 def test_relocate_refuses_a_place_that_was_indexed_and_moves_nothing(library, zoo, tiny, tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     for i, folder in enumerate((a / "x", a / "y", b / "y")):
-        picture(folder / "p.png", 90 + i)
+        write_image(folder / "p.png", 90 + i)
         index(folder, library, models=MODELS, host=tiny)
     roots = library.roots
     with pytest.raises(LibraryError, match="b/y: is in the library already"):

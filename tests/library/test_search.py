@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from made import picture, sound, stand, tints
+from made import register_tints, register_variant, write_image, write_sound
 from sightsound import Filter, Host, Library, SightsoundError, hookimpl, index, media, search
 from sightsound.contract.errors import LibraryError, MediaError, SpaceMismatch, UnknownModel
 from sightsound.library.check import check
@@ -22,10 +22,10 @@ def zoo(tmp_path):
     """Six pictures, one of them twice, and five recordings of one to five seconds."""
     folder = tmp_path / "zoo"
     for i in range(6):
-        picture(folder / "cats" / f"{i}.png", i)
+        write_image(folder / "cats" / f"{i}.png", i)
     (folder / "copy.png").write_bytes((folder / "cats" / "3.png").read_bytes())
     for i in range(5):
-        sound(folder / "dogs" / f"{i}.wav", i, seconds=1 + i)
+        write_sound(folder / "dogs" / f"{i}.wav", i, seconds=1 + i)
     return folder
 
 
@@ -91,7 +91,7 @@ def test_a_file_of_the_library_finds_the_others_by_their_best_pair_of_windows(li
 
 
 def test_a_file_that_is_not_in_the_library_finds_similar_items(library, zoo, tiny, tmp_path):
-    query = sound(tmp_path / "query.wav", 40, seconds=3.3)
+    query = write_sound(tmp_path / "query.wav", 40, seconds=3.3)
     agree(
         search(query, library, host=tiny), ranking(tiny, "loudness.tiny", rows(tiny, "loudness.tiny", query), dogs(zoo))
     )
@@ -113,8 +113,8 @@ def test_a_part_of_a_recording_is_decoded_and_framed_anew(library, zoo, tiny):
 
 
 def test_a_path_that_exists_is_a_whole_file(library, zoo, tiny, tmp_path):
-    name = sound(tmp_path / "dog.wav@1.0-2.5", 50, seconds=2)
-    sound(tmp_path / "dog.wav", 51, seconds=4)
+    name = write_sound(tmp_path / "dog.wav@1.0-2.5", 50, seconds=2)
+    write_sound(tmp_path / "dog.wav", 51, seconds=4)
     expected = ranking(tiny, "loudness.tiny", rows(tiny, "loudness.tiny", name), dogs(zoo))
     agree(search(name, library, host=tiny), expected)
     assert split_part(name) == (name, 0.0, None)
@@ -123,12 +123,12 @@ def test_a_path_that_exists_is_a_whole_file(library, zoo, tiny, tmp_path):
 
 
 def test_a_part_of_a_file_with_a_newline_in_its_name(library, tiny, tmp_path):
-    sound(tmp_path / "two\nlines.wav", 50, seconds=4)
+    write_sound(tmp_path / "two\nlines.wav", 50, seconds=4)
     assert len(search(tmp_path / "two\nlines.wav@1-2", library, host=tiny)) == 5
 
 
 def test_only_the_last_part_of_a_path_is_split_off(tmp_path):
-    sound(tmp_path / "dog.wav@1-2")
+    write_sound(tmp_path / "dog.wav@1-2")
     assert split_part(f"{tmp_path}/dog.wav@1-2@3-4.5") == (tmp_path / "dog.wav@1-2", 3.0, 4.5)
 
 
@@ -148,7 +148,7 @@ def test_a_vector_is_compared_with_the_space_of_its_size(library, zoo, tiny):
 
 
 def test_a_vector_that_fits_two_spaces_needs_a_model(library, zoo, tiny):
-    other = stand(tiny, "other.tiny")
+    other = register_variant(tiny, "other.tiny")
     index(zoo, library, models=[other], host=tiny)
     with pytest.raises(
         SightsoundError, match=r"fits 2 spaces of lib \(colours.tiny, other.tiny\); name one with --model"
@@ -294,7 +294,7 @@ def fused(*rankings):
 
 @pytest.fixture
 def both(library, zoo, tiny):
-    index(zoo, library, models=[tints(tiny)], host=tiny)
+    index(zoo, library, models=[register_tints(tiny)], host=tiny)
     return library
 
 
@@ -335,7 +335,7 @@ def test_the_least_score_is_a_cosine_before_ranks_are_fused(both, zoo, tiny):
 
 
 def test_an_item_that_only_one_space_has_takes_part(both, zoo, tiny):
-    picture(zoo / "late.png", 30)
+    write_image(zoo / "late.png", 30)
     index(zoo, both, models=["tints.tiny"], host=tiny)
     hits = {hit.item.path: hit for hit in search(zoo / "cats" / "0.png", both, host=tiny)}
     assert hits["late.png"].spaces == ("tints.tiny",) and hits["late.png"].score <= 1 / 61
@@ -424,7 +424,7 @@ def test_a_space_whose_plugin_is_missing_is_refused(library, zoo):
 
 
 def test_a_model_that_was_never_indexed_is_refused(library, zoo, tiny):
-    name = tints(tiny)
+    name = register_tints(tiny)
     with pytest.raises(SpaceMismatch) as caught:
         search(zoo / "cats" / "0.png", library, host=tiny, models=[name])
     assert str(caught.value) == (

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 import made
-from made import RATE, loud
+from made import RATE, loud_and_silent
 from sightsound import Filter, Library, SegmentRules, SightsoundError, index, search, search_tags
 from sightsound.contract.errors import LibraryError, UnknownClass
 from sightsound.library.check import check
@@ -22,8 +22,8 @@ MODEL = "loudness.tiny"
 def sounds(tmp_path):
     there = tmp_path / "sounds"
     there.mkdir()
-    soundfile.write(there / "a.wav", loud(2, 3), RATE, "FLOAT")
-    soundfile.write(there / "b.wav", loud(0, 1, 4), RATE, "FLOAT")
+    soundfile.write(there / "a.wav", loud_and_silent(2, 3), RATE, "FLOAT")
+    soundfile.write(there / "b.wav", loud_and_silent(0, 1, 4), RATE, "FLOAT")
     (there / "copy of a.wav").write_bytes((there / "a.wav").read_bytes())
     return there
 
@@ -67,7 +67,7 @@ def test_names_in_any_case_the_least_score_and_filters(lib):
 
 
 def test_a_search_by_example_can_be_restricted_to_a_tag(lib, sounds, tiny, tmp_path):
-    soundfile.write(sounds / "silent.wav", loud(0, 2), RATE, "FLOAT")
+    soundfile.write(sounds / "silent.wav", loud_and_silent(0, 2), RATE, "FLOAT")
     index(sounds, lib, models=[MODEL], host=tiny, tags=True)
     assert len(search(sounds / "a.wav", lib, host=tiny)) == 2
     found = search(sounds / "a.wav", lib, host=tiny, where=Filter(tags=(frozenset(["loud"]),)))
@@ -98,7 +98,7 @@ def test_other_rules_give_other_tags(lib, sounds, tiny):
 
 
 def test_a_changed_file_has_only_its_new_tags(lib, sounds, tiny):
-    soundfile.write(sounds / "b.wav", loud(0, 3), RATE, "FLOAT")
+    soundfile.write(sounds / "b.wav", loud_and_silent(0, 3), RATE, "FLOAT")
     index(sounds, lib, models=[MODEL], host=tiny, tags=True)
     assert "b.wav" not in {hit.item.path for hit in search_tags("loud", lib)} and check(lib) == []
 
@@ -123,7 +123,7 @@ def test_a_network_that_fails_on_the_second_time_leaves_vectors_and_is_reported(
             raise ValueError("no luck")
         return inner.embed(inputs)
 
-    name = made.stand(tiny, "moody.tiny", MODEL, embed=embed)
+    name = made.register_variant(tiny, "moody.tiny", MODEL, embed=embed)
     index(sounds, tmp_path / "lib", models=[name], host=tiny)
     fail.append(True)
     with Library(tmp_path / "lib") as library:
@@ -161,7 +161,7 @@ def test_two_classes_of_one_name_are_told_apart_by_their_ids(zoo, tiny, tmp_path
         return dataclasses.replace(inner.embed(inputs), scores=scores)
 
     facts = {"labels": ("crane", "crane", "blue"), "label_ids": ("n1", "n2", "n3"), "scores": "softmax"}
-    name = made.stand(tiny, "cranes.tiny", facts=facts, embed=embed)
+    name = made.register_variant(tiny, "cranes.tiny", facts=facts, embed=embed)
     index(zoo, tmp_path / "lib", models=[name], host=tiny, tags=True)
     with Library(tmp_path / "lib") as library:
         assert len(search_tags("n1", library)) == len(search_tags("n2", library)) == 3
@@ -229,9 +229,9 @@ def test_the_same_from_the_command_line(command, sounds, tmp_path):
 def test_a_run_that_is_killed_leaves_tags_for_whole_contents(install, command, tmp_path):
     sounds, where = tmp_path / "sounds", tmp_path / "zoo"
     for i in range(12):
-        made.sound(sounds / f"{i}.wav", i, seconds=4)
+        made.write_sound(sounds / f"{i}.wav", i, seconds=4)
     words = ("index", sounds, "-l", where, "-m", MODEL, "--tags")
-    running = made.started(install("tiny"), *words, TINY_SECONDS="0.15")
+    running = made.start_command(install("tiny"), *words, TINY_SECONDS="0.15")
     while running.poll() is None:
         try:
             with Library(where) as library:

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pytest
 
-from made import picture, sound, stand
+from made import register_variant, write_image, write_sound
 from pipeline_runs import flat_events, jitter, outcomes_of, pictures, sounds
 from sightsound import Output, Windows, hookimpl, media
 from sightsound.pipeline.batches import Batcher
@@ -55,7 +55,9 @@ def test_what_a_batch_holds_does_not_depend_on_timing(tiny, tmp_path, spy):
     files = sounds(tmp_path, 20)
     flat_events(tiny.load("loudness.tiny"), files, batch_size=5)
     calm, spy.batches = sorted(batch.tobytes() for batch in spy.batches), []
-    flat_events(tiny.load(stand(tiny, "jitter.tiny", "loudness.tiny", workers=3, **jitter(9))), files, batch_size=5)
+    flat_events(
+        tiny.load(register_variant(tiny, "jitter.tiny", "loudness.tiny", workers=3, **jitter(9))), files, batch_size=5
+    )
     assert sorted(batch.tobytes() for batch in spy.batches) == calm
 
 
@@ -79,7 +81,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_halved_with_a_warning(tiny, tmp_
         return inner.embed(inputs)
 
     files = pictures(tmp_path, 100)
-    name = stand(tiny, "narrow.tiny", batch_size=8, workers=1, embed=embed)
+    name = register_variant(tiny, "narrow.tiny", batch_size=8, workers=1, embed=embed)
     with caplog.at_level(logging.WARNING, "sightsound"):
         found = flat_events(tiny.load(name), files)
     assert found == flat_events(tiny.load("colours.tiny"), files)
@@ -91,7 +93,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_halved_with_a_warning(tiny, tmp_
 
 
 def test_an_input_that_never_fits_in_memory_fails_its_item_alone(tiny, tmp_path):
-    bad = picture(tmp_path / "005.png", 5)
+    bad = write_image(tmp_path / "005.png", 5)
     bright = tiny.load("colours.tiny").preprocess(np.asarray(_pixels(bad))).inputs[0]
 
     def embed(inner, inputs):
@@ -100,7 +102,7 @@ def test_an_input_that_never_fits_in_memory_fails_its_item_alone(tiny, tmp_path)
         return inner.embed(inputs)
 
     files = pictures(tmp_path, 12)
-    found = outcomes_of(tiny.load(stand(tiny, "narrow.tiny", batch_size=8, embed=embed)), files)
+    found = outcomes_of(tiny.load(register_variant(tiny, "narrow.tiny", batch_size=8, embed=embed)), files)
     assert [name for name, outcome in found.items() if outcome.status == "failed"] == ["005.png"]
     assert "no room" in found["005.png"].reason
 
@@ -182,16 +184,16 @@ def test_an_input_that_the_network_fails_on_fails_its_item_alone(tiny, tmp_path,
     model = tiny.load(like)
     bad = files[7]
     good = [event for event in flat_events(model, files, batch_size=size) if event[0] != bad.name]
-    broken = tiny.load(stand(tiny, "broken.tiny", like, embed=poisoned(model, bad, spoil)))
+    broken = tiny.load(register_variant(tiny, "broken.tiny", like, embed=poisoned(model, bad, spoil)))
     found = flat_events(broken, files, batch_size=size)
     assert [event for event in found if event[0] != bad.name] == good
     assert [event for event in found if event[0] == bad.name][-1] == (bad.name, "failed", ())
 
 
 def test_the_reason_and_the_note_name_stage_model_plugin_and_file(tiny, tmp_path):
-    file = sound(tmp_path / "dog.wav", 1, seconds=3)
+    file = write_sound(tmp_path / "dog.wav", 1, seconds=3)
     model = tiny.load("loudness.tiny")
-    name = stand(tiny, "broken.tiny", "loudness.tiny", embed=poisoned(model, file, raises))
+    name = register_variant(tiny, "broken.tiny", "loudness.tiny", embed=poisoned(model, file, raises))
     outcome = outcomes_of(tiny.load(name), [file])["dog.wav"]
     assert outcome.error.__notes__ == ["while embedding dog.wav with broken.tiny"]
     assert outcome.reason.startswith("embed of broken.tiny (plugin broken): ValueError: a number too far")
@@ -203,7 +205,7 @@ def test_two_items_that_fail_in_one_batch_each_get_their_own_note(tiny, tmp_path
         raise ValueError("always")
 
     files = pictures(tmp_path, 5)
-    found = outcomes_of(tiny.load(stand(tiny, "broken.tiny", batch_size=8, embed=embed)), files)
+    found = outcomes_of(tiny.load(register_variant(tiny, "broken.tiny", batch_size=8, embed=embed)), files)
     for file in files:
         assert found[file.name].error.__notes__ == [f"while embedding {file.name} with broken.tiny"]
 
@@ -231,6 +233,6 @@ def test_two_items_that_fail_in_one_batch_each_get_their_own_note(tiny, tmp_path
     ],
 )
 def test_a_stage_that_breaks_its_contract_is_named_with_its_plugin(tiny, tmp_path, stage, wrong, words):
-    name = stand(tiny, "wrong.tiny", **{stage: wrong})
-    outcome = outcomes_of(tiny.load(name), [picture(tmp_path / "a.png")])["a.png"]
+    name = register_variant(tiny, "wrong.tiny", **{stage: wrong})
+    outcome = outcomes_of(tiny.load(name), [write_image(tmp_path / "a.png")])["a.png"]
     assert outcome.status == "failed" and words in outcome.reason

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import sightsound
-from made import nobody, picture, sound, stand
+from made import ordinary_user, register_variant, write_image, write_sound
 from pipeline_runs import breaks_off, running_threads
 from sightsound import SightsoundError, embed, media, save_embeddings
 from sightsound.contract.errors import MediaError, PluginError, UnknownModel
@@ -22,9 +22,9 @@ from sightsound.contract.errors import MediaError, PluginError, UnknownModel
 def zoo(tmp_path):
     folder = tmp_path / "zoo"
     for i in range(4):
-        picture(folder / f"{i}.png", i)
+        write_image(folder / f"{i}.png", i)
     for i in range(3):
-        sound(folder / f"{i}.wav", i, seconds=1 + i)
+        write_sound(folder / f"{i}.wav", i, seconds=1 + i)
     return folder
 
 
@@ -91,7 +91,7 @@ def test_every_pass_reads_the_files_anew(tiny, zoo):
     rows = embed(pngs(zoo), "colours.tiny", host=tiny)
     first = rows.matrix()
     np.testing.assert_array_equal(rows.matrix(), first)
-    picture(zoo / "1.png", 88)
+    write_image(zoo / "1.png", 88)
     assert (rows.matrix() != first).any(axis=1).tolist() == [False, True, False, False]
     assert len(rows.outcomes) == 4
 
@@ -108,7 +108,7 @@ def test_outcomes_say_what_became_of_each_file(tiny, zoo):
 
 
 def test_leaving_the_loop_early_stops_the_threads(tiny, zoo):
-    long = [sound(zoo / f"long{i}.wav", i, seconds=60) for i in range(12)]
+    long = [write_sound(zoo / f"long{i}.wav", i, seconds=60) for i in range(12)]
     for row in embed(long, "loudness.tiny", host=tiny):
         assert row.item.path == "long0.wav"
         break
@@ -167,7 +167,7 @@ def test_a_matrix_raises_what_a_file_failed_with_and_notes_the_file(tiny, zoo):
     def embed_badly(inner, inputs):
         raise ValueError("always")
 
-    name = stand(tiny, "bad.tiny", "loudness.tiny", embed=embed_badly)
+    name = register_variant(tiny, "bad.tiny", "loudness.tiny", embed=embed_badly)
     failing = pytest.warns(UserWarning, match="failed")
     with failing, pytest.raises(PluginError, match="embed of bad.tiny .plugin bad.: ValueError: always") as caught:
         embed(zoo / "0.wav", name, host=tiny).matrix()
@@ -206,10 +206,10 @@ def test_a_picture_for_a_sound_model_is_a_warning(tiny, zoo):
 def test_a_folder_that_cannot_be_read_is_a_warning_too(tiny):
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)
-        picture(Path(name, "in", "shut", "a.png"))
-        picture(Path(name, "in", "b.png"), 1)
+        write_image(Path(name, "in", "shut", "a.png"))
+        write_image(Path(name, "in", "b.png"), 1)
         os.chmod(Path(name, "in", "shut"), 0)
-        with nobody(), pytest.warns(UserWarning, match="shut: .*cannot read folder"):
+        with ordinary_user(), pytest.warns(UserWarning, match="shut: .*cannot read folder"):
             list(embed(Path(name, "in"), "colours.tiny", host=tiny))
         os.chmod(Path(name, "in", "shut"), 0o755)
 
@@ -256,7 +256,7 @@ def test_a_recording_that_fails_late_leaves_no_rows_in_the_file(tiny, zoo, tmp_p
 def test_names_that_are_not_utf8_are_saved(tiny, tmp_path):
     name = os.fsdecode(b"caf\xe9.png")
     try:
-        picture(tmp_path / "in" / name)
+        write_image(tmp_path / "in" / name)
     except OSError:
         pytest.skip("the file system takes UTF-8 names only")
     save_embeddings(embed(tmp_path / "in", "colours.tiny", host=tiny), tmp_path / "rows.npz")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from made import stand
+from made import register_variant
 from pipeline_runs import pictures
 from sightsound import Item
 from sightsound.pipeline.latency import measure_latency
@@ -18,7 +18,7 @@ def test_each_model_is_measured_on_at_most_twelve_files_twice(tiny, tmp_path):
         return inner.preprocess(media, start, last)
 
     items = [Item(str(tmp_path), file.name) for file in pictures(tmp_path, 30)]
-    name = stand(tiny, "counted.tiny", preprocess=preprocess)
+    name = register_variant(tiny, "counted.tiny", preprocess=preprocess)
     found = measure_latency(tiny, [name, "colours.tiny"], items)
     assert list(found) == [name, "colours.tiny"] and all(value > 0 for value in found.values())
     assert len(seen) == 2 * 12

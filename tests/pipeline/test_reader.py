@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 
-from made import picture, sound, stand
+from made import register_variant, write_image, write_sound
 from pipeline_runs import breaks_off, events_of, flat_events, outcomes_of, pictures, slow_embed
 from sightsound import Item, Windows, media
 from sightsound.pipeline.reader import Job
@@ -41,21 +41,23 @@ def test_the_windows_in_memory_do_not_grow_with_the_files(tiny, tmp_path, monkey
     monkeypatch.setenv("SIGHTSOUND_THREADS", "2")
     files = pictures(tmp_path, 400)
     preprocess, most = watched()
-    flat_events(tiny.load(stand(tiny, "watched.tiny", preprocess=preprocess, embed=slow_embed)), files)
+    flat_events(tiny.load(register_variant(tiny, "watched.tiny", preprocess=preprocess, embed=slow_embed)), files)
     assert 0 < most[0] <= 60, "eight items read ahead, and six batches of four"
 
 
 def test_the_windows_in_memory_do_not_grow_with_a_recording(tiny, tmp_path):
-    file = sound(tmp_path / "long.wav", 1, seconds=1800)
+    file = write_sound(tmp_path / "long.wav", 1, seconds=1800)
     preprocess, most = watched()
-    name = stand(tiny, "watched.tiny", "loudness.tiny", batch_size=8, preprocess=preprocess, embed=slow_embed)
+    name = register_variant(
+        tiny, "watched.tiny", "loudness.tiny", batch_size=8, preprocess=preprocess, embed=slow_embed
+    )
     flat_events(tiny.load(name), [file])
     assert 0 < most[0] <= 60 * 8, "of 3,600 windows; a block has 60"
 
 
 def test_jobs_are_taken_as_they_are_needed(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTSOUND_THREADS", "2")
-    file, taken = picture(tmp_path / "a.png"), 0
+    file, taken = write_image(tmp_path / "a.png"), 0
 
     def endless():
         nonlocal taken
@@ -71,14 +73,14 @@ def test_jobs_are_taken_as_they_are_needed(tiny, tmp_path, monkeypatch):
 
 def test_a_file_that_cannot_be_decoded_fails_with_its_note(tiny, tmp_path):
     file = tmp_path / "dog.wav"
-    file.write_bytes(sound(tmp_path / "whole.wav").read_bytes()[:30])
+    file.write_bytes(write_sound(tmp_path / "whole.wav").read_bytes()[:30])
     outcome = outcomes_of(tiny.load("loudness.tiny"), [file])["dog.wav"]
     assert (outcome.status, outcome.error.__notes__) == ("failed", ["while embedding dog.wav with loudness.tiny"])
     assert "dog.wav" not in outcome.reason and "\n" not in outcome.reason
 
 
 def test_a_damaged_recording_fails_and_the_next_one_does_not(tiny, tmp_path):
-    first, last = sound(tmp_path / "a.wav", 1), sound(tmp_path / "c.wav", 2)
+    first, last = write_sound(tmp_path / "a.wav", 1), write_sound(tmp_path / "c.wav", 2)
     broken = breaks_off(tmp_path / "b.wav", 80)
     found = outcomes_of(tiny.load("loudness.tiny"), [first, broken, last])
     assert {name: outcome.status for name, outcome in found.items()} == {
@@ -90,7 +92,7 @@ def test_a_damaged_recording_fails_and_the_next_one_does_not(tiny, tmp_path):
 
 
 def test_a_file_that_changed_since_it_was_hashed_is_refused(tiny, tmp_path):
-    file = picture(tmp_path / "a.png")
+    file = write_image(tmp_path / "a.png")
     job = Job(Item(str(tmp_path), "a.png"), stat=(file.stat().st_size, file.stat().st_mtime_ns - 1))
     *_, outcome = events_of(tiny.load("colours.tiny"), [job])
     assert (outcome.status, outcome.reason) == ("failed", "changed while it was read; index it again")
@@ -100,8 +102,8 @@ def test_flags_and_seconds_describe_a_recording(tiny, tmp_path):
     import soundfile
 
     soundfile.write(tmp_path / "still.wav", np.zeros(3200, np.float32), 1600)
-    short = sound(tmp_path / "short.wav", 1, seconds=0.4)
-    slow = sound(tmp_path / "slow.wav", 1, seconds=2, rate=1000)
+    short = write_sound(tmp_path / "short.wav", 1, seconds=0.4)
+    slow = write_sound(tmp_path / "slow.wav", 1, seconds=2, rate=1000)
     soundfile.write(tmp_path / "none.wav", np.zeros(0, np.float32), 1600)
     files = [tmp_path / "still.wav", short, slow, tmp_path / "none.wav"]
     found = outcomes_of(tiny.load("loudness.tiny"), files)
@@ -112,7 +114,7 @@ def test_flags_and_seconds_describe_a_recording(tiny, tmp_path):
 
 
 def test_a_part_of_a_recording_is_framed_anew_with_the_seconds_of_the_whole(tiny, tmp_path):
-    file = sound(tmp_path / "dog.wav", 4, seconds=6)
+    file = write_sound(tmp_path / "dog.wav", 4, seconds=6)
     model = tiny.load("loudness.tiny")
 
     _, expected, _ = model.rows(media.read_sound(file, 1600)[round(1.3 * 1600) : round(3.1 * 1600)])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from made import picture, sound, stand
+from made import register_variant, write_image, write_sound
 from pipeline_runs import (
     breaks_off,
     events_of,
@@ -37,14 +37,16 @@ def test_results_do_not_depend_on_the_timing_of_threads(tiny, tmp_path, make, li
     files = make(tmp_path, 30)
     calm = flat_events(tiny.load(like), files, batch_size=4)
     for seed in range(2):
-        name = stand(tiny, f"jitter{seed}.tiny", like, workers=3, **jitter(seed))
+        name = register_variant(tiny, f"jitter{seed}.tiny", like, workers=3, **jitter(seed))
         assert flat_events(tiny.load(name), files) == calm
 
 
 def test_rows_come_in_the_order_of_the_jobs_and_before_their_outcome(tiny, tmp_path):
     files = sounds(tmp_path, 12)
     random.Random(3).shuffle(files)
-    found = flat_events(tiny.load(stand(tiny, "jitter.tiny", "loudness.tiny", workers=3, **jitter(1))), files)
+    found = flat_events(
+        tiny.load(register_variant(tiny, "jitter.tiny", "loudness.tiny", workers=3, **jitter(1))), files
+    )
     order = [name for name, previous in zip([e[0] for e in found], [None, *(e[0] for e in found)]) if name != previous]
     assert order == [file.name for file in files]
     ends = [i for i, event in enumerate(found) if event[1] == "ok"]
@@ -55,11 +57,11 @@ def test_one_thread_gives_the_same_rows(tiny, tmp_path, monkeypatch):
     files = sounds(tmp_path, 12)
     many = flat_events(tiny.load("loudness.tiny"), files)
     monkeypatch.setenv("SIGHTSOUND_THREADS", "1")
-    assert flat_events(tiny.load(stand(tiny, "narrow.tiny", "loudness.tiny", workers=1)), files) == many
+    assert flat_events(tiny.load(register_variant(tiny, "narrow.tiny", "loudness.tiny", workers=1)), files) == many
 
 
 def test_a_long_recording_gives_the_rows_of_all_of_it_at_once(tiny, tmp_path):
-    file = sound(tmp_path / "long.wav", 1, seconds=95.3)
+    file = write_sound(tmp_path / "long.wav", 1, seconds=95.3)
     model = tiny.load("loudness.tiny")
 
     spans, embeddings, _ = model.rows(media.read_sound(file, 1600))
@@ -92,7 +94,9 @@ def test_an_item_has_all_its_rows(tiny, tmp_path):
 
 def test_an_item_that_fails_late_has_no_rows(tiny, tmp_path):
     model = tiny.load("loudness.tiny")
-    jobs = jobs_of([sound(tmp_path / "a.wav", 1), breaks_off(tmp_path / "b.wav", 600), sound(tmp_path / "c.wav", 2)])
+    jobs = jobs_of(
+        [write_sound(tmp_path / "a.wav", 1), breaks_off(tmp_path / "b.wav", 600), write_sound(tmp_path / "c.wav", 2)]
+    )
     came = [event for event in events_of(model, jobs) if isinstance(event, Rows) and event.item.path == "b.wav"]
     assert sum(len(rows.embeddings) for rows in came) > 100, "rows came before the recording failed"
     with embed_items(model, jobs) as items:
@@ -142,7 +146,7 @@ def test_the_network_runs_in_as_many_threads_as_it_allows(tiny, tmp_path):
             now -= 1
         return inner.embed(inputs)
 
-    name = stand(tiny, "workers.tiny", workers=3, batch_size=2, embed=embed)
+    name = register_variant(tiny, "workers.tiny", workers=3, batch_size=2, embed=embed)
     found = outcomes_of(tiny.load(name), pictures(tmp_path, 24))
     assert {outcome.status for outcome in found.values()} == {"ok"}
     assert most == 3
@@ -163,7 +167,7 @@ def test_reading_goes_on_while_the_network_works(tiny, tmp_path):
             raise RuntimeError("nothing was decoded meanwhile")
         return inner.embed(inputs)
 
-    name = stand(tiny, "slow.tiny", batch_size=4, workers=1, preprocess=preprocess, embed=embed)
+    name = register_variant(tiny, "slow.tiny", batch_size=4, workers=1, preprocess=preprocess, embed=embed)
     found = outcomes_of(tiny.load(name), pictures(tmp_path, 24))
     assert {outcome.status for outcome in found.values()} == {"ok"}
 
@@ -177,7 +181,7 @@ def test_leaving_the_context_early_stops_the_threads(tiny, tmp_path, count):
         return inner.preprocess(media, start, last)
 
     files = sounds(tmp_path, 60, seconds=5)
-    name = stand(tiny, "slow.tiny", "loudness.tiny", preprocess=preprocess, embed=slow_embed)
+    name = register_variant(tiny, "slow.tiny", "loudness.tiny", preprocess=preprocess, embed=slow_embed)
     with embed_stream(tiny.load(name), jobs_of(files)) as running:
         for _ in range(count):
             next(running)
@@ -199,7 +203,7 @@ def test_an_error_of_the_jobs_is_raised_and_stops_the_threads(tiny, tmp_path):
 
 @pytest.mark.parametrize("stage", ["preprocess", "embed"])
 def test_a_plugin_that_calls_exit_does_not_hang_the_pipeline(tmp_path, stage):
-    picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     program = f"""
 import sys
 sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "dists" / "tiny")]!r}
@@ -207,7 +211,7 @@ import sightsound_tiny, made
 from sightsound import Host, embed
 host = Host(installed=False)
 host.register(sightsound_tiny, "tiny")
-made.stand(host, "exits.tiny", {stage}=lambda inner, *values: sys.exit(3))
+made.register_variant(host, "exits.tiny", {stage}=lambda inner, *values: sys.exit(3))
 list(embed({str(tmp_path)!r}, "exits.tiny", host=host))
 """
     try:
