@@ -230,7 +230,7 @@ def test_the_classes_of_a_picture_best_first(warm, tiny, tmp_path):
 
 @pytest.mark.parametrize(("shape", "dtype"), [((3, 3), "u1"), ((3, 3, 3), "f4"), ((3, 3, 4), "u1"), ((0, 3, 3), "u1")])
 def test_an_array_that_is_no_picture_is_refused(warm, tiny, shape, dtype):
-    with pytest.raises(SightsoundError, match=r"picture: expected uint8 RGB \(h, w, 3\), got"):
+    with pytest.raises(SightsoundError, match=r"image: expected uint8 RGB \(h, w, 3\), got"):
         classify_image(np.zeros(shape, dtype), warm, host=tiny)
 
 

@@ -178,7 +178,7 @@ def test_an_array_that_is_no_vector_is_refused(library, tiny, query, words):
         ("nowhere.wav@1-2", SightsoundError, "nowhere.wav: no such file"),
         ("{zoo}/dogs/1.wav@2-2", SightsoundError, "expected @START-STOP with START before STOP"),
         ("{zoo}/dogs/1.wav@7-9", MediaError, r"nothing to search by between 7 and 9 s \(it lasts 2 s\)"),
-        ("{zoo}/cats/1.png@1-2", SightsoundError, "expected a recording before @1-2, got a picture"),
+        ("{zoo}/cats/1.png@1-2", SightsoundError, "expected a recording before @1-2, got an image"),
         ("{zoo}/cats", MediaError, "a folder, expected a file"),
         ("{zoo}/text", MediaError, "neither an image nor a sound"),
         ("{zoo}/half.wav", MediaError, "half.wav: .*cannot read audio|half.wav: .*header"),

@@ -119,7 +119,7 @@ def test_without_a_model_the_default_one_of_the_first_file_is_used(tiny, zoo):
     (zoo / "a text").write_text("hello")
     with pytest.raises(UnknownModel, match="default sound model 'yamnet.audioset_i8' is not there; install"):
         list(embed([zoo / "a text", zoo / "0.wav", zoo / "0.png"], host=tiny))
-    with pytest.raises(MediaError, match="a text: expected at least one picture or sound among 1 files"):
+    with pytest.raises(MediaError, match="a text: expected at least one image or sound among 1 files"):
         list(embed(zoo / "a text", host=tiny))
 
 

@@ -25,7 +25,7 @@ from sightsound.pipeline.stream import embed_stream
 
 
 def classify_image(
-    picture: PathLike | NDArray[np.uint8],
+    image: PathLike | NDArray[np.uint8],
     model: str | Model | None = None,
     k: int = 5,
     *,
@@ -36,7 +36,7 @@ def classify_image(
 
     Parameters
     ----------
-    picture : path or ndarray of uint8, shape (h, w, 3)
+    image : path or ndarray of uint8, shape (h, w, 3)
         A file, or RGB pixels.
     model : str, Model or None
         The name of a model with classes, or one that `Host.load` returned, which saves loading it again. None stands
@@ -64,16 +64,16 @@ def classify_image(
     loaded = load_for(host, model, "image", device=device)
     rules = SegmentRules()
     classifier = Classifier(loaded.card, select_by_rules(loaded.card, rules, host.weights), rules, k)
-    if isinstance(picture, str | os.PathLike):
-        read = media.read_image(picture)
-        pixels, outcome = read.pixels, Outcome(files.item_of(picture), "ok", facts=read.facts)
+    if isinstance(image, str | os.PathLike):
+        read = media.read_image(image)
+        pixels, outcome = read.pixels, Outcome(files.item_of(image), "ok", facts=read.facts)
     else:
-        pixels, outcome = _checked_pixels(picture), Outcome(Item("", ""), "ok")
+        pixels, outcome = _checked_pixels(image), Outcome(Item("", ""), "ok")
     _, _, scores = loaded.rows(pixels)
     assert scores is not None
-    image = classifier.start()
-    image.feed(scores, None)
-    return image.classified(outcome)
+    item = classifier.start()
+    item.feed(scores, None)
+    return item.classified(outcome)
 
 
 def classify_sound(
@@ -320,8 +320,8 @@ def _scored(
             yield windows.spans[part], scores
 
 
-def _checked_pixels(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    picture = np.asarray(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-        raise SightsoundError(f"picture: expected uint8 RGB (h, w, 3), got {picture.dtype} {picture.shape}; convert it")
-    return picture
+def _checked_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    pixels = np.asarray(pixels)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise SightsoundError(f"image: expected uint8 RGB (h, w, 3), got {pixels.dtype} {pixels.shape}; convert it")
+    return pixels

@@ -126,7 +126,7 @@ class QueryReader:
     def _of_file(self, path: Path, start: float, stop: float | None) -> QueryVectors:
         modality = media.identify(path)
         if stop is not None and modality != "sound":
-            raise SightsoundError(f"{path}: expected a recording before @{start:g}-{stop:g}, got a picture")
+            raise SightsoundError(f"{path}: expected a recording before @{start:g}-{stop:g}, got an image")
         with path.open("rb") as file:
             found = QueryVectors(content=hashlib.file_digest(file, "sha256").digest())
         for space, model in self._spaces(modality):

@@ -271,7 +271,7 @@ class Embeddings:
             with contextlib.suppress(MediaError):
                 modality: Modality = media.identify(item.file)
                 return self._host.default(modality)
-        raise MediaError(f"{items[0]}: expected at least one picture or sound among {len(items)} files")
+        raise MediaError(f"{items[0]}: expected at least one image or sound among {len(items)} files")
 
     def _note(self, outcome: Outcome, warn: bool) -> None:
         self.outcomes.append(outcome)
