@@ -1,4 +1,4 @@
-"""How a recording is cut, against the slow and obvious way: one window after the other, sample by sample."""
+"""How a recording is cut, compared with a slow way: one window after the other, sample by sample."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def card(window=None, hop=None, tail="pad", rate=10):
 
 
 def recording(samples: int) -> np.ndarray:
-    """Every sample has its number, from 1, so that none is taken for padding or for another."""
+    """Samples 1, 2, 3, ..., so that each differs from the others and from padding."""
     return np.arange(1, samples + 1, dtype=np.float32)
 
 
@@ -76,13 +76,13 @@ def pieces(draw: st.DrawFn) -> tuple[np.ndarray, list[np.ndarray]]:
 
 @patient
 @given(sizes, sizes, tails, lengths)
-def test_there_are_as_many_windows_as_one_counts(window, hop, tail, samples):
+def test_the_number_of_windows_equals_that_of_a_slow_count(window, hop, tail, samples):
     assert framing.count_windows(card(window, hop, tail), samples) == len(begins(window, hop, tail, samples))
 
 
 @patient
 @given(sizes, sizes, tails, lengths)
-def test_a_whole_recording_is_cut_as_by_hand(window, hop, tail, samples):
+def test_a_whole_recording_is_cut_as_the_slow_way_does(window, hop, tail, samples):
     sound = recording(samples)
     rows, spans, padded = framing.frames(card(window, hop, tail), sound, 0, True)
     expected, seconds, filled = cut(window, hop, tail, sound)
@@ -104,7 +104,7 @@ def test_with_pad_every_sample_is_in_a_window(window, hop, samples):
 
 @patient
 @given(sizes, sizes, lengths)
-def test_with_pad_no_window_is_there_for_nothing(window, hop, samples):
+def test_with_pad_every_window_is_needed(window, hop, samples):
     """Without its last window some sample would be lost."""
     window, hop = max(window, hop), min(window, hop)
     rows, _, _ = framing.frames(card(window, hop), recording(samples), 0, True)
@@ -187,7 +187,7 @@ def test_blocks_bound_the_memory_however_long_the_recording_is():
 
 @pytest.mark.parametrize(("over", "windows"), [(0, 0), (1, 1)])
 def test_a_last_block_that_brings_nothing_new_has_no_window(over, windows):
-    """Of 60 + `over` samples the window before, from 0 to 100 of 100, had the first 60 already."""
+    """The window before, samples 0 to 100, contains the first 60 of these 60 + `over` samples."""
     rows, spans, padded = framing.frames(card(100, 40), recording(60 + over), 40, True)
     assert (len(rows), len(spans), padded) == (windows, windows, bool(windows))
 

@@ -230,7 +230,7 @@ def test_of_several_frames_the_first_is_read_and_all_are_counted(tmp_path: Path,
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF", "PPM", "ICO"])
-def test_a_picture_that_is_cut_off_fails(tmp_path: Path, format: str) -> None:
+def test_an_image_that_is_cut_off_fails(tmp_path: Path, format: str) -> None:
     path = saved(tmp_path / "a", noise(64, 64, 3), format)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     with pytest.raises(MediaError, match=rf"a: cannot read image \({format}\), .*; save it anew, or leave it out"):
@@ -306,7 +306,7 @@ with ThreadPoolExecutor(16) as pool: print(*pool.map(digest, sys.argv[1:] * 20))
     assert len(digests) == 160 and digests == digests[:8] * 20
 
 
-def test_threads_do_not_mix_pictures(tmp_path: Path) -> None:
+def test_threads_do_not_mix_images(tmp_path: Path) -> None:
     paths = [saved(tmp_path / f"{n}.png", np.full((40, 40, 3), n, np.uint8)) for n in range(50)]
     with ThreadPoolExecutor(8) as pool:
         for n, picture in enumerate(pool.map(read_image, paths)):

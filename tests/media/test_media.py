@@ -35,17 +35,17 @@ def sound(path: Path, format: str = "WAV", seconds: float = 0.5, rate: int = 160
 
 
 def refused(path: object, error: type[MediaError] = MediaError) -> str:
-    """What `identify` says; the other entrances refuse the file as well, each in one line."""
-    for entrance in (media.open_sound, media.read_image, media.identify):
+    """Return the error of `identify`; the other functions refuse the file too, each in one line."""
+    for function in (media.open_sound, media.read_image, media.identify):
         with pytest.raises(error) as caught:
-            entrance(path)
+            function(path)
         assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("format", PICTURES)
 @pytest.mark.parametrize("name", ["right", "wrong.wav", "wrong.txt"])
-def test_a_picture_is_known_by_its_content(tmp_path: Path, format: str, name: str) -> None:
+def test_an_image_is_known_by_its_content(tmp_path: Path, format: str, name: str) -> None:
     path = picture(tmp_path / name, format)
     assert media.identify(path) == "image"
     assert media.read_image(path).pixels.shape == (32, 32, 3)
@@ -63,13 +63,13 @@ def test_a_sound_is_known_by_its_content(tmp_path: Path, format: str, name: str)
         media.read_image(path)
 
 
-def test_each_sound_format_of_libsndfile_is_known_or_left_out_on_purpose() -> None:
+def test_each_format_of_libsndfile_is_known_or_left_out_on_purpose() -> None:
     left_out = {"RAW", "SD2", "MAT4", "MAT5", "HTK", "XI", "WVE", "SDS", "MPC2K"}
     assert set(soundfile.available_formats()) - set(SOUNDS) == left_out
 
 
 @pytest.mark.parametrize("name", ["empty.wav", "empty.jpg", "empty"])
-def test_an_empty_file_is_no_media(tmp_path: Path, name: str) -> None:
+def test_an_empty_file_is_not_media(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"")
     assert refused(tmp_path / name, NotMedia).endswith(
         f"{name}: an empty file, expected an image or a sound; copy it anew"
@@ -95,14 +95,14 @@ def test_an_empty_file_is_no_media(tmp_path: Path, name: str) -> None:
     ids=lambda content: repr(content[:12]),
 )
 @pytest.mark.parametrize("name", ["thing.wav", "thing.jpg"])
-def test_what_is_neither_is_no_media_whatever_its_name(tmp_path: Path, content: bytes, name: str) -> None:
+def test_other_content_is_not_media_whatever_the_name(tmp_path: Path, content: bytes, name: str) -> None:
     (tmp_path / name).write_bytes(content)
     refused(tmp_path / name)
     with pytest.raises(NotMedia, match="convert it to PNG or WAV, or leave it out"):
         media.identify(tmp_path / name)
 
 
-def test_a_heic_picture_is_named_and_refused(tmp_path: Path) -> None:
+def test_a_heic_image_is_named_and_refused(tmp_path: Path) -> None:
     path = tmp_path / "phone.heic"
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
     with pytest.raises(NotMedia, match=r"phone\.heic: HEIC, which is not read; convert it to PNG"):
@@ -178,9 +178,9 @@ def test_nothing_stays_open_after_an_error_or_after_the_end(tmp_path: Path) -> N
     if before is None:
         pytest.skip("needs /proc")
     for path in paths * 3:
-        for entrance in (media.identify, media.read_image, lambda p: media.read_sound(p, 8000)):
+        for function in (media.identify, media.read_image, lambda p: media.read_sound(p, 8000)):
             try:
-                entrance(path)
+                function(path)
             except MediaError as error:
                 error.__traceback__ = None
     assert len(os.listdir("/proc/self/fd")) == before
@@ -192,7 +192,7 @@ def test_importing_media_imports_no_decoder() -> None:
 
 
 def test_files_cut_or_altered_anywhere_end_in_media_or_in_one_line(tmp_path: Path) -> None:
-    """A short walk with a seed; crashes of a decoder would end the test run."""
+    """Some seeded mutants; a crash of a decoder would end the test run."""
     random = np.random.default_rng(3)
     whole = [picture(tmp_path / f"p.{f}", f).read_bytes() for f in ("PNG", "JPEG", "GIF", "BMP")]
     whole += [sound(tmp_path / f"s.{f}", f).read_bytes() for f in ("WAV", "AIFF", "AU")]

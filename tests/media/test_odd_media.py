@@ -1,4 +1,4 @@
-"""All 168 odd or broken files of the project's shared data end in pixels, in samples, or in one clear line."""
+"""Each of the 168 unusual or broken files of the shared data gives pixels, samples, or one clear line."""
 
 import csv
 import json
@@ -17,10 +17,10 @@ REFUSED = {
     "audio/syn-allnan.wav": "nothing but NaN",
     "audio/bad-rate-huge.wav": "a sample rate of 2 GHz",
 }
-"""What libsndfile opens and we refuse, and why."""
+"""Files that libsndfile opens but sightsound refuses, and why."""
 
 EMPTY = {"audio/pydub-test1_empty.wav", "audio/syn-len-0samples.wav"}
-"""Sounds in good order that have no sample."""
+"""Valid sounds without samples."""
 
 NEEDS_PYAV = {
     "audio/hound-crash-e5471f5b58397287b509db7d026e95f1724454f5.wav",
@@ -39,9 +39,9 @@ NEEDS_PYAV = {
     "audio/pydub-creative_common.mp4",
     "audio/pydub-test5.webm",
 }
-"""What libsndfile does not read and PyAV does."""
+"""Files that libsndfile does not read but PyAV does."""
 
-WALK = """
+PROGRAM = """
 import json, signal, sys
 from sightsound import MediaError
 from sightsound.media import identify, open_sound, read_image
@@ -66,10 +66,10 @@ print(json.dumps({"peak": peak}))
 """
 
 
-def walk(folder: Path, paths: list[str]) -> tuple[dict[str, dict], int]:
+def outcomes_and_peak(folder: Path, paths: list[str]) -> tuple[dict[str, dict], int]:
     """What became of each file, and the peak memory in KiB."""
     names = json.dumps([str(folder / path) for path in paths])
-    run = subprocess.run([sys.executable, "-c", WALK], input=names, capture_output=True, text=True, check=False)
+    run = subprocess.run([sys.executable, "-c", PROGRAM], input=names, capture_output=True, text=True, check=False)
     rows = [json.loads(line) for line in run.stdout.splitlines()]
     assert run.returncode == 0, f"{paths[len(rows)]} ended the process: {run.returncode} {run.stderr[-500:]}"
     *outcomes, last = rows
@@ -94,7 +94,7 @@ def test_every_odd_file_ends_in_media_or_in_one_clear_line(shared: Path, chunk: 
     assert len(rows) == 6 * CHUNK
     table = {row["path"]: row["pillow13_or_soundfile0.14_result"] for row in rows}
     mine = list(table)[CHUNK * chunk : CHUNK * (chunk + 1)]
-    outcomes, peak = walk(folder, mine)
+    outcomes, peak = outcomes_and_peak(folder, mine)
     assert peak < 2**20  # KiB
     for path, found in outcomes.items():
         opens = table[path].startswith("ok") and path not in REFUSED

@@ -1,4 +1,4 @@
-"""Layers of any torch network: found without numbers, then taken, whatever the network does with them."""
+"""Rows from layers of torch networks that do unusual things."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CARD = Card(
 
 
 class Last(nn.Module):
-    """Channels to the last axis."""
+    """Moves the channels to the last axis."""
 
     output_fmt = "NHWC"
 
@@ -44,21 +44,21 @@ class Pair(nn.Module):
 
 
 class Windows(nn.Module):
-    """Four windows of each map, as more rows."""
+    """Splits each map into four windows along the batch."""
 
     def forward(self, x):
         return x.unflatten(2, (2, -1)).unflatten(4, (2, -1)).permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
 
 class Parts(nn.Module):
-    """(n, parts, 16, channels), where 16 and the channels stay when a picture grows."""
+    """Returns (n, parts, 16, channels); 16 and the channels do not depend on the size of the image."""
 
     def forward(self, x):
         return x.flatten(2).unflatten(2, (-1, 16)).permute(0, 2, 3, 1)
 
 
 class Odd(nn.Module):
-    """One ReLU that is called twice, in place; a module that nobody calls; others that give no rows; a classifier."""
+    """Has a ReLU that is called twice, in place; a module that is never called; modules without rows; a classifier."""
 
     def __init__(self, any_size=True):
         super().__init__()
@@ -96,7 +96,7 @@ def tapped(net, **options):
 
 
 @pytest.mark.parametrize("any_size", [True, False])
-def test_a_survey_tells_shapes_channels_and_calls(any_size):
+def test_a_survey_finds_shapes_channels_and_calls(any_size):
     found = survey(lambda: built(any_size=any_size), (3, 8, 8))
     assert usable(found) == [
         Layer("first", "Conv2d", (6, 8, 8), 0),
@@ -117,7 +117,7 @@ def test_a_network_that_cannot_run_without_numbers_runs_on_the_cpu():
     assert usable(survey(lambda: nn.Sequential(Reads(5, 2)), (5,))) == [Layer("0", "Reads", (2,), 0)]
 
 
-def test_an_axis_that_grows_with_the_picture_does_not_count_channels():
+def test_an_axis_that_grows_with_the_image_does_not_count_channels():
     (layer,) = usable(survey(lambda: nn.Sequential(Parts()), (3, 8, 8)))
     assert (layer.shape, layer.axis) == ((4, 16, 3), 2)
 
@@ -147,7 +147,7 @@ def test_the_last_call_counts_and_nothing_that_follows_in_place_changes_a_layer(
     assert (first < 0).any() and (second < 0).any()
 
 
-def test_rows_without_positions_are_copies_of_what_they_were():
+def test_rows_without_positions_are_copies():
     net = nn.Sequential(nn.Linear(5, 3), nn.ReLU(inplace=True))
     for pool in ("avg", "max+std", "flat"):
         plan = choose("two", {"layer": "0", "pool": pool}, survey(lambda: net, (5,)))
@@ -233,12 +233,12 @@ def test_flat_keeps_every_number_in_the_order_of_the_axes():
         ({}, r"odd.torch\[\]: expected layer=NAME"),
     ],
 )
-def test_what_cannot_be_taken_is_refused(options, error):
+def test_a_layer_without_rows_is_refused(options, error):
     with pytest.raises(UnknownModel, match=error):
         choose("odd.torch", options, survey(built, (3, 8, 8)))
 
 
-def test_where_nothing_tells_the_channels_only_flat_is_left():
+def test_without_a_known_channel_axis_only_flat_is_possible():
     found = {"cube": Layer("cube", "Cube", (2, 3, 4, 5), None)}
     with pytest.raises(
         UnknownModel, match=r"layer 'cube' of odd.torch: expected .channels., .*got \(2, 3, 4, 5\); use"

@@ -1,4 +1,4 @@
-"""What can be said beforehand of a log-spectrogram."""
+"""Properties that a log-spectrogram must have."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The golden files by name (an absent folder must not become an empty parametrisation), and how rows are compared."""
+"""The names of the golden files (listing an absent folder would give no test cases), and a comparison of rows."""
 
 import numpy as np
 
@@ -12,12 +12,12 @@ YAMNET_GOLDENS = VGGISH_GOLDENS = [
 
 
 def golden_patches(log_mel):
-    """Google's framing of the YAMNet goldens' log-mel: 96 frames every 48."""
+    """The patches of a golden log-mel as Google frames it: 96 frames every 48."""
     starts = range(0, len(log_mel) - 95, 48)
     return np.stack([log_mel[start : start + 96] for start in starts])
 
 
 def cosines(rows, others):
-    """The cosine of each row with the other row of its place, in float64."""
+    """The cosine of each row with the row at the same position, in float64."""
     rows, others = rows.astype(np.float64), others.astype(np.float64)
     return (rows * others).sum(axis=1) / (np.linalg.norm(rows, axis=1) * np.linalg.norm(others, axis=1))

@@ -1,4 +1,4 @@
-"""Where the tests find weights."""
+"""The weights that several tests need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ten classes of ESC-10 (K. J. Piczak) as kinds of sound of AudioSet."""
+"""The ten classes of ESC-10 (K. J. Piczak) as classes of AudioSet."""
 
 KINDS = {
     "001 - Dog bark": "Dog",
@@ -12,4 +12,4 @@ KINDS = {
     "009 - Rooster": "Chicken, rooster",
     "010 - Fire crackling": "Fire",
 }
-"""The folder of a clip -> what is to be heard in it."""
+"""The expected class for the folder of a clip."""

@@ -14,7 +14,7 @@ GOLDENS = Path(__file__).parent / "goldens"
 
 
 def log_mel(samples, offset):
-    """samples (n,) at 16 kHz -> (frames, 64)."""
+    """The log-mel (frames, 64) of samples (n,) at 16 kHz."""
     window = 0.5 * (1 - np.cos(2 * np.pi * np.arange(400) / 400))
     frames = np.stack([samples[i : i + 400] * window for i in range(0, len(samples) - 399, 160)])
     angles = 2 * np.pi * np.outer(np.arange(400), np.arange(257)) / 512
@@ -23,7 +23,7 @@ def log_mel(samples, offset):
 
 
 def triangles():
-    """The mel weights one by one, (257, 64)."""
+    """The mel weights (257, 64), computed one by one."""
 
     def mel(hz):
         return 1127 * np.log(1 + hz / 700)
@@ -38,7 +38,7 @@ def triangles():
 
 
 def signal():
-    """A second and a half of a tone that rises, clicks and noise: float32 (24000,)."""
+    """A rising tone with clicks and noise, 1.5 seconds: float32 (24000,)."""
     rng = np.random.RandomState(7)
     time = np.arange(24000) / 16000
     sound = 0.4 * np.sin(2 * np.pi * (200 + 1500 * time) * time) + 0.01 * rng.standard_normal(24000)
@@ -47,7 +47,7 @@ def signal():
 
 
 def patches(count):
-    """Log-mel patches as noise would give them, float32 (count, 96, 64)."""
+    """Random log-mel patches, float32 (count, 96, 64)."""
     return (np.random.RandomState(8).standard_normal((count, 96, 64)) * 1.5 - 2).astype(np.float32)
 
 
@@ -103,7 +103,7 @@ def yamnet_weights():
 
 
 def yamnet(weights, x):
-    """patches (n, 96, 64) -> embeddings (n, 1024), scores (n, 521)."""
+    """Embeddings (n, 1024) and scores (n, 521) for patches (n, 96, 64)."""
     x = x[..., np.newaxis].astype(np.float64)
     for name, shape, stride in YAMNET:
         depthwise = name.endswith("depthwise_conv")
@@ -140,7 +140,7 @@ def vggish_weights(widths=(4, 6, 8, 8, 10, 10), hidden=20, dim=7):
 
 
 def vggish(weights, x):
-    """patches (n, 96, 64) -> embeddings; nothing is cut off below zero at the end."""
+    """Embeddings for patches (n, 96, 64), without a ReLU at the end."""
     x = x[..., np.newaxis].astype(np.float64)
     for name, pooled in VGGISH:
         kernel = weights[f"{name}.weight"].astype(np.float64).transpose(2, 3, 1, 0)
@@ -155,7 +155,7 @@ def vggish(weights, x):
 
 
 def main():
-    """Writes the goldens: what went in is seeded, so only what comes out is kept."""
+    """Write the goldens. The inputs are seeded, so only the outputs are stored."""
     GOLDENS.mkdir(exist_ok=True)
     samples = signal().astype(np.float64)
     mels = {f"offset_{offset}": log_mel(samples, offset).astype(np.float32) for offset in (0.01, 0.001)}

@@ -1,4 +1,4 @@
-"""YAMNet through `classify_sound`: the goldens' scores, ESC-10's classes, streams, hops; all as a user calls it."""
+"""YAMNet through `classify_sound`: scores of the goldens, classes of ESC-10, streams, and hops."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_scores_are_those_of_the_reference(f32, shared, name):
     assert found.spans[-1, 1] == pytest.approx(min(found.spans[-1, 0] + 0.975, len(golden["waveform"]) / RATE))
 
 
-def test_a_dog_barks_and_silence_is_silent(f32, shared):
+def test_a_bark_and_silence_are_recognised(f32, shared):
     dog = np.load(shared / "goldens/yamnet/golden_clip_dog_975ms.npz")["waveform"]
     bark = classify_sound(dog, RATE, model=f32, rules=SegmentRules(include=("subtree:Dog",), threshold=0.2)).segments[0]
     assert (bark.start, bark.stop) == (0.0, pytest.approx(len(dog) / RATE, abs=0.48))
@@ -56,13 +56,23 @@ def test_a_dog_barks_and_silence_is_silent(f32, shared):
     assert [s.label for s in classify_sound(silence, RATE, model=f32).segments] == ["Silence"]
 
 
-@pytest.mark.parametrize(("model", "wanted"), [("yamnet.audioset_f32", 0.78), ("yamnet.audioset_i8", 0.85)])
-def test_esc_10_is_heard(host, shared, tflite_file, model, wanted):
-    found = [t for t in tag(shared / "data/esc10", models=model, host=host) if t.outcome.status == "ok"]
-    assert len(found) == 400
-    expected = [KINDS[t.item.path.partition("/")[0]] for t in found]
+@pytest.mark.parametrize(
+    ("model", "every", "least"),
+    [
+        ("yamnet.audioset_f32", 10, 0.775),
+        ("yamnet.audioset_i8", 10, 0.875),
+        pytest.param("yamnet.audioset_f32", 1, 0.78, marks=pytest.mark.slow),
+        pytest.param("yamnet.audioset_i8", 1, 0.85, marks=pytest.mark.slow),
+    ],
+)
+def test_esc_10_is_recognised(host, shared, tflite_file, model, every, least):
+    """The hit rate of the five best classes, on every tenth clip or on all."""
+    clips = sorted((shared / "data/esc10").glob("0*/*.ogg"))[::every]
+    found = [t for t in tag(clips, models=model, host=host) if t.outcome.status == "ok"]
+    assert len(found) == len(clips) == 400 // every
+    expected = [KINDS[t.item.file.parent.name] for t in found]
     score = evaluate_tags(expected, [t.top for t in found], load_ontology()).overall
-    assert score.hit_rate >= wanted, score
+    assert score.hit_rate >= least, score
 
 
 def sounds(seconds: float) -> np.ndarray:
@@ -74,7 +84,7 @@ def sounds(seconds: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("block", [1, 777, 16000, 50000])
-def test_a_stream_is_heard_as_the_whole_whatever_its_blocks(i8, block):
+def test_a_stream_has_the_segments_of_the_whole_whatever_its_blocks(i8, block):
     samples = sounds(12)
     blocks = np.split(samples, range(block, len(samples), block) if block > 1 else [1])
     stream = sorted(classify_stream(blocks, RATE, model=i8), key=lambda s: (s.start, s.stop, s.label))
@@ -95,7 +105,7 @@ def test_a_shorter_hop_gives_the_same_windows_and_those_between(i8, tflite_file)
     np.testing.assert_allclose(dense.scores[: 4 * 8 : 4], plain.scores[:8], atol=1e-6)
 
 
-def test_a_hop_is_part_of_the_space_but_not_where_it_is_the_usual_one(tflite_file):
+def test_a_hop_is_part_of_the_space_unless_it_is_the_default(tflite_file):
     host = Host()
     usual, moved = host.space("yamnet.audioset_i8"), host.space("yamnet.audioset_i8[hop=0.1]")
     assert host.space("yamnet.audioset_i8[hop=0.48]") == usual
@@ -117,7 +127,7 @@ def test_a_hop_is_given_once(tflite_file):
 
 
 @pytest.mark.parametrize("hop", ["0.01", "0.11", "1.5"])
-def test_networks_with_a_hop_keep_to_the_contract(tflite_file, hop):
+def test_networks_with_a_hop_conform(tflite_file, hop):
     results = check_model(f"yamnet.audioset_i8[hop={hop}]")
     assert [(r.check, r.reason) for r in results if not r.passed] == []
 
@@ -129,7 +139,7 @@ def test_both_builds_know_the_ids_of_their_classes():
 
 
 def test_specificity_on_a_real_recording(f32, shared):
-    """A general class never sounds at the time of a specific one below it, and with `low` the other way round."""
+    """A class and its descendants never overlap in time, neither with `high` nor with `low`."""
     file = shared / "data/esc10/001 - Dog bark/1-30344-A.ogg"
     audioset = load_ontology()
     for specificity in ("high", "low"):

@@ -12,7 +12,7 @@ CARDS = [vggish.F32, yamnet.F32, yamnet.I8]
 
 
 @pytest.mark.parametrize("offset", [0.01, 0.001])
-def test_log_mel_is_that_of_the_float64_golden(offset):
+def test_log_mel_equals_the_float64_golden(offset):
     golden = np.load(reference.GOLDENS / "log_mel.npz")[f"offset_{offset}"]
     found = log_mel.log_mel(reference.signal(), offset)
     np.testing.assert_allclose(found, golden, rtol=0, atol=2e-6)
@@ -26,7 +26,7 @@ def test_a_pure_tone_keeps_its_empty_bins():
     )
 
 
-def test_mel_triangles_are_those_built_one_by_one():
+def test_mel_triangles_equal_those_computed_one_by_one():
     np.testing.assert_allclose(log_mel.mel_matrix(), reference.triangles(), rtol=0, atol=1e-12)
 
 
@@ -37,7 +37,7 @@ def test_blocks_give_the_same_numbers_as_the_whole(card, hops):
     sound = rng.standard_normal(7 * card.hop + 9000).astype(np.float32)
     whole = log_mel.windows(card, sound, 0, True)
     step, size = hops * card.hop, (hops - 1) * card.hop + card.window
-    starts = [0, *range(step, len(sound) - size + step, step)]  # the last begins where the one before did not end it
+    starts = [0, *range(step, len(sound) - size + step, step)]  # the last block reaches the end
     parts = [log_mel.windows(card, sound[s : s + size], s, s + size >= len(sound)) for s in starts]
     assert np.array_equal(np.concatenate([part.inputs for part in parts]), whole.inputs)
     assert np.array_equal(np.concatenate([part.spans for part in parts]), whole.spans)
@@ -72,7 +72,7 @@ def test_silence_is_the_logarithm_of_the_offset():
     assert np.all(found == np.log(np.float32(0.001)))
 
 
-def test_the_sound_stays_as_it_is_and_inputs_are_our_own():
+def test_the_sound_is_not_changed_and_the_inputs_are_a_copy():
     sound = reference.signal()
     before = sound.copy()
     sound.flags.writeable = False
@@ -81,6 +81,6 @@ def test_the_sound_stays_as_it_is_and_inputs_are_our_own():
     assert np.array_equal(sound, before)
 
 
-def test_the_log_offset_is_the_cards():
+def test_the_log_offset_comes_from_the_card():
     card = replace(yamnet.F32, constants={**yamnet.F32.constants, "log_offset": 0.5})
     assert log_mel.windows(card, np.zeros(20000, np.float32), 0, True).inputs[0, 0, 0] == np.log(np.float32(0.5))

@@ -1,4 +1,4 @@
-"""Layers of VGGish and YAMNet: in a module's own numbers, in the names of models, and refused where there are none."""
+"""Layers of VGGish and YAMNet: their numbers, their names, and errors for layers that do not exist."""
 
 import h5py
 import numpy as np

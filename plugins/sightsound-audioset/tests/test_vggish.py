@@ -18,7 +18,7 @@ WHOLE = [name for name in VGGISH_GOLDENS if name != "golden_short.npz"]
 
 @pytest.fixture(scope="module")
 def published(shared, tmp_path_factory):
-    """The goldens' seeded network, through a file of torchvggish's layout (288 MB)."""
+    """The seeded network of the goldens, read from a file in the layout of torchvggish (288 MB)."""
     folder = shared / "weights/vggish"
     spec = importlib.util.spec_from_file_location("seeded_state_dict", folder / "seeded_state_dict.py")
     seeded = importlib.util.module_from_spec(spec)

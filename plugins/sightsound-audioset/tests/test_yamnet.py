@@ -38,7 +38,7 @@ def test_the_network_gives_the_published_scores_for_the_golden_log_mel(published
 
 @pytest.mark.parametrize("name", YAMNET_GOLDENS)
 def test_the_front_end_gives_the_golden_mel_magnitudes(published, shared, name):
-    """TensorFlow's float32 transform is itself off where bins are nearly empty: judged by the frame's largest bin."""
+    """The error is relative to the largest bin of a frame: TensorFlow's float32 transform is inexact in small bins."""
     golden = np.load(shared / "goldens/yamnet" / name)
     found = published.preprocess(golden["waveform"], 0, True).inputs
     expected = golden_patches(golden["log_mel"])
@@ -76,7 +76,7 @@ def test_seeded_weights_give_the_golden_of_the_float64_reference(seeded_file):
     np.testing.assert_allclose(found.embeddings, golden["embeddings"], rtol=1e-4, atol=1e-5)
 
 
-def test_the_golden_of_the_seeded_weights_is_still_the_references():
+def test_the_golden_of_the_seeded_weights_equals_the_reference():
     golden = np.load(reference.GOLDENS / "yamnet_seeded.npz")
     embeddings, scores = reference.yamnet(reference.yamnet_weights(), reference.patches(2))
     np.testing.assert_allclose(golden["embeddings"], embeddings, rtol=1e-6, atol=1e-7)

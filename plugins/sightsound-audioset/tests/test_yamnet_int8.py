@@ -28,7 +28,7 @@ def embedder(tflite_file):
 
 @pytest.fixture(scope="module")
 def litert(tflite_file):
-    """TFLite itself: a function from one window to its inner tensors, in real numbers."""
+    """A function that runs TFLite on one window and returns its inner tensors in real numbers."""
     runtime = pytest.importorskip("ai_edge_litert.interpreter", reason="needs LiteRT (ai-edge-litert)")
     with pytest.warns(UserWarning, match="preserve_all_tensors"):
         network = runtime.Interpreter(str(tflite_file), num_threads=1, experimental_preserve_all_tensors=True)
@@ -126,7 +126,7 @@ def test_the_labels_in_the_file_are_ours(tflite_file):
 
 
 def seeded_int8():
-    """YAMNet in random whole numbers, with multipliers that keep activations inside 0 to 255 for the most part."""
+    """YAMNet in random whole numbers, with multipliers that keep most activations inside 0 to 255."""
     rng = np.random.RandomState(11)
     *convolutions, last = shapes()
     layers = []
@@ -140,7 +140,7 @@ def seeded_int8():
 
 
 def whole_numbers(weights, patches):
-    """The last feature map in int64 arithmetic, but for the one multiplication in float32 for each activation."""
+    """The last feature map in int64 arithmetic, except for one multiplication in float32 per activation."""
     x = np.clip(np.rint(patches / np.float32(weights.input_scale)), weights.input_low, weights.input_high)
     x = x.astype(np.int64)[..., np.newaxis]
     strides = [2] + [stride for _, second in BLOCKS for stride in (second, 1)]

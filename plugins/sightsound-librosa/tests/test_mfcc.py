@@ -1,4 +1,4 @@
-"""`mfcc.librosa` against librosa called directly, and what its rows are good for."""
+"""`mfcc.librosa` against librosa called directly, and its accuracy on ESC-10."""
 
 import csv
 import dataclasses
@@ -98,18 +98,18 @@ def test_the_standard_is_measured_on_esc10(esc10):
     np.testing.assert_allclose(rows.std(0), SPREAD, rtol=2e-3, atol=1e-3)
 
 
-def test_the_floor_to_beat_on_esc10_is_eight_clips_in_ten(esc10):
+def test_the_accuracy_on_esc10_is_about_0_8(esc10):
     """Mean of a clip's five rows, logistic regression, the five official folds."""
     linear_model = pytest.importorskip("sklearn.linear_model")
     folds, labels, rows = esc10
     x = ((rows - CENTRE) / SPREAD).mean(1)
-    right = [
+    accuracies = [
         linear_model.LogisticRegression(C=0.1, max_iter=500)
         .fit(x[folds != k], labels[folds != k])
         .score(x[folds == k], labels[folds == k])
         for k in range(1, 6)
     ]
-    assert 0.78 < np.mean(right) < 0.85
+    assert 0.78 < np.mean(accuracies) < 0.85
 
 
 def cosine(a, b):

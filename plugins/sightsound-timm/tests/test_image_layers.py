@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import nn
 
 import sightsound
 import sightsound_timm
+from command_line import Finished
 from seeded_networks import hooked, saved, seeded
 from sightsound import Host, Library, MissingWeights, SightsoundError, UnknownModel
 from sightsound.contract.layer_names import split
@@ -183,9 +183,10 @@ LAYOUTS = {
     "maxvit_t": {"blocks.0": 0, "blocks.1.layers.0.layers.window_attention.attn_layer": 2},
     "mobilevit_xxs": {"stages.2.1": 0, "stages.2.1.conv_kxk.bn": 0},
 }
+LARGE = ("swin_t.IMAGENET1K_V1", "maxvit_t", "mobilevit_xxs")
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in LAYOUTS])
 def test_maps_and_tokens_of_any_layout(host: Host, name: str) -> None:
     found = {layer.name: layer.axis for layer in host.layers(name)}
     assert {layer: found[layer] for layer in LAYOUTS[name]} == LAYOUTS[name]
@@ -316,7 +317,7 @@ def test_the_parts_of_rows_in_python(zoo: Host, photos_folder: Path) -> None:
 
 # -- the command line --------------------------------------------------------------------------------------------------
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Run = Callable[..., Finished]
 
 
 @pytest.fixture
@@ -390,6 +391,7 @@ def test_a_mistake_is_one_line(command: Run, photos_folder: Path, words: tuple[s
     assert ran.returncode == 2 and text in ran.stderr and "Traceback" not in ran.stderr
 
 
+@pytest.mark.slow
 def test_check_model_takes_a_layer(command: Run) -> None:
     ran = command("check-model", f"{RESNET}[layer=layer1.0.act1]")
     assert ran.returncode == 0, ran.stdout + ran.stderr

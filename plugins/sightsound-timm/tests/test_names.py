@@ -111,7 +111,10 @@ def test_other_sets_of_classes_have_their_names_too() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "test_vit", "resnetv2_50x1_bit"])
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18", "mobilenetv3_small_050", "test_vit", pytest.param("resnetv2_50x1_bit", marks=pytest.mark.slow)],
+)
 def test_a_timm_network_loads_from_the_users_file(name: str, suffix: str, tmp_path: Path) -> None:
     model_card = card(name)
     net: Any = seeded(lambda: timm.create_model(model_card.name))

@@ -65,7 +65,7 @@ def published(made: torch.nn.Module, path: Path, **more) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["resnet18", "resnet50"])
+@pytest.fixture(scope="module", params=["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)])
 def arch(request) -> str:
     return request.param
 
@@ -111,7 +111,7 @@ def test_there_are_365_scenes_of_different_names():
 
 
 @pytest.mark.parametrize("size", [(640, 300), (200, 900), (256, 256), (3, 2), (1, 1)])
-def test_a_picture_is_squashed_as_the_authors_do_it(size):
+def test_an_image_is_squashed_as_the_authors_do_it(size):
     from PIL import Image
 
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8))
@@ -125,7 +125,7 @@ def test_the_files_are_of_python_2(tmp_path):
     assert b"_rebuild_tensor\n" in raw and b"cuda:0" in raw and b"U\x0dmodule.weight" in raw
 
 
-def test_a_long_picture_has_a_row_too(arch):
+def test_a_long_image_has_a_row_too(arch):
     """Squashed it takes no more memory than another."""
     squashed = CenterCrop(CARDS[arch].constants)
     assert squashed(np.zeros((1, 300_000, 3), np.uint8)).shape == (1, 3, 224, 224)
@@ -150,6 +150,7 @@ def test_a_scene_has_a_name(host, arch, photos):
     assert best.label in scenes() and 0 < best.score <= 1 and best.id == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["resnet18"], indirect=True)
 def test_the_network_keeps_to_the_contract(host):
     assert [(r.check, r.reason) for r in check_model(NAME, host=host) if not r.passed] == []

@@ -60,8 +60,8 @@ def test_odd_sizes_are_prepared_exactly_as_by_timm_or_torchvision(name: str, siz
     assert_equal(name, np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("size", [(3, 5000), (5000, 3)], ids=str)
-def test_a_very_long_picture_is_prepared_exactly_too(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(3, 5000), pytest.param((5000, 3), marks=pytest.mark.slow)], ids=str)
+def test_a_very_long_image_is_prepared_exactly_too(size: tuple[int, int]) -> None:
     assert_equal(cards.LITE0.name, np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8))
 
 
@@ -73,7 +73,7 @@ def test_strips_of_any_size_give_the_same_pixels(strip: int, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("size", [(1, 300_000), (300_000, 1)], ids=str)
-def test_a_picture_that_is_nearly_a_line_is_refused_in_one_line(size: tuple[int, int]) -> None:
+def test_an_image_that_is_nearly_a_line_is_refused_in_one_line(size: tuple[int, int]) -> None:
     with pytest.raises(MediaError, match=r"^image of \d+ x \d+ pixels: expected a side at most 262144 times"):
         CenterCrop(cards.LITE0.constants)(np.zeros((*size, 3), np.uint8))
 

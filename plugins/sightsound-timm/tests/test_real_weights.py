@@ -20,6 +20,8 @@ from sightsound_timm.frameworks import timm, torchvision
 Pixels = NDArray[np.uint8]
 Load = Callable[[str], Model]
 NAMES = tuple(card.name for card, _ in cards.REGISTERED)
+LARGER = (cards.LITE1.name, cards.LITE2.name)
+SLOW_IF_LARGER = [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGER)) for name in NAMES]
 
 AMONG_TEN = 0.98
 """Accuracy wanted on 100 pictures of Imagenette among its own ten classes. Measured on all 400: 0.993 to 0.998."""
@@ -88,7 +90,7 @@ def plain(name: str, path: Path, pictures: Iterable[Pixels]) -> tuple[NDArray[An
         return embeddings, np.concatenate([net(x).softmax(1).numpy() for x in inputs])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SLOW_IF_LARGER)
 def test_rows_are_those_of_a_plain_loop(name: str, model: Load, host: Host, photos: dict[str, Pixels]) -> None:
     embeddings, scores = rows(model(name), photos.values())
     (file,) = host.card(name).weights
@@ -99,7 +101,7 @@ def test_rows_are_those_of_a_plain_loop(name: str, model: Load, host: Host, phot
     assert np.abs(scores - known_scores).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SLOW_IF_LARGER)
 def test_packaged_photographs_are_recognised(name: str, model: Load, photos: dict[str, Pixels]) -> None:
     _, scores = rows(model(name), [photos["chelsea"], photos["coffee"]])
     cat, coffee = (model(name).card.labels[i] for i in scores.argmax(1))
@@ -107,7 +109,7 @@ def test_packaged_photographs_are_recognised(name: str, model: Load, photos: dic
     assert coffee in {"espresso", "cup"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SLOW_IF_LARGER)
 def test_imagenette_is_recognised(name: str, model: Load, imagenette: list[tuple[str, Pixels]]) -> None:
     _, scores = rows(model(name), [picture for _, picture in imagenette])
     labels = model(name).card.labels
@@ -128,7 +130,7 @@ def test_filling_by_order_puts_every_tensor_where_its_own_name_says(name: str, m
     assert [meaning(key) for key in own] == [meaning(LAYERS.sub(layer, key)) for key in theirs]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SLOW_IF_LARGER)
 def test_the_batch_does_not_change_the_rows(name: str, model: Load, photos: dict[str, Pixels]) -> None:
     loaded = model(name)
     inputs = np.concatenate([loaded.preprocess(picture).inputs for picture in photos.values()])

@@ -1,4 +1,4 @@
-"""Replaces `embed` of `colours.tiny`: the mean colours come negative."""
+"""Replaces `embed` of `colours.tiny`: the mean colours are negated."""
 
 import numpy as np
 

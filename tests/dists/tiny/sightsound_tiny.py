@@ -1,4 +1,4 @@
-"""Weight-free embedders: the mean colours of a 4 x 4 grid, and the loudness of 16 stretches of a second."""
+"""Weight-free embedders: the mean colours of a 4 x 4 grid, and the loudness of 16 parts of a second."""
 
 import os
 import time

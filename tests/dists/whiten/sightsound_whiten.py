@@ -1,15 +1,15 @@
-"""Takes the mean off the vectors of pictures and divides by the spread; leaves sounds alone."""
+"""Standardises the vectors of images with a fixed mean and deviation; leaves sounds alone."""
 
 from sightsound.plugin import hookimpl
 
-MEAN, SPREAD = 0.5, 0.25
+MEAN, DEVIATION = 0.5, 0.25
 
 
 def stage_id(card):
-    return f"mean={MEAN},spread={SPREAD}" if card.modality == "image" else None
+    return f"mean={MEAN},spread={DEVIATION}" if card.modality == "image" else None
 
 
 @hookimpl(wrapper=True)
 def postprocess(embedder, output):
     rows = yield
-    return (rows - MEAN) / SPREAD
+    return (rows - MEAN) / DEVIATION

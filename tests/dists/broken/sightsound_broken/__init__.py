@@ -1,1 +1,1 @@
-"""One module for each way of being broken."""
+"""Plugins with one fault each."""

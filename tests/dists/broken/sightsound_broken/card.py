@@ -1,4 +1,4 @@
-"""Its card makes no sense."""
+"""Its card is invalid."""
 
 from sightsound.plugin import Card, hookimpl
 

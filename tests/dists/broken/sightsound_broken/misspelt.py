@@ -1,4 +1,4 @@
-"""Means `register_embedders`."""
+"""Misspells `register_embedders`."""
 
 from sightsound.plugin import Card, hookimpl
 

@@ -1,4 +1,4 @@
-"""A good plugin that leaves a trace when it is imported."""
+"""A correct plugin that writes a file when it is imported."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Registers a dictionary where a card is due."""
+"""Registers a dictionary instead of a card."""
 
 from sightsound.plugin import hookimpl
 
