@@ -10,7 +10,7 @@ import pytest
 import made
 from sightsound import Labels, Library, SightsoundError, index, load_dataset, load_datasets
 from sightsound.learn.dataset import align_datasets
-from sightsound.linear.folds import torn
+from sightsound.linear.folds import count_split_groups
 
 
 def load(place, model="colours.tiny", labels=None, **options):
@@ -63,10 +63,8 @@ def test_the_only_column_that_is_left_has_the_classes(coloured, tmp_path):
 def test_windows_of_an_item_are_in_one_group(rhythms):
     data = load(rhythms, "loudness.tiny", level="window")
     assert data.X.shape == (20 * 7, 17) and data.spans.shape == (140, 2)
-    assert (
-        data.spans[:2].tolist() == [[0, 1], [0.5, 1.5]]
-        and torn(data.groups, data.item_index) == torn(data.item_index, data.groups) == 0
-    )
+    assert data.spans[:2].tolist() == [[0, 1], [0.5, 1.5]]
+    assert count_split_groups(data.groups, data.item_index) == count_split_groups(data.item_index, data.groups) == 0
     items = load(rhythms, "loudness.tiny")
     assert items.X[3] == pytest.approx(data.X[data.item_index == 3].mean(axis=0)) and items.spans is None
 
@@ -136,7 +134,7 @@ def test_an_unknown_level_or_pool_is_refused(coloured):
 
 
 def test_the_spaces_of_the_modality_with_most_labelled_items_are_loaded(coloured, tiny, tmp_path):
-    made.rhythm(tmp_path / "more" / "a.wav", 0)
+    made.write_rhythm(tmp_path / "more" / "a.wav", 0)
     index(tmp_path / "more", coloured, models=["loudness.tiny"], host=tiny)
     with Library(coloured) as library:
         assert [data.model for data in load_datasets(library)] == ["colours.tiny", "tints.tiny"]
@@ -144,7 +142,7 @@ def test_the_spaces_of_the_modality_with_most_labelled_items_are_loaded(coloured
 
 
 def test_data_sets_of_several_spaces_are_reduced_to_their_common_items(coloured, tiny, shades):
-    made.shade(shades / "red" / "new.png", 0, 99)
+    made.write_shade(shades / "red" / "new.png", 0, 99)
     index(shades, coloured, models=["colours.tiny"], host=tiny, label_from="folder")
     first, second = (load(coloured, model) for model in ("colours.tiny", "tints.tiny"))
     assert len(first.X) == 37 and len(second.X) == 36

@@ -10,7 +10,7 @@ import pytest
 from sightsound import Candidate, LinearProbe, plot_advice, plot_candidates, plot_report
 from sightsound.learn.advise import Advice
 from sightsound.learn.suggestions import NetworkScore
-from sightsound.linear.metrics import Estimate
+from sightsound.linear.report import Estimate
 
 matplotlib = pytest.importorskip("matplotlib", reason="needs the extra `plot`")
 

@@ -11,7 +11,7 @@ from sightsound.contract.paths import PathLike
 from sightsound.learn.advise import Advice
 from sightsound.learn.compare import Candidate
 from sightsound.learn.suggestions import NetworkScore
-from sightsound.linear.metrics import Estimate, ProbeReport
+from sightsound.linear.report import Estimate, ProbeReport
 from sightsound.plot.figure import BLUE, figure
 
 _MAX_CLASSES = 30
