@@ -1,1 +1,1 @@
-"""Files to rows: decode, batch across files, embed, in bounded memory."""
+"""Embed files: decode them in threads, fill batches across files, run the network. Memory is bounded."""
