@@ -18,7 +18,7 @@ from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Card
 from sightsound.contract.errors import MissingWeights, SightsoundError
 from sightsound.contract.results import Classified, Item, Outcome, Prediction, Segment, WindowScores
-from sightsound.linear.probe import LinearProbe
+from sightsound.linear.model import LinearModel
 from sightsound.pipeline.reader import Job
 from sightsound.weights.store import Store
 
@@ -111,7 +111,7 @@ class Classifier:
         Whether channels are classified each by itself.
     keep_windows : bool
         Whether a result has the scores of all windows.
-    probe : LinearProbe or None
+    probe : LinearModel or None
         A probe of items (not of windows), whose classes of a whole item are the best ones.
     """
 
@@ -121,7 +121,7 @@ class Classifier:
     k: int = 5
     each_channel: bool = False
     keep_windows: bool = False
-    probe: LinearProbe | None = None
+    probe: LinearModel | None = None
 
     def start(self) -> ItemClassifier:
         """Return what classifies the next item."""

@@ -11,23 +11,23 @@ from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Card
 from sightsound.contract.embedder import Output, Windows
 from sightsound.host.model import Model
-from sightsound.linear.probe import LinearProbe
+from sightsound.linear.model import LinearModel
 
 
-def probe_card(card: Card, probe: LinearProbe) -> Card:
+def probe_card(card: Card, probe: LinearModel) -> Card:
     """Return the card of a network with the classes of a probe in place of its own."""
     labels = tuple(str(label) for label in probe.classes_)
     return replace(card, labels=labels, label_ids=(), scores="softmax" if probe.single else "sigmoid")
 
 
-def attach_probe(model: Model, probe: LinearProbe) -> Model:
+def attach_probe(model: Model, probe: LinearModel) -> Model:
     """Return a network whose scores are the probabilities of a probe, for each window or image.
 
     Parameters
     ----------
     model : Model
         The network that the probe was fitted with.
-    probe : LinearProbe
+    probe : LinearModel
         The probe. One of items with another pool than the mean has no probabilities of single windows; its scores are
         0 for each window.
 
@@ -56,7 +56,7 @@ def _stage(embedder: _ProbedEmbedder, name: str) -> Any:
 class _ProbedEmbedder:
     """Embeds with a network and its stages, and classifies with a probe."""
 
-    def __init__(self, model: Model, probe: LinearProbe) -> None:
+    def __init__(self, model: Model, probe: LinearModel) -> None:
         self.card = probe_card(model.card, probe)
         self.batch_size, self.workers, self.device = model.batch_size, model.workers, model.device
         self._model, self._probe, self._spec = model, probe, probe.require_feature_spec()

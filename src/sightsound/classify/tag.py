@@ -21,7 +21,7 @@ from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Classified, Item, Outcome, Rows
 from sightsound.host.host import Host
 from sightsound.host.model import Model
-from sightsound.linear.probe import LinearProbe
+from sightsound.linear.model import LinearModel
 from sightsound.media import files
 from sightsound.pipeline.outcomes import failed_outcome
 from sightsound.pipeline.queues import ModelQueues
@@ -42,7 +42,7 @@ def tag(
     rules: SegmentRules | None = None,
     hop: float | None = None,
     channels: Channels = "mean",
-    probes: Sequence[LinearProbe] = (),
+    probes: Sequence[LinearModel] = (),
     host: Host | None = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -68,7 +68,7 @@ def tag(
         For sounds: seconds between windows, a multiple of 0.01. None stands for the model's own.
     channels : {"mean", "each"}
         For sounds: average the channels, or classify each by itself.
-    probes : sequence of LinearProbe
+    probes : sequence of LinearModel
         At most one for each modality. The classes are the probe's, and the model is the one it was fitted with.
     host : Host or None
         Where models are looked up. None stands for a new host of the installed plugins.
@@ -166,7 +166,7 @@ class _TagRun:
     host: Host
     device: str
     models: dict[Modality, str]
-    probes: Mapping[str, LinearProbe]
+    probes: Mapping[str, LinearModel]
     rules: SegmentRules
     k: int
     hop: float | None
@@ -182,7 +182,7 @@ class _TagRun:
                 shown.update()
                 yield classified
         for modality, count in self._skipped.items():
-            log.warning("%d %ss passed over: no model for them was named", count, modality)
+            log.warning("%d %ss skipped: no model for them was named", count, modality)
 
     def selection(self, modality: Modality) -> tuple[str, ClassSelection]:
         """Return the name of the model for a modality and its classes that count."""
