@@ -12,6 +12,8 @@ from sightsound import Host, Labels, LinearProbe, fit_probe, index, load_dataset
 
 F32, I8 = "yamnet.audioset_f32", "yamnet.audioset_i8"
 
+pytestmark = pytest.mark.slow  # 400 clips
+
 
 @pytest.fixture(scope="module")
 def library_of(shared, tmp_path_factory):
@@ -29,7 +31,7 @@ def library_of(shared, tmp_path_factory):
     return indexed
 
 
-@pytest.mark.parametrize(("model", "least"), [pytest.param(F32, 0.970, marks=pytest.mark.slow), (I8, 0.955)])
+@pytest.mark.parametrize(("model", "least"), [(F32, 0.970), (I8, 0.955)])
 def test_a_probe_reaches_the_accuracy_of_the_reference(library_of, model, least):
     """Reference: scikit-learn on the float32 network reaches 0.970 for C = 0.1 and 1, 0.978 for C = 10."""
     data = load_dataset(library_of(model), model, Labels(column="category", fold_column="fold"))
@@ -40,14 +42,12 @@ def test_a_probe_reaches_the_accuracy_of_the_reference(library_of, model, least)
     assert probe.report_.neighbours.value < probe.report_.accuracy.value
 
 
-@pytest.mark.slow
 def test_the_accuracy_for_each_C_is_that_of_the_reference(library_of):
     data = load_dataset(library_of(F32), F32, Labels(column="category", fold_column="fold"))
     probe = LinearProbe(Cs=[0.1, 1.0, 10.0]).fit(data.X, data.y, folds=data.folds)
     assert probe.scores_ == pytest.approx([0.970, 0.970, 0.978], abs=0.006)
 
 
-@pytest.mark.slow
 def test_recordings_of_one_source_are_in_one_official_fold(library_of, shared):
     """The official folds have no leakage, so groups by source give about the same accuracy."""
     with (shared / "data" / "esc10" / "meta" / "esc10.csv").open(newline="") as file:
