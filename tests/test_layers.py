@@ -57,7 +57,7 @@ SLOW = {
 }
 """What is imported only inside the functions that need it."""
 
-ESTIMATORS = {"sightsound.learn.transformer"}
+ESTIMATORS = {"sightsound.learn.transformer", "sightsound.linear.probe", "sightsound.linear.stack"}
 """Modules whose classes inherit from those of scikit-learn and therefore import it at once; no other module may import
 these at once."""
 

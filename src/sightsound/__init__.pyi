@@ -79,11 +79,15 @@ from .library.search import search as search
 from .library.search import search_tags as search_tags
 from .library.stats import Stats as Stats
 from .library.stats import stats as stats
+from .linear.cross_validation import CrossValidation as CrossValidation
 from .linear.features import FeatureSpec as FeatureSpec
-from .linear.metrics import ProbeReport as ProbeReport
+from .linear.load import load_probe as load_probe
+from .linear.model import LinearModel as LinearModel
+from .linear.onnx import export_onnx as export_onnx
 from .linear.probe import LinearProbe as LinearProbe
+from .linear.report import ProbeReport as ProbeReport
 from .linear.stack import Stack as Stack
-from .linear.stack import load_probe as load_probe
+from .linear.stack_model import StackModel as StackModel
 from .pipeline.embeddings import Embeddings as Embeddings
 from .pipeline.embeddings import embed as embed
 from .pipeline.embeddings import save_embeddings as save_embeddings

@@ -1,4 +1,4 @@
-"""Folds: stratified, never through a group, official ones as they are."""
+"""Folds: stratified, with each group in one fold, and official ones as they are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightsound import SightsoundError
-from sightsound.linear.folds import official, partition, split, torn
+from sightsound.linear.folds import count_split_groups, official, partition, split
 
 
 def targets(y):
@@ -16,42 +16,42 @@ def targets(y):
     return np.eye(y.max() + 1)[y]
 
 
-def test_classes_are_spread_evenly():
+def test_classes_are_spread_evenly_over_the_folds():
     y = np.array([0] * 50 + [1] * 20)
-    held = split(targets(y), ["a", "b"])
-    counts = np.array([np.bincount(held[y == kind], minlength=5) for kind in (0, 1)])
+    held_out = split(targets(y), ["a", "b"])
+    counts = np.array([np.bincount(held_out[y == kind], minlength=5) for kind in (0, 1)])
     assert counts.tolist() == [[10] * 5, [4] * 5]
 
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_no_group_is_ever_on_both_sides(data):
+def test_no_group_is_in_two_folds(data):
     count = data.draw(st.integers(10, 40))
     groups = np.array(data.draw(st.lists(st.integers(0, count), min_size=60, max_size=60)))
     y = np.array(data.draw(st.lists(st.integers(0, 1), min_size=60, max_size=60)))
     y[:2], groups[:2] = [0, 1], [100, 101]
     y[2:4], groups[2:4] = [0, 1], [102, 103]
-    held = split(targets(y), ["a", "b"], groups, 2)
-    assert torn(held, groups) == 0 and set(held) == {0, 1}
+    held_out = split(targets(y), ["a", "b"], groups, 2)
+    assert count_split_groups(held_out, groups) == 0 and set(held_out) == {0, 1}
 
 
-def test_windows_of_an_item_stay_together_and_items_are_spread():
+def test_windows_of_an_item_are_in_one_fold_and_items_are_spread_evenly():
     groups = np.repeat(np.arange(30), 7)
     y = np.repeat(np.arange(30) % 3, 7)
-    held = split(targets(y), list("abc"), groups)
-    assert torn(held, groups) == 0
-    assert all(np.bincount(held[y == kind]).tolist() == [14] * 5 for kind in range(3))
+    held_out = split(targets(y), list("abc"), groups)
+    assert count_split_groups(held_out, groups) == 0
+    assert all(np.bincount(held_out[y == kind]).tolist() == [14] * 5 for kind in range(3))
 
 
-def test_without_a_number_there_are_as_many_as_the_smallest_class_has():
+def test_the_default_number_of_folds_is_five_or_the_size_of_the_smallest_class():
     assert set(split(targets([0] * 9 + [1] * 3), ["a", "b"])) == {0, 1, 2}
     assert set(split(targets([0] * 9 + [1] * 9), ["a", "b"])) == {0, 1, 2, 3, 4}
 
 
-def test_rows_of_several_labels_are_split_too():
+def test_rows_of_several_labels_are_spread_evenly_too():
     Y = np.random.default_rng(0).integers(0, 2, (60, 3)).astype(float)
-    held = split(Y, list("abc"), None, 5)
-    assert np.bincount(held).tolist() == pytest.approx([12] * 5, abs=1)
+    held_out = split(Y, list("abc"), None, 5)
+    assert np.bincount(held_out).tolist() == pytest.approx([12] * 5, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -66,17 +66,17 @@ def test_rows_of_several_labels_are_split_too():
         ([0] * 9 + [1] * 3, 1, "folds: expected 2 or more, got 1; 5 is usual"),
     ],
 )
-def test_a_class_that_is_smaller_than_the_folds_is_told(y, folds, text):
+def test_a_class_with_fewer_items_than_folds_raises_an_error(y, folds, text):
     with pytest.raises(SightsoundError, match=text):
         split(targets(y), ["dog", "wolf"], None, folds)
 
 
-def test_official_folds_are_kept_whatever_their_names():
+def test_official_folds_are_kept():
     Y = targets([0, 1, 0, 1])
     assert official(["b", "b", "a", "a"], Y, ["x", "y"]).tolist() == [1, 1, 0, 0]
 
 
-def test_official_folds_that_cannot_teach_are_told():
+def test_official_folds_without_training_rows_of_a_class_raise_an_error():
     Y = targets([0, 0, 1, 1])
     with pytest.raises(SightsoundError, match="fold 2: expected every class outside of it, 'y' has none there"):
         official([1, 1, 2, 2], targets([0, 0, 1, 0]), ["x", "y"])

@@ -126,7 +126,7 @@ def predict(
     """
     from sightsound.learn.predict import predict as classify
     from sightsound.learn.predict import predict_stored
-    from sightsound.linear.stack import load_probe
+    from sightsound.linear.load import load_probe
 
     if bool(paths) == bool(library):
         raise click.UsageError("name files and folders, or --library, one of the two")
@@ -203,7 +203,7 @@ def evaluate(
 @json_option()
 def show(file: str, plot: str | None, reliability: bool, as_json: bool) -> None:
     """Show the classes of a probe, what it was fitted to, and its evaluation."""
-    from sightsound.linear.stack import load_probe
+    from sightsound.linear.load import load_probe
 
     reports.check_outputs(None, plot)
     loaded = load_probe(file)
@@ -218,9 +218,9 @@ def show(file: str, plot: str | None, reliability: bool, as_json: bool) -> None:
 @click.option("-o", "--out", required=True, metavar="ONNX", help="The file to write.")
 def export(file: str, out: str) -> None:
     """Write a probe as an ONNX graph that turns vectors into decisions, probabilities and a label."""
-    from sightsound.linear.onnx import export as write
+    from sightsound.linear.onnx import export_onnx
 
     reports.check_outputs(out, None)
     loaded = reports.load_linear_probe(file)
-    write(loaded, out)
+    export_onnx(loaded, out)
     click.echo(f"{loaded.n_features_in_} numbers -> {len(loaded.classes_)} classes, in {printable(out)}")

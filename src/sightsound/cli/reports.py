@@ -14,8 +14,8 @@ from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.learn.predict import Probe
-    from sightsound.linear.metrics import ProbeReport
-    from sightsound.linear.probe import LinearProbe
+    from sightsound.linear.model import LinearModel
+    from sightsound.linear.report import ProbeReport
 
 MAX_CLASSES = 40
 """The most classes in a table; --json has all."""
@@ -42,12 +42,13 @@ def label_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def load_linear_probe(file: str) -> LinearProbe:
+def load_linear_probe(file: str) -> LinearModel:
     """Load a probe. Raise `SightsoundError` for a stack."""
-    from sightsound.linear.stack import Stack, load_probe
+    from sightsound.linear.load import load_probe
+    from sightsound.linear.stack_model import StackModel
 
     loaded = load_probe(file)
-    if isinstance(loaded, Stack):
+    if isinstance(loaded, StackModel):
         raise SightsoundError(
             f"{file}: expected a probe, got a stack; `sightsound probe predict` and `show` take stacks"
         )
@@ -90,9 +91,9 @@ def print_probe(loaded: Probe, as_json: bool) -> None:
 
 
 def _fitted_numbers(loaded: Probe) -> dict[str, Any]:
-    from sightsound.linear.probe import LinearProbe
+    from sightsound.linear.model import LinearModel
 
-    return {"C": loaded.C_, "temperature": loaded.temperature_} if isinstance(loaded, LinearProbe) else {}
+    return {"C": loaded.C_, "temperature": loaded.temperature_} if isinstance(loaded, LinearModel) else {}
 
 
 def draw_report(report: ProbeReport | None, plot: str | None) -> None:

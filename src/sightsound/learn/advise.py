@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +16,11 @@ from sightsound.learn.fit import fit_probe
 from sightsound.learn.near_duplicates import NearDuplicate, near_duplicates
 from sightsound.learn.suggestions import NetworkScore, Suggestion, suggest
 from sightsound.linear import metrics
-from sightsound.linear.metrics import Estimate
-from sightsound.linear.probe import LinearProbe
-from sightsound.linear.stack import COARSE
+from sightsound.linear.cross_validation import COARSE_CS
+from sightsound.linear.report import Estimate
+
+if TYPE_CHECKING:
+    from sightsound.linear.probe import LinearProbe
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,12 @@ def advise(datasets: Sequence[Dataset], *, progress: bool | None = None) -> Advi
 
 def _fit_networks(datasets: Sequence[Dataset], progress: bool | None) -> list[tuple[NetworkScore, LinearProbe]]:
     """Fit a probe to each data set; the best network comes first."""
+    from sightsound.linear.probe import LinearProbe
+
     fitted: list[tuple[NetworkScore, LinearProbe]] = []
     with bar(len(datasets), "advise", progress) as shown:
         for data in datasets:
-            probe = fit_probe(data, LinearProbe(Cs=COARSE))
+            probe = fit_probe(data, LinearProbe(Cs=COARSE_CS))
             report = probe.report_
             assert report is not None and report.neighbours is not None
             score = NetworkScore(data.model, data.X.shape[1], report.accuracy, report.neighbours, report)
@@ -112,7 +117,7 @@ def _average_gain(probes: Sequence[LinearProbe]) -> Estimate | None:
     """Return what the mean of the cross-validated probabilities gains over those of the first probe."""
     if len(probes) < 2:
         return None
-    held_out = probes[0].held_out_
+    held_out = probes[0].cross_validation_
     assert held_out is not None
     truth = held_out.truth.argmax(axis=1)
     predicted = [probe.held_out_probabilities() for probe in probes]

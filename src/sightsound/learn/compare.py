@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,13 @@ from sightsound.learn.load import load_datasets
 from sightsound.library.library import Library
 from sightsound.linear import folds as folding
 from sightsound.linear import metrics
-from sightsound.linear.metrics import Estimate, ProbeReport
-from sightsound.linear.probe import LinearProbe
-from sightsound.linear.stack import Stack
-from sightsound.linear.targets import targets
+from sightsound.linear.decisions import indicators
+from sightsound.linear.report import Estimate, ProbeReport
+from sightsound.linear.targets import encode_targets
 from sightsound.pipeline.latency import measure_latency
+
+if TYPE_CHECKING:
+    from sightsound.linear.stack import Stack
 
 FEATURES = "features side by side"
 AVERAGE = "average of probabilities"
@@ -117,10 +119,12 @@ def compare(
         If there are not two different networks, rows are windows or have several classes, the data sets have no item
         in common, or a class has fewer than three items.
     """
+    from sightsound.linear.stack import Stack
+
     stack = stack or Stack()
     aligned = _check(datasets)
     first = aligned[0]
-    classes, Y = targets(first.y, len(first.X))
+    classes, Y = encode_targets(first.y, len(first.X))
     names = [str(label) for label in classes]
     folds = (
         folding.split(Y, names, first.groups, stack.cv, seed=stack.random_state)
@@ -208,6 +212,8 @@ def fit_stack(datasets: Sequence[Dataset], stack: Stack | None = None) -> Stack:
     """
     aligned = _check(datasets)
     first = aligned[0]
+    from sightsound.linear.stack import Stack
+
     fitted = Stack(**(stack or Stack()).get_params(deep=False))
     fitted.fit([data.X for data in aligned], first.y, groups=first.groups, folds=first.folds)
     fitted.feature_specs_ = [data.feature_spec for data in aligned]
@@ -257,6 +263,9 @@ def _predict_fold(
     datasets: Sequence[Dataset], train: NDArray[np.intp], test: NDArray[np.intp], stack: Stack
 ) -> dict[str, Matrix]:
     """Fit every candidate to the training items and return its probabilities for the test items."""
+    from sightsound.linear.probe import LinearProbe
+    from sightsound.linear.stack import Stack
+
     y, groups = datasets[0].y[train], datasets[0].groups[train]
     fitted = Stack(**{**stack.get_params(deep=False), "cv": None})
     fitted.fit([data.X[train] for data in datasets], y, groups=groups)
@@ -282,7 +291,7 @@ def _score(probabilities: Mapping[str, Matrix], Y: Matrix, groups: Any, models: 
                 name=name,
                 models=(name,) if name in models else tuple(models),
                 accuracy=metrics.estimate(correct[name], groups),
-                macro_f1=metrics.macro_f1(Y, metrics.decide(table, True)),
+                macro_f1=metrics.macro_f1(Y, indicators(table, single=True)),
                 gain=100 * gain.value,
                 gain_low=100 * gain.low,
                 gain_high=100 * gain.high,

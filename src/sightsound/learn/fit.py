@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,11 @@ from sightsound.learn.dataset import Dataset
 from sightsound.learn.label_table import Labels
 from sightsound.learn.load import load_dataset
 from sightsound.library.library import Library
-from sightsound.linear.metrics import ProbeReport
-from sightsound.linear.probe import LinearProbe
+from sightsound.linear.model import LinearModel
+from sightsound.linear.report import ProbeReport
+
+if TYPE_CHECKING:
+    from sightsound.linear.probe import LinearProbe
 
 
 def fit_probe(dataset: Dataset, probe: LinearProbe | None = None, *, curve: bool = True) -> LinearProbe:
@@ -42,11 +45,13 @@ def fit_probe(dataset: Dataset, probe: LinearProbe | None = None, *, curve: bool
     SightsoundError
         If a label of multi-label data has items of one kind alone, or a class has fewer items than there are folds.
     """
+    from sightsound.linear.probe import LinearProbe
+
     settings = {} if probe is None else probe.get_params(deep=False)
     fitted = LinearProbe(**settings)
     _fit(fitted, dataset)
     fitted.feature_spec_, fitted.seen_ = dataset.feature_spec, dataset.content_ids
-    if fitted.held_out_ is not None:
+    if fitted.cross_validation_ is not None:
         report = fitted.report(dataset.X if curve else None)
         fitted.report_ = replace(report, notes=(*dataset.notes, *report.notes))
     return fitted
@@ -65,12 +70,12 @@ def _fit(probe: LinearProbe, dataset: Dataset) -> None:
         probe.classes_ = np.array(dataset.classes)
 
 
-def evaluate_probe(probe: LinearProbe, dataset: Dataset) -> ProbeReport:
+def evaluate_probe(probe: LinearModel, dataset: Dataset) -> ProbeReport:
     """Evaluate a probe on a data set.
 
     Parameters
     ----------
-    probe : LinearProbe
+    probe : LinearModel
         A probe that was fitted to a data set.
     dataset : Dataset
         Labelled rows of the same space.
@@ -97,12 +102,12 @@ def evaluate_probe(probe: LinearProbe, dataset: Dataset) -> ProbeReport:
     return replace(report, how=f"{len(dataset.items)} items of a library", notes=tuple(notes))
 
 
-def evaluate_stored(probe: LinearProbe, library: PathLike | Library, labels: Labels | None = None) -> ProbeReport:
+def evaluate_stored(probe: LinearModel, library: PathLike | Library, labels: Labels | None = None) -> ProbeReport:
     """Evaluate a probe on the labelled items of a library.
 
     Parameters
     ----------
-    probe : LinearProbe
+    probe : LinearModel
         A probe that was fitted to a data set.
     library : path or Library
         A library with vectors of the probe's network.
@@ -126,7 +131,7 @@ def evaluate_stored(probe: LinearProbe, library: PathLike | Library, labels: Lab
     return evaluate_probe(probe, dataset)
 
 
-def _indicators(probe: LinearProbe, dataset: Dataset) -> NDArray[Any]:
+def _indicators(probe: LinearModel, dataset: Dataset) -> NDArray[Any]:
     """Return the labels of a multi-label data set with a column for each class of the probe."""
     columns = {name: i for i, name in enumerate(dataset.classes)}
     known = [str(name) for name in probe.classes_]

@@ -13,12 +13,12 @@ from sightsound.learn.load import open_library
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library
 from sightsound.linear.features import FeatureSpec
-from sightsound.linear.probe import LinearProbe
-from sightsound.linear.stack import Stack
+from sightsound.linear.model import LinearModel
+from sightsound.linear.stack_model import StackModel
 from sightsound.pipeline.embeddings import Embeddings
 from sightsound.pipeline.stream import Embedded
 
-Probe = LinearProbe | Stack
+Probe = LinearModel | StackModel
 
 
 def feature_specs_of(probe: Probe) -> tuple[FeatureSpec, ...]:
@@ -26,7 +26,7 @@ def feature_specs_of(probe: Probe) -> tuple[FeatureSpec, ...]:
 
     Raises `SightsoundError` for a probe that was not fitted to a data set of a library.
     """
-    return tuple(probe.feature_specs_) if isinstance(probe, Stack) else (probe.require_feature_spec(),)
+    return tuple(probe.feature_specs_) if isinstance(probe, StackModel) else (probe.require_feature_spec(),)
 
 
 def predict(
@@ -41,7 +41,7 @@ def predict(
 
     Parameters
     ----------
-    probe : LinearProbe or Stack
+    probe : LinearModel or StackModel
         A classifier that was fitted to data sets of a library.
     paths : path or sequence of paths
         Files and folders.
@@ -70,7 +70,7 @@ def predict(
     for spec in specs:
         spec.space.require(host.space(spec.space.name), "probe")
     passes = [Embeddings(files, spec.space.name, host, device, None, progress) for spec in specs]
-    if isinstance(probe, LinearProbe):
+    if isinstance(probe, LinearModel):
         return (_classify(probe, [_file_features(specs[0], each)]) for each in passes[0].items())
     # All files go through one network before the next one is loaded. Loading a network with torch.fx patches
     # torch.nn.Module for the whole process, which breaks networks that run in other threads at the same time.
@@ -83,7 +83,7 @@ def predict_stored(probe: Probe, library: PathLike | Library, where: Filter | No
 
     Parameters
     ----------
-    probe : LinearProbe or Stack
+    probe : LinearModel or StackModel
         A classifier that was fitted to data sets of a library.
     library : path or Library
         A library with vectors of its networks.
@@ -150,7 +150,7 @@ def _classify(probe: Probe, features: Sequence[_Features]) -> Classified:
     if failed is not None or not rows:
         outcome = failed or features[0].outcome
         return Classified(outcome.item, outcome, model)
-    scores = probe.predict_proba(rows) if isinstance(probe, Stack) else probe.predict_proba(rows[0])
+    scores = probe.predict_proba(rows) if isinstance(probe, StackModel) else probe.predict_proba(rows[0])
     outcome, spans = features[0].outcome, features[0].spans
     labels = tuple(str(label) for label in probe.classes_)
     windows = None if spans is None else WindowScores(scores, spans, labels)

@@ -1,1 +1,1 @@
-"""Linear classifiers on rows of numbers, with NumPy and scikit-learn alone."""
+"""Linear classifiers on rows of numbers."""

@@ -1,87 +1,230 @@
-"""What cross-validation saw, and what follows from it: calibrated probabilities, and the learning curve."""
+"""Choose C by cross-validation, and keep what the held-out rows show."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Matrix
-from sightsound.linear import folds, metrics
-from sightsound.linear.metrics import Ints
+from sightsound.linear import metrics
+from sightsound.linear.axes import PrincipalAxes
+from sightsound.linear.calibration import fit_temperature
+from sightsound.linear.decisions import probabilities
+from sightsound.linear.folds import Ints, count_split_groups
+from sightsound.linear.training import Trainer
 
+Scoring = Literal["accuracy", "f1_macro"]
+
+DEFAULT_CS = tuple(float(C) for C in np.logspace(-6, 5, 45))
+"""Values of C in the linear evaluation of DINOv2 (Oquab et al. 2023): 45 from 1e-6 to 1e5."""
+COARSE_CS = tuple(float(C) for C in np.logspace(-6, 4, 11))
+"""Values of C in a stack, one a decade. The top makes up for a C that is not quite the best."""
 DRAWS = 4
-"""How often the items of a learning curve are drawn, for each fold."""
+"""Random samples of each size and fold in a learning curve."""
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The truth (n, k) of each row, its group and fold (n,), the decisions (n, k) of the chosen strength while its fold
-    was held out, and for every strength whether they were right (n, strengths); `single` where rows have one class."""
+    """The held-out predictions of a classifier for each C, and the choice of C.
+
+    Attributes
+    ----------
+    truth
+        Targets (n, k) in {0, 1}.
+    groups, folds
+        Group and fold (n,) of each row.
+    weights
+        Weights (n,) of rows.
+    Cs
+        Rising values of C.
+    scores
+        Score (Cs,) of the held-out predictions for each C.
+    decisions
+        Decision values (n, k) for the best C, of each row while its fold was held out.
+    correct
+        (n, Cs): whether each held-out row was correct for each C.
+    single
+        Whether each row has one class.
+    """
 
     truth: Matrix
     groups: Ints
     folds: Ints
+    weights: Matrix
+    Cs: tuple[float, ...]
+    scores: Matrix
     decisions: Matrix
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
     single: bool
 
     @property
     def count(self) -> int:
-        """How many folds there are."""
+        """Number of folds."""
         return int(self.folds.max()) + 1
 
+    @property
+    def C(self) -> float:
+        """The C with the best score, the smallest among equals."""
+        return self.Cs[int(self.scores.argmax())]
+
+    @cached_property
+    def temperature(self) -> float:
+        """The temperature that calibrates the held-out decision values."""
+        return fit_temperature(self.decisions, self.truth, self.single, self.weights)
+
+    @cached_property
+    def corrected(self) -> float:
+        """Accuracy without the optimism of choosing C on the same rows; see `metrics.corrected`."""
+        return metrics.corrected(self.correct, self.groups)
+
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of the folds."""
-        torn = folds.torn(self.folds, self.groups)
-        return (f"{torn} groups have rows on both sides of the given folds, which flatters",) if torn else ()
+        """Return remarks on the folds."""
+        leaking = count_split_groups(self.folds, self.groups)
+        if not leaking:
+            return ()
+        return (f"{leaking} groups have rows in several of the given folds, so the accuracy is too optimistic",)
 
     def probabilities(self, *, calibrate: bool = True) -> Matrix:
-        """Probabilities (n, k), each fold under the temperature of the others."""
-        found = np.empty(self.truth.shape)
+        """Return the probabilities (n, k) of held-out rows, each fold with the temperature of the others."""
+        P = np.empty(self.truth.shape)
         for fold in range(self.count):
             out, rest = self.folds == fold, self.folds != fold
-            t = metrics.temperature(self.decisions[rest], self.truth[rest], self.single) if calibrate else 1.0
-            found[out] = metrics.probabilities(self.decisions[out], t, self.single)
-        return found
+            t = fit_temperature(self.decisions[rest], self.truth[rest], self.single) if calibrate else 1.0
+            P[out] = probabilities(self.decisions[out], t, self.single)
+        return P
 
-    def raw(self) -> Matrix:
-        """Probabilities (n, k) without a temperature."""
-        return metrics.probabilities(self.decisions, 1.0, self.single)
-
-    def curve(
-        self, learn: Callable[[Ints, Ints], Matrix], seed: int = 0
+    def learning_curve(
+        self, predict: Callable[[Ints, Ints], Matrix], seed: int = 0
     ) -> tuple[tuple[int, float, float, float], ...]:
-        """(groups a class, mean accuracy, least, greatest over folds and draws) for 1, 2, 4, ... groups of each class
-        and as many as the smallest class has outside of every fold; of rows with one class.
+        """Return the accuracy by the number of training groups; for rows with one class.
 
-        `learn(rows, out)` is what rows (m,) teach about other rows (l,), in {0, 1} (l, k).
+        Parameters
+        ----------
+        predict
+            Function of row numbers (m,) to fit on and row numbers (l,) to predict. It returns classes (l, k) in {0, 1}.
+        seed
+            Seed of the samples.
+
+        Returns
+        -------
+        tuple
+            (groups a class, mean, lowest and highest accuracy over folds and draws) for 1, 2, 4, ... groups of each
+            class, and for as many as the smallest class has outside of every fold.
         """
         random = np.random.default_rng(seed)
-        most = min(self._there(fold, kind).size for fold in range(self.count) for kind in range(self.truth.shape[1]))
-        sizes = [size for size in 2 ** np.arange(32) if size < most] + [most]
-        found = []
-        for size in sizes:
+        kinds = range(self.truth.shape[1])
+        most = min(self._groups_outside(fold, kind).size for fold in range(self.count) for kind in kinds)
+        curve = []
+        for size in [*(2**i for i in range(32) if 2**i < most), most]:
             accuracies = [
-                self._accuracy(learn, fold, int(size), random) for fold in range(self.count) for _ in range(DRAWS)
+                self._sampled_accuracy(predict, fold, size, random) for fold in range(self.count) for _ in range(DRAWS)
             ]
-            found.append((int(size), float(np.mean(accuracies)), min(accuracies), max(accuracies)))
-        return tuple(found)
+            curve.append((size, float(np.mean(accuracies)), min(accuracies), max(accuracies)))
+        return tuple(curve)
 
-    def _there(self, fold: int, kind: int) -> Ints:
-        """The groups with rows of a class outside of a fold."""
+    def _groups_outside(self, fold: int, kind: int) -> Ints:
+        """Return the groups with rows of a class outside of a fold."""
         return np.unique(self.groups[(self.folds != fold) & (self.truth[:, kind] > 0)])
 
-    def _accuracy(
-        self, learn: Callable[[Ints, Ints], Matrix], fold: int, size: int, random: np.random.Generator
+    def _sampled_accuracy(
+        self, predict: Callable[[Ints, Ints], Matrix], fold: int, size: int, random: np.random.Generator
     ) -> float:
+        """Return the accuracy in a fold after fitting on a sample of groups outside of it."""
         rows: list[int] = []
         for kind in range(self.truth.shape[1]):
-            drawn = random.choice(self._there(fold, kind), size, replace=False)
-            mine = np.isin(self.groups, drawn) & (self.folds != fold) & (self.truth[:, kind] > 0)
-            rows += np.flatnonzero(mine).tolist()
+            drawn = random.choice(self._groups_outside(fold, kind), size, replace=False)
+            sampled = np.isin(self.groups, drawn) & (self.folds != fold) & (self.truth[:, kind] > 0)
+            rows += np.flatnonzero(sampled).tolist()
         out = np.flatnonzero(self.folds == fold)
-        said = learn(np.array(rows), out)
-        return float((said == self.truth[out]).all(axis=1).mean())
+        predicted = predict(np.array(rows), out)
+        return float((predicted == self.truth[out]).all(axis=1).mean())
+
+
+def cross_validate(
+    trainer: Trainer,
+    X: NDArray[Any],
+    Y: Matrix,
+    weights: Matrix,
+    Cs: Sequence[float],
+    *,
+    folds: Ints,
+    groups: Ints,
+    scoring: Scoring = "accuracy",
+    rotation: Matrix | None = None,
+) -> CrossValidation:
+    """Return the held-out predictions for each C.
+
+    Parameters
+    ----------
+    trainer
+        What fits the classifiers.
+    X
+        Rows (n, d).
+    Y
+        Targets (n, k) in {0, 1}.
+    weights
+        Weights (n,) of rows.
+    Cs
+        Values of C.
+    folds, groups
+        Fold and group (n,) of each row.
+    scoring
+        How a C is scored. Several labels are always scored by macro F1.
+    rotation
+        Principal axes of all rows, from `shared_rotation`.
+
+    Returns
+    -------
+    CrossValidation
+        The predictions, scores and the best C.
+    """
+    Cs = sorted(Cs)
+    parts = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(folds.max() + 1)]
+    paths = [trainer.path(X[rest], Y[rest], weights[rest], Cs, rotation=rotation) for rest, _ in parts]
+
+    def held_out(i: int) -> Matrix:
+        D = np.empty(Y.shape)
+        for (_, out), solutions in zip(parts, paths):
+            D[out] = trainer.decisions(X[out], solutions[i])
+        return D
+
+    correct, scores = np.empty((len(X), len(Cs)), bool), np.empty(len(Cs))
+    for i in range(len(Cs)):
+        predicted = trainer.predict(held_out(i))
+        correct[:, i] = (predicted == Y).all(axis=1)
+        if scoring == "f1_macro" or not trainer.single:
+            scores[i] = metrics.macro_f1(Y, predicted, weights)
+        else:
+            scores[i] = np.average(correct[:, i], weights=weights)
+    best = held_out(int(scores.argmax()))
+    return CrossValidation(Y, groups, folds, weights, tuple(Cs), scores, best, correct, trainer.single)
+
+
+def shared_rotation(X: NDArray[Any], weights: Matrix, folds: Ints, *, standardize: bool) -> Matrix | None:
+    """Return the principal axes of all rows, which serve every fold.
+
+    Parameters
+    ----------
+    X
+        Rows (n, d).
+    weights
+        Weights (n,) of rows.
+    folds
+        Fold (n,) of each row.
+    standardize
+        Whether features are standardised.
+
+    Returns
+    -------
+    ndarray or None
+        (d, d). None where folds have fewer rows than features, or rows have the weight 0: then each fold has its own.
+    """
+    count = folds.max() + 1
+    if len(X) * (1 - 1 / count) <= X.shape[1] or not weights.all():
+        return None
+    return PrincipalAxes.of(X, weights, standardize=standardize).rotation

@@ -1,4 +1,4 @@
-"""What the rows of a probe are, so that it never judges others."""
+"""Which rows a classifier takes, so that it never classifies others."""
 
 from __future__ import annotations
 
@@ -17,8 +17,24 @@ LEVELS: tuple[str, ...] = get_args(Level)
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """What the rows of a probe are: vectors of a space, windows as they are or pooled to items, labelled by a
-    column."""
+    """Which rows a classifier takes.
+
+    Attributes
+    ----------
+    space
+        The space of the vectors.
+    level
+        `item`: one row for an item. `window`: one row for each window of a sound.
+    pool
+        How the windows of an item become a row: `mean`, `max` or `mean+std`.
+    column
+        Column of the labels it was fitted to.
+
+    Raises
+    ------
+    SightsoundError
+        For another level or pool.
+    """
 
     space: Space
     level: Level = "item"
@@ -26,25 +42,25 @@ class FeatureSpec:
     column: str = "label"
 
     def __post_init__(self) -> None:
-        """Raises `SightsoundError` for a level or a pool that there is not."""
         for name, value, known in (("level", self.level, LEVELS), ("pool", self.pool, POOLS)):
             if value not in known:
                 raise SightsoundError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
 
     @property
     def features(self) -> int:
-        """How many numbers a row has."""
+        """Number of features of a row."""
         return self.space.dim * (2 if self.level == "item" and self.pool == "mean+std" else 1)
 
     def to_json(self) -> dict[str, str]:
+        """Return the fields as values for JSON."""
         return {**vars(self), "space": self.space.name, "facts": self.space.facts}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, str]) -> FeatureSpec:
-        """What `to_json` gave. Raises `KeyError` or `TypeError` for anything else."""
-        rest = {key: value for key, value in told.items() if key not in ("space", "facts")}
-        return cls(Space(told["space"], told["facts"]), **rest)  # type: ignore[arg-type]
+    def from_json(cls, metadata: Mapping[str, str]) -> FeatureSpec:
+        """Return what `to_json` described. Raise `KeyError` or `TypeError` for anything else."""
+        rest = {key: value for key, value in metadata.items() if key not in ("space", "facts")}
+        return cls(Space(metadata["space"], metadata["facts"]), **rest)  # type: ignore[arg-type]
 
     def rows(self, vectors: Floats) -> Floats:
-        """The windows of one item (n, dim) -> what the probe takes of it: (n, dim), or one row (1, features)."""
+        """Return the rows of one item with window vectors (n, dim): (n, dim), or (1, features) for an item."""
         return vectors if self.level == "window" else pooled(vectors, self.pool)[None]

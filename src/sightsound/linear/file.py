@@ -1,13 +1,13 @@
-"""The file of a probe or a stack: safetensors, with everything that is no array as JSON in its header. No pickle."""
+"""Read and write the file of a probe or a stack: safetensors, with JSON in its header, and no pickle."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -18,65 +18,100 @@ from sightsound.contract.errors import SightsoundError
 
 FORMAT = 1
 _KEY = "sightsound"
-_HEADER = 64 * 2**20  # bytes of header that are read at most
+_MAX_HEADER = 64 * 2**20  # bytes
 
 
 def write(
-    file: str | os.PathLike[str], kind: str, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
+    file: str | os.PathLike[str], kind: str, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]
 ) -> None:
-    """Writes arrays and facts, which become JSON; the file appears when it is whole. Raises `SightsoundError` where it
-    cannot be written."""
+    """Write arrays and metadata to one file, atomically.
+
+    Parameters
+    ----------
+    file
+        The file.
+    kind
+        `probe` or `stack`.
+    arrays
+        Arrays by name.
+    metadata
+        Values for JSON.
+
+    Raises
+    ------
+    SightsoundError
+        Where the file cannot be written.
+    """
     from safetensors.numpy import save
 
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    told = {"format": FORMAT, "kind": kind, "versions": _versions(), "sha256": _sum(whole), **facts}
-    data = save(whole, {_KEY: json.dumps(told, sort_keys=True, allow_nan=False)})
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    header = {"format": FORMAT, "kind": kind, "versions": _versions(), "sha256": _checksum(contiguous), **metadata}
+    data = save(contiguous, {_KEY: json.dumps(header, sort_keys=True, allow_nan=False)})
     with atomic_path(file) as part:
         part.write_bytes(data)
 
 
 def read(file: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """What `write` wrote: the arrays, and the facts with `kind` and `versions`.
+    """Return the arrays and the metadata of a file that `write` wrote.
 
-    Raises `SightsoundError` for a file that is none of ours, damaged, or newer than this program.
+    Parameters
+    ----------
+    file
+        The file.
+
+    Returns
+    -------
+    arrays, metadata
+        As they were written. The metadata also have `format`, `kind`, `versions` and `sha256`.
+
+    Raises
+    ------
+    SightsoundError
+        For another file, one that is damaged, and one of a newer format.
     """
     from safetensors import SafetensorError, safe_open
 
     name = os.fspath(file)
     try:
         with open(file, "rb") as opened:
-            if int.from_bytes(opened.read(8), "little") > _HEADER:
-                raise SightsoundError(_strange(name))
+            if int.from_bytes(opened.read(8), "little") > _MAX_HEADER:
+                raise SightsoundError(_not_a_probe(name))
         with safe_open(name, framework="numpy") as tensors:
-            told = json.loads((tensors.metadata() or {}).get(_KEY, "null"))
+            metadata = json.loads((tensors.metadata() or {}).get(_KEY, "null"))
             arrays = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
     except OSError as error:
         raise SightsoundError(f"{name}: cannot be read ({error.strerror or error}); name a probe") from error
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SightsoundError(_strange(name)) from error
-    if not isinstance(told, dict):
-        raise SightsoundError(_strange(name))
-    if told.get("format") != FORMAT:
+        raise SightsoundError(_not_a_probe(name)) from error
+    _check(name, arrays, metadata)
+    return arrays, metadata
+
+
+def _check(name: str, arrays: Mapping[str, NDArray[Any]], metadata: Any) -> None:
+    """Raise `SightsoundError` for another file, another format, or arrays with another checksum."""
+    if not isinstance(metadata, dict):
+        raise SightsoundError(_not_a_probe(name))
+    if metadata.get("format") != FORMAT:
         raise SightsoundError(
-            f"{name}: expected a probe of format {FORMAT}, got {told.get('format')}; upgrade sightsound"
+            f"{name}: expected a probe of format {FORMAT}, got {metadata.get('format')}; upgrade sightsound"
         )
-    if told.get("sha256") != _sum(arrays):
+    if metadata.get("sha256") != _checksum(arrays):
         raise SightsoundError(f"{name}: damaged (its numbers have changed); take another copy of it")
-    return arrays, told
 
 
-def _sum(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of names, types, shapes and numbers."""
-    found = hashlib.sha256()
+def _checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the SHA-256 of names, dtypes, shapes and numbers."""
+    digest = hashlib.sha256()
     for key in sorted(arrays):
-        found.update(f"{key} {arrays[key].dtype.str} {arrays[key].shape};".encode())
-        found.update(arrays[key].tobytes())
-    return found.hexdigest()
+        digest.update(f"{key} {arrays[key].dtype.str} {arrays[key].shape};".encode())
+        digest.update(arrays[key].tobytes())
+    return digest.hexdigest()
 
 
-def _strange(name: str) -> str:
+def _not_a_probe(name: str) -> str:
     return f"{name}: expected a probe, got another file or a damaged one; make one: sightsound probe fit"
 
 
 def _versions() -> dict[str, str]:
-    return {"sightsound": metadata.version("sightsound"), "numpy": np.__version__, "python": platform.python_version()}
+    own = importlib.metadata.version("sightsound")
+    return {"sightsound": own, "numpy": np.__version__, "python": platform.python_version()}

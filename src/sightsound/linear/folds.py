@@ -1,4 +1,4 @@
-"""Who is held out when: folds over items, stratified, that never tear a group apart."""
+"""Assign rows to folds: stratified, and never with a group in two folds."""
 
 from __future__ import annotations
 
@@ -8,29 +8,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract.arrays import Matrix
 from sightsound.contract.errors import SightsoundError
 
 Ints = NDArray[np.intp]
 
 FOLDS = 5
-"""Folds where nobody says how many, and the smallest class has as many groups."""
+"""Default number of folds, where each class has as many groups."""
 
 
 def split(
-    Y: NDArray[Any],
+    Y: Matrix,
     names: Sequence[str],
     groups: NDArray[Any] | None = None,
     folds: int | None = None,
     *,
     seed: int = 0,
 ) -> Ints:
-    """The fold (n,), from 0, in which each row is held out.
+    """Return the fold in which each row is held out.
 
-    `Y` (n, k) in {0, 1} says which rows belong to which of the classes `names`; `groups` (n,) which belong together,
-    each row by itself otherwise. Classes are spread evenly as far as the groups allow. Without `folds` there are
-    five, or as many as the smallest class has groups.
+    Parameters
+    ----------
+    Y
+        Targets (n, k) in {0, 1}. Classes are spread evenly over the folds as far as the groups allow.
+    names
+        Names (k,) of the classes, for messages.
+    groups
+        Groups (n,). No group is in two folds. None makes each row a group.
+    folds
+        Number of folds, 2 or more. None means 5, or as many as the smallest class has groups.
+    seed
+        Seed of the shuffle.
 
-    Raises `SightsoundError` for a class that cannot be in every fold.
+    Returns
+    -------
+    ndarray
+        Folds (n,), from 0.
+
+    Raises
+    ------
+    SightsoundError
+        Where a class has fewer groups than there are folds.
     """
     groups = np.arange(len(Y)) if groups is None else np.unique(groups, return_inverse=True)[1]
     counts = {name: len(np.unique(groups[Y[:, i] > 0])) for i, name in enumerate(names)}
@@ -43,69 +61,114 @@ def split(
             f"class {smallest!r}: expected at least {count} items, one for each fold, got {counts[smallest]}; "
             f"ask for fewer folds (2 or more), add items to it, or leave it out"
         )
-    held = _held_out(_strata(Y, count), groups, count, seed)
+    held_out = _stratified(_strata(Y, count), groups, count, seed)
     for name, column in zip(names, Y.T):
-        if len(np.unique(held[column > 0])) < 2:
+        if len(np.unique(held_out[column > 0])) < 2:
             raise SightsoundError(f"class {name!r}: expected groups in two folds or more, got it all in one; use fewer")
-    return held
+    return held_out
 
 
-def official(folds: Sequence[Any] | NDArray[Any], Y: NDArray[Any], names: Sequence[str]) -> Ints:
-    """Folds (n,) that somebody else drew, whatever their names, as numbers from 0.
+def official(folds: Sequence[Any] | NDArray[Any], Y: Matrix, names: Sequence[str]) -> Ints:
+    """Return folds that come with a data set as numbers from 0.
 
-    Raises `SightsoundError` where there is only one, or a class has no row outside of one.
+    Parameters
+    ----------
+    folds
+        Names or numbers (n,) of the folds.
+    Y
+        Targets (n, k) in {0, 1}.
+    names
+        Names (k,) of the classes, for messages.
+
+    Returns
+    -------
+    ndarray
+        Folds (n,), from 0.
+
+    Raises
+    ------
+    SightsoundError
+        Where there is only one fold, or a class has no row outside of one.
     """
-    told, found = np.unique(np.asarray(folds), return_inverse=True)
-    if len(found) != len(Y):
-        raise SightsoundError(f"folds: expected one for each of {len(Y)} rows, got {len(found)}")
-    if len(told) < 2:
-        raise SightsoundError(f"folds: expected two or more, got {len(told)}; name the column that has them")
-    for fold, name in enumerate(told):
-        for i, label in enumerate(names):
-            if not Y[found != fold, i].any():
-                raise SightsoundError(f"fold {name}: expected every class outside of it, {label!r} has none there")
-    return found
+    labels, numbers = np.unique(np.asarray(folds), return_inverse=True)
+    if len(numbers) != len(Y):
+        raise SightsoundError(f"folds: expected one for each of {len(Y)} rows, got {len(numbers)}")
+    if len(labels) < 2:
+        raise SightsoundError(f"folds: expected two or more, got {len(labels)}; name the column that has them")
+    for fold, label in enumerate(labels):
+        for i, name in enumerate(names):
+            if not Y[numbers != fold, i].any():
+                raise SightsoundError(f"fold {label}: expected every class outside of it, {name!r} has none there")
+    return numbers
 
 
 def partition(splits: Any, rows: int) -> Ints:
-    """Pairs of (train, test) row numbers, or a splitter that makes such, as the fold (n,) in which a row is tested.
+    """Return the fold in which each row is tested, by a splitter of scikit-learn or its splits.
 
-    Raises `SightsoundError` where a row is tested never or twice.
+    Parameters
+    ----------
+    splits
+        Object with a method `split`, or pairs of (train, test) row numbers.
+    rows
+        Number n of rows.
+
+    Returns
+    -------
+    ndarray
+        Folds (n,), from 0.
+
+    Raises
+    ------
+    SightsoundError
+        Where a row is in no test set, or in two.
     """
-    held = np.full(rows, -1)
-    for fold, (_, out) in enumerate(splits.split(held, held) if hasattr(splits, "split") else splits):
-        if (held[out] >= 0).any():
+    held_out = np.full(rows, -1)
+    for fold, (_, test) in enumerate(splits.split(held_out, held_out) if hasattr(splits, "split") else splits):
+        if (held_out[test] >= 0).any():
             raise SightsoundError("cv: expected each row in one test set, got a row in two; use KFold or its like")
-        held[out] = fold
-    if (held < 0).any():
+        held_out[test] = fold
+    if (held_out < 0).any():
         raise SightsoundError("cv: expected each row in one test set, got a row in none; use KFold or its like")
-    return held
+    return held_out
 
 
-def torn(folds: Ints, groups: NDArray[Any]) -> int:
-    """How many groups have rows in more than one fold."""
+def count_split_groups(folds: Ints, groups: NDArray[Any]) -> int:
+    """Return how many groups have rows in more than one fold.
+
+    Parameters
+    ----------
+    folds, groups
+        Fold and group (n,) of each row.
+
+    Returns
+    -------
+    int
+        The number of such groups, which leak from training to test rows.
+    """
     pairs = np.unique(np.stack([np.unique(groups, return_inverse=True)[1], folds]), axis=1)
     return int((np.bincount(pairs[0]) > 1).sum())
 
 
-def _strata(Y: NDArray[Any], count: int) -> Ints:
-    """A number for each row that is the same for rows of the same classes; combinations of several labels that are
-    rarer than the folds share one."""
-    found = np.unique(Y > 0, axis=0, return_inverse=True)[1].reshape(-1)
-    rare = np.bincount(found)[found] < count
-    return np.where(rare & (Y.sum(axis=1).max() > 1), found.max() + 1, found)
+def _strata(Y: Matrix, count: int) -> Ints:
+    """Return a number for each combination of classes.
+
+    Combinations of several labels that are rarer than the folds share a number.
+    """
+    strata = np.unique(Y > 0, axis=0, return_inverse=True)[1].reshape(-1)
+    rare = np.bincount(strata)[strata] < count
+    return np.where(rare & (Y.sum(axis=1).max() > 1), strata.max() + 1, strata)
 
 
-def _held_out(strata: Ints, groups: Ints, count: int, seed: int) -> Ints:
+def _stratified(strata: Ints, groups: Ints, count: int, seed: int) -> Ints:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    held, first = np.empty(len(groups), np.intp), np.unique(groups, return_index=True)[1]
-    if (strata == strata[first][groups]).all():  # groups of one kind: spread them, which is evener and faster
-        whole = StratifiedKFold(count, shuffle=True, random_state=seed)
-        for fold, (_, out) in enumerate(whole.split(first, strata[first])):
-            held[np.isin(groups, out)] = fold
+    held_out, first = np.empty(len(groups), np.intp), np.unique(groups, return_index=True)[1]
+    if (strata == strata[first][groups]).all():  # every group is of one stratum: splitting groups is faster, more even
+        by_group = StratifiedKFold(count, shuffle=True, random_state=seed)
+        for fold, (_, test) in enumerate(by_group.split(first, strata[first])):
+            held_out[np.isin(groups, test)] = fold
     else:
-        mixed = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        for fold, (_, out) in enumerate(mixed.split(strata, strata, groups)):
-            held[out] = fold
-    return held
+        by_row = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        for fold, (_, test) in enumerate(by_row.split(strata, strata, groups)):
+            held_out[test] = fold
+    return held_out

@@ -1,129 +1,23 @@
-"""How good a classifier is: accuracy with its interval, per class, calibration, and what to compare it with."""
+"""Measure classifiers: accuracy with its interval, scores of classes, and baselines."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Matrix, unit_rows
+from sightsound.linear.calibration import calibration_error, reliability
+from sightsound.linear.decisions import indicators
+from sightsound.linear.folds import Ints
+from sightsound.linear.report import ClassScore, Estimate, ProbeReport
 
-Ints = NDArray[np.intp]
-
-BINS = 15
-"""Bins of the reliability table (Guo et al., On Calibration of Modern Neural Networks, ICML 2017)."""
 DRAWS = 1000
-"""Bootstrap samples behind an interval."""
+"""Bootstrap samples of an interval."""
 NEIGHBOURS = 5
 """The k of the nearest-neighbour baseline."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A part of rows, or a difference of such parts, with the bounds that hold 95 % of its bootstrap samples."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """One class: how many rows have it, and what part of those called so are (precision), of those that are so are
-    called so (recall), and the harmonic mean of the two."""
-
-    label: str
-    count: int
-    precision: float
-    recall: float
-    f1: float
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Rows whose probability of the predicted class lies in one bin: how many, their mean probability, and how many
-    of them were right, as a part."""
-
-    count: int
-    confidence: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
-class ProbeReport:
-    """What is known of a classifier on rows that it was not fitted on.
-
-    `how` says which rows, `groups` how many items, or groups of the user's, these are of; `accuracy` is the part of
-    rows that were right (several labels: all of a row's), in `corrected` less what choosing the strength on the same
-    rows gains (Tsamardinos et al., Machine Learning 2018), where one was chosen. `confusion` (k, k) counts rows by
-    truth and prediction, empty for several labels. `error` and `raw_error` are the expected calibration errors with and
-    without the temperature. `majority` and `neighbours` are the accuracies of always saying the commonest class and of
-    the five nearest neighbours by cosine. `curve` are (groups a class, mean accuracy, least, greatest over draws), and
-    `notes` say what was left out.
-    """
-
-    how: str
-    rows: int
-    groups: int
-    accuracy: Estimate
-    macro_f1: float
-    classes: tuple[ClassScore, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    error: float
-    raw_error: float
-    reliability: tuple[Bin, ...]
-    majority: float
-    neighbours: Estimate | None = None
-    corrected: float | None = None
-    curve: tuple[tuple[int, float, float, float], ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return found
-
-    @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> ProbeReport:
-        """What `to_json` gave. Raises `TypeError`, `ValueError` or `KeyError` for anything else."""
-        maybe = {key: told[key] for key in ("neighbours", "corrected")}
-        return cls(
-            how=str(told["how"]),
-            rows=int(told["rows"]),
-            groups=int(told["groups"]),
-            accuracy=_estimate(told["accuracy"]),
-            macro_f1=float(told["macro_f1"]),
-            classes=tuple(
-                ClassScore(str(row["label"]), int(row["count"]), *(float(row[key]) for key in _SCORES))
-                for row in told["classes"]
-            ),
-            confusion=tuple(tuple(map(int, row)) for row in told["confusion"]),
-            error=float(told["error"]),
-            raw_error=float(told["raw_error"]),
-            reliability=tuple(
-                Bin(int(row["count"]), float(row["confidence"]), float(row["accuracy"])) for row in told["reliability"]
-            ),
-            majority=float(told["majority"]),
-            neighbours=None if maybe["neighbours"] is None else _estimate(maybe["neighbours"]),
-            corrected=None if maybe["corrected"] is None else float(maybe["corrected"]),
-            curve=tuple((int(a), float(b), float(c), float(d)) for a, b, c, d in told["curve"]),
-            notes=tuple(map(str, told["notes"])),
-        )
-
-
-_SCORES = ("precision", "recall", "f1")
-
-
-def _estimate(told: Mapping[str, Any]) -> Estimate:
-    return Estimate(**{key: float(value) for key, value in told.items()})
 
 
 def report(
@@ -137,22 +31,43 @@ def report(
     groups: Ints | None = None,
     **more: Any,
 ) -> ProbeReport:
-    """The report on truth Y (n, k) in {0, 1} and probabilities (n, k); `raw` are those without the temperature,
-    `groups` (n,) what is drawn together for the interval, `single` whether a row has one class. `more` are further
-    fields of `ProbeReport`."""
-    said = decide(probabilities, single)
-    right = (said == Y).all(axis=1)
+    """Return the report on rows that a classifier was not fitted on.
+
+    Parameters
+    ----------
+    how
+        Which rows these are.
+    labels
+        Names (k,) of the classes.
+    Y
+        Targets (n, k) in {0, 1}.
+    probabilities
+        Probabilities (n, k).
+    single
+        Whether each row has one class.
+    raw
+        Probabilities (n, k) without the temperature. None takes `probabilities`.
+    groups
+        Groups (n,) that the bootstrap draws as a whole. None makes each row a group.
+    **more
+        Further fields of `ProbeReport`.
+
+    Returns
+    -------
+    ProbeReport
+        The report.
+    """
+    predicted = indicators(probabilities, single)
     groups = np.arange(len(Y)) if groups is None else groups
     bins = reliability(probabilities, Y, single)
-    scores = tuple(_class(label, Y[:, i] > 0, said[:, i] > 0) for i, label in enumerate(labels))
     return ProbeReport(
         how=how,
         rows=len(Y),
         groups=len(np.unique(groups)),
-        accuracy=estimate(right, groups),
-        macro_f1=macro_f1(Y, said),
-        classes=scores,
-        confusion=tuple(map(tuple, (Y.T @ said).astype(int).tolist())) if single else (),
+        accuracy=estimate((predicted == Y).all(axis=1), groups),
+        macro_f1=macro_f1(Y, predicted),
+        classes=class_scores(labels, Y, predicted),
+        confusion=_confusion(Y, predicted) if single else (),
         error=calibration_error(bins),
         raw_error=calibration_error(reliability(probabilities if raw is None else raw, Y, single)),
         reliability=bins,
@@ -161,140 +76,158 @@ def report(
     )
 
 
-def decide(probabilities: Matrix, single: bool) -> Matrix:
-    """Probabilities (n, k) -> what is said, (n, k) in {0, 1}: the likeliest class, or all of a half and more."""
-    if not single:
-        return (probabilities >= 0.5).astype(float)
-    said = np.zeros_like(probabilities)
-    said[np.arange(len(said)), probabilities.argmax(axis=1)] = 1
-    return said
+def class_scores(labels: Sequence[str], Y: Matrix, predicted: Matrix) -> tuple[ClassScore, ...]:
+    """Return precision, recall and F1 of each class.
+
+    Parameters
+    ----------
+    labels
+        Names (k,) of the classes.
+    Y, predicted
+        True and predicted classes (n, k) in {0, 1}.
+
+    Returns
+    -------
+    tuple of ClassScore
+        (k,), in the order of `labels`.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    scores = precision_recall_fscore_support(Y > 0, predicted > 0, average=None, zero_division=0)
+    precision, recall, f1, count = (column.tolist() for column in scores)
+    return tuple(map(ClassScore, labels, count, precision, recall, f1))
 
 
-def _class(label: str, true: NDArray[np.bool_], said: NDArray[np.bool_]) -> ClassScore:
-    both, one, other = int((true & said).sum()), int(said.sum()), int(true.sum())
-    part = [both / max(1, one), both / max(1, other), 2 * both / max(1, one + other)]
-    return ClassScore(label, other, *part)
+def _confusion(Y: Matrix, predicted: Matrix) -> tuple[tuple[int, ...], ...]:
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(Y.argmax(axis=1), predicted.argmax(axis=1), labels=range(Y.shape[1]))
+    return tuple(map(tuple, counts.tolist()))
 
 
-def macro_f1(Y: Matrix, said: Matrix, weights: Matrix | None = None) -> float:
-    """The mean, over classes that are there or are said to be, of the harmonic mean of precision and recall; `weights`
-    (n,) are those of rows."""
+def macro_f1(Y: Matrix, predicted: Matrix, weights: Matrix | None = None) -> float:
+    """Return the mean F1 over the classes that occur in the truth or the predictions.
+
+    Cross-validation calls it for each C. It takes a tenth of the time of `sklearn.metrics.f1_score`, or less.
+
+    Parameters
+    ----------
+    Y, predicted
+        True and predicted classes (n, k) in {0, 1}.
+    weights
+        Weights (n,) of rows. None gives each the weight 1.
+
+    Returns
+    -------
+    float
+        From 0 to 1. 1 where no class occurs.
+    """
     weights = np.ones(len(Y)) if weights is None else weights
-    both, either = weights @ (Y * said), weights @ (Y + said)
-    return float(np.mean(2 * both[either > 0] / either[either > 0])) if either.any() else 1.0
+    both, total = weights @ (Y * predicted), weights @ (Y + predicted)
+    return float(np.mean(2 * both[total > 0] / total[total > 0])) if total.any() else 1.0
 
 
 def majority(Y: Matrix) -> float:
-    """The accuracy of saying for every row what most rows have."""
+    """Return the accuracy of predicting the most frequent row of targets (n, k) for every row."""
     return float(np.unique(Y, axis=0, return_counts=True)[1].max() / len(Y))
 
 
-def estimate(right: NDArray[Any], groups: Ints) -> Estimate:
-    """The mean of `right` (n,) and its 95 % interval when whole groups are drawn anew. Where all rows are right, or
-    none, every draw is alike: the bound is then that of Clopper and Pearson (1934) on groups, if `right` is bool."""
-    sums, counts = _by_group(right[:, None], groups)
+def estimate(correct: NDArray[Any], groups: Ints) -> Estimate:
+    """Return a mean with its 95 % bootstrap interval over groups.
+
+    Parameters
+    ----------
+    correct
+        Values (n,): booleans for a proportion, numbers for a difference.
+    groups
+        Groups (n,). Each bootstrap sample draws whole groups.
+
+    Returns
+    -------
+    Estimate
+        The mean and the percentile interval of 1,000 samples. A proportion of 0 or 1 gets the bound of Clopper and
+        Pearson (The use of confidence or fiducial limits, Biometrika 1934) over groups, since all samples are equal.
+    """
+    sums, counts = _by_group(correct[:, None], groups)
     means = np.concatenate([drawn @ sums[:, 0] / (drawn @ counts) for drawn in _draws(len(counts))])
     low, high = np.quantile(means, [0.025, 0.975])
-    if right.dtype == bool and low == high and low in (0, 1):
-        sure = 0.025 ** (1 / len(counts))
-        low, high = (sure, 1.0) if low == 1 else (0.0, 1 - sure)
-    return Estimate(float(right.mean()), float(low), float(high))
+    if correct.dtype == bool and low == high and low in (0, 1):
+        bound = 0.025 ** (1 / len(counts))
+        low, high = (bound, 1.0) if low == 1 else (0.0, 1 - bound)
+    return Estimate(float(correct.mean()), float(low), float(high))
 
 
-def corrected(right: NDArray[np.bool_], groups: Ints) -> float:
-    """The accuracy that remains when the best of several settings is chosen on other rows than it is judged by:
-    `right` (n, settings), the settings in order of preference; the bootstrap of Tsamardinos et al. (2018)."""
-    sums, counts = _by_group(right, groups)
-    found: list[float] = []
+def corrected(correct: NDArray[np.bool_], groups: Ints) -> float:
+    """Return the accuracy without the optimism of choosing the best of several settings on the same rows.
+
+    This is the bootstrap bias corrected cross-validation of Tsamardinos, Greasidou and Borboudakis (Bootstrapping the
+    out-of-sample predictions for efficient and accurate cross-validation, Machine Learning 2018): each bootstrap
+    sample chooses a setting, and the rows outside of the sample measure it.
+
+    Parameters
+    ----------
+    correct
+        (n, settings): whether each held-out row is correct, in order of preference among equals.
+    groups
+        Groups (n,). Each bootstrap sample draws whole groups.
+
+    Returns
+    -------
+    float
+        The corrected accuracy.
+    """
+    sums, counts = _by_group(correct, groups)
+    accuracies: list[float] = []
     for drawn in _draws(len(counts)):
         best = (drawn @ sums / (drawn @ counts)[:, None]).argmax(axis=1)
-        left = (drawn == 0).astype(np.float64)
-        rows = left @ counts
-        means = (left @ sums)[np.arange(len(best)), best] / np.maximum(rows, 1)
-        found += means[rows > 0].tolist()
-    return float(np.mean(found)) if found else float(right.mean())
+        outside = (drawn == 0).astype(np.float64)
+        rows = outside @ counts
+        means = (outside @ sums)[np.arange(len(best)), best] / np.maximum(rows, 1)
+        accuracies += means[rows > 0].tolist()
+    return float(np.mean(accuracies)) if accuracies else float(correct.mean())
 
 
-def _by_group(right: NDArray[Any], groups: Ints) -> tuple[Matrix, Matrix]:
-    """How many rows of each group are right, (groups, settings), and how many there are, (groups,)."""
+def _by_group(correct: NDArray[Any], groups: Ints) -> tuple[Matrix, Matrix]:
+    """Return the sums (groups, settings) and the numbers of rows (groups,)."""
     number = np.unique(groups, return_inverse=True)[1]
-    sums = np.zeros((number.max() + 1, right.shape[1]))
-    np.add.at(sums, number, right)
+    sums = np.zeros((number.max() + 1, correct.shape[1]))
+    np.add.at(sums, number, correct)
     return sums, np.bincount(number).astype(float)
 
 
 def _draws(count: int) -> Iterator[Matrix]:
-    """Bootstrap samples of so many groups: how often each is drawn, 100 samples at a time."""
+    """Yield bootstrap samples of groups as counts (100, count)."""
     random = np.random.default_rng(0)
     for _ in range(DRAWS // 100):
         yield random.multinomial(count, np.full(count, 1 / count), 100).astype(np.float64)
 
 
-def reliability(probabilities: Matrix, Y: Matrix, single: bool) -> tuple[Bin, ...]:
-    """The bins that hold rows, from unsure to sure. With several labels every one counts as a row, by the
-    probability of what is said of it."""
-    if not single:
-        sure = np.maximum(probabilities, 1 - probabilities).ravel()
-        right = ((probabilities >= 0.5) == (Y > 0)).ravel()
-    else:
-        sure, best = probabilities.max(axis=1), probabilities.argmax(axis=1)
-        right = Y[np.arange(len(Y)), best] > 0
-    number = np.minimum((sure * BINS).astype(int), BINS - 1)
-    inside = [(number == i) for i in range(BINS) if (number == i).any()]
-    return tuple(Bin(int(b.sum()), float(sure[b].mean()), float(right[b].mean())) for b in inside)
-
-
-def calibration_error(bins: Sequence[Bin]) -> float:
-    """The expected calibration error: how far confidence and accuracy are apart, on average over rows."""
-    total = sum(found.count for found in bins)
-    return sum(found.count * abs(found.confidence - found.accuracy) for found in bins) / total
-
-
-def probabilities(decisions: Matrix, temperature: float, single: bool) -> Matrix:
-    """Decisions (n, k) -> probabilities (n, k): softmax of decisions over temperature, or each for itself."""
-    scaled = np.asarray(decisions, np.float64) / temperature
-    if not single:
-        return 0.5 * (1 + np.tanh(scaled / 2))
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    found: Matrix = powers / powers.sum(axis=1, keepdims=True)
-    return found
-
-
-def temperature(decisions: Matrix, Y: Matrix, single: bool, weights: Matrix | None = None) -> float:
-    """The temperature under which held-out rows are likeliest: decisions (n, k), truth (n, k), weights (n,).
-
-    Truth is smoothed by one row in n + 2 (Platt, Probabilistic Outputs for Support Vector Machines, 1999), so that rows
-    which are all right do not make for certainty. Between 1/100 and 100 times the decisions' own size, by golden
-    section: the likelihood has one maximum.
-    """
-    weights = np.ones(len(Y)) if weights is None else weights
-    smooth = 1 / (weights.sum() + 2)
-    Y = (1 - smooth) * Y + smooth / (Y.shape[1] if single else 2)
-    size = max(float(weights @ np.abs(decisions).mean(axis=1) / weights.sum()), 1e-12)
-    low, high, ratio = np.log(size / 100), np.log(size * 100), (np.sqrt(5) - 1) / 2
-
-    def unlikely(log_t: float) -> float:
-        P = np.clip(probabilities(decisions, float(np.exp(log_t)), single), 1e-12, 1)
-        logs = Y * np.log(P) if single else Y * np.log(P) + (1 - Y) * np.log(np.clip(1 - P, 1e-12, 1))
-        return -float(weights @ logs.sum(axis=1))
-
-    for _ in range(40):
-        a, b = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, b) if unlikely(a) <= unlikely(b) else (a, high)
-    return float(np.exp((low + high) / 2))
-
-
 def neighbours(X: NDArray[Any], Y: Matrix, folds: Ints) -> Matrix:
-    """What the five nearest neighbours by cosine outside of a row's fold say: (n, k), each neighbour counted by its
-    likeness."""
+    """Return what the five nearest neighbours outside of each row's fold predict.
+
+    Parameters
+    ----------
+    X
+        Rows (n, d), compared by cosine similarity.
+    Y
+        Targets (n, k) in {0, 1}.
+    folds
+        Folds (n,) in which rows are held out.
+
+    Returns
+    -------
+    ndarray
+        float64 (n, k): mean targets of the neighbours, weighted by similarity.
+    """
+    import faiss
+
     rows = unit_rows(X)
-    said = np.zeros(Y.shape)
+    predicted = np.zeros(Y.shape)
     for fold in np.unique(folds):
-        there, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        for part in np.array_split(out, -(-len(out) // 1024)):
-            likeness = rows[part] @ rows[there].T
-            k = min(NEIGHBOURS, len(there))
-            near = np.argpartition(-likeness, k - 1, axis=1)[:, :k]
-            weight = np.maximum(np.take_along_axis(likeness, near, axis=1), 0) + 1e-6
-            said[part] = np.einsum("nk,nkc->nc", weight, Y[there][near]) / weight.sum(axis=1, keepdims=True)
-    return said
+        inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        index = faiss.IndexFlatIP(rows.shape[1])
+        index.add(rows[inside])
+        similarity, nearest = index.search(rows[outside], min(NEIGHBOURS, len(inside)))
+        weights = np.maximum(similarity, 0) + 1e-6
+        predicted[outside] = np.einsum("nk,nkc->nc", weights, Y[inside][nearest]) / weights.sum(axis=1, keepdims=True)
+    return predicted

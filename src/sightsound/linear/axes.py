@@ -1,0 +1,162 @@
+"""Standardise features, and rotate them to the principal axes of the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound.contract.arrays import Matrix
+
+_BLOCK = 256  # features that are standardised at once
+_RANK = 1e-12  # axes with less than this proportion of the largest eigenvalue hold rounding errors alone
+
+
+@dataclass(frozen=True)
+class PrincipalAxes:
+    """Standardised rows in their principal axes.
+
+    With S (n, d) the standardised features and D the diagonal matrix of the row weights, S^T D S = V diag(e) V^T.
+
+    Attributes
+    ----------
+    Z
+        Rotated rows S V (n, r), with r <= min(n, d).
+    eigenvalues
+        e (r,).
+    rotation
+        V (d, r).
+    mean, scale
+        Weighted mean and standard deviation (d,) of the features.
+    """
+
+    Z: NDArray[Any]
+    eigenvalues: Matrix
+    rotation: Matrix
+    mean: Matrix
+    scale: Matrix
+
+    @classmethod
+    def of(
+        cls,
+        X: NDArray[Any],
+        weights: Matrix,
+        *,
+        standardize: bool = True,
+        exact: bool = False,
+        rotation: Matrix | None = None,
+    ) -> PrincipalAxes:
+        """Return rows in their principal axes.
+
+        Parameters
+        ----------
+        X
+            Features (n, d).
+        weights
+            Positive weights (n,).
+        standardize
+            Divide each feature by its standard deviation. A constant feature becomes zeros.
+        exact
+            Whether Z is float64; float32 otherwise.
+        rotation
+            V (d, d) of a larger sample of such rows, which is nearly theirs. It saves the eigenvalue decomposition.
+
+        Returns
+        -------
+        PrincipalAxes
+            The rows.
+
+        Raises
+        ------
+        ValueError
+            Where squares of the features overflow.
+        """
+        dtype = np.float64 if exact else np.float32
+        tall = X.shape[0] > X.shape[1]
+        S, mean, scale = _standardised(X, weights, standardize, dtype if tall else np.float64)
+        if rotation is not None:
+            Z = S @ rotation.astype(S.dtype)
+            eigenvalues = np.einsum("n,nr,nr->r", weights, Z, Z, dtype=np.float64)
+            return cls(Z.astype(dtype, copy=False), eigenvalues, rotation, mean, scale)
+        root = np.sqrt(weights)[:, None]
+        if tall:
+            R = S * root.astype(dtype)
+            eigenvalues, rotation = _eigh(R.T, R, dtype)
+            return cls(S @ rotation.astype(dtype), np.maximum(eigenvalues, 0), rotation, mean, scale)
+        R = S * root
+        eigenvalues, rows = _eigh(R, R.T, np.float64)
+        kept = eigenvalues > max(eigenvalues[-1], 0) * _RANK
+        eigenvalues, rows = eigenvalues[kept], rows[:, kept]
+        length = np.sqrt(eigenvalues)
+        return cls((rows * length / root).astype(dtype), eigenvalues, R.T @ (rows / length), mean, scale)
+
+    def to_features(self, W: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
+        """Return the coefficients on the features of a classifier on the axes.
+
+        Parameters
+        ----------
+        W, b
+            Coefficients (r, k) and intercept (k,) on the axes.
+
+        Returns
+        -------
+        coef, intercept
+            (d, k) and (k,) on the features before standardisation.
+        """
+        coef = self.rotation @ W / self.scale[:, None]
+        return coef, b - self.mean @ coef
+
+    def from_features(self, coef: Matrix, intercept: Matrix) -> tuple[Matrix, Matrix]:
+        """Return the coefficients on the axes of a classifier on the features; the inverse of `to_features`.
+
+        Parameters
+        ----------
+        coef, intercept
+            (d, k) and (k,) on the features before standardisation.
+
+        Returns
+        -------
+        W, b
+            Coefficients (r, k) and intercept (k,) on the axes. What lies outside of the axes is lost.
+        """
+        return self.rotation.T @ (coef * self.scale[:, None]), intercept + self.mean @ coef
+
+
+def _standardised(X: NDArray[Any], weights: Matrix, standardize: bool, dtype: Any) -> tuple[Matrix, Matrix, Matrix]:
+    """Return standardised features, their means and scales, by blocks of features to save memory."""
+    d = X.shape[1]
+    S: Matrix = np.empty(X.shape, dtype)
+    mean, scale = np.zeros(d), np.ones(d)
+    for start in range(0, d, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        S[:, block], mean[block], scale[block] = _standardised_block(X[:, block], weights, standardize)
+    return S, mean, scale
+
+
+def _standardised_block(X: NDArray[Any], weights: Matrix, standardize: bool) -> tuple[Matrix, Matrix, Matrix]:
+    """Return features in float64, scaled by their largest value first so that no square overflows."""
+    mean = np.average(X.astype(np.float64), axis=0, weights=weights)
+    S = X - mean
+    if not standardize:
+        return S, mean, np.ones(len(mean))
+    largest = np.abs(S).max(axis=0)
+    divisor = np.where(largest > 0, largest, 1.0)
+    scale = divisor * np.sqrt(np.average(np.square(S / divisor), axis=0, weights=weights))
+    rounding = 8 * np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps
+    constant = (largest == 0) | (scale <= rounding * np.abs(mean))  # constant but for rounding
+    return np.where(constant, 0.0, S / np.where(constant, 1.0, scale)), mean, np.where(constant, 1.0, scale)
+
+
+def _eigh(left: Matrix, right: Matrix, dtype: Any) -> tuple[Matrix, Matrix]:
+    """Return rising eigenvalues and eigenvectors of a matrix times its transpose, computed in a precision."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram = (left @ right).astype(dtype)
+        if np.isfinite(gram).all():
+            eigenvalues, vectors = np.linalg.eigh(gram)
+            return eigenvalues.astype(np.float64), vectors.astype(np.float64)
+    except np.linalg.LinAlgError:
+        pass
+    raise ValueError("X: expected numbers whose squares can be added up, got larger ones; use standardize=True")

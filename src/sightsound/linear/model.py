@@ -1,0 +1,328 @@
+"""A fitted linear classifier, with NumPy alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound.contract.arrays import Floats, Matrix
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.results import Prediction
+from sightsound.linear import file as probe_file
+from sightsound.linear.decisions import decision_values, indicators, probabilities
+from sightsound.linear.features import FeatureSpec
+from sightsound.linear.report import ProbeReport
+from sightsound.linear.validation import BadInput, check_column, check_indicators, check_rows
+
+if TYPE_CHECKING:
+    from sightsound.linear.cross_validation import Scoring
+    from sightsound.linear.training import Kind
+
+_SAVED = ("kind", "scoring", "standardize", "calibrate")  # parameters of `LinearProbe` that a file has
+
+
+class LinearModel:
+    """A fitted linear classifier, which predicts with NumPy alone.
+
+    `load_probe` returns one, and a fitted `LinearProbe` is one.
+
+    Parameters
+    ----------
+    coef
+        Coefficients float64 (k, d), or (1, d) for two classes.
+    intercept
+        Intercept float64 (k,) or (1,).
+    classes
+        Classes (k,): text, numbers or booleans.
+    temperature
+        Positive divisor of the decision values of which `predict_proba` takes the softmax or sigmoid.
+    single
+        True: each row has one class. False: each row has any number of the labels.
+    C
+        Inverse regularisation strength it was fitted with.
+    kind, scoring, standardize, calibrate
+        Parameters of the `LinearProbe` that fitted it.
+
+    Attributes
+    ----------
+    classes_, coef_, intercept_, temperature_, C_
+        As the parameters.
+    n_features_in_
+        Number d of features.
+    feature_spec_
+        Which rows it takes. None where it was not fitted to a data set of a library.
+    report_
+        Its evaluation. None where it has none.
+    seen_
+        uint64: content ids of the items it was fitted to.
+    fold_sizes_
+        Rows in each fold of the cross-validation. None where `C` was given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = LinearModel(np.eye(2), np.zeros(2), np.array(["cat", "dog"]), single=False)
+    >>> model.predict(np.array([[1.0, -1.0]])).tolist()
+    [[1, 0]]
+    """
+
+    def __init__(
+        self,
+        coef: Matrix,
+        intercept: Matrix,
+        classes: NDArray[Any],
+        *,
+        temperature: float = 1.0,
+        single: bool = True,
+        C: float = 1.0,
+        kind: Kind = "logistic",
+        scoring: Scoring = "accuracy",
+        standardize: bool = True,
+        calibrate: bool = True,
+    ) -> None:
+        self.kind = kind
+        self.scoring = scoring
+        self.standardize = standardize
+        self.calibrate = calibrate
+        self._reset(classes, single)
+        self.coef_, self.intercept_ = coef, intercept
+        self.C_, self.temperature_ = C, temperature
+        self.n_features_in_ = coef.shape[1]
+
+    def _reset(self, classes: NDArray[Any], single: bool) -> None:
+        """Set the classes, and everything that is known of a classifier to nothing."""
+        self.classes_ = classes
+        self._single = single
+        self.feature_spec_: FeatureSpec | None = None
+        self.report_: ProbeReport | None = None
+        self.seen_ = np.empty(0, np.uint64)
+        self.fold_sizes_: list[int] | None = None
+
+    def __repr__(self) -> str:
+        classes = f"{len(self.classes_)} {'classes' if self._single else 'labels'}"
+        return f"{type(self).__name__}({self.kind}, {classes}, {self.n_features_in_} features)"
+
+    def _check_fitted(self) -> None:
+        """Do nothing: a model is fitted. `LinearProbe` raises before `fit`."""
+
+    # -- predicting ----------------------------------------------------------------------------------------------
+
+    def decision_function(self, X: Any) -> Matrix:
+        """Return the decision values of rows X (n, d): float64 (n, k), or (n,) for two classes."""
+        D = self._decisions(X)
+        return D[:, 1] if self._two_classes else D
+
+    def predict_proba(self, X: Any) -> Matrix:
+        """Return the probabilities of rows X (n, d): float64 (n, k). The rows of one class each add up to 1."""
+        return probabilities(self._decisions(X), self.temperature_, self._single)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the classes (n,) of rows X (n, d), or (n, k) in {0, 1} for several labels."""
+        predicted = indicators(self._decisions(X), self._single, threshold=0.0)
+        return self.classes_[predicted.argmax(axis=1)] if self._single else predicted.astype(np.intp)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on other rows.
+
+        Parameters
+        ----------
+        X
+            Rows (n, d).
+        y
+            Classes (n,), or labels (n, k) in {0, 1}.
+        sample_weight
+            Weights (n,). None gives each row the weight 1.
+
+        Returns
+        -------
+        float
+            Proportion of correct rows. With several labels all of a row's must be.
+        """
+        predicted, y = self.predict(X), np.asarray(y)
+        correct = predicted == (y if predicted.ndim == y.ndim else y.reshape(predicted.shape))
+        return float(np.average(correct if self._single else correct.all(axis=1), weights=sample_weight))
+
+    @property
+    def single(self) -> bool:
+        """Whether a row has one class, rather than any number of labels."""
+        return self._single
+
+    @property
+    def _two_classes(self) -> bool:
+        return self._single and len(self.classes_) == 2
+
+    def columns(self) -> tuple[Matrix, Matrix]:
+        """Return coefficients (d, k) and intercept (k,) with a column for each class; zeros for the first of two."""
+        self._check_fitted()
+        coef, intercept = self.coef_.T, self.intercept_
+        if self._two_classes:
+            coef, intercept = np.hstack([np.zeros_like(coef), coef]), np.append(0.0, intercept)
+        return coef, intercept
+
+    def _decisions(self, X: Any) -> Matrix:
+        """Return decision values (n, k), zeros for the first of two classes."""
+        self._check_fitted()
+        rows = check_rows(X, features=self.n_features_in_, owner=type(self).__name__)
+        return decision_values(rows, self.coef_.T, self.intercept_, two_classes=self._two_classes)
+
+    # -- items of a library --------------------------------------------------------------------------------------
+
+    def require_feature_spec(self) -> FeatureSpec:
+        """Return which rows it takes. Raise `SightsoundError` where it was not fitted to a data set of a library."""
+        self._check_fitted()
+        if self.feature_spec_ is None:
+            raise SightsoundError(
+                "probe: expected one that was fitted from a library and knows its network; use predict and evaluate"
+            )
+        return self.feature_spec_
+
+    def rank(self, probabilities: Matrix) -> tuple[Prediction, ...]:
+        """Return the classes with their probabilities (k,), the most probable first."""
+        return rank(self.classes_, probabilities)
+
+    def predict_item(self, vectors: Floats) -> tuple[Prediction, ...]:
+        """Return the classes of one item with window vectors (n, dim), the most probable first."""
+        return self.rank(self.predict_proba(self.require_feature_spec().rows(vectors)).mean(axis=0))
+
+    # -- evaluating ----------------------------------------------------------------------------------------------
+
+    def evaluate(self, X: Any, y: Any, *, groups: Any = None) -> ProbeReport:
+        """Return the report on rows that it was not fitted on. Needs scikit-learn.
+
+        Parameters
+        ----------
+        X
+            Rows (n, d).
+        y
+            Classes (n,), or labels (n, k) in {0, 1}.
+        groups
+            Groups (n,) that the interval draws as a whole. None makes each row a group.
+
+        Returns
+        -------
+        ProbeReport
+            The report.
+
+        Raises
+        ------
+        BadInput
+            For a class that it does not know.
+        """
+        from sightsound.linear import metrics
+
+        decisions, Y = self._decisions(X), self.encode(y)
+        calibrated, raw = (probabilities(decisions, t, self._single) for t in (self.temperature_, 1.0))
+        groups = None if groups is None else check_column(groups, len(Y))
+        settings: dict[str, Any] = {"single": self._single, "raw": raw, "groups": groups}
+        return metrics.report("rows that were given", self._labels(), Y, calibrated, **settings)
+
+    def encode(self, y: Any) -> Matrix:
+        """Return targets as (n, k) in {0, 1}. Raise `BadInput` for a class that the model does not know.
+
+        The targets are classes (n,), or labels (n, k) in {0, 1}.
+        """
+        if not self._single:
+            return check_indicators(y, len(self.classes_))
+        y = np.asarray(y)
+        unknown = sorted(set(y.tolist()) - set(self.classes_.tolist()))
+        if unknown:
+            raise BadInput(f"class {unknown[0]!r}: expected one of {self._labels()}; leave its items out")
+        Y: Matrix = (y[:, None] == self.classes_).astype(np.float64)
+        return Y
+
+    def _labels(self) -> list[str]:
+        return [str(label) for label in self.classes_]
+
+    # -- saving --------------------------------------------------------------------------------------------------
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Write one file: safetensors with the coefficients, and JSON in its header.
+
+        Raises `SightsoundError` where it cannot be written, or classes are neither text, numbers nor booleans.
+        """
+        probe_file.write(file, "probe", *self.state())
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return what a file holds: arrays, and metadata for JSON."""
+        self._check_fitted()
+        arrays = {"coef": self.coef_, "intercept": self.intercept_, "seen": self.seen_}
+        metadata = {
+            "classes": self.classes_.tolist(),
+            "single": self._single,
+            "C": self.C_,
+            "temperature": self.temperature_,
+            "params": {name: getattr(self, name) for name in _SAVED},
+            "folds": self.fold_sizes_,
+            "origin": None if self.feature_spec_ is None else self.feature_spec_.to_json(),
+            "report": None if self.report_ is None else self.report_.to_json(),
+        }
+        return arrays, metadata
+
+
+def rank(classes: NDArray[Any], probabilities: Matrix) -> tuple[Prediction, ...]:
+    """Return classes (k,) with their probabilities (k,), the most probable first."""
+    order = np.argsort(-probabilities, kind="stable")
+    return tuple(Prediction(str(classes[i]), float(probabilities[i])) for i in order)
+
+
+def model_from_state(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name: str) -> LinearModel:
+    """Return the model that `LinearModel.state` described.
+
+    Parameters
+    ----------
+    arrays, metadata
+        The state.
+    name
+        Name of the file, for messages.
+
+    Returns
+    -------
+    LinearModel
+        The model.
+
+    Raises
+    ------
+    SightsoundError
+        Where parts are missing or do not fit together.
+    """
+    try:
+        model = LinearModel(
+            arrays["coef"],
+            arrays["intercept"],
+            np.array(metadata["classes"]),
+            temperature=float(metadata["temperature"]),
+            single=metadata["single"] is True,
+            C=float(metadata["C"]),
+            **{key: metadata["params"][key] for key in _SAVED},
+        )
+        spec, report = metadata["origin"], metadata["report"]
+        model.feature_spec_ = None if spec is None else FeatureSpec.from_json(spec)
+        model.report_ = None if report is None else ProbeReport.from_json(report)
+        model.seen_, model.fold_sizes_ = arrays["seen"], metadata["folds"]
+        _check_state(model)
+    except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound probe fit") from error
+    return model
+
+
+def _check_state(model: LinearModel) -> None:
+    """Raise `ValueError` where what was read does not fit together."""
+    coef, intercept, classes, seen = model.coef_, model.intercept_, model.classes_, model.seen_
+    columns = 1 if model._two_classes else len(classes)
+    features = coef.shape[1] if model.feature_spec_ is None else model.feature_spec_.features
+    rules = [
+        (model.kind in ("logistic", "svm", "ridge"), f"kind {model.kind!r}"),
+        (model.scoring in ("accuracy", "f1_macro"), f"scoring {model.scoring!r}"),
+        (classes.ndim == 1 and len(set(classes.tolist())) == len(classes) > 1, "classes"),
+        (coef.shape == (columns, features) and intercept.shape == (columns,), "shapes of coefficients"),
+        (np.isfinite(coef).all() and np.isfinite(intercept).all(), "coefficients that are no numbers"),
+        (1e-100 < model.temperature_ < 1e100 and 0 < model.C_ < np.inf, "temperature or C"),
+        (seen.ndim == 1 and seen.dtype == np.uint64, "content ids"),
+    ]
+    for holds, text in rules:
+        if not holds:
+            raise ValueError(text)

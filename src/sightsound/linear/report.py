@@ -1,0 +1,173 @@
+"""The results of an evaluation, as plain values that survive JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A proportion, or a difference of two, with its 95 % bootstrap interval.
+
+    Attributes
+    ----------
+    value
+        The estimate, from 0 to 1 (a difference: from -1 to 1).
+    low, high
+        Bounds of the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+    @classmethod
+    def from_json(cls, metadata: Mapping[str, Any]) -> Estimate:
+        """Return the estimate whose fields stand in JSON."""
+        return cls(**{key: float(value) for key, value in metadata.items()})
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """The scores of one class.
+
+    Attributes
+    ----------
+    label
+        Name of the class.
+    count
+        Rows that have the class.
+    precision
+        Proportion of the rows predicted as this class that have it; 0 where none is.
+    recall
+        Proportion of the rows that have this class that are predicted so; 0 where none has it.
+    f1
+        Harmonic mean of precision and recall.
+    """
+
+    label: str
+    count: int
+    precision: float
+    recall: float
+    f1: float
+
+    @classmethod
+    def from_json(cls, metadata: Mapping[str, Any]) -> ClassScore:
+        """Return the scores whose fields stand in JSON."""
+        scores = (float(metadata[key]) for key in ("precision", "recall", "f1"))
+        return cls(str(metadata["label"]), int(metadata["count"]), *scores)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A bin of the reliability table: rows with a similar probability of the predicted class.
+
+    Attributes
+    ----------
+    count
+        Rows in the bin.
+    confidence
+        Their mean probability of the predicted class.
+    accuracy
+        Proportion of them that are correct.
+    """
+
+    count: int
+    confidence: float
+    accuracy: float
+
+    @classmethod
+    def from_json(cls, metadata: Mapping[str, Any]) -> Bin:
+        """Return the bin whose fields stand in JSON."""
+        return cls(int(metadata["count"]), float(metadata["confidence"]), float(metadata["accuracy"]))
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """The evaluation of a classifier on rows that it was not fitted on.
+
+    Attributes
+    ----------
+    how
+        Which rows these are.
+    rows
+        Number of rows.
+    groups
+        Number of independent items, or groups given by the user, that the rows belong to.
+    accuracy
+        Proportion of correct rows. With several labels a row is correct where all of its labels are.
+    macro_f1
+        Mean F1 over the classes that occur in the truth or the predictions.
+    classes
+        Scores of each class.
+    confusion
+        (k, k) counts of rows by true and predicted class. Empty for several labels.
+    error, raw_error
+        Expected calibration error with and without the temperature.
+    reliability
+        Bins of the reliability table that hold rows.
+    majority
+        Accuracy of always predicting the most frequent class.
+    neighbours
+        Accuracy of the five nearest neighbours by cosine similarity.
+    corrected
+        Accuracy without the optimism of choosing C on the same rows (Tsamardinos et al., Bootstrapping the
+        out-of-sample predictions for efficient and accurate cross-validation, Machine Learning 2018).
+    curve
+        Learning curve: (groups a class, mean, lowest and highest accuracy over folds and draws).
+    notes
+        What was left out.
+    """
+
+    how: str
+    rows: int
+    groups: int
+    accuracy: Estimate
+    macro_f1: float
+    classes: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    error: float
+    raw_error: float
+    reliability: tuple[Bin, ...]
+    majority: float
+    neighbours: Estimate | None = None
+    corrected: float | None = None
+    curve: tuple[tuple[int, float, float, float], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as values for JSON."""
+        values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return values
+
+    @classmethod
+    def from_json(cls, metadata: Mapping[str, Any]) -> ProbeReport:
+        """Return the report that `to_json` described.
+
+        Raises `TypeError`, `ValueError` or `KeyError` for anything else.
+        """
+        neighbours, corrected = metadata["neighbours"], metadata["corrected"]
+        return cls(
+            how=str(metadata["how"]),
+            rows=int(metadata["rows"]),
+            groups=int(metadata["groups"]),
+            accuracy=Estimate.from_json(metadata["accuracy"]),
+            macro_f1=float(metadata["macro_f1"]),
+            classes=tuple(map(ClassScore.from_json, metadata["classes"])),
+            confusion=tuple(tuple(map(int, row)) for row in metadata["confusion"]),
+            error=float(metadata["error"]),
+            raw_error=float(metadata["raw_error"]),
+            reliability=tuple(map(Bin.from_json, metadata["reliability"])),
+            majority=float(metadata["majority"]),
+            neighbours=None if neighbours is None else Estimate.from_json(neighbours),
+            corrected=None if corrected is None else float(corrected),
+            curve=tuple((int(a), float(b), float(c), float(d)) for a, b, c, d in metadata["curve"]),
+            notes=tuple(map(str, metadata["notes"])),
+        )

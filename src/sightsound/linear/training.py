@@ -1,0 +1,129 @@
+"""The convex problems that the parameters of a `LinearProbe` stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound.contract.arrays import Matrix
+from sightsound.linear.decisions import decision_values, indicators
+from sightsound.linear.losses import Loss, Sigmoid, Softmax, SquaredError, SquaredHinge
+from sightsound.linear.newton import Solution, join, path
+
+Kind = Literal["logistic", "svm", "ridge"]
+ClassWeight = Mapping[Any, float] | Literal["balanced"] | None
+
+LOSSES: dict[str, Callable[[], Loss]] = {"logistic": Sigmoid, "svm": SquaredHinge, "ridge": SquaredError}
+
+_CV_TOL = 1e-3  # of the objective; a smaller one changes the predictions of undecided rows alone
+_SMALL = 10**7  # rows times features times classes up to which tight tolerances take no noticeable time
+_TINY = 10**4  # the same up to which solutions in cross-validation are exact too
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Fits linear classifiers with fixed parameters; see `LinearProbe` for their meaning.
+
+    Attributes
+    ----------
+    kind, class_weight, standardize, tol
+        As of `LinearProbe`.
+    classes
+        Classes (k,).
+    single
+        Whether each row has one class.
+    """
+
+    kind: Kind
+    classes: NDArray[Any]
+    single: bool
+    class_weight: ClassWeight = None
+    standardize: bool = True
+    tol: float | None = None
+
+    @property
+    def two_classes(self) -> bool:
+        """Whether one column decides between two classes."""
+        return self.single and len(self.classes) == 2
+
+    def path(
+        self,
+        X: NDArray[Any],
+        Y: Matrix,
+        weights: Matrix,
+        Cs: Sequence[float],
+        *,
+        exact: bool = False,
+        start: tuple[Matrix, Matrix] | None = None,
+        rotation: Matrix | None = None,
+    ) -> list[Solution]:
+        """Return the solutions for a path of C.
+
+        Parameters
+        ----------
+        X
+            Rows (n, d).
+        Y
+            Targets (n, k) in {0, 1}.
+        weights
+            Weights (n,) of rows, without those of classes.
+        Cs
+            Rising values of C.
+        exact
+            Minimise to `tol`, rather than to the tolerance of cross-validation.
+        start, rotation
+            As of `newton.path`.
+
+        Returns
+        -------
+        list of Solution
+            One for each of `Cs`. Two classes share one column.
+        """
+        size = X.shape[0] * X.shape[1] * Y.shape[1]
+        exact = exact or size <= _TINY
+        tol = self.tol if self.tol is not None else 1e-12 if size <= _SMALL else 1e-5
+        settings: dict[str, Any] = {
+            "standardize": self.standardize,
+            "tol": tol if exact else _CV_TOL,
+            "exact": exact,
+            "rotation": rotation,
+        }
+        loss = LOSSES[self.kind]
+        if not self.single and self.class_weight is not None:  # each label has its own row weights
+            columns = np.split(Y, Y.shape[1], axis=1)
+            parts = [path(X, y, loss(), Cs, weights=self._weighted(y, weights), **settings) for y in columns]
+            return [join(same_C) for same_C in zip(*parts)]
+        if self.single:
+            weights = self._weighted(Y, weights)
+        if self.two_classes:
+            Y = Y[:, 1:]
+        elif self.kind == "logistic" and self.single:
+            loss = Softmax
+        return path(X, Y, loss(), Cs, weights=weights, start=start, **settings)
+
+    def decisions(self, X: NDArray[Any], solution: Solution) -> Matrix:
+        """Return the decision values (n, k) of rows X (n, d)."""
+        return decision_values(X, solution.coef, solution.intercept, two_classes=self.two_classes)
+
+    def predict(self, decisions: Matrix) -> Matrix:
+        """Return the classes (n, k) in {0, 1} that decision values (n, k) predict."""
+        return indicators(decisions, self.single, threshold=0.0)
+
+    def _weighted(self, Y: Matrix, weights: Matrix) -> Matrix:
+        """Return row weights times class weights (n,). Y (n, 1) is one label: its absence and presence are classes."""
+        if self.class_weight is None:
+            return weights
+        members = np.hstack([1 - Y, Y]) if Y.shape[1] == 1 else Y
+        if self.class_weight == "balanced":
+            sums = members.T @ weights
+            factors = sums.sum() / (len(sums) * np.maximum(sums, 1e-300))
+        else:
+            assert isinstance(self.class_weight, Mapping)
+            names = [0, 1] if Y.shape[1] == 1 else self.classes.tolist()
+            factors = np.array([float(self.class_weight.get(name, 1.0)) for name in names])
+        weighted: Matrix = weights * (members @ factors)
+        return weighted

@@ -1,0 +1,174 @@
+"""The files of probes and stacks: safetensors with JSON, without pickle, read with NumPy alone."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from linear_data import rows
+from sightsound import LinearModel, LinearProbe, ProbeReport, SightsoundError, StackModel, load_probe
+
+FORMAT_1 = Path(__file__).with_name("format_1")
+"""Files of version 0.1.0, and the probabilities that it gave."""
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Return the file of a probe, the probe, and its rows."""
+    X, y = rows(k=3, noise=3.0)
+    probe = LinearProbe().fit(X, y)
+    probe.report_ = probe.report(X)
+    probe.save(tmp_path / "a.probe")
+    return tmp_path / "a.probe", probe, X
+
+
+@pytest.mark.parametrize("kind", ["classes", "two", "numbers", "several"])
+def test_a_saved_probe_gives_the_same_answers(tmp_path, kind):
+    X, y = rows(k=2 if kind == "two" else 3, noise=3.0)
+    truth = {"numbers": np.arange(120) % 3, "several": np.stack([y == "ape", X[:, 0] > 0], axis=1)}.get(kind, y)
+    probe = LinearProbe().fit(X, truth)
+    probe.save(tmp_path / "a.probe")
+    loaded = load_probe(tmp_path / "a.probe")
+    assert type(loaded) is LinearModel and loaded.classes_.dtype == probe.classes_.dtype
+    assert (loaded.predict(X) == probe.predict(X)).all()
+    assert loaded.predict_proba(X).tolist() == probe.predict_proba(X).tolist()
+    assert loaded.decision_function(X).tolist() == probe.decision_function(X).tolist()
+    assert (loaded.C_, loaded.temperature_, loaded.score(X, truth)) == (
+        probe.C_,
+        probe.temperature_,
+        probe.score(X, truth),
+    )
+    loaded.save(tmp_path / "b.probe")
+    assert (tmp_path / "b.probe").read_bytes() == (tmp_path / "a.probe").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["classes", "two", "labels"])
+def test_a_probe_of_an_earlier_version_gives_the_same_answers(name):
+    expected = np.load(FORMAT_1 / "expected.npz")
+    loaded = load_probe(FORMAT_1 / f"{name}.probe")
+    assert loaded.predict_proba(expected["X"]).tolist() == expected[name].tolist()
+    assert loaded.report_.accuracy.value > 0.5 and loaded.seen_.tolist() == [0, 1, 2, 3, 4]
+    assert loaded.require_feature_spec().space.name == "net.tiny" and loaded.feature_spec_.column == "animal"
+
+
+def test_a_stack_of_an_earlier_version_gives_the_same_answers():
+    expected = np.load(FORMAT_1 / "expected.npz")
+    loaded = load_probe(FORMAT_1 / "stack.probe")
+    assert type(loaded) is StackModel
+    assert loaded.predict_proba([expected["X"], expected["X2"]]).tolist() == expected["stack"].tolist()
+    assert [spec.space.name for spec in loaded.feature_specs_] == ["net.a", "net.b"]
+
+
+def test_a_file_is_safetensors_with_json(saved):
+    file, probe, _ = saved
+    tensors = load_file(file)
+    assert tensors["coef"].shape == (3, 40) and tensors["coef"].dtype == np.float64
+    metadata = metadata_of(file)
+    assert metadata["classes"] == ["ape", "bee", "cow"] and metadata["versions"]["sightsound"]
+    assert sum(metadata["folds"]) == 120 and ProbeReport.from_json(metadata["report"]) == probe.report_
+
+
+@pytest.mark.parametrize("name", ["classes", "stack"])
+def test_loading_and_predicting_need_numpy_alone(name):
+    code = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('sklearn', 'scipy', 'torch', 'faiss', 'librosa', 'soundfile', 'PIL'):\n"
+        "            raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "import numpy as np\n"
+        "from sightsound import load_probe\n"
+        "probe, data = load_probe(f'{sys.argv[1]}/{sys.argv[2]}.probe'), np.load(f'{sys.argv[1]}/expected.npz')\n"
+        "X = data['X'] if sys.argv[2] == 'classes' else [data['X'], data['X2']]\n"
+        "assert (probe.predict_proba(X) == data[sys.argv[2]]).all()\n"
+        "assert set(probe.predict(X)) == {'ape', 'bee', 'cow'}\n"
+        "print(probe, probe.rank(probe.predict_proba(X)[0])[0].label, probe.report_.accuracy.value > 0.5)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(FORMAT_1), name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    shown = {
+        "classes": "LinearModel(logistic, 3 classes, 4 features)",
+        "stack": "StackModel(svm on concatenated, 2 networks",
+    }
+    assert done.stdout.startswith(shown[name]) and done.stdout.endswith("True\n")
+
+
+def metadata_of(file):
+    data = file.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return json.loads(header["__metadata__"]["sightsound"])
+
+
+def edit_metadata(file, change):
+    """Write the same arrays with other metadata."""
+    metadata = metadata_of(file)
+    change(metadata)
+    save_file(load_file(file), file, {"sightsound": json.dumps(metadata)})
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (lambda f: f.write_bytes(b""), "expected a probe, got another file or a damaged one; make one"),
+        (lambda f: f.write_bytes(b"\xff" * 100), "expected a probe, got another file or a damaged one"),
+        (lambda f: f.write_bytes(f.read_bytes()[:-10]), "expected a probe, got another file or a damaged one"),
+        (lambda f: f.write_bytes(pickle.dumps({"coef": 1})), "expected a probe, got another file"),
+        (lambda f: save_file({"a": np.ones(3)}, f), "expected a probe, got another file or a damaged one"),
+        (lambda f: edit_metadata(f, lambda m: m.update(format=2)), "expected a probe of format 1, got 2; upgrade"),
+        (lambda f: edit_metadata(f, lambda m: m.update(kind="tree")), "expected a probe or a stack, got 'tree'"),
+        (
+            lambda f: edit_metadata(f, lambda m: m.update(classes=["a"])),
+            r"damaged \(.*\); make it anew: sightsound probe",
+        ),
+        (lambda f: edit_metadata(f, lambda m: m.pop("temperature")), "damaged"),
+        (lambda f: edit_metadata(f, lambda m: m.update(temperature=-1)), "damaged"),
+        (lambda f: edit_metadata(f, lambda m: m.update(C=0)), "damaged"),
+        (lambda f: edit_metadata(f, lambda m: m.update(params=[])), "damaged"),
+        (lambda f: edit_metadata(f, lambda m: m["params"].update(kind="tree")), "damaged"),
+        (lambda f: edit_metadata(f, lambda m: m.update(report={"how": 1})), "damaged"),
+    ],
+)
+def test_a_file_that_is_no_probe_or_damaged_is_refused(saved, damage, text):
+    assert load_probe(saved[0]).C_ == saved[1].C_
+    damage(saved[0])
+    with pytest.raises(SightsoundError, match=text):
+        load_probe(saved[0])
+
+
+def test_arrays_that_do_not_match_the_checksum_are_refused(saved):
+    tensors = load_file(saved[0])
+    save_file(
+        {**tensors, "intercept": tensors["intercept"] + 1}, saved[0], {"sightsound": json.dumps(metadata_of(saved[0]))}
+    )
+    with pytest.raises(SightsoundError, match="damaged .its numbers have changed.; take another copy"):
+        load_probe(saved[0])
+
+
+def test_a_file_that_cannot_be_read_or_written_raises_an_error(saved, tmp_path):
+    with pytest.raises(SightsoundError, match=r"cannot be read \(.*\); name a probe"):
+        load_probe(tmp_path / "none.probe")
+    with pytest.raises(SightsoundError, match="cannot be written"):
+        saved[1].save(tmp_path / "no" / "a.probe")
+
+
+def test_a_probe_that_is_not_fitted_cannot_be_saved(tmp_path):
+    with pytest.raises(ValueError, match="not fitted"):
+        LinearProbe().save(tmp_path / "a.probe")
+
+
+def test_a_stack_with_a_part_missing_is_refused(tmp_path):
+    file = tmp_path / "a.probe"
+    file.write_bytes((FORMAT_1 / "stack.probe").read_bytes())
+    edit_metadata(file, lambda metadata: metadata["parts"].pop("top"))
+    with pytest.raises(SightsoundError, match="damaged .parts are missing.; make it anew: sightsound stack"):
+        load_probe(file)

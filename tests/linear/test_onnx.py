@@ -1,0 +1,36 @@
+"""A probe as an ONNX graph, run by the reference implementation of ONNX."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from linear_data import rows
+from sightsound import LinearProbe, SightsoundError, export_onnx, load_probe
+
+
+@pytest.mark.parametrize("kind", ["classes", "two", "several"])
+def test_an_exported_probe_gives_the_same_answers(tmp_path, kind):
+    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+    from onnx.reference import ReferenceEvaluator
+
+    X, y = rows(k=2 if kind == "two" else 3, noise=3.0)
+    probe = LinearProbe().fit(X, np.stack([y == "ape", X[:, 0] > 0], axis=1) if kind == "several" else y)
+    probe.save(tmp_path / "a.probe")
+    export_onnx(load_probe(tmp_path / "a.probe"), tmp_path / "a.onnx")
+    graph = ReferenceEvaluator(str(tmp_path / "a.onnx"))
+    found = dict(zip(("decisions", "probabilities", "label"), graph.run(None, {"vectors": X})))
+    assert found["probabilities"] == pytest.approx(probe.predict_proba(X), abs=1e-4)
+    if kind != "several":
+        assert (probe.classes_[found["label"]] == probe.predict(X)).mean() > 0.99
+    properties = {entry.key: entry.value for entry in onnx.load(tmp_path / "a.onnx").metadata_props}
+    assert json.loads(properties["classes"]) == [str(name) for name in probe.classes_]
+
+
+def test_without_the_package_the_error_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr("sightsound.linear.onnx.find_spec", lambda name: None)
+    X, y = rows()
+    with pytest.raises(SightsoundError, match="onnx is not installed; run `pip install sightsound"):
+        export_onnx(LinearProbe(C=1.0).fit(X, y), tmp_path / "a.onnx")
