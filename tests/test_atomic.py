@@ -23,7 +23,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path):
 def test_a_write_that_fails_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
     (tmp_path / "a.csv").write_text("before")
     parts = []
-    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "a.csv") as part:
+    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "a.csv") as part:  # noqa: PT012
         parts.append(part.write_text("first"))
         raise ZeroDivisionError
     assert parts == [5], "something was written before the failure"
