@@ -53,6 +53,6 @@ def test_three_networks_are_compared_stacked_and_asked(pictures, run, tmp_path):
     assert stack["milliseconds"] == pytest.approx(sum(rivals[model]["milliseconds"] for model in MODELS))
     said = run("probe", "predict", tmp_path / "s.probe", pictures[0])
     assert said.returncode == 0 and os.path.basename(os.path.dirname(pictures[0])) in said.stdout
-    assert "StackModel(svm on concatenated, " in run("probe", "show", tmp_path / "s.probe").stdout
+    assert "Stack() on items of" in run("probe", "show", tmp_path / "s.probe").stdout
     refused = run("probe", "export", tmp_path / "s.probe", "-o", tmp_path / "s.onnx")
     assert refused.returncode == 2 and "expected a probe, got a stack" in refused.stderr

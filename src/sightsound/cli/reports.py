@@ -85,7 +85,7 @@ def print_probe(loaded: Probe, as_json: bool) -> None:
     for spec in specs:
         kind = "windows" if spec.level == "window" else "items"
         place = printable(f"{spec.space.name} ({spec.space.fingerprint[:12]}): {spec.column}")
-        click.echo(f"{loaded!r} on {kind} of {place}")
+        click.echo(f"{loaded.fitted_by} on {kind} of {place}")
     if loaded.report_ is not None:
         print_report(loaded.report_)
 

@@ -22,13 +22,13 @@ class PrincipalAxes:
 
     Attributes
     ----------
-    Z
+    Z : array (n, r)
         Rotated rows S V (n, r), with r <= min(n, d).
-    eigenvalues
+    eigenvalues : array (r,)
         e (r,).
-    rotation
+    rotation : array (d, r)
         V (d, r).
-    mean, scale
+    mean, scale : arrays (d,)
         Weighted mean and standard deviation (d,) of the features.
     """
 
@@ -52,15 +52,15 @@ class PrincipalAxes:
 
         Parameters
         ----------
-        X
+        X : array-like (n, d)
             Features (n, d).
-        weights
+        weights : array (n,)
             Positive weights (n,).
-        standardize
+        standardize : bool
             Divide each feature by its standard deviation. A constant feature becomes zeros.
-        exact
+        exact : bool
             Whether Z is float64; float32 otherwise.
-        rotation
+        rotation : array (d, d), optional
             V (d, d) of a larger sample of such rows, which is nearly theirs. It saves the eigenvalue decomposition.
 
         Returns
@@ -97,7 +97,7 @@ class PrincipalAxes:
 
         Parameters
         ----------
-        W, b
+        W, b : arrays
             Coefficients (r, k) and intercept (k,) on the axes.
 
         Returns
@@ -113,7 +113,7 @@ class PrincipalAxes:
 
         Parameters
         ----------
-        coef, intercept
+        coef, intercept : arrays
             (d, k) and (k,) on the features before standardisation.
 
         Returns

@@ -23,13 +23,13 @@ def fit_temperature(decisions: Matrix, Y: Matrix, single: bool, weights: Matrix 
 
     Parameters
     ----------
-    decisions
+    decisions : array (n, k)
         Decision values (n, k) of rows that the classifier was not fitted on.
-    Y
+    Y : array (n, k)
         Targets (n, k) in {0, 1}.
-    single
+    single : bool
         Whether each row has one class.
-    weights
+    weights : array (n,), optional
         Weights (n,) of rows. None gives each the weight 1.
 
     Returns
@@ -59,11 +59,11 @@ def reliability(probabilities: Matrix, Y: Matrix, single: bool) -> tuple[Bin, ..
 
     Parameters
     ----------
-    probabilities
+    probabilities : array (n, k)
         Probabilities (n, k).
-    Y
+    Y : array (n, k)
         Targets (n, k) in {0, 1}.
-    single
+    single : bool
         Whether each row has one class. Otherwise each label counts as a row, by the probability of its prediction.
 
     Returns

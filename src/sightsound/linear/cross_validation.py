@@ -34,21 +34,21 @@ class CrossValidation:
 
     Attributes
     ----------
-    truth
+    truth : array (n, k)
         Targets (n, k) in {0, 1}.
-    groups, folds
+    groups, folds : int arrays (n,)
         Group and fold (n,) of each row.
-    weights
+    weights : array (n,)
         Weights (n,) of rows.
-    Cs
+    Cs : tuple of float
         Rising values of C.
-    scores
+    scores : array (Cs,)
         Score (Cs,) of the held-out predictions for each C.
-    decisions
+    decisions : array (n, k)
         Decision values (n, k) for the best C, of each row while its fold was held out.
-    correct
+    correct : bool array (n, Cs)
         (n, Cs): whether each held-out row was correct for each C.
-    single
+    single : bool
         Whether each row has one class.
     """
 
@@ -105,9 +105,9 @@ class CrossValidation:
 
         Parameters
         ----------
-        predict
+        predict : callable
             Function of row numbers (m,) to fit on and row numbers (l,) to predict. It returns classes (l, k) in {0, 1}.
-        seed
+        seed : int
             Seed of the samples.
 
         Returns
@@ -161,21 +161,21 @@ def cross_validate(
 
     Parameters
     ----------
-    trainer
+    trainer : Trainer
         What fits the classifiers.
-    X
+    X : array-like (n, d)
         Rows (n, d).
-    Y
+    Y : array (n, k)
         Targets (n, k) in {0, 1}.
-    weights
+    weights : array (n,)
         Weights (n,) of rows.
-    Cs
+    Cs : sequence of float
         Values of C.
-    folds, groups
+    folds, groups : int arrays (n,)
         Fold and group (n,) of each row.
-    scoring
+    scoring : str
         How a C is scored. Several labels are always scored by macro F1.
-    rotation
+    rotation : array (d, d), optional
         Principal axes of all rows, from `shared_rotation`.
 
     Returns
@@ -210,13 +210,13 @@ def shared_rotation(X: NDArray[Any], weights: Matrix, folds: Ints, *, standardiz
 
     Parameters
     ----------
-    X
+    X : array-like (n, d)
         Rows (n, d).
-    weights
+    weights : array (n,)
         Weights (n,) of rows.
-    folds
+    folds : int array (n,)
         Fold (n,) of each row.
-    standardize
+    standardize : bool
         Whether features are standardised.
 
     Returns

@@ -15,13 +15,13 @@ def decision_values(X: NDArray[Any], coef: Matrix, intercept: Matrix, *, two_cla
 
     Parameters
     ----------
-    X
+    X : array-like (n, d)
         Rows (n, d).
-    coef
+    coef : array (d, k)
         Coefficients (d, k), or (d, 1) for two classes.
-    intercept
+    intercept : array (k,)
         Intercept (k,) or (1,).
-    two_classes
+    two_classes : bool
         Whether the single column decides between two classes. The first class then gets zeros.
 
     Returns
@@ -38,11 +38,11 @@ def indicators(scores: Matrix, single: bool, threshold: float = 0.5) -> Matrix:
 
     Parameters
     ----------
-    scores
+    scores : array (n, k)
         Probabilities or decision values (n, k).
-    single
+    single : bool
         True: the class with the largest score. False: every label whose score is at least `threshold`.
-    threshold
+    threshold : float
         0.5 for probabilities, 0 for decision values.
 
     Returns
@@ -62,11 +62,11 @@ def probabilities(decisions: Matrix, temperature: float, single: bool) -> Matrix
 
     Parameters
     ----------
-    decisions
+    decisions : array (n, k)
         Decision values (n, k).
-    temperature
+    temperature : float
         Positive divisor (Guo et al., On Calibration of Modern Neural Networks, ICML 2017).
-    single
+    single : bool
         True: softmax over the columns. False: a sigmoid for each label.
 
     Returns

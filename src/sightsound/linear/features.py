@@ -21,13 +21,13 @@ class FeatureSpec:
 
     Attributes
     ----------
-    space
+    space : Space
         The space of the vectors.
-    level
+    level : {'item', 'window'}
         `item`: one row for an item. `window`: one row for each window of a sound.
-    pool
+    pool : {'mean', 'max', 'mean+std'}
         How the windows of an item become a row: `mean`, `max` or `mean+std`.
-    column
+    column : str
         Column of the labels it was fitted to.
 
     Raises
@@ -57,7 +57,10 @@ class FeatureSpec:
 
     @classmethod
     def from_json(cls, metadata: Mapping[str, str]) -> FeatureSpec:
-        """Return what `to_json` described. Raise `KeyError` or `TypeError` for anything else."""
+        """Return what `to_json` described.
+
+        Raises `KeyError` or `TypeError` for anything else.
+        """
         rest = {key: value for key, value in metadata.items() if key not in ("space", "facts")}
         return cls(Space(metadata["space"], metadata["facts"]), **rest)  # type: ignore[arg-type]
 

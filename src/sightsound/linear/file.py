@@ -28,13 +28,13 @@ def write(
 
     Parameters
     ----------
-    file
+    file : path
         The file.
-    kind
+    kind : str
         `probe` or `stack`.
-    arrays
+    arrays : mapping of arrays
         Arrays by name.
-    metadata
+    metadata : mapping
         Values for JSON.
 
     Raises
@@ -56,7 +56,7 @@ def read(file: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
 
     Parameters
     ----------
-    file
+    file : path
         The file.
 
     Returns

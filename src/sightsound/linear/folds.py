@@ -29,15 +29,15 @@ def split(
 
     Parameters
     ----------
-    Y
+    Y : array (n, k)
         Targets (n, k) in {0, 1}. Classes are spread evenly over the folds as far as the groups allow.
-    names
+    names : sequence of str
         Names (k,) of the classes, for messages.
-    groups
+    groups : array-like (n,), optional
         Groups (n,). No group is in two folds. None makes each row a group.
-    folds
+    folds : int, optional
         Number of folds, 2 or more. None means 5, or as many as the smallest class has groups.
-    seed
+    seed : int
         Seed of the shuffle.
 
     Returns
@@ -73,11 +73,11 @@ def official(folds: Sequence[Any] | NDArray[Any], Y: Matrix, names: Sequence[str
 
     Parameters
     ----------
-    folds
+    folds : array-like (n,)
         Names or numbers (n,) of the folds.
-    Y
+    Y : array (n, k)
         Targets (n, k) in {0, 1}.
-    names
+    names : sequence of str
         Names (k,) of the classes, for messages.
 
     Returns
@@ -107,9 +107,9 @@ def partition(splits: Any, rows: int) -> Ints:
 
     Parameters
     ----------
-    splits
+    splits : splitter or iterable of pairs
         Object with a method `split`, or pairs of (train, test) row numbers.
-    rows
+    rows : int
         Number n of rows.
 
     Returns
@@ -137,7 +137,7 @@ def count_split_groups(folds: Ints, groups: NDArray[Any]) -> int:
 
     Parameters
     ----------
-    folds, groups
+    folds, groups : arrays (n,)
         Fold and group (n,) of each row.
 
     Returns

@@ -19,7 +19,7 @@ def load_probe(file: str | os.PathLike[str]) -> LinearModel | StackModel:
 
     Parameters
     ----------
-    file
+    file : path
         The file.
 
     Returns

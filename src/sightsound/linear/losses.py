@@ -23,7 +23,7 @@ class Loss(Protocol):
 
     Attributes
     ----------
-    cg_tol
+    cg_tol : float
         Conjugate gradients end where the squared residual is below this proportion of the first. Smaller for losses
         whose second derivative jumps, where an inexact step leads astray.
     """

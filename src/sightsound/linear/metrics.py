@@ -35,21 +35,21 @@ def report(
 
     Parameters
     ----------
-    how
+    how : str
         Which rows these are.
-    labels
+    labels : sequence of str
         Names (k,) of the classes.
-    Y
+    Y : array (n, k)
         Targets (n, k) in {0, 1}.
-    probabilities
+    probabilities : array (n, k)
         Probabilities (n, k).
-    single
+    single : bool
         Whether each row has one class.
-    raw
+    raw : array (n, k), optional
         Probabilities (n, k) without the temperature. None takes `probabilities`.
-    groups
+    groups : array-like (n,), optional
         Groups (n,) that the bootstrap draws as a whole. None makes each row a group.
-    **more
+    **more : Any
         Further fields of `ProbeReport`.
 
     Returns
@@ -81,9 +81,9 @@ def class_scores(labels: Sequence[str], Y: Matrix, predicted: Matrix) -> tuple[C
 
     Parameters
     ----------
-    labels
+    labels : sequence of str
         Names (k,) of the classes.
-    Y, predicted
+    Y, predicted : arrays (n, k)
         True and predicted classes (n, k) in {0, 1}.
 
     Returns
@@ -112,9 +112,9 @@ def macro_f1(Y: Matrix, predicted: Matrix, weights: Matrix | None = None) -> flo
 
     Parameters
     ----------
-    Y, predicted
+    Y, predicted : arrays (n, k)
         True and predicted classes (n, k) in {0, 1}.
-    weights
+    weights : array (n,), optional
         Weights (n,) of rows. None gives each the weight 1.
 
     Returns
@@ -137,9 +137,9 @@ def estimate(correct: NDArray[Any], groups: Ints) -> Estimate:
 
     Parameters
     ----------
-    correct
+    correct : array (n,)
         Values (n,): booleans for a proportion, numbers for a difference.
-    groups
+    groups : array (n,)
         Groups (n,). Each bootstrap sample draws whole groups.
 
     Returns
@@ -166,9 +166,9 @@ def corrected(correct: NDArray[np.bool_], groups: Ints) -> float:
 
     Parameters
     ----------
-    correct
+    correct : bool array (n, settings)
         (n, settings): whether each held-out row is correct, in order of preference among equals.
-    groups
+    groups : array (n,)
         Groups (n,). Each bootstrap sample draws whole groups.
 
     Returns
@@ -207,11 +207,11 @@ def neighbours(X: NDArray[Any], Y: Matrix, folds: Ints) -> Matrix:
 
     Parameters
     ----------
-    X
+    X : array-like (n, d)
         Rows (n, d), compared by cosine similarity.
-    Y
+    Y : array (n, k)
         Targets (n, k) in {0, 1}.
-    folds
+    folds : array (n,)
         Folds (n,) in which rows are held out.
 
     Returns

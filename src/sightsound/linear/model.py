@@ -32,34 +32,34 @@ class LinearModel:
 
     Parameters
     ----------
-    coef
+    coef : array (k, d)
         Coefficients float64 (k, d), or (1, d) for two classes.
-    intercept
+    intercept : array (k,)
         Intercept float64 (k,) or (1,).
-    classes
+    classes : array (k,)
         Classes (k,): text, numbers or booleans.
-    temperature
+    temperature : float
         Positive divisor of the decision values of which `predict_proba` takes the softmax or sigmoid.
-    single
+    single : bool
         True: each row has one class. False: each row has any number of the labels.
-    C
+    C : float
         Inverse regularisation strength it was fitted with.
-    kind, scoring, standardize, calibrate
+    kind, scoring, standardize, calibrate : optional
         Parameters of the `LinearProbe` that fitted it.
 
     Attributes
     ----------
     classes_, coef_, intercept_, temperature_, C_
         As the parameters.
-    n_features_in_
+    n_features_in_ : int
         Number d of features.
-    feature_spec_
+    feature_spec_ : FeatureSpec or None
         Which rows it takes. None where it was not fitted to a data set of a library.
-    report_
+    report_ : ProbeReport or None
         Its evaluation. None where it has none.
-    seen_
+    seen_ : uint64 array
         uint64: content ids of the items it was fitted to.
-    fold_sizes_
+    fold_sizes_ : list of int or None
         Rows in each fold of the cross-validation. None where `C` was given.
 
     Examples
@@ -106,6 +106,14 @@ class LinearModel:
         classes = f"{len(self.classes_)} {'classes' if self._single else 'labels'}"
         return f"{type(self).__name__}({self.kind}, {classes}, {self.n_features_in_} features)"
 
+    @property
+    def fitted_by(self) -> str:
+        """The estimator that fitted it, with the parameters that a file keeps, as Python."""
+        defaults = LinearModel(self.coef_, self.intercept_, self.classes_)
+        changed = {name: getattr(self, name) for name in sorted(_SAVED)}
+        text = ", ".join(f"{key}={value!r}" for key, value in changed.items() if value != getattr(defaults, key))
+        return f"LinearProbe({text})"
+
     def _check_fitted(self) -> None:
         """Do nothing: a model is fitted. `LinearProbe` raises before `fit`."""
 
@@ -117,7 +125,10 @@ class LinearModel:
         return D[:, 1] if self._two_classes else D
 
     def predict_proba(self, X: Any) -> Matrix:
-        """Return the probabilities of rows X (n, d): float64 (n, k). The rows of one class each add up to 1."""
+        """Return the probabilities of rows X (n, d): float64 (n, k).
+
+        They add up to 1 in each row, except for several labels.
+        """
         return probabilities(self._decisions(X), self.temperature_, self._single)
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -130,11 +141,11 @@ class LinearModel:
 
         Parameters
         ----------
-        X
+        X : array-like (n, d)
             Rows (n, d).
-        y
+        y : array-like (n,) or (n, k)
             Classes (n,), or labels (n, k) in {0, 1}.
-        sample_weight
+        sample_weight : array-like (n,), optional
             Weights (n,). None gives each row the weight 1.
 
         Returns
@@ -172,7 +183,10 @@ class LinearModel:
     # -- items of a library --------------------------------------------------------------------------------------
 
     def require_feature_spec(self) -> FeatureSpec:
-        """Return which rows it takes. Raise `SightsoundError` where it was not fitted to a data set of a library."""
+        """Return which rows it takes.
+
+        Raises `SightsoundError` where it was not fitted to a data set of a library.
+        """
         self._check_fitted()
         if self.feature_spec_ is None:
             raise SightsoundError(
@@ -191,15 +205,17 @@ class LinearModel:
     # -- evaluating ----------------------------------------------------------------------------------------------
 
     def evaluate(self, X: Any, y: Any, *, groups: Any = None) -> ProbeReport:
-        """Return the report on rows that it was not fitted on. Needs scikit-learn.
+        """Return the report on rows that it was not fitted on.
+
+        This needs scikit-learn.
 
         Parameters
         ----------
-        X
+        X : array-like (n, d)
             Rows (n, d).
-        y
+        y : array-like (n,) or (n, k)
             Classes (n,), or labels (n, k) in {0, 1}.
-        groups
+        groups : array-like (n,), optional
             Groups (n,) that the interval draws as a whole. None makes each row a group.
 
         Returns
@@ -221,9 +237,9 @@ class LinearModel:
         return metrics.report("rows that were given", self._labels(), Y, calibrated, **settings)
 
     def encode(self, y: Any) -> Matrix:
-        """Return targets as (n, k) in {0, 1}. Raise `BadInput` for a class that the model does not know.
+        """Return targets, classes (n,) or labels (n, k) in {0, 1}, as float64 (n, k) in {0, 1}.
 
-        The targets are classes (n,), or labels (n, k) in {0, 1}.
+        Raises `BadInput` for a class that the model does not know.
         """
         if not self._single:
             return check_indicators(y, len(self.classes_))
@@ -274,9 +290,9 @@ def model_from_state(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, 
 
     Parameters
     ----------
-    arrays, metadata
+    arrays, metadata : mappings
         The state.
-    name
+    name : str
         Name of the file, for messages.
 
     Returns

@@ -52,13 +52,13 @@ class Solution:
 
     Attributes
     ----------
-    C
+    C : float
         Inverse regularisation strength.
-    coef, intercept
+    coef, intercept : arrays
         (d, k) and (k,): decision values are X @ coef + intercept.
-    objective
+    objective : float
         Value of the objective.
-    converged
+    converged : bool
         Whether a further Newton step promises less than the tolerance.
     """
 
@@ -93,26 +93,26 @@ def path(
 
     Parameters
     ----------
-    X
+    X : array-like (n, d)
         Features (n, d).
-    Y
+    Y : array (n, k)
         Targets (n, k) in {0, 1}.
-    loss
+    loss : Loss
         The loss to minimise.
-    Cs
+    Cs : sequence of float
         Rising values of C.
-    weights
+    weights : array (n,), optional
         Weights (n,) of rows, none negative. Rows of weight 0 do not count. None gives each the weight 1.
-    standardize
+    standardize : bool
         Penalise the coefficients of standardised features. Those returned are always on X.
-    tol
+    tol : float
         A solution is found where a further Newton step promises at most this proportion of the objective. Below 1e-6
         it needs `exact`.
-    exact
+    exact : bool
         Whether the gradient is float64; float32 otherwise.
-    start
+    start : pair of arrays, optional
         Coefficients (d, k) and intercept (k,) to start from. None starts from zeros.
-    rotation
+    rotation : array (d, d), optional
         Principal axes (d, d) of a larger sample of such rows. None computes those of X.
 
     Returns

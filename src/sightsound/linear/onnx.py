@@ -26,9 +26,9 @@ def export_onnx(model: LinearModel, file: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    model
+    model : LinearModel
         A fitted `LinearProbe`, or what `load_probe` returned.
-    file
+    file : path
         The file.
 
     Raises

@@ -34,47 +34,47 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
 
     Parameters
     ----------
-    kind
+    kind : {'logistic', 'svm', 'ridge'}
         `logistic` (multinomial logistic regression), `svm` (squared hinge, each class against the rest) or `ridge`.
-    C
+    C : float, optional
         Inverse regularisation strength: the objective is 1/2 |coef|² + C sum of losses, as in scikit-learn. None
         chooses the best of `Cs` by cross-validation.
-    Cs
+    Cs : sequence of float, optional
         Values of C to choose from. None takes 45 from 1e-6 to 1e5. Of equal scores the smallest C wins.
-    cv
+    cv : int, splitter or iterable of pairs, optional
         Number of folds, a splitter of scikit-learn, or pairs of (train, test) row numbers. None takes five folds, or
         as many as the smallest class has items.
-    class_weight
+    class_weight : mapping, 'balanced' or None
         None, `balanced`, or weights by class. For several labels these are the weights of each label's absence, 0, and
         presence, 1.
-    scoring
+    scoring : {'accuracy', 'f1_macro'}
         `accuracy` or `f1_macro`. Several labels are always scored by macro F1.
-    standardize
+    standardize : bool
         Penalise the coefficients of standardised features. `coef_` is on the features as given.
-    calibrate
+    calibrate : bool
         Fit a temperature to the held-out decision values, by which `predict_proba` divides.
-    tol
+    tol : float, optional
         Relative distance of the objective from its minimum. None takes 1e-12, or 1e-5 for large problems.
-    random_state
+    random_state : int
         Seed of the folds and the learning curve.
 
     Attributes
     ----------
-    classes_
+    classes_ : array (k,)
         Classes (k,). For several labels the numbers of the columns.
-    coef_, intercept_
+    coef_, intercept_ : float64 arrays
         float64 (k, d) and (k,); one row for two classes.
-    C_, temperature_
+    C_, temperature_ : float
         The chosen C and temperature.
-    cross_validation_
+    cross_validation_ : CrossValidation or None
         The held-out predictions, see `CrossValidation`. None where `C` was given.
-    scores_
+    scores_ : array
         Score (Cs,) of each C, where C was chosen.
-    folds_
+    folds_ : array (n,)
         Fold (n,) of each row, where C was chosen.
-    objective_
+    objective_ : float
         Value of the objective.
-    n_features_in_
+    n_features_in_ : int
         Number d of features.
     feature_spec_, report_, seen_
         As of `LinearModel`; `fit_probe` sets them.
@@ -118,6 +118,11 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         tags.classifier_tags.multi_label = True
         return tags
 
+    @property
+    def fitted_by(self) -> str:
+        """The estimator, with all parameters that are not the default, as Python."""
+        return repr(self)
+
     def _check_fitted(self) -> None:
         check_is_fitted(self)
 
@@ -126,15 +131,15 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
 
         Parameters
         ----------
-        X
+        X : array-like (n, d)
             Rows (n, d) of finite numbers.
-        y
+        y : array-like (n,) or (n, k)
             Classes (n,), or labels (n, k) in {0, 1}.
-        sample_weight
+        sample_weight : array-like (n,), optional
             Weights (n,), none negative. None gives each row the weight 1.
-        groups
+        groups : array-like (n,), optional
             Groups (n,). Rows of one group are never in two folds. None makes each row a group.
-        folds
+        folds : array-like (n,), optional
             Official folds (n,), used as they are. The report says which groups they split.
 
         Returns
@@ -228,7 +233,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
 
         Parameters
         ----------
-        X
+        X : array-like (n, d), optional
             The rows (n, d) it was fitted on, for the nearest neighbours and the learning curve. None leaves these out.
 
         Returns

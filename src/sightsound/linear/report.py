@@ -15,9 +15,9 @@ class Estimate:
 
     Attributes
     ----------
-    value
+    value : float
         The estimate, from 0 to 1 (a difference: from -1 to 1).
-    low, high
+    low, high : float
         Bounds of the interval.
     """
 
@@ -40,15 +40,15 @@ class ClassScore:
 
     Attributes
     ----------
-    label
+    label : str
         Name of the class.
-    count
+    count : int
         Rows that have the class.
-    precision
+    precision : float
         Proportion of the rows predicted as this class that have it; 0 where none is.
-    recall
+    recall : float
         Proportion of the rows that have this class that are predicted so; 0 where none has it.
-    f1
+    f1 : float
         Harmonic mean of precision and recall.
     """
 
@@ -71,11 +71,11 @@ class Bin:
 
     Attributes
     ----------
-    count
+    count : int
         Rows in the bin.
-    confidence
+    confidence : float
         Their mean probability of the predicted class.
-    accuracy
+    accuracy : float
         Proportion of them that are correct.
     """
 
@@ -95,34 +95,34 @@ class ProbeReport:
 
     Attributes
     ----------
-    how
+    how : str
         Which rows these are.
-    rows
+    rows : int
         Number of rows.
-    groups
+    groups : int
         Number of independent items, or groups given by the user, that the rows belong to.
-    accuracy
+    accuracy : Estimate
         Proportion of correct rows. With several labels a row is correct where all of its labels are.
-    macro_f1
+    macro_f1 : float
         Mean F1 over the classes that occur in the truth or the predictions.
-    classes
+    classes : tuple of ClassScore
         Scores of each class.
-    confusion
+    confusion : tuple of tuples of int
         (k, k) counts of rows by true and predicted class. Empty for several labels.
-    error, raw_error
+    error, raw_error : float
         Expected calibration error with and without the temperature.
-    reliability
+    reliability : tuple of Bin
         Bins of the reliability table that hold rows.
-    majority
+    majority : float
         Accuracy of always predicting the most frequent class.
-    neighbours
+    neighbours : Estimate or None
         Accuracy of the five nearest neighbours by cosine similarity.
-    corrected
+    corrected : float or None
         Accuracy without the optimism of choosing C on the same rows (Tsamardinos et al., Bootstrapping the
         out-of-sample predictions for efficient and accurate cross-validation, Machine Learning 2018).
-    curve
+    curve : tuple
         Learning curve: (groups a class, mean, lowest and highest accuracy over folds and draws).
-    notes
+    notes : tuple of str
         What was left out.
     """
 

@@ -29,25 +29,25 @@ class Stack(BaseEstimator, StackModel):  # type: ignore[misc]
 
     Parameters
     ----------
-    top
+    top : str or None
         The classifier on the probabilities: `svm` (as in Huang et al., stacked generalisation on CUB-200), `logistic`,
         `ridge`, or None for their average.
-    combine
+    combine : str
         `concatenate` the probabilities of the networks, or `average` them.
-    Cs
+    Cs : sequence of float, optional
         Values of C to choose from, for each part by itself.
-    cv
+    cv : int, optional
         Number of folds, as of `LinearProbe`.
-    random_state
+    random_state : int
         Seed of the folds.
 
     Attributes
     ----------
-    classes_
+    classes_ : array (k,)
         Classes (k,).
-    probes_
+    probes_ : list of LinearModel
         The classifier of each network.
-    top_
+    top_ : LinearModel or None
         The classifier on their probabilities, or None.
     feature_specs_, report_, seen_
         As of `StackModel`; `fit_stack` sets them.
@@ -90,11 +90,11 @@ class Stack(BaseEstimator, StackModel):  # type: ignore[misc]
 
         Parameters
         ----------
-        Xs
+        Xs : sequence of arrays (n, d)
             The rows (n, d) of each network, the same n items in each.
-        y
+        y : array-like (n,)
             Classes (n,).
-        groups, folds
+        groups, folds : array-like (n,), optional
             As of `LinearProbe.fit`.
 
         Returns

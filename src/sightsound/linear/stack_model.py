@@ -29,24 +29,24 @@ class StackModel:
 
     Parameters
     ----------
-    probes
+    probes : sequence of LinearModel
         One classifier for each network, all with the same classes.
-    top_model
+    top_model : LinearModel or None
         The classifier on their probabilities. None takes the average.
-    top, combine
+    top, combine : str, optional
         Parameters of the `Stack` that fitted it.
 
     Attributes
     ----------
-    classes_
+    classes_ : array (k,)
         Classes (k,).
     probes_, top_
         As the parameters.
-    feature_specs_
+    feature_specs_ : list of FeatureSpec
         Which rows each network takes. Empty where it was not fitted to data sets of a library.
-    report_
+    report_ : ProbeReport or None
         Its evaluation. None where it has none.
-    seen_
+    seen_ : uint64 array
         uint64: content ids of the items it was fitted to.
     """
 
@@ -75,6 +75,13 @@ class StackModel:
         parts = f"{self.top or 'no'} on {self.combine}d, {len(self.probes_)} networks"
         return f"{type(self).__name__}({parts}, {len(self.classes_)} classes)"
 
+    @property
+    def fitted_by(self) -> str:
+        """The estimator that fitted it, with the parameters that a file keeps, as Python."""
+        changed = [f"combine={self.combine!r}"] if self.combine != "concatenate" else []
+        changed += [f"top={self.top!r}"] if self.top != "svm" else []
+        return f"Stack({', '.join(changed)})"
+
     def _check_fitted(self) -> None:
         """Do nothing: a model is fitted. `Stack` raises before `fit`."""
 
@@ -101,9 +108,9 @@ class StackModel:
 
         Parameters
         ----------
-        Xs
+        Xs : sequence of arrays (n, d)
             The rows (n, d) of each network.
-        y
+        y : array-like (n,)
             Classes (n,).
 
         Returns
@@ -138,9 +145,9 @@ def stack_from_state(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, 
 
     Parameters
     ----------
-    arrays, metadata
+    arrays, metadata : mappings
         What the file holds.
-    name
+    name : str
         Name of the file, for messages.
 
     Returns

@@ -17,9 +17,9 @@ def encode_targets(y: Any, rows: int) -> tuple[NDArray[Any], Matrix]:
 
     Parameters
     ----------
-    y
+    y : array-like (n,) or (n, k)
         Array-like (n,) of classes, or (n, k) in {0, 1} for several labels a row.
-    rows
+    rows : int
         Expected n.
 
     Returns

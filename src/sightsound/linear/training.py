@@ -30,11 +30,11 @@ class Trainer:
 
     Attributes
     ----------
-    kind, class_weight, standardize, tol
+    kind, class_weight, standardize, tol : optional
         As of `LinearProbe`.
-    classes
+    classes : array (k,)
         Classes (k,).
-    single
+    single : bool
         Whether each row has one class.
     """
 
@@ -65,17 +65,17 @@ class Trainer:
 
         Parameters
         ----------
-        X
+        X : array-like (n, d)
             Rows (n, d).
-        Y
+        Y : array (n, k)
             Targets (n, k) in {0, 1}.
-        weights
+        weights : array (n,)
             Weights (n,) of rows, without those of classes.
-        Cs
+        Cs : sequence of float
             Rising values of C.
-        exact
+        exact : bool
             Minimise to `tol`, rather than to the tolerance of cross-validation.
-        start, rotation
+        start, rotation : optional
             As of `newton.path`.
 
         Returns

@@ -20,11 +20,11 @@ def check_rows(X: Any, *, features: int | None = None, owner: str = "") -> NDArr
 
     Parameters
     ----------
-    X
+    X : array-like (n, d)
         Array-like (n, d) of finite numbers.
-    features
+    features : int, optional
         Expected d. None accepts any.
-    owner
+    owner : str
         Name of the estimator, for the message about another d.
 
     Returns
@@ -77,9 +77,9 @@ def check_indicators(y: Any, labels: int | None = None) -> Matrix:
 
     Parameters
     ----------
-    y
+    y : array-like (n, k)
         Array-like (n, k) in {0, 1}: which rows have which labels.
-    labels
+    labels : int, optional
         Expected k. None accepts any.
 
     Returns
@@ -104,9 +104,9 @@ def check_column(values: Any, rows: int) -> NDArray[Any]:
 
     Parameters
     ----------
-    values
+    values : array-like (n,)
         Array-like (n,).
-    rows
+    rows : int
         Expected n.
 
     Returns
