@@ -30,8 +30,7 @@ class Stack(BaseEstimator, StackModel):  # type: ignore[misc]
     Parameters
     ----------
     top : str or None
-        The classifier on the probabilities: `svm` (as in Huang et al., stacked generalisation on CUB-200), `logistic`,
-        `ridge`, or None for their average.
+        The classifier on the probabilities: `svm`, `logistic`, `ridge`, or None for their average.
     combine : str
         `concatenate` the probabilities of the networks, or `average` them.
     Cs : sequence of float, optional
