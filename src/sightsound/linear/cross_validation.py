@@ -193,14 +193,12 @@ def cross_validate(
             D[out] = trainer.decisions(X[out], solutions[i])
         return D
 
+    by_f1 = scoring == "f1_macro" or not trainer.single
     correct, scores = np.empty((len(X), len(Cs)), bool), np.empty(len(Cs))
     for i in range(len(Cs)):
         predicted = trainer.predict(held_out(i))
         correct[:, i] = (predicted == Y).all(axis=1)
-        if scoring == "f1_macro" or not trainer.single:
-            scores[i] = metrics.macro_f1(Y, predicted, weights)
-        else:
-            scores[i] = np.average(correct[:, i], weights=weights)
+        scores[i] = metrics.macro_f1(Y, predicted, weights) if by_f1 else np.average(correct[:, i], weights=weights)
     best = held_out(int(scores.argmax()))
     return CrossValidation(Y, groups, folds, weights, tuple(Cs), scores, best, correct, trainer.single)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Matrix
+from sightsound.contract.results import Prediction
 
 
 def decision_values(X: NDArray[Any], coef: Matrix, intercept: Matrix, *, two_classes: bool = False) -> Matrix:
@@ -80,3 +81,9 @@ def probabilities(decisions: Matrix, temperature: float, single: bool) -> Matrix
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     normalised: Matrix = powers / powers.sum(axis=1, keepdims=True)
     return normalised
+
+
+def rank(classes: NDArray[Any], probabilities: Matrix) -> tuple[Prediction, ...]:
+    """Return classes (k,) with their probabilities (k,), the most probable first."""
+    order = np.argsort(-probabilities, kind="stable")
+    return tuple(Prediction(str(classes[i]), float(probabilities[i])) for i in order)

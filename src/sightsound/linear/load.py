@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sightsound.contract.errors import SightsoundError
 from sightsound.linear import file as probe_file
-from sightsound.linear.model import LinearModel, model_from_state
-from sightsound.linear.stack_model import StackModel, stack_from_state
+from sightsound.linear.features import FeatureSpec
+from sightsound.linear.model import SAVED_PARAMETERS, LinearModel
+from sightsound.linear.report import ProbeReport
+from sightsound.linear.stack_model import StackModel
 
 
 def load_probe(file: str | os.PathLike[str]) -> LinearModel | StackModel:
@@ -33,8 +38,74 @@ def load_probe(file: str | os.PathLike[str]) -> LinearModel | StackModel:
         For any other file, and one that is damaged.
     """
     arrays, metadata = probe_file.read(file)
-    kinds: dict[str, Callable[..., Any]] = {"probe": model_from_state, "stack": stack_from_state}
+    kinds: dict[str, Callable[..., Any]] = {"probe": _model, "stack": _stack}
     if str(metadata.get("kind")) not in kinds:
         raise SightsoundError(f"{os.fspath(file)}: expected a probe or a stack, got {metadata.get('kind')!r}")
     model: LinearModel | StackModel = kinds[metadata["kind"]](arrays, metadata, os.fspath(file))
     return model
+
+
+def _model(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name: str) -> LinearModel:
+    """Return the model that `LinearModel.state` described, from the file of a name."""
+    try:
+        model = LinearModel(
+            arrays["coef"],
+            arrays["intercept"],
+            np.array(metadata["classes"]),
+            temperature=float(metadata["temperature"]),
+            single=metadata["single"] is True,
+            C=float(metadata["C"]),
+            **{key: metadata["params"][key] for key in SAVED_PARAMETERS},
+        )
+        spec, report = metadata["origin"], metadata["report"]
+        model.feature_spec_ = None if spec is None else FeatureSpec.from_json(spec)
+        model.report_ = None if report is None else ProbeReport.from_json(report)
+        model.seen_, model.fold_sizes_ = arrays["seen"], metadata["folds"]
+        _check_state(model)
+    except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound probe fit") from error
+    return model
+
+
+def _check_state(model: LinearModel) -> None:
+    """Raise `ValueError` where what was read does not fit together."""
+    coef, intercept, classes, seen = model.coef_, model.intercept_, model.classes_, model.seen_
+    columns = 1 if (model.single and len(classes) == 2) else len(classes)
+    features = coef.shape[1] if model.feature_spec_ is None else model.feature_spec_.features
+    rules = [
+        (model.kind in ("logistic", "svm", "ridge"), f"kind {model.kind!r}"),
+        (model.scoring in ("accuracy", "f1_macro"), f"scoring {model.scoring!r}"),
+        (classes.ndim == 1 and len(set(classes.tolist())) == len(classes) > 1, "classes"),
+        (coef.shape == (columns, features) and intercept.shape == (columns,), "shapes of coefficients"),
+        (np.isfinite(coef).all() and np.isfinite(intercept).all(), "coefficients that are no numbers"),
+        (1e-100 < model.temperature_ < 1e100 and 0 < model.C_ < np.inf, "temperature or C"),
+        (seen.ndim == 1 and seen.dtype == np.uint64, "content ids"),
+    ]
+    for holds, text in rules:
+        if not holds:
+            raise ValueError(text)
+
+
+def _stack(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name: str) -> StackModel:
+    """Return the stack that `StackModel.save` described, from the file of a name."""
+    try:
+        parts = {part: _model(_part(arrays, part), metadata["parts"][part], name) for part in metadata["parts"]}
+        top_model = parts.pop("top", None)
+        probes = [parts[str(i)] for i in range(len(parts))]
+        if not probes or len(probes) != len(metadata["origins"]):
+            raise ValueError("parts are missing")
+        stack = StackModel(probes, top_model, **metadata["params"])
+        stack.classes_, stack.seen_ = np.array(metadata["classes"]), arrays["seen"]
+        stack.feature_specs_ = [FeatureSpec.from_json(spec) for spec in metadata["origins"]]
+        stack.report_ = None if metadata["report"] is None else ProbeReport.from_json(metadata["report"])
+        if (stack.top_ is None) != (stack.top is None):
+            raise ValueError("parts are missing")
+        if any(probe.classes_.tolist() != stack.classes_.tolist() for probe in probes):
+            raise ValueError("parts of other classes")
+    except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound stack") from error
+    return stack
+
+
+def _part(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
+    return {key.removeprefix(f"{part}."): array for key, array in arrays.items() if key.startswith(f"{part}.")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from sightsound.contract.arrays import Floats, Matrix
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Prediction
 from sightsound.linear import file as probe_file
-from sightsound.linear.decisions import decision_values, indicators, probabilities
+from sightsound.linear.decisions import decision_values, indicators, probabilities, rank
 from sightsound.linear.features import FeatureSpec
 from sightsound.linear.report import ProbeReport
 from sightsound.linear.validation import BadInput, check_column, check_indicators, check_rows
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from sightsound.linear.cross_validation import Scoring
     from sightsound.linear.training import Kind
 
-_SAVED = ("kind", "scoring", "standardize", "calibrate")  # parameters of `LinearProbe` that a file has
+SAVED_PARAMETERS = ("kind", "scoring", "standardize", "calibrate")  # parameters of `LinearProbe` that a file has
 
 
 class LinearModel:
@@ -110,7 +109,7 @@ class LinearModel:
     def fitted_by(self) -> str:
         """The estimator that fitted it, with the parameters that a file keeps, as Python."""
         defaults = LinearModel(self.coef_, self.intercept_, self.classes_)
-        changed = {name: getattr(self, name) for name in sorted(_SAVED)}
+        changed = {name: getattr(self, name) for name in sorted(SAVED_PARAMETERS)}
         text = ", ".join(f"{key}={value!r}" for key, value in changed.items() if value != getattr(defaults, key))
         return f"LinearProbe({text})"
 
@@ -271,74 +270,9 @@ class LinearModel:
             "single": self._single,
             "C": self.C_,
             "temperature": self.temperature_,
-            "params": {name: getattr(self, name) for name in _SAVED},
+            "params": {name: getattr(self, name) for name in SAVED_PARAMETERS},
             "folds": self.fold_sizes_,
             "origin": None if self.feature_spec_ is None else self.feature_spec_.to_json(),
             "report": None if self.report_ is None else self.report_.to_json(),
         }
         return arrays, metadata
-
-
-def rank(classes: NDArray[Any], probabilities: Matrix) -> tuple[Prediction, ...]:
-    """Return classes (k,) with their probabilities (k,), the most probable first."""
-    order = np.argsort(-probabilities, kind="stable")
-    return tuple(Prediction(str(classes[i]), float(probabilities[i])) for i in order)
-
-
-def model_from_state(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name: str) -> LinearModel:
-    """Return the model that `LinearModel.state` described.
-
-    Parameters
-    ----------
-    arrays, metadata : mappings
-        The state.
-    name : str
-        Name of the file, for messages.
-
-    Returns
-    -------
-    LinearModel
-        The model.
-
-    Raises
-    ------
-    SightsoundError
-        Where parts are missing or do not fit together.
-    """
-    try:
-        model = LinearModel(
-            arrays["coef"],
-            arrays["intercept"],
-            np.array(metadata["classes"]),
-            temperature=float(metadata["temperature"]),
-            single=metadata["single"] is True,
-            C=float(metadata["C"]),
-            **{key: metadata["params"][key] for key in _SAVED},
-        )
-        spec, report = metadata["origin"], metadata["report"]
-        model.feature_spec_ = None if spec is None else FeatureSpec.from_json(spec)
-        model.report_ = None if report is None else ProbeReport.from_json(report)
-        model.seen_, model.fold_sizes_ = arrays["seen"], metadata["folds"]
-        _check_state(model)
-    except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-        raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound probe fit") from error
-    return model
-
-
-def _check_state(model: LinearModel) -> None:
-    """Raise `ValueError` where what was read does not fit together."""
-    coef, intercept, classes, seen = model.coef_, model.intercept_, model.classes_, model.seen_
-    columns = 1 if model._two_classes else len(classes)
-    features = coef.shape[1] if model.feature_spec_ is None else model.feature_spec_.features
-    rules = [
-        (model.kind in ("logistic", "svm", "ridge"), f"kind {model.kind!r}"),
-        (model.scoring in ("accuracy", "f1_macro"), f"scoring {model.scoring!r}"),
-        (classes.ndim == 1 and len(set(classes.tolist())) == len(classes) > 1, "classes"),
-        (coef.shape == (columns, features) and intercept.shape == (columns,), "shapes of coefficients"),
-        (np.isfinite(coef).all() and np.isfinite(intercept).all(), "coefficients that are no numbers"),
-        (1e-100 < model.temperature_ < 1e100 and 0 < model.C_ < np.inf, "temperature or C"),
-        (seen.ndim == 1 and seen.dtype == np.uint64, "content ids"),
-    ]
-    for holds, text in rules:
-        if not holds:
-            raise ValueError(text)

@@ -154,7 +154,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         SightsoundError
             Where a class is smaller than the number of folds.
         """
-        self._check_parameters()
+        _check_parameters(self)
         X = check_rows(X)
         classes, Y = encode_targets(y, len(X))
         self._reset(classes, is_single(y))
@@ -169,26 +169,6 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         (solution,) = self._trainer().path(X, Y, weights, [self.C_], exact=True, start=start)
         self._set_solution(solution)
         return self
-
-    def _check_parameters(self) -> None:
-        weights, scorings = self.class_weight, ("accuracy", "f1_macro")
-        if isinstance(weights, Mapping):
-            weights_hold = all(value >= 0 for value in weights.values()) and any(weights.values())
-        else:
-            weights_hold = weights in (None, "balanced")
-        rules = [
-            (self.kind in LOSSES, f"kind: expected one of {', '.join(LOSSES)}, got {self.kind!r}"),
-            (self.C is None or _is_C(self.C), f"C: expected a positive number or None, got {self.C!r}"),
-            (
-                self.Cs is None or (len(self.Cs) > 0 and all(map(_is_C, self.Cs))),
-                f"Cs: expected positive numbers, got {self.Cs!r}",
-            ),
-            (weights_hold, f"class_weight: expected balanced, weights from 0 or None, got {weights!r}"),
-            (self.scoring in scorings, f"scoring: expected accuracy or f1_macro, got {self.scoring!r}"),
-        ]
-        for holds, text in rules:
-            if not holds:
-                raise BadInput(text)
 
     def _trainer(self) -> Trainer:
         return Trainer(self.kind, self.classes_, self._single, self.class_weight, self.standardize, self.tol)
@@ -280,6 +260,28 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         if self.cross_validation_ is None:
             raise BadInput(f"{what}: nothing was held out, for C was given; {advice}")
         return self.cross_validation_
+
+
+def _check_parameters(probe: LinearProbe) -> None:
+    """Raise `BadInput` for a parameter with an illegal value."""
+    weights, scorings = probe.class_weight, ("accuracy", "f1_macro")
+    if isinstance(weights, Mapping):
+        weights_hold = all(value >= 0 for value in weights.values()) and any(weights.values())
+    else:
+        weights_hold = weights in (None, "balanced")
+    rules = [
+        (probe.kind in LOSSES, f"kind: expected one of {', '.join(LOSSES)}, got {probe.kind!r}"),
+        (probe.C is None or _is_C(probe.C), f"C: expected a positive number or None, got {probe.C!r}"),
+        (
+            probe.Cs is None or (len(probe.Cs) > 0 and all(map(_is_C, probe.Cs))),
+            f"Cs: expected positive numbers, got {probe.Cs!r}",
+        ),
+        (weights_hold, f"class_weight: expected balanced, weights from 0 or None, got {weights!r}"),
+        (probe.scoring in scorings, f"scoring: expected accuracy or f1_macro, got {probe.scoring!r}"),
+    ]
+    for holds, text in rules:
+        if not holds:
+            raise BadInput(text)
 
 
 def _check_weights(sample_weight: Any, rows: int) -> Matrix:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Matrix
-from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Prediction
 from sightsound.linear import file as probe_file
+from sightsound.linear.decisions import rank
 from sightsound.linear.features import FeatureSpec
-from sightsound.linear.model import LinearModel, model_from_state, rank
+from sightsound.linear.model import LinearModel
 from sightsound.linear.report import ProbeReport
 from sightsound.linear.training import Kind
 from sightsound.linear.validation import BadInput
@@ -138,48 +138,3 @@ class StackModel:
             "report": None if self.report_ is None else self.report_.to_json(),
         }
         probe_file.write(file, "stack", {**arrays, "seen": self.seen_}, metadata)
-
-
-def stack_from_state(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name: str) -> StackModel:
-    """Return the stack that `StackModel.save` wrote.
-
-    Parameters
-    ----------
-    arrays, metadata : mappings
-        What the file holds.
-    name : str
-        Name of the file, for messages.
-
-    Returns
-    -------
-    StackModel
-        The stack.
-
-    Raises
-    ------
-    SightsoundError
-        Where parts are missing or do not fit together.
-    """
-    try:
-        parts = {
-            part: model_from_state(_part(arrays, part), metadata["parts"][part], name) for part in metadata["parts"]
-        }
-        top_model = parts.pop("top", None)
-        probes = [parts[str(i)] for i in range(len(parts))]
-        if not probes or len(probes) != len(metadata["origins"]):
-            raise ValueError("parts are missing")
-        stack = StackModel(probes, top_model, **metadata["params"])
-        stack.classes_, stack.seen_ = np.array(metadata["classes"]), arrays["seen"]
-        stack.feature_specs_ = [FeatureSpec.from_json(spec) for spec in metadata["origins"]]
-        stack.report_ = None if metadata["report"] is None else ProbeReport.from_json(metadata["report"])
-        if (stack.top_ is None) != (stack.top is None):
-            raise ValueError("parts are missing")
-        if any(probe.classes_.tolist() != stack.classes_.tolist() for probe in probes):
-            raise ValueError("parts of other classes")
-    except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-        raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound stack") from error
-    return stack
-
-
-def _part(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
-    return {key.removeprefix(f"{part}."): array for key, array in arrays.items() if key.startswith(f"{part}.")}
