@@ -214,7 +214,9 @@ def classify_stream(
 
 
 class SoundStream(Iterator[Segment]):
-    """An iterator over the segments of a sound that comes in blocks. It keeps none of them.
+    """An iterator over the segments of a sound that comes in blocks.
+
+    It keeps none of them.
 
     Parameters
     ----------

@@ -38,7 +38,13 @@ class Item:
         return Path(self.root, self.path)
 
     def stat(self) -> tuple[int, int]:
-        """Return the size in bytes and mtime_ns of the file, which tell whether it changed. Raises `OSError`."""
+        """Return the size in bytes and mtime_ns of the file, which tell whether it changed.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be examined.
+        """
         found = os.stat(self.file)
         return found.st_size, found.st_mtime_ns
 

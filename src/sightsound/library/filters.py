@@ -19,7 +19,9 @@ from sightsound.library.store.queries import decode_item
 
 @dataclass(frozen=True)
 class Filter:
-    """Conditions on the items that a search may find. All that are given must hold.
+    """Conditions on the items that a search may find.
+
+    All that are given must hold.
 
     Parameters
     ----------

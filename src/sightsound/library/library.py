@@ -188,6 +188,11 @@ class Library:
             SQL text with `?` for each value. The tables are defined in `sightsound.library.store.schema`.
         *values
             The values, in the order of the question marks.
+
+        Returns
+        -------
+        list of tuple
+            A tuple for each row, with a value for each column of the query.
         """
         return self._database.rows(query, *values)
 
@@ -228,6 +233,11 @@ class Library:
             SHA-256 of a content that must not be found, usually that of the query.
         query_spans : mapping of Space to ndarray of float64 (q, 2), optional
             Seconds of the rows of the query, for `Hit.query_seconds`.
+
+        Returns
+        -------
+        list of Hit
+            Best first.
 
         Raises
         ------
@@ -274,6 +284,11 @@ class Library:
             Lowest mean score.
         where : Filter or None
             Which items may be found.
+
+        Returns
+        -------
+        list of Hit
+            Highest mean score first.
         """
         return find_tagged(self._database, tags, k, spaces=spaces, min_score=min_score, where=where)
 

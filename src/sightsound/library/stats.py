@@ -53,7 +53,7 @@ class Stats:
 
 
 def stats(library: PathLike | Library) -> Stats:
-    """Count what is in a library: items, outcomes, labels, tags, and the vectors of each space."""
+    """Return counts of what is in a library: items, outcomes, labels, tags, and the vectors of each space."""
     with open_library(library) as opened:
         outcomes = opened.outcomes()
         seconds: dict[str, float] = {}
