@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -114,6 +115,13 @@ def test_no_modules_import_one_another_in_a_circle():
 def test_a_circle_is_found():
     assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+
+
+def test_no_class_is_longer_than_250_lines():
+    for file in {**MODULES, **PLUGIN_MODULES}.values():
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                assert node.end_lineno is not None and node.end_lineno - node.lineno < 250, (file.name, node.name)
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))

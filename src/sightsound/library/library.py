@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -74,9 +73,7 @@ class Library:
     def __enter__(self) -> Library:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -100,8 +97,6 @@ class Library:
         with open_writer(self._file, max_bytes=max_bytes) as writer:
             self._database.reopen_after_migration()
             yield writer
-
-    # -- content -----------------------------------------------------------------------------------------------------
 
     @property
     def roots(self) -> list[str]:
@@ -195,8 +190,6 @@ class Library:
             A tuple for each row, with a value for each column of the query.
         """
         return self._database.rows(query, *values)
-
-    # -- search ------------------------------------------------------------------------------------------------------
 
     def require(self, space: Space) -> None:
         """Raise `SpaceMismatch` if the library has no such space, with the differences from one of the same name."""

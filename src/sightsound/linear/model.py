@@ -116,8 +116,6 @@ class LinearModel:
     def _check_fitted(self) -> None:
         """Do nothing: a model is fitted. `LinearProbe` raises before `fit`."""
 
-    # -- predicting ----------------------------------------------------------------------------------------------
-
     def decision_function(self, X: Any) -> Matrix:
         """Return the decision values of rows X (n, d): float64 (n, k), or (n,) for two classes."""
         D = self._decisions(X)
@@ -179,8 +177,6 @@ class LinearModel:
         rows = check_rows(X, features=self.n_features_in_, owner=type(self).__name__)
         return decision_values(rows, self.coef_.T, self.intercept_, two_classes=self._two_classes)
 
-    # -- items of a library --------------------------------------------------------------------------------------
-
     def require_feature_spec(self) -> FeatureSpec:
         """Return which rows it takes.
 
@@ -200,8 +196,6 @@ class LinearModel:
     def predict_item(self, vectors: Floats) -> tuple[Prediction, ...]:
         """Return the classes of one item with window vectors (n, dim), the most probable first."""
         return self.rank(self.predict_proba(self.require_feature_spec().rows(vectors)).mean(axis=0))
-
-    # -- evaluating ----------------------------------------------------------------------------------------------
 
     def evaluate(self, X: Any, y: Any, *, groups: Any = None) -> ProbeReport:
         """Return the report on rows that it was not fitted on.
@@ -251,8 +245,6 @@ class LinearModel:
 
     def _labels(self) -> list[str]:
         return [str(label) for label in self.classes_]
-
-    # -- saving --------------------------------------------------------------------------------------------------
 
     def save(self, file: str | os.PathLike[str]) -> None:
         """Write one file: safetensors with the coefficients, and JSON in its header.

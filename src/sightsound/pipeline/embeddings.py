@@ -87,8 +87,9 @@ def embed(
 class Embeddings:
     """An iterable of `Row`.
 
-    Every pass reads the files anew.     A file that fails gives a warning that names it. Iteration gives rows as they come: rows of a recording that fails
-    in the middle have been given by then. `items` and `matrix` never have rows of failed files.
+    Every pass reads the files anew. A file that fails gives a warning that names it. Iteration gives rows as they come:
+    rows of a recording that fails in the middle have been given by then. `items` and `matrix` never have rows of failed
+    files.
 
     Parameters
     ----------
