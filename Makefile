@@ -1,5 +1,5 @@
 # make demo      set up and run the main job: index, search, tag and classify images and sounds
-# make check     style, types, layers and the quickest tests: under a minute, after each edit
+# make check     style, types and the quickest tests: under a minute, after each edit
 # make test      style, types and all tests but the slow ones: about four minutes on two cores
 # make test-all  the same with the slow tests
 # make clean     remove what the others made
@@ -11,30 +11,36 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := $(sort $(wildcard plugins/*/pyproject.toml))
 MADE := $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis
-QUICK := tests/test_layers.py tests/contract tests/host tests/linear tests/classify tests/cli
-# Each worker is a process with threads of its own: one thread for each in the libraries of numbers is fastest.
+QUICK := tests/test_layers.py tests/test_docstrings.py tests/contract tests/host tests/linear tests/cli
+# Each worker is a process. On as many cores as workers, one thread of OpenMP for each is fastest.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 5
 
-.PHONY: demo check test test-all clean style
+.PHONY: demo check test test-all clean style types quick
 
 demo: $(VENV)/ready
 	@$(BIN)/python examples/demo.py $(FOLDER)
 
 check: style
-	@echo "the quickest tests"
-	@$(PYTEST) -m "not slow" $(QUICK)
+	@$(MAKE) --no-print-directory --jobs 2 types quick
 
-test: style
-	@echo "tests (about four minutes on two cores; the weights come from the package index at first)"
+test: style types
+	@echo "tests (about three minutes on two cores; the weights come from the package index at first)"
 	@$(PYTEST) -m "not slow"
 
-test-all: style
+test-all: style types
 	@echo "all tests, the slow ones too"
 	@$(PYTEST)
 
 style: $(VENV)/ready
-	@echo "style and types"
-	@$(BIN)/ruff check --quiet && $(BIN)/ruff format --quiet --check && $(BIN)/mypy
+	@echo "style"
+	@$(BIN)/ruff check --quiet && $(BIN)/ruff format --quiet --check
+
+types: $(VENV)/ready
+	@$(BIN)/mypy
+
+quick: $(VENV)/ready
+	@echo "types, and the quickest tests"
+	@$(PYTEST) -m "not slow" $(QUICK)
 
 # All in one pip command with the constraints: a second one could replace the CPU build of torch by a CUDA build.
 $(VENV)/ready: pyproject.toml constraints.txt $(PLUGINS)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from sightsound.linear.metrics import Estimate, ProbeReport
+from sightsound.linear.report import Estimate, ProbeReport
 
 Method = Literal["features and a linear classifier", "earlier layers", "stacking", "fine-tuning", "more data"]
 
