@@ -25,6 +25,9 @@ equations approximately by conjugate gradients, and a line search follows. What 
 * Warm start: C rises, and each solution starts at the better of the last one and its linear extrapolation in log C.
 * Precision: the products of the conjugate gradients are float32, since the truncated step is inexact anyway.
   Objective and line search are float64.
+
+L-BFGS on the same axes takes 1 to 5 times as long (`tests/benchmarks/probe_speed.py`): 1 to 3.5 times for three values
+of C on 50,000 rows, 3 to 5 times for the 45 values of `LinearProbe` on 3,000 rows.
 """
 
 from __future__ import annotations
