@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Sequence
 
@@ -47,6 +46,8 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     str or None
         The name as it is in `known`.
     """
+    import difflib
+
     by_case = {each.casefold(): each for each in known}
     found = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=cutoff)
     return by_case[found[0]] if found else None
