@@ -156,6 +156,14 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
     assert refused(path).endswith("cannot open, Permission denied; check that it is there and may be read")
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="a file whose first bytes cannot be read")
+def test_a_file_whose_first_bytes_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").symlink_to("/proc/self/mem")
+    assert refused(tmp_path / "bad.png").endswith(
+        "bad.png: cannot be read, Input/output error; copy it anew, or leave it out"
+    )
+
+
 def test_a_message_escapes_names_that_are_not_utf8_or_not_one_line(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\n\x1b[31m.wav"))
     path.write_bytes(b"nothing")

@@ -127,8 +127,7 @@ class QueryReader:
         modality = media.identify(path)
         if stop is not None and modality != "sound":
             raise SightsoundError(f"{path}: expected a recording before @{start:g}-{stop:g}, got an image")
-        with path.open("rb") as file:
-            found = QueryVectors(content=hashlib.file_digest(file, "sha256").digest())
+        found = QueryVectors(content=_sha256(path))
         for space, model in self._spaces(modality):
             self._library.require(space)
             if stop is not None or not self._add_stored(found, space):
@@ -210,6 +209,14 @@ def split_part(query: str | os.PathLike[str]) -> tuple[Path, float, float | None
     if start >= stop:
         raise SightsoundError(f"{text}: expected @START-STOP with START before STOP, in seconds")
     return Path(match["path"]), start, stop
+
+
+def _sha256(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read, {error.strerror}; copy it anew, or leave it out") from error
 
 
 def _no_vectors(outcome: Outcome, job: Job) -> SightsoundError:

@@ -13,7 +13,7 @@ from sightsound.contract.paths import PathLike, printable
 from sightsound.media import decoders, ffmpeg, images
 from sightsound.media.images import MAX_PIXELS, DecodedImage, read_image
 from sightsound.media.kinds import HEAD_BYTES, kind_of
-from sightsound.media.safe_open import open_file
+from sightsound.media.safe_open import open_file, read_head
 from sightsound.media.sounds import MAX_RATE, MIN_RATE, Sound, open_sound, pipe_sound, read_sound, stream_sound
 
 __all__ = [
@@ -52,11 +52,11 @@ def identify(path: PathLike) -> Literal["image", "sound"]:
     NotMedia
         If it is neither; the text says why.
     MediaError
-        If the file cannot be opened.
+        If the file cannot be opened or read.
     """
     name = printable(path)
     with open_file(path) as file:
-        head = file.read(HEAD_BYTES)
+        head = read_head(file, name, HEAD_BYTES)
         if not head:
             raise NotMedia(f"{name}: an empty file, expected an image or a sound; copy it anew")
         kind = kind_of(head)

@@ -38,7 +38,7 @@ def find_items(paths: Sequence[PathLike], roots: Sequence[str] = ()) -> Iterator
     Raises
     ------
     SightsoundError
-        If a path does not exist; before anything is read.
+        If a path is empty or does not exist; before anything is read.
     """
     return _find(existing_paths(paths), [*roots])
 
@@ -52,7 +52,9 @@ def unique_items(found: Iterable[Item | Outcome]) -> list[Item | Outcome]:
 
 
 def existing_paths(paths: Sequence[PathLike]) -> list[Path]:
-    """Return the absolute paths. Raises `SightsoundError` if one does not exist."""
+    """Return the absolute paths. Raises `SightsoundError` if one is empty or does not exist."""
+    if "" in map(os.fspath, paths):  # often an unset variable of a script; it does not mean the working folder
+        raise SightsoundError('"": an empty path; name a file or a folder, or "." for the working folder')
     absolute = [Path(os.path.abspath(path)) for path in paths]
     for path, given in zip(absolute, paths):
         if not os.path.lexists(path):
@@ -86,34 +88,56 @@ def _item(file: str, roots: set[str], folder: str | None) -> Item:
 
 
 def _walk(top: Path) -> Iterator[Path | Outcome]:
-    errors: list[OSError] = []
+    """Yield the files below a folder. Folders wait on a stack of our own, so that any depth is walked."""
     skipped = 0
-    for folder, folders, files in os.walk(top, onerror=errors.append):
-        while errors:
-            yield _unreadable(top, errors.pop())
+    waiting = [str(top)]
+    while waiting:
+        folder = waiting.pop()
+        folders, files, error = _entries(folder)
+        if error is not None:
+            yield _unreadable(top, folder, error)
         if LIBRARY_FILE in files:
             skipped += len(files)
-            folders.clear()
             continue
-        kept = sorted(name for name in folders if not _is_skipped(Path(folder, name)))
-        skipped += len(folders) - len(kept)
-        folders[:] = kept
+        kept = sorted((name for name, link in folders.items() if not _is_skipped(folder, name, link)), reverse=True)
+        waiting += (os.path.join(folder, name) for name in kept)
         visible = sorted(name for name in files if not name.startswith("."))
-        skipped += len(files) - len(visible)
+        skipped += len(folders) - len(kept) + len(files) - len(visible)
         yield from (Path(folder, name) for name in visible)
-    for error in errors:
-        yield _unreadable(top, error)
     if skipped:
         log.info("%s: passed over %d hidden files and folders, links to folders, and libraries", top, skipped)
 
 
-def _is_skipped(folder: Path) -> bool:
-    if folder.is_symlink():
-        log.warning("%s: a link to a folder is not followed; index its target by name", folder)
-        return True
-    return folder.name.startswith(".")
+def _entries(folder: str) -> tuple[dict[str, bool], list[str], OSError | None]:
+    """Return the folders in a folder, each with whether it is a link, the other files, and what ended the listing."""
+    folders: dict[str, bool] = {}
+    files: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _leads_to_folder(entry):
+                    folders[entry.name] = entry.is_symlink()
+                else:
+                    files.append(entry.name)
+    except OSError as error:  # what was listed before is kept
+        return folders, files, error
+    return folders, files, None
 
 
-def _unreadable(top: Path, error: OSError) -> Outcome:
-    name = os.path.relpath(error.filename, top)
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder or a link to one. One that cannot be examined counts as a file."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_skipped(folder: str, name: str, link: bool) -> bool:
+    if link:
+        log.warning("%s: a link to a folder is not followed; index its target by name", os.path.join(folder, name))
+    return link or name.startswith(".")
+
+
+def _unreadable(top: Path, folder: str, error: OSError) -> Outcome:
+    name = os.path.relpath(folder, top)
     return Outcome(Item(str(top), name), "failed", f"{name}: cannot read folder ({error.strerror})")

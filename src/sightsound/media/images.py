@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sightsound.contract.errors import MediaError, NotMedia
 from sightsound.contract.paths import PathLike, printable
 from sightsound.media.kinds import HEAD_BYTES, Kind, kind_of
-from sightsound.media.safe_open import error_line, open_file
+from sightsound.media.safe_open import error_line, open_file, read_head
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -73,7 +73,7 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         If the file cannot be opened, is damaged or cut off, or is larger than `max_pixels`.
     """
     with open_file(path) as file:
-        kind = kind_of(file.read(HEAD_BYTES))
+        kind = kind_of(read_head(file, printable(path), HEAD_BYTES))
         if kind is None or kind.modality != "image":
             what = f"{kind.name} is not an image" if kind else "not an image by its first bytes"
             raise NotMedia(f"{printable(path)}: {what}; convert it to PNG")

@@ -43,6 +43,14 @@ def open_file(path: PathLike) -> io.FileIO:
     return file
 
 
+def read_head(file: io.FileIO, name: str, size: int) -> bytes:
+    """Return the first bytes of a file. Raises `MediaError` where the system cannot read them, as from a bad sector."""
+    try:
+        return file.read(size)
+    except OSError as error:
+        raise MediaError(f"{name}: cannot be read, {error.strerror}; copy it anew, or leave it out") from error
+
+
 def _check_ordinary(path: PathLike, mode: int) -> None:
     if not stat.S_ISREG(mode):
         what = _SPECIAL.get(stat.S_IFMT(mode), "not an ordinary file")

@@ -19,7 +19,7 @@ from sightsound.contract.errors import MediaError, NotMedia
 from sightsound.contract.paths import PathLike, printable
 from sightsound.media.decoders import Arrays, Decoder, Libsndfile, error_reason, open_decoder
 from sightsound.media.kinds import HEAD_BYTES, kind_of
-from sightsound.media.safe_open import open_file
+from sightsound.media.safe_open import open_file, read_head
 from sightsound.media.samples import resample, to_mono
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
@@ -58,7 +58,7 @@ def open_sound(path: PathLike) -> Sound:
     """
     name, file = printable(path), open_file(path)
     try:
-        kind = kind_of(file.read(HEAD_BYTES))
+        kind = kind_of(read_head(file, name, HEAD_BYTES))
         if kind is None or kind.modality != "sound":
             what = f"{kind.name} is not a sound" if kind else "not a sound by its first bytes"
             raise NotMedia(f"{name}: {what}; convert it to WAV")
