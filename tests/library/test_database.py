@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +140,69 @@ def test_commands_refuse_a_file_that_is_not_a_library_in_one_line(command, tmp_p
     assert done.stderr.startswith("sightsound: ") and len(done.stderr.splitlines()) == 1
 
 
+# -- a library from somebody else --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def victim(tmp_path):
+    """A file outside of the library that the user can write."""
+    file = tmp_path / "authorized_keys"
+    file.write_text("ssh-ed25519 AAAA user")
+    file.chmod(0o600)
+    return file
+
+
+def old_library(folder, format_):
+    """A small library of an older format."""
+    folder.mkdir()
+    kept = Path(__file__).parents[1] / "libraries" / f"format{format_}.sqlite.gz"
+    (folder / "library.sqlite").write_bytes(gzip.decompress(kept.read_bytes()))
+    return folder
+
+
+@POSIX
+@pytest.mark.parametrize("name", ["library.sqlite-wal", "library.sqlite-shm", "writer.json", "writer.lock"])
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_link_among_the_files_of_a_library_is_refused_and_its_target_unchanged(where, victim, name, dangling):
+    assert len(Library(where).items()) == 5
+    (where / name).unlink(missing_ok=True)
+    target = victim.with_name("nothing") if dangling else victim
+    (where / name).symlink_to(target)
+    for work in (lambda: Library(where), lambda: forget_missing(where, yes=True), lambda: check(where)):
+        with pytest.raises(LibraryError, match=f"{name}: a link, expected a file of a library"):
+            work()
+    assert victim.read_text() == "ssh-ed25519 AAAA user" and victim.stat().st_mode & 0o777 == 0o600
+    assert not victim.with_name("nothing").exists()
+
+
+@POSIX
+def test_a_database_that_is_a_link_is_refused(where, tmp_path, command):
+    (tmp_path / "handed").mkdir()
+    (tmp_path / "handed" / "library.sqlite").symlink_to(where / "library.sqlite")
+    before = file_bytes(where)
+    done = command("forget", "--missing", "--yes", "-l", tmp_path / "handed")
+    assert done.returncode == 2 and "library.sqlite: a link" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert file_bytes(where) == before
+
+
+@POSIX
+def test_the_copy_before_a_migration_does_not_follow_a_link(tmp_path, victim):
+    lib = old_library(tmp_path / "lib", 1)
+    (lib / "library.format1.sqlite").symlink_to(victim)
+    assert len(forget_missing(lib, yes=True)) > 0
+    assert victim.read_text() == "ssh-ed25519 AAAA user" and victim.stat().st_mode & 0o777 == 0o600
+    copy = lib / "library.format1-2.sqlite"
+    assert copy.is_file() and not copy.is_symlink()
+
+
+@POSIX
+def test_a_named_pipe_among_the_files_of_a_library_is_refused_without_waiting(where):
+    (where / "writer.json").unlink(missing_ok=True)
+    os.mkfifo(where / "writer.json")
+    with pytest.raises(LibraryError, match=r"writer\.json: not an ordinary file"):
+        forget_missing(where)
+
+
 # -- older formats -----------------------------------------------------------------------------------------------------
 
 
@@ -188,13 +253,61 @@ def test_a_migration_that_fails_leaves_the_old_format(future, zoo, tiny, monkeyp
         assert "colour" not in db.execute("SELECT sql FROM sqlite_master WHERE name = 'items'").fetchone()[0]
 
 
+def labels_in(file):
+    """The labels in a database file."""
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        return [value for (value,) in db.execute("SELECT value FROM labels ORDER BY value")]
+
+
+def test_the_copy_before_a_migration_is_complete_while_a_reader_is_at_work(future, zoo, tiny):
+    with raw_database(future) as reader, raw_database(future) as writer:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM items").fetchone() == (5,)
+        writer.executemany("INSERT INTO labels VALUES (1, 'n', ?)", [(f"{n:02}",) for n in range(50)])
+        index(zoo, future, models=MODELS, host=tiny)
+        assert reader.execute("SELECT count(*) FROM labels").fetchone() == (0,)
+    assert labels_in(future / f"library.format{schema.FORMAT - 1}.sqlite") == [f"{n:02}" for n in range(50)]
+
+
+def test_the_copy_before_a_migration_does_not_replace_an_earlier_copy(future, zoo, tiny):
+    earlier = future / f"library.format{schema.FORMAT - 1}.sqlite"
+    earlier.write_text("the only copy of last year")
+    index(zoo, future, models=MODELS, host=tiny)
+    assert earlier.read_text() == "the only copy of last year"
+    assert labels_in(future / f"library.format{schema.FORMAT - 1}-2.sqlite") == []
+
+
+@pytest.mark.root
+def test_a_full_disk_at_the_copy_before_a_migration_is_reported_in_one_line_and_leaves_no_half_copy(tmp_path, command):
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", place)
+    try:
+        lib = old_library(place / "lib", 2)
+        before = file_bytes(lib)
+        room = os.statvfs(place)
+        (place / "filling").write_bytes(bytes(room.f_bavail * room.f_frsize - 2**18))
+        done = command("forget", "--missing", "--yes", "-l", lib)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+        assert "free some space" in done.stderr
+        assert file_bytes(lib) == before and not list(lib.glob("*format*"))
+        (place / "filling").unlink()
+        assert command("forget", "--missing", "--yes", "-l", lib).returncode == 0
+        assert (lib / "library.format2.sqlite").is_file()
+    finally:
+        subprocess.run(["umount", "-l", place], check=False)
+
+
+def test_an_unfinished_copy_of_a_killed_writer_is_removed_by_the_next_one(where):
+    (where / "library.format2-0123.part").write_text("half")
+    forget_missing(where)
+    assert not (where / "library.format2-0123.part").exists()
+
+
 @pytest.mark.parametrize("format_", range(1, schema.FORMAT + 1))
 def test_a_library_of_every_format_is_read_checked_and_written(format_, tiny, tmp_path):
     """Small libraries that the versions with these formats made (tests/libraries). Their files do not exist here."""
-    kept = Path(__file__).parents[1] / "libraries" / f"format{format_}.sqlite.gz"
-    where = tmp_path / "lib"
-    where.mkdir()
-    (where / "library.sqlite").write_bytes(gzip.decompress(kept.read_bytes()))
+    where = old_library(tmp_path / "lib", format_)
     with Library(where) as library:
         assert check(library) == []
         assert sorted(item.path for item in library.items())[0] == "blue.png"

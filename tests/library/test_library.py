@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,6 +98,30 @@ def test_a_killed_writer_releases_the_lock(install, command, zoo, tmp_path):
     running.kill()
     running.communicate()
     assert command(*words).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", "7", "", '{"pid": 1, "host": "x", "since": 1e300}', '{"pid": 1, "host": "x", "since": "now"}']
+)
+def test_the_error_of_a_second_writer_does_not_depend_on_what_writer_json_holds(where, text):
+    with Library(where) as one, Library(where) as two, one.writing():
+        (where / "writer.json").write_text(text)
+        with pytest.raises(LibraryError, match="another process is writing to it"), two.writing():
+            pass
+
+
+def test_a_writer_json_that_cannot_be_removed_does_not_fail_the_run(where, monkeypatch):
+    def unlink(path, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with Library(where) as library:
+        with library.writing() as writer:
+            monkeypatch.setattr(Path, "unlink", unlink)
+            assert writer.forget([1]) == 1
+        monkeypatch.undo()
+        assert [item.id for item in library.items()] == [2, 3, 4, 5]
+        with library.writing() as writer:
+            assert writer.forget([2]) == 1
 
 
 def test_readers_see_the_last_commit_while_a_writer_works(where, zoo, tiny):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 from sightsound import _atomic
 from sightsound.contract.errors import LibraryError
 from sightsound.library.store import schema
+from sightsound.library.store.files import new_file, require_ordinary_files
+from sightsound.library.store.migration import migrate, migrate_in_memory
 from sightsound.library.store.transaction import write_lock
 from sightsound.media.safe_open import error_line
 
@@ -33,6 +34,7 @@ class Database:
     def __init__(self, file: Path) -> None:
         self.file = file
         self._closed = False
+        require_ordinary_files(file)
         with sqlite_errors(file):
             self._connection = open_reading(file)
 
@@ -154,26 +156,30 @@ def create(file: Path) -> None:
 
 def _create_file(file: Path) -> None:
     """Create the database. The file appears under its name when it is complete."""
-    part = file.with_suffix(".new")
-    part.unlink(missing_ok=True)
-    with contextlib.closing(_connect(f"{part.as_uri()}?mode=rwc")) as db, sqlite_errors(file):
+    with new_file(file.parent, "library.new-") as part:
+        _write_tables(part, file)
+        _atomic.replace(part, file)
+
+
+def _write_tables(part: Path, file: Path) -> None:
+    with contextlib.closing(_connect(f"{part.as_uri()}?mode=rw")) as db, sqlite_errors(file):
         db.execute("PRAGMA page_size = 65536")  # with pages of 4 KiB a vector of 512 numbers wastes half of its page
         db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
         db.executescript(f"BEGIN; {schema.TABLES} PRAGMA user_version = {schema.FORMAT}; COMMIT")
-    _atomic.replace(part, file)
 
 
 def open_writing(file: Path) -> sqlite3.Connection:
     """Return a connection that may write, after migration to the present format; WAL mode if the medium supports it."""
-    db = _connect(f"{file.as_uri()}?mode=rw")
-    with sqlite_errors(file):
+    with contextlib.ExitStack() as opened, sqlite_errors(file):
+        db = opened.enter_context(contextlib.closing(_connect(f"{file.as_uri()}?mode=rw")))
         format_ = _format(db, file)
         db.execute("PRAGMA journal_mode = WAL").fetchone()
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA foreign_keys = ON")
         if format_ < schema.FORMAT:
-            _migrate(db, file, format_)
-    return db
+            migrate(db, file, format_)
+        opened.pop_all()
+        return db
 
 
 def open_reading(file: Path) -> sqlite3.Connection:
@@ -221,26 +227,12 @@ def _format(db: sqlite3.Connection, file: Path) -> int:
     return int(format_)
 
 
-def _migrate(db: sqlite3.Connection, file: Path, format_: int) -> None:
-    """Copy the file, then apply every step to the present format."""
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copy2(file, file.with_name(f"{file.stem}.format{format_}{file.suffix}"))
-    db.execute("PRAGMA foreign_keys = OFF")
-    for step in range(format_, schema.FORMAT):
-        db.execute("BEGIN IMMEDIATE")
-        schema.MIGRATIONS[step](db)
-        db.execute(f"PRAGMA user_version = {step + 1}")
-        db.execute("COMMIT")
-    db.execute("PRAGMA foreign_keys = ON")
-
-
 def _open_migrated(db: sqlite3.Connection, file: Path) -> sqlite3.Connection:
     """Return a copy of an older library in memory, migrated to the present format."""
     copy = sqlite3.connect(":memory:", isolation_level=None)
     with contextlib.closing(db):
         db.backup(copy)
-    for step in range(_format(copy, file), schema.FORMAT):
-        schema.MIGRATIONS[step](copy)
+    migrate_in_memory(copy, _format(copy, file))
     copy.execute("PRAGMA query_only = ON")
     return copy
 

@@ -15,6 +15,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sightsound.contract.errors import LibraryError
+from sightsound.library.store.files import new_file, remove_unfinished, require_ordinary_files
+
+_OWNER_CHARACTERS = 4096  # of writer.json that are read; it has about a hundred
 
 
 @contextlib.contextmanager
@@ -26,10 +29,14 @@ def write_lock(file: Path) -> Iterator[None]:
     LibraryError
         If another process is writing, with its id, or if the folder of the library cannot be written.
     """
+    require_ordinary_files(file)
     lock, owner = FileLock(file.with_name("writer.lock")), file.with_name("writer.json")
     try:
         lock.acquire(timeout=0)
-        owner.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
+        remove_unfinished(file.parent)
+        with new_file(file.parent, "writer.") as part:
+            part.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
+            os.replace(part, owner)
     except Timeout as error:
         raise LibraryError(
             f"{file.parent}: {_describe(owner)} is writing to it; wait until it is done, or stop it"
@@ -40,16 +47,18 @@ def write_lock(file: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        owner.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a full disk may refuse even this; the next writer replaces the file
+            owner.unlink()
         lock.release()
 
 
 def _describe(owner: Path) -> str:
     try:
-        other = json.loads(owner.read_text())
+        with owner.open(encoding="utf-8") as opened:
+            other = json.loads(opened.read(_OWNER_CHARACTERS))
         since = time.strftime("%H:%M:%S", time.localtime(other["since"]))
         return f"process {other['pid']} on {other['host']} (since {since})"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return "another process"
 
 
