@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sightsound.contract.errors import SightsoundError
@@ -17,11 +17,37 @@ def check_writable(file: PathLike) -> None:
 
     Call it before a long computation, so that a wrong path is reported at once.
     """
-    folder = Path(file).absolute().parent
+    target = Path(file)
+    if target.is_dir():
+        raise _refused(file, "Is a directory")
+    if target.exists() and not target.is_file():
+        return  # a device or a pipe, which is written directly
+    folder = target.absolute().parent
     if not folder.is_dir():
         raise _refused(file, "No such file or directory")
     if not os.access(folder, os.W_OK):
         raise _refused(file, "Permission denied")
+
+
+def check_not_input(file: PathLike, inputs: Iterable[PathLike]) -> None:
+    """Raise `SightsoundError` if writing a file would replace one that is read.
+
+    Call it before a long computation.
+
+    Parameters
+    ----------
+    file : path-like
+        The file to write.
+    inputs : iterable of path-like
+        The files that are read. They are compared as files, so links and other spellings of a name are found.
+    """
+    for path in inputs:
+        try:
+            same = os.path.isfile(path) and os.path.samefile(file, path)
+        except OSError:  # one of them does not exist
+            same = False
+        if same:
+            raise SightsoundError(f"{os.fspath(file)}: is also read, and would be overwritten; name another place")
 
 
 @contextlib.contextmanager

@@ -187,7 +187,7 @@ def test_a_label_track_for_audacity(command, folder, tmp_path):
 
 def test_label_tracks_of_several_files_go_to_a_folder(command, folder, tmp_path):
     refused = command("tag", folder, *MODEL, "--audacity")
-    assert refused.returncode == 2 and "expected one recording, got 3; name a folder with --out" in refused.stderr
+    assert refused.returncode == 2 and "expected a folder for the label tracks; name it with --out" in refused.stderr
     done = command("tag", folder, *MODEL, "--audacity", "-o", tmp_path)
     assert "3 label tracks in" in done.stdout
     assert {path.name for path in tmp_path.glob("*.txt")} == {"a.txt", "b.txt", "stereo.txt"}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sightsound.contract.paths import printable
+from sightsound.contract.paths import PathLike, printable
 from sightsound.contract.results import Classified, Segment
 
 CSV_COLUMNS = ("path", "start", "stop", "label", "id", "mean", "peak", "channel", "model", "status", "reason")
@@ -64,13 +64,15 @@ def audacity_labels(segments: Iterable[Segment]) -> str:
     return "".join(f"{s.start:.6f}\t{s.stop:.6f}\t{printable(s.label)}\n" for s in segments)
 
 
-def audacity_files(results: Sequence[Classified]) -> Iterator[tuple[str, Classified]]:
+def audacity_files(results: Sequence[Classified], folder: PathLike | None = None) -> Iterator[tuple[str, Classified]]:
     """Yield a name for the label track of each recording.
 
     Parameters
     ----------
     results : sequence of Classified
         The results of `tag` for recordings.
+    folder : path, optional
+        Where the files are to be written. Its label tracks may be replaced, its other texts may not.
 
     Yields
     ------
@@ -79,7 +81,7 @@ def audacity_files(results: Sequence[Classified]) -> Iterator[tuple[str, Classif
     result : Classified
         The result that it is for.
     """
-    taken: set[str] = set()
+    taken = set() if folder is None else {p.stem for p in Path(folder).glob("*.txt") if not _is_label_track(p)}
     for result in results:
         stem = name = Path(result.item.path).stem
         number = 1
@@ -88,6 +90,17 @@ def audacity_files(results: Sequence[Classified]) -> Iterator[tuple[str, Classif
             name = f"{stem} ({number})"
         taken.add(name)
         yield f"{name}.txt", result
+
+
+def _is_label_track(file: Path) -> bool:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        for line in lines:
+            start, stop, _ = line.split("\t", 2)
+            float(start), float(stop)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def raven_table(results: Iterable[Classified]) -> str:

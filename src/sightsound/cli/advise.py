@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output, reports
+from sightsound.cli.destinations import check_destinations
 from sightsound.cli.settings import json_option, library_option
 from sightsound.contract.paths import printable
 
@@ -29,7 +30,7 @@ def advise(library: str, models: Sequence[str], plot: str | None, as_json: bool,
     from sightsound.learn.label_table import Labels
     from sightsound.learn.load import load_datasets
 
-    reports.check_outputs(None, plot)
+    check_destinations(plot=plot, inputs=[labels["source"]] if labels["source"] else [], library=library)
     found = recommend(load_datasets(library, models, Labels(**labels)))
     if plot:
         from sightsound.plot.reports import plot_advice

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from sightsound.cli.destinations import check_destinations
 from sightsound.cli.settings import device_option, host
 from sightsound.contract.paths import printable
 
@@ -35,6 +36,7 @@ def embed(
     from sightsound.pipeline.embeddings import embed as run
     from sightsound.pipeline.embeddings import save_embeddings
 
+    check_destinations(out, endings=(".npz",), inputs=paths)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the outcomes below say the same
         rows = run(paths, model, host=host(context), device=device, layers=layers, layer_pool=pool)

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output, reports
+from sightsound.cli.destinations import check_destinations
 from sightsound.cli.settings import device_option, host, json_option, library_option
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.contract.results import Classified
+
+_PROBE_ENDINGS = (".probe", ".safetensors")
 
 
 @click.group()
@@ -76,8 +79,9 @@ def fit(
     wanted = {_file_for_column(out, column, columns): column for column in columns or (None,)}
     if (plot or as_json) and len(wanted) > 1:
         raise click.UsageError("--plot and --json are for one probe; name one --label-column")
+    read = [source] if source else []
     for place in wanted:
-        reports.check_outputs(place, plot)
+        check_destinations(place, endings=_PROBE_ENDINGS, plot=plot, inputs=read, library=library)
     for place, column in wanted.items():
         labels = Labels(source, column, fold_column, group_column, multi_label)
         data = load_dataset(library, model, labels, level=level, pool=pool)
@@ -187,7 +191,8 @@ def evaluate(
     from sightsound.learn.fit import evaluate_stored
     from sightsound.learn.label_table import Labels
 
-    reports.check_outputs(None, plot)
+    read = [file, labels["source"]] if labels["source"] else [file]
+    check_destinations(plot=plot, inputs=read, library=library)
     report = evaluate_stored(reports.load_linear_probe(file), library, Labels(**labels))
     reports.draw_report(report, plot)
     if as_json:
@@ -205,7 +210,7 @@ def show(file: str, plot: str | None, reliability: bool, as_json: bool) -> None:
     """Show the classes of a probe, what it was fitted to, and its evaluation."""
     from sightsound.linear.load import load_probe
 
-    reports.check_outputs(None, plot)
+    check_destinations(plot=plot, inputs=[file])
     loaded = load_probe(file)
     reports.draw_report(loaded.report_, plot)
     reports.print_probe(loaded, as_json)
@@ -220,7 +225,7 @@ def export(file: str, out: str) -> None:
     """Write a probe as an ONNX graph that turns vectors into decisions, probabilities and a label."""
     from sightsound.linear.onnx import export_onnx
 
-    reports.check_outputs(out, None)
+    check_destinations(out, endings=(".onnx",), inputs=[file])
     loaded = reports.load_linear_probe(file)
     export_onnx(loaded, out)
     click.echo(f"{loaded.n_features_in_} numbers -> {len(loaded.classes_)} classes, in {printable(out)}")

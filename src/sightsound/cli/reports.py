@@ -55,18 +55,6 @@ def load_linear_probe(file: str) -> LinearModel:
     return loaded
 
 
-def check_outputs(out: str | None, plot: str | None) -> None:
-    """Refuse what cannot be written before the work begins."""
-    if out:
-        from sightsound._atomic import check_writable
-
-        check_writable(out)
-    if plot:
-        from sightsound.plot.figure import check_figure
-
-        check_figure(plot)
-
-
 def print_probe(loaded: Probe, as_json: bool) -> None:
     """Print the networks, classes and report of a probe or a stack."""
     from sightsound.learn.predict import feature_specs_of

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output, reports
+from sightsound.cli.destinations import check_destinations
 from sightsound.cli.settings import device_option, host, json_option, library_option
 from sightsound.contract.paths import printable
 
@@ -48,7 +49,8 @@ def stack(
     from sightsound.learn.label_table import Labels
     from sightsound.linear.stack import Stack
 
-    reports.check_outputs(out, plot)
+    read = [labels["source"]] if labels["source"] else []
+    check_destinations(out, endings=(".probe", ".safetensors"), plot=plot, inputs=read, library=library)
     wanted = Stack(top, combine=combine, cv=cv)
     found = compare_stored(
         library, models, Labels(**labels), stack=wanted, fit=out is not None, host=host(context), device=device

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output
+from sightsound.cli.destinations import check_destinations
 from sightsound.cli.settings import device_option, host, json_option
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _SUMMARY_CLASSES = 25  # classes in the summary of a folder; --csv and --json have all
 _BLOCK_SECONDS = 0.5  # of a stream, read at a time
 _LINE_CLASSES = 3  # classes on the line of a file
+_ENDINGS = {"json": (".json", ".txt"), "csv": (".csv", ".txt"), "audacity": (".txt", ".tsv"), "raven": (".txt", ".tsv")}
 _STATUS_WORDS = {"ok": "tagged", **output.FAILURE_WORDS}
 
 
@@ -103,7 +105,12 @@ def tag(
     one = len(paths) == 1 and not os.path.isdir(paths[0])
     if plot and not one:
         raise click.UsageError("--plot draws one recording; name one file")
-    _check_outputs(out, plot, wordcloud)
+    read = [path for path in (*paths, *probes) if path != "-"]
+    if form == "audacity" and not (one and not (out and os.path.isdir(out))):
+        _make_folder(out)
+        check_destinations(plot=plot, wordcloud=wordcloud, inputs=read)
+    else:
+        check_destinations(out, endings=_ENDINGS.get(form or "", ()), plot=plot, wordcloud=wordcloud, inputs=read)
     given = SegmentRules(**{name: value for name, value in rules.items() if value not in (None, ())})
     settings = {"hop": hop, "channels": channels, "host": host(context), "device": device}
     if "-" in paths:
@@ -123,19 +130,14 @@ def tag(
     context.exit(1 if "failed" in statuses or (kept and "ok" not in statuses) else 0)
 
 
-def _check_outputs(out: str | None, plot: str | None, wordcloud: str | None) -> None:
-    """Refuse what cannot be written before the work begins."""
-    if out:
-        from sightsound._atomic import check_writable
-
-        check_writable(out)
-    if plot or wordcloud:
-        from sightsound.plot.figure import check_figure, check_wordcloud
-
-        if plot:
-            check_figure(plot)
-        if wordcloud:
-            check_wordcloud(wordcloud)
+def _make_folder(out: str | None) -> None:
+    """Create the folder for the label tracks of several recordings."""
+    if not out:
+        raise SightsoundError("--audacity: expected a folder for the label tracks; name it with --out")
+    try:
+        os.makedirs(out, exist_ok=True)
+    except OSError as error:
+        raise SightsoundError(f"{out}: expected a folder ({error.strerror}); name another place") from error
 
 
 def _classify_stdin(
@@ -238,12 +240,11 @@ def _audacity(kept: Sequence[Classified], out: str | None) -> None:
 
     if not kept:
         return
-    if len(kept) == 1 and not (out and os.path.isdir(out)):
+    if not (out and os.path.isdir(out)):
         output.write_text(export.audacity_labels(kept[0].segments), out)
         return
-    if not out:
-        raise SightsoundError(f"--audacity: expected one recording, got {len(kept)}; name a folder with --out")
-    for name, tags in export.audacity_files(kept):
+    assert out is not None
+    for name, tags in export.audacity_files(kept, out):
         output.write_text(export.audacity_labels(tags.segments), os.path.join(out, name))
     click.echo(f"{len(kept)} label tracks in {printable(out)}")
 

@@ -1,0 +1,146 @@
+"""An output never replaces what the command reads, and its name fits its content; both are checked before the work."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+import made
+from made import RATE, loud_and_silent
+from sightsound import SightsoundError
+from sightsound._atomic import check_not_input, check_writable
+from sightsound.cli.destinations import check_destinations, check_ending
+
+MODEL = ("-m", "loudness.tiny")
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    """Two recordings."""
+    (tmp_path / "sounds").mkdir()
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / "sounds" / name, loud_and_silent(2, 3), RATE, "FLOAT")
+    return tmp_path / "sounds"
+
+
+INPUTS = [
+    ("tag", "{}/a.wav", *MODEL, "--csv", "-o", "{}/a.wav"),
+    ("tag", "{}", *MODEL, "--csv", "-o", "{}/a.wav"),
+    ("tag", "{}/a.wav", *MODEL, "--audacity", "-o", "{}/link.txt"),
+    ("tag", "{}/a.wav", *MODEL, "--plot", "{}/hard.png"),
+    ("embed", "{}/a.wav", *MODEL, "-o", "{}/a.wav"),
+    ("embed", "{}", *MODEL, "-o", "{}/b.wav"),
+]
+
+
+@pytest.mark.parametrize("words", INPUTS, ids=[" ".join((w[0], *w[-2:])) for w in INPUTS])
+def test_an_output_that_is_an_input_is_refused_before_the_work(command, sounds, words):
+    os.symlink(sounds / "a.wav", sounds / "link.txt")
+    os.link(sounds / "a.wav", sounds / "hard.png")
+    before = {path.name: path.read_bytes() for path in sounds.iterdir()}
+    done = command(*(word.format(sounds) for word in words))
+    assert done.returncode == 2 and "name another place" in done.stderr, done.stderr
+    assert "read" in done.stderr and done.stdout == ""
+    assert {path.name: path.read_bytes() for path in sounds.iterdir()} == before
+
+
+def test_a_table_among_the_recordings_can_be_written_again(command, sounds):
+    for _ in range(2):
+        done = command("tag", sounds, *MODEL, "--csv", "-o", sounds / "tags.csv")
+        assert done.returncode == 0, done.stderr
+    assert (sounds / "tags.csv").read_text().startswith("path,")
+
+
+def test_a_probe_replaces_neither_its_labels_nor_the_library_nor_itself(command, shades, tmp_path):
+    library = tmp_path / "lib"
+    done = command("index", shades, "-l", library, "-m", "colours.tiny", "--label-from", "folder")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "labels.csv").write_text("path,label\nred/0.png,a\n")
+    (tmp_path / "hard.png").hardlink_to(tmp_path / "labels.csv")
+    database = (library / "library.sqlite").read_bytes()
+    labels, names = ("--label-from", tmp_path / "labels.csv"), ("-l", library, "-m", "colours.tiny")
+    for words in (
+        ("probe", "fit", *names, *labels, "-o", tmp_path / "labels.csv"),
+        ("probe", "fit", *names, "-o", library / "library.sqlite"),
+        ("probe", "fit", *names, *labels, "-o", tmp_path / "x.probe", "--plot", tmp_path / "hard.png"),
+        ("stack", *names, *labels, "-o", tmp_path / "labels.csv"),
+        ("advise", *names, *labels, "--plot", tmp_path / "hard.png"),
+        ("probe", "export", tmp_path / "labels.csv", "-o", tmp_path / "labels.csv"),
+    ):
+        done = command(*words)
+        assert done.returncode == 2 and "is also read, and would be overwritten" in done.stderr, (words, done.stderr)
+    assert (tmp_path / "labels.csv").read_text() == "path,label\nred/0.png,a\n"
+    assert (library / "library.sqlite").read_bytes() == database
+
+
+def test_two_outputs_need_two_files(command, sounds, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs the extra `plot`")
+    place = tmp_path / "x.txt"
+    done = command("tag", sounds / "a.wav", *MODEL, "--csv", "-o", place, "--plot", f"{tmp_path}/./x.txt")
+    assert done.returncode == 2 and "expected a file for each output, got one for two" in done.stderr
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.csv", "rows.npy", "rows.H5"])
+def test_embeddings_are_refused_under_the_ending_of_another_format(command, sounds, tmp_path, name):
+    done = command("embed", sounds, *MODEL, "-o", tmp_path / name)
+    assert done.returncode == 2 and not (tmp_path / name).exists()
+    assert f"{name}: expected a name that ends in .npz, got .{name[5:].lower()}; name another place" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["rows.npz", "rows", "rows.v2"])
+def test_endings_that_promise_nothing_else_are_fine(command, sounds, tmp_path, name):
+    assert command("embed", sounds, *MODEL, "-o", tmp_path / name).returncode == 0
+    with np.load(tmp_path / name) as rows:
+        assert len(rows["embeddings"]) == 18
+
+
+def test_a_table_is_refused_under_the_ending_of_another_format(command, sounds, tmp_path):
+    for form, name, expected in (("--csv", "x.json", ".csv or .txt"), ("--json", "x.csv", ".json or .txt")):
+        done = command("tag", sounds, *MODEL, form, "-o", tmp_path / name)
+        assert done.returncode == 2 and f"{name}: expected a name that ends in {expected}, got " in done.stderr
+    check_ending("x.CSV", [".csv"])
+
+
+def test_files_are_compared_as_files(tmp_path):
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "b").write_text("x")
+    check_not_input(tmp_path / "b", [tmp_path / "a", tmp_path / "gone", tmp_path])
+    check_not_input(tmp_path / "gone", [tmp_path / "gone"])
+    with pytest.raises(SightsoundError, match="a: is also read, and would be overwritten; name another place"):
+        check_not_input(tmp_path / ".." / tmp_path.name / "a", [tmp_path / "a"])
+
+
+def test_a_folder_cannot_be_written_and_a_device_can(tmp_path):
+    with pytest.raises(SightsoundError, match="Is a directory"):
+        check_writable(tmp_path)
+    check_destinations(os.devnull, endings=(".npz",), inputs=[made.write_image(tmp_path / "a.png", 0)])
+
+
+def test_label_tracks_go_to_a_folder_that_is_created_before_the_work(command, sounds, tmp_path):
+    done = command("tag", sounds, *MODEL, "--audacity", "-o", tmp_path / "new")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"a.txt", "b.txt"}
+
+
+def test_a_folder_of_label_tracks_that_cannot_be_is_refused_before_the_work(command, sounds, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for words, text in (
+        (("-o", tmp_path / "file"), "file: expected a folder (File exists); name another place"),
+        ((), "--audacity: expected a folder for the label tracks; name it with --out"),
+    ):
+        done = command("tag", sounds, "-m", "no.such.model", "--audacity", *words)
+        assert done.returncode == 2 and text in done.stderr, "the model would be looked up first"
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_label_tracks_do_not_replace_other_texts(command, sounds, tmp_path):
+    (sounds / "a.txt").write_text("Recorded in May.\n")
+    for _ in range(2):
+        done = command("tag", sounds, *MODEL, "--audacity", "-o", sounds)
+        assert done.returncode == 0, done.stderr
+    assert (sounds / "a.txt").read_text() == "Recorded in May.\n"
+    assert {path.name for path in sounds.glob("*.txt")} == {"a.txt", "a (2).txt", "b.txt"}
