@@ -1,0 +1,44 @@
+"""Kills, torn writes and failing disks at a chosen system call of every command that writes.
+
+After each the library must be sound, no traceback may be printed, and the same command must come to the same end as
+without the fault.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from attack.scenarios import FAULTS, SCENARIOS, Scene, content
+
+QUICK = ("index --tags --label-from folder", "index what changed", "forget --missing", "migrate format 2", "embed")
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_fault_at_a_sampled_call_is_made_good_by_the_same_command(faulty_forks, tmp_path, name):
+    scene, random_ = Scene(SCENARIOS[name], tmp_path / "scene", faulty_forks), random.Random(name)
+    for kind in random_.sample(sorted(FAULTS), 3):
+        scene.attack(kind, random_.randint(1, scene.calls))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_fault_at_many_calls_is_made_good_by_the_same_command(faulty_forks, tmp_path, name, kind):
+    scene, random_ = Scene(SCENARIOS[name], tmp_path / "scene", faulty_forks), random.Random(f"{name} {kind}")
+    for nth in random_.sample(range(1, scene.calls + 1), min(6, scene.calls)):
+        scene.attack(kind, nth)
+
+
+def test_the_faults_happen(faulty_forks, tmp_path):
+    """Without this, the tests above could pass because no call is ever intercepted."""
+    scene = Scene(SCENARIOS["embed"], tmp_path / "scene", faulty_forks)
+    ends = {}
+    for kind, (mode, number) in FAULTS.items():
+        (scene.case / "out.npz").write_bytes(b"old")
+        ran = scene.run(scene.fault(mode, 3, number))
+        ends[kind] = ran.code, content(scene.case) == {"out.npz": b"old"}
+    assert ends == {"kill": (-9, True), "torn write": (-9, True)} | dict.fromkeys(
+        ("ENOSPC once", "EIO once", "full disk"), (2, True)
+    )
