@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 import sightsound_timm
 from seeded_networks import saved, seeded
 from sightsound import Card, Host, Model, SightsoundError, UnknownModel
+from sightsound.torch import forward
 from sightsound_timm import batchnorm, cards, torchvision_networks
 from sightsound_timm.frameworks import timm, torchvision
 
@@ -184,6 +186,58 @@ def test_a_pickle_of_more_than_tensors_is_refused(tmp_path: Path) -> None:
         loaded("resnet18", tmp_path / "evil.pth")
 
 
+def test_networks_in_other_threads_run_while_one_is_loaded(tmp_path: Path) -> None:
+    path = saved(seeded(lambda: timm.create_model("lcnet_050")), tmp_path / "lcnet.safetensors")
+    other = nn.Sequential(nn.Linear(3, 3), nn.ReLU()).eval()
+    failures: list[Exception] = []
+    forwards, loading = 0, threading.Event()
+
+    def run() -> None:
+        nonlocal forwards
+        while loading.is_set():
+            try:
+                forward(other, np.ones((1, 3), np.float32), torch.device("cpu"))
+                forwards += 1
+            except Exception as error:
+                failures.append(error)
+                return
+
+    loading.set()
+    thread = threading.Thread(target=run)
+    thread.start()
+    for _ in range(2):
+        net: Any = loaded("lcnet_050", path).embedder
+    loading.clear()
+    thread.join()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in net.network.modules()), "batch norms were folded"
+    assert forwards > 0 and not failures
+
+
+def test_a_convolution_that_something_else_reads_too_is_not_folded() -> None:
+    class Forked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+            self.conv2, self.norm2 = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+            self.conv3, self.norm3 = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            x = self.conv(x)
+            x = self.conv2(x.relu() + self.norm(x))
+            kept = self.conv3(self.norm2(x))
+            return self.norm3(kept), kept
+
+    net: Any = seeded(Forked)
+    batch = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before = net(batch)
+        after = batchnorm.fold_batch_norms(net, (3, 8, 8))(batch)
+    kinds = [type(norm) for norm in (net.norm, net.norm2, net.norm3)]
+    assert kinds == [nn.BatchNorm2d, nn.Identity, nn.BatchNorm2d]
+    for old, new in zip(before, after, strict=True):
+        torch.testing.assert_close(old, new)
+
+
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "resnetv2_50", "regnety_002", "hrnet_w18_small"])
 def test_folding_batch_norm_keeps_the_numbers(name: str) -> None:
     net: Any = seeded(lambda: timm.create_model(name))
@@ -191,7 +245,7 @@ def test_folding_batch_norm_keeps_the_numbers(name: str) -> None:
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in net.modules())
     with torch.inference_mode():
         before = net.forward_features(batch).flatten(1).numpy()
-        after = batchnorm.fold_batch_norms(net).forward_features(batch).flatten(1).numpy()  # type: ignore[operator]
+        after = batchnorm.fold_batch_norms(net, (3, 128, 128)).forward_features(batch).flatten(1).numpy()  # type: ignore[operator]
     left = sum(isinstance(module, nn.BatchNorm2d) for module in net.modules())
     assert left < norms
     assert cosine(before, after).min() > 0.999999

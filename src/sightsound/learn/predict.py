@@ -72,8 +72,7 @@ def predict(
     passes = [Embeddings(files, spec.space.name, host, device, None, progress) for spec in specs]
     if isinstance(probe, LinearModel):
         return (_classify(probe, [_file_features(specs[0], each)]) for each in passes[0].items())
-    # All files go through one network before the next one is loaded. Loading a network with torch.fx patches
-    # torch.nn.Module for the whole process, which breaks networks that run in other threads at the same time.
+    # All files go through one network before the next one is loaded, so that networks do not compete for the cores.
     features = [[_file_features(spec, each) for each in embeddings.items()] for spec, embeddings in zip(specs, passes)]
     return (_classify(probe, list(each)) for each in zip(*features))
 

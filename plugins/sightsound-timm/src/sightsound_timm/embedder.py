@@ -111,7 +111,7 @@ def load(card: Card, builder: str, device: str, weights: Mapping[str, Path], pla
         raise SightsoundError(f"{path}: {wrong}; give a file of {name}, or name the network it is of") from error
     if plan is not None:
         return ImageEmbedder(card, builder, Tapped(network, plan), on)
-    network = build.with_features(fold_batch_norms(network), len(card.labels))
+    network = build.with_features(fold_batch_norms(network, card.input_shape), len(card.labels))
     return ImageEmbedder(card, builder, network, on)
 
 
