@@ -218,6 +218,26 @@ class OneBufferForAllThreads(CorrectSound):
         return super().preprocess(self.media, start, last)
 
 
+class OneBufferForAllOutputs(CorrectSound):
+    """As a runtime whose outputs are bound to one piece of memory."""
+
+    def __init__(self, device="cpu", weights=()):
+        self.memory, self.scores = np.empty((10_000, 8), np.float32), np.empty((10_000, 3), np.float32)
+
+    def embed(self, inputs):
+        output, n = super().embed(inputs), len(inputs)
+        self.memory[:n], self.scores[:n] = output.embeddings, output.scores
+        return Output(self.memory[:n], self.scores[:n])
+
+
+class OneBufferForAllRows(CorrectSound):
+    memory = np.empty((10_000, 8), np.float32)
+
+    def postprocess(self, output):
+        self.memory[: len(output.embeddings)] = output.embeddings
+        return self.memory[: len(output.embeddings)]
+
+
 class CrashesOnOneSample(CorrectSound):
     def preprocess(self, media, start, last):
         media[1]
@@ -306,6 +326,8 @@ FAULTS = [
     (WritesIntoMedia, "inputs_stay_unchanged", "preprocess changed its media"),
     (WritesIntoInputs, "inputs_stay_unchanged", "embed changed its inputs"),
     (WritesIntoEmbeddings, "inputs_stay_unchanged", "postprocess changed its embeddings"),
+    (OneBufferForAllOutputs, "results_stay_unchanged", "embed changed the embeddings that it had returned"),
+    (OneBufferForAllRows, "results_stay_unchanged", "postprocess changed the rows that it had returned"),
     (OneBufferForAllThreads, "safe_in_threads", "likely a buffer or a setting kept in self"),
     (CrashesOnOneSample, "odd_inputs_work", "one sample: preprocess raised IndexError"),
     (CrashesOnOnePixel, "odd_inputs_work", "1 x 1 pixel: preprocess raised IndexError"),

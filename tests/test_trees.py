@@ -48,7 +48,7 @@ def nest(folder: Path, names: list[str]) -> None:
 def entered_by_all(folder: Path) -> Iterator[None]:
     """Any user may enter `folder` and all above it meanwhile, and read `folder`."""
     changed = [(part, part.stat().st_mode & 0o7777) for part in (folder, *folder.parents)]
-    changed = [(part, mode) for part, mode in changed if part.stat().st_uid == os.geteuid() and not mode & 0o005 == 5]
+    changed = [(part, mode) for part, mode in changed if part.stat().st_uid == os.geteuid() and mode & 5 != 5]
     for part, mode in changed:
         part.chmod(mode | 0o055)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -208,3 +210,38 @@ def test_a_block_of_sound_reaches_the_embedder_unchanged():
     host.load("ones.sound").preprocess(SAMPLES, 40, False)
     host.load("ones.sound").preprocess(SAMPLES)
     assert [(media is SAMPLES, start, last) for media, start, last in seen] == [(True, 40, False), (True, 0, True)]
+
+
+@pytest.mark.parametrize("attribute", ["batch_size", "workers"])
+@pytest.mark.parametrize("value", [0, -1, "two", "2", 1.5, None])
+def test_an_attribute_that_is_no_whole_number_from_1_is_named_with_its_plugin(attribute, value):
+    assert getattr(model(IMAGE, **{attribute: np.int64(2)}), attribute) == 2
+    wrong = model(IMAGE, **{attribute: value})
+    expected = f"{attribute} of ones.image (plugin maker): expected a whole number from 1, got {value!r}"
+    with pytest.raises(PluginError, match=re.escape(expected)):
+        getattr(wrong, attribute)
+
+
+class Panic(BaseException):
+    """As the exception of pyo3 for a panic of Rust."""
+
+
+@pytest.mark.parametrize(("stage", "part"), [("preprocess", "windows"), ("embed", "output"), ("postprocess", "rows")])
+def test_an_exception_that_is_no_exception_of_python_is_an_error_of_the_plugin(stage, part):
+    assert len(rows(IMAGE)[1]) == 3
+    with pytest.raises(PluginError, match=f"{stage} of ones.image \\(plugin maker\\): Panic: index out of bounds"):
+        rows(IMAGE, **{part: Panic("index out of bounds")})
+    with pytest.raises(KeyboardInterrupt):
+        rows(IMAGE, **{part: KeyboardInterrupt()})
+
+
+def test_what_a_model_returns_is_copied_once():
+    output, ones = Output(floats(3, 4), floats(3, 2)), floats(3, 3)
+    found = model(SOUND, output=output, rows=ones)
+    embedded = found.embed(floats(3, 10))
+    assert not np.shares_memory(embedded.embeddings, output.embeddings)
+    assert not np.shares_memory(embedded.scores, output.scores)
+    assert not np.shares_memory(found.postprocess(embedded), ones)
+    same = model(SOUND, output=output, rows=ones)
+    passed = Output(ones, None)
+    assert same.postprocess(passed) is ones, "rows that are the embeddings themselves are not copied again"

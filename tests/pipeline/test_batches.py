@@ -9,7 +9,7 @@ import pytest
 
 from made import register_variant, write_image, write_sound
 from pipeline_runs import flat_events, jitter, outcomes_of, pictures, sounds
-from sightsound import Output, Windows, hookimpl, media
+from sightsound import Output, PluginError, SightsoundError, Windows, hookimpl, media
 from sightsound.pipeline.batches import Batcher
 
 
@@ -127,6 +127,70 @@ def test_a_batch_size_that_shrinks_at_any_moment_loses_and_repeats_no_window(tin
     found = flat_events(tiny.load("loudness.tiny"), files)
     monkeypatch.undo()
     assert found == flat_events(tiny.load("loudness.tiny"), files)
+
+
+# -- memory of the embedder ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("like", ["colours.tiny", "loudness.tiny"])
+@pytest.mark.parametrize("stage", ["embed", "postprocess"])
+def test_an_embedder_that_writes_all_outputs_to_one_buffer_gives_the_right_rows(tiny, tmp_path, like, stage):
+    """As a runtime does whose outputs are bound to a piece of memory."""
+    files = pictures(tmp_path, 30) if like == "colours.tiny" else sounds(tmp_path, 10)
+    kept = {}
+
+    def bound(name, array):
+        buffer = kept.setdefault(name, np.zeros((64, array.shape[1]), np.float32))
+        buffer[:] = np.nan
+        buffer[: len(array)] = array
+        return buffer[: len(array)]
+
+    def embed(inner, inputs):
+        output = inner.embed(inputs)
+        scores = None if output.scores is None else bound("scores", output.scores)
+        return Output(bound("embeddings", output.embeddings), scores)
+
+    def postprocess(inner, output):
+        return bound("rows", inner.postprocess(output))
+
+    stages = {"embed": embed} if stage == "embed" else {"postprocess": postprocess}
+    name = register_variant(tiny, "bound.tiny", like, workers=1, batch_size=4, **stages)
+    assert flat_events(tiny.load(name), files) == flat_events(tiny.load(like), files)
+
+
+def test_the_pipeline_copies_each_row_once(tiny, tmp_path, monkeypatch):
+    """What it costs that an embedder may write to one buffer, as bytes of a run of 30 images."""
+    copied = []
+
+    class Counted(np.ndarray):
+        def copy(self, order="C"):
+            copied.append(self.nbytes)
+            return np.array(self)
+
+    def embed(inner, inputs):
+        return Output(inner.embed(inputs).embeddings.view(Counted))
+
+    name = register_variant(tiny, "counted.tiny", embed=embed)
+    flat_events(tiny.load(name), pictures(tmp_path, 30))
+    assert sum(copied) == 30 * tiny.card("colours.tiny").dim * 4
+
+
+# -- attributes of the embedder ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"batch_size": "two"}, {"workers": 0}, {"workers": "two"}])
+def test_a_wrong_attribute_ends_the_run_before_anything_is_read(tiny, tmp_path, wrong):
+    files = pictures(tmp_path, 3)
+    assert flat_events(tiny.load(register_variant(tiny, "fine.tiny")), files)
+    (attribute,) = wrong
+    with pytest.raises(PluginError, match=rf"{attribute} of wrong.tiny \(plugin wrong\): expected a whole number"):
+        flat_events(tiny.load(register_variant(tiny, "wrong.tiny", **wrong)), files)
+
+
+@pytest.mark.parametrize("size", [0, -3])
+def test_a_batch_size_below_1_is_refused(tiny, tmp_path, size):
+    with pytest.raises(SightsoundError, match=f"batch_size: expected a number from 1, got {size}"):
+        flat_events(tiny.load("colours.tiny"), pictures(tmp_path, 3), batch_size=size)
 
 
 # -- failures ------------------------------------------------------------------------------------------------------

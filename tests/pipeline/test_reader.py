@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from made import register_variant, write_image, write_sound
-from pipeline_runs import breaks_off, events_of, flat_events, outcomes_of, pictures, slow_embed
+from pipeline_runs import breaks_off, events_of, flat_events, outcomes_of, pictures, running_threads, slow_embed
 from sightsound import Item, Windows, media
 from sightsound.pipeline.reader import Job
 from sightsound.pipeline.stream import embed_items, embed_stream
@@ -122,3 +122,36 @@ def test_a_part_of_a_recording_is_framed_anew_with_the_seconds_of_the_whole(tiny
         (rows,) = items
     np.testing.assert_array_equal(rows.embeddings, expected)
     np.testing.assert_allclose(rows.spans, [[1.3, 2.3], [1.8, 2.8], [2.3, 3.1]])
+
+
+class Panic(BaseException):
+    """As the exception of pyo3 for a panic of Rust."""
+
+
+@pytest.mark.parametrize("stage", ["preprocess", "embed", "postprocess"])
+def test_a_plugin_that_panics_fails_its_item_alone(tiny, tmp_path, stage):
+    files, calls = pictures(tmp_path, 6), []
+
+    def panics(inner, *values):
+        calls.append(stage)
+        if len(calls) == 3:
+            raise Panic("index out of bounds")
+        return getattr(inner, stage)(*values)
+
+    name = register_variant(tiny, "panics.tiny", batch_size=1, **{stage: panics})
+    found = outcomes_of(tiny.load(name), files)
+    assert sorted(outcome.status for outcome in found.values()) == ["failed"] + ["ok"] * 5
+    (reason,) = {outcome.reason for outcome in found.values() if outcome.status == "failed"}
+    assert reason.startswith(f"{stage} of panics.tiny (plugin panics): Panic: index out of bounds")
+
+
+@pytest.mark.parametrize("stage", ["preprocess", "embed"])
+def test_an_interrupt_inside_a_plugin_ends_the_run(tiny, tmp_path, stage):
+    def interrupted(inner, *values):
+        raise KeyboardInterrupt
+
+    files = pictures(tmp_path, 6)
+    assert flat_events(tiny.load("colours.tiny"), files)
+    with pytest.raises(KeyboardInterrupt):
+        flat_events(tiny.load(register_variant(tiny, "stopped.tiny", **{stage: interrupted})), files)
+    assert running_threads() == []

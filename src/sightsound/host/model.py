@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,13 +62,19 @@ class Model:
 
     @property
     def batch_size(self) -> int:
-        """The number of inputs for which `embed` is most efficient on this device."""
-        return int(getattr(self.embedder, "batch_size", BATCH_SIZE))
+        """The number of inputs for which `embed` is most efficient on this device.
+
+        Raises `PluginError` if the embedder states something else than a whole number from 1.
+        """
+        return self._positive("batch_size", BATCH_SIZE)
 
     @property
     def workers(self) -> int:
-        """How many threads may call `embed` at the same time."""
-        return int(getattr(self.embedder, "workers", 1))
+        """How many threads may call `embed` at the same time.
+
+        Raises `PluginError` if the embedder states something else than a whole number from 1.
+        """
+        return self._positive("workers", 1)
 
     @property
     def device(self) -> str:
@@ -116,7 +124,10 @@ class Model:
         return windows
 
     def embed(self, inputs: Floats) -> Output:
-        """Return the output of the network for inputs float32 (n, *card.input_shape), n at least 1."""
+        """Return the output of the network for inputs float32 (n, *card.input_shape), n at least 1.
+
+        The arrays are copies, since runtimes may write the next output to the same memory.
+        """
         output = self._call("embed", inputs=inputs)
         if not isinstance(output, Output):
             raise self._error("embed", f"expected Output, got {type(output).__name__}")
@@ -125,13 +136,17 @@ class Model:
             self._check_array("embed", "scores", output.scores, np.float32, (len(inputs), len(self.card.labels)))
         elif output.scores is not None:
             raise self._error("embed", "scores: expected None, as the card has no scores")
-        return output
+        scores = None if output.scores is None else output.scores.copy()
+        return replace(output, embeddings=output.embeddings.copy(), scores=scores)
 
     def postprocess(self, output: Output) -> Floats:
-        """Return rows float32 (n, card.dim) for the output of n inputs."""
+        """Return rows float32 (n, card.dim) for the output of n inputs.
+
+        They are a copy, unless they are the embeddings of the output themselves.
+        """
         rows: Floats = self._call("postprocess", output=output)
         self._check_array("postprocess", "rows", rows, np.float32, (len(output.embeddings), self.card.dim))
-        return rows
+        return rows if rows is output.embeddings else rows.copy()
 
     def rows(self, media: NDArray[Any]) -> tuple[Seconds | None, Floats, Floats | None]:
         """Run all stages on one whole item, in a single batch.
@@ -157,12 +172,24 @@ class Model:
         output = self.embed(windows.inputs)
         return windows.spans, self.postprocess(output), output.scores
 
+    def _positive(self, attribute: str, default: int) -> int:
+        """Return an attribute of the embedder that must be a whole number from 1."""
+        value = getattr(self.embedder, attribute, default)
+        try:
+            number = operator.index(value)
+        except TypeError:
+            number = 0
+        if number < 1:
+            name = f"{attribute} of {self.card.name} (plugin {self.plugin})"
+            raise PluginError(f"{name}: expected a whole number from 1, got {value!r}; correct the embedder")
+        return number
+
     def _call(self, stage: str, **arguments: Any) -> Any:
         try:
             result = self.stages[stage](embedder=self.embedder, **arguments)
-        except (SightsoundError, MemoryError):
+        except (SightsoundError, MemoryError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # a panic of Rust is no Exception
             raise self._error(stage, f"{type(error).__name__}: {error}") from error
         if result is None:
             raise self._error(stage, "returned nothing")

@@ -74,11 +74,14 @@ class ItemStream:
         Set when the consumer stops.
     outcome : Outcome or None
         What became of the item. None while it is being read.
+    error : BaseException or None
+        What must end the run, as KeyboardInterrupt. Iteration raises it where the item ends.
     """
 
     job: Job
     stop: threading.Event
     outcome: Outcome | None = None
+    error: BaseException | None = None
     _queue: queue.Queue[Windows | None] = field(default_factory=lambda: queue.Queue(_QUEUE_SIZE))
 
     def put(self, windows: Windows | None) -> None:
@@ -91,7 +94,9 @@ class ItemStream:
         raise Stopped
 
     def __iter__(self) -> Iterator[Windows]:
-        return iter(self._queue.get, None)
+        yield from iter(self._queue.get, None)
+        if self.error is not None:
+            raise self.error
 
 
 def read_ahead(
@@ -157,6 +162,8 @@ def _read(model: Model, stream: ItemStream) -> None:
         return
     except Exception as error:
         stream.outcome = failed_job(model, stream.job.item, error)
+    except BaseException as error:  # the consumer would wait for ever
+        stream.error = error
     try:
         stream.put(None)
     except Stopped:

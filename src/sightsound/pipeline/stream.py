@@ -17,6 +17,7 @@ import numpy as np
 
 from sightsound._threads import cores
 from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item, Outcome, Rows
 from sightsound.host.model import Model
 from sightsound.pipeline.batches import Batch, Batcher, BatchResult, batch_events
@@ -80,7 +81,14 @@ def embed_stream(
     iterator of Rows or Outcome
         The rows of each item and then its outcome, in the order of the jobs. A file that cannot be read, or that the
         network fails on, has an outcome that is not "ok", and the other items go on.
+
+    Raises
+    ------
+    SightsoundError
+        If `batch_size` is less than 1.
     """
+    if batch_size is not None and batch_size < 1:
+        raise SightsoundError(f"batch_size: expected a number from 1, got {batch_size}")
     with contextlib.closing(_batches(model, jobs, batch_size or model.batch_size)) as batches:
         yield _flat(batches, after_batch)
 
@@ -140,7 +148,7 @@ def _flat(batches: Iterable[list[Rows | Outcome]], after_batch: Callable[[], Non
 
 def _batches(model: Model, jobs: Iterable[Job], batch_size: int) -> Generator[list[Rows | Outcome]]:
     """Yield the rows and outcomes of each batch; stop the threads at the end."""
-    readers, workers, stop = cores(), max(1, model.workers), threading.Event()
+    readers, workers, stop = cores(), model.workers, threading.Event()
     batcher = Batcher(model, batch_size)
     with (
         ThreadPoolExecutor(readers, "sightsound-read") as reading,

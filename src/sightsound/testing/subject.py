@@ -80,8 +80,8 @@ class Subject:
     def answer_for_inputs(self, spans: Seconds | None, inputs: Floats) -> Answer:
         """Return the answer for preprocessed inputs in one batch."""
         output = self.embed(inputs)
-        scores = None if output.scores is None else np.asarray(output.scores)
-        return Answer(spans, np.asarray(self.postprocess(output)), scores)
+        scores = None if output.scores is None else np.array(output.scores)
+        return Answer(spans, np.array(self.postprocess(output)), scores)
 
     def answer(self, media: Media) -> Answer:
         """Return the answer for one item."""

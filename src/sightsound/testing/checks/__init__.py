@@ -21,6 +21,7 @@ from sightsound.testing.checks.stages import (
     different_inputs_differ,
     inputs_stay_unchanged,
     odd_inputs_work,
+    results_stay_unchanged,
     rows_are_finite,
     shapes_and_dtypes,
 )
@@ -41,6 +42,7 @@ CHECKS: tuple[Check, ...] = (
     windows_as_the_card_says,
     blocks_equal_the_whole,
     inputs_stay_unchanged,
+    results_stay_unchanged,
     same_twice,
     same_after_a_reload,
     independent_of_the_batch,

@@ -71,6 +71,30 @@ def inputs_stay_unchanged(subject: Subject) -> str | None:
     return None
 
 
+def results_stay_unchanged(subject: Subject) -> str | None:
+    """Check that what a stage returned stays as it was when the stage is called for another item."""
+    first, *_, last = subject.media.values()
+    one = subject.preprocess(first)
+    kept_inputs = np.array(one.inputs)
+    other = subject.preprocess(last)
+    _check_kept("preprocess", "inputs", kept_inputs, one.inputs)
+    n = min(len(one.inputs), len(other.inputs), 2)
+    if not n:
+        return "not checked: an item without windows"
+    inputs = [np.array(windows.inputs[:n]) for windows in (one, other)]
+    output = subject.call("embed", inputs=inputs[0])
+    kept = copied(output)
+    later = copied(subject.call("embed", inputs=inputs[1]))
+    _check_kept("embed", "embeddings", kept.embeddings, output.embeddings)
+    if kept.scores is not None:
+        _check_kept("embed", "scores", kept.scores, output.scores)
+    rows = subject.call("postprocess", output=copied(kept))
+    kept_rows = np.array(rows)
+    subject.call("postprocess", output=later)
+    _check_kept("postprocess", "rows", kept_rows, rows)
+    return None
+
+
 def different_inputs_differ(subject: Subject) -> str | None:
     """Check that different items have different rows."""
     names = list(subject.media)
@@ -115,6 +139,14 @@ def _check_unchanged(stage: str, what: str, before: Media, after: Media | None) 
     assert same, (
         f"{stage} changed its {what}: expected them as they were; likely an operation in place (`-=`, `out=`, torch's "
         "`sub_`): work on a copy"
+    )
+
+
+def _check_kept(stage: str, what: str, before: Media, after: Media | None) -> None:
+    same = after is not None and np.array_equal(before, after, equal_nan=True)
+    assert same, (
+        f"{stage} changed the {what} that it had returned when it was called again: expected them as they were; likely "
+        "one buffer for all outputs (IO binding, shared outputs of a runtime): return a copy"
     )
 
 
