@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -18,6 +20,7 @@ from made import ordinary_user, register_tints, register_variant, start_command,
 from sightsound import Library, SightsoundError, hookimpl, index, search
 from sightsound.contract.errors import MediaError
 from sightsound.library.check import check
+from sightsound.library.store import database, items
 from sightsound.library.store.transaction import Transaction
 
 MODELS = ("colours.tiny", "loudness.tiny")
@@ -420,6 +423,109 @@ def test_a_file_renamed_while_its_old_name_is_taken_keeps_what_is_shared(add, li
     assert add(zoo).counts == {"ok": 2, "unchanged": 4}
     with library() as found:
         assert vectors(found) == 4 + 6 and len(by_path(found)) == 6
+
+
+def test_a_backup_does_not_take_the_items_of_an_unplugged_drive(add, library, zoo, tmp_path):
+    (tmp_path / "table.csv").write_text("path,who\ncats/1.png,Tom\n")
+    add(zoo, label_from=tmp_path / "table.csv")
+    with library() as found:
+        before = {item.file: (item.id, found.labels(item.id)) for item in found.items()}
+    shutil.copytree(zoo, tmp_path / "backup")
+    drive = zoo.rename(tmp_path / "unplugged")
+    zoo.mkdir()  # the mount point stays
+    assert add(tmp_path / "backup").counts == {"ok": 5}
+    zoo.rmdir()
+    drive.rename(zoo)
+    assert add(zoo).counts == {"unchanged": 5}
+    with library() as found:
+        after = {item.file: (item.id, found.labels(item.id)) for item in found.items()}
+    assert len(after) == 10 and after.items() >= before.items()
+    assert [who for _, labels in before.values() for who in labels.get("who", ())] == ["Tom"]
+
+
+def test_a_file_that_moved_to_another_root_is_recognised_if_its_old_root_has_other_files(add, library, zoo, tmp_path):
+    add(zoo)
+    with library() as found:
+        id_ = by_path(found)["cats/1.png"].id
+    (tmp_path / "other").mkdir()
+    (zoo / "cats" / "1.png").rename(tmp_path / "other" / "1.png")
+    add(tmp_path / "other")
+    with library() as found:
+        assert len(found.items()) == 5 and found.item(id_).file == tmp_path / "other" / "1.png"
+
+
+def test_a_file_that_may_not_be_examined_is_not_taken_for_a_renamed_one(add, library, zoo, monkeypatch):
+    add(zoo)
+    shutil.copy(zoo / "cats" / "1.png", zoo / "dogs" / "copy.png")
+    real = os.lstat
+
+    def lstat(path, **options):
+        if os.fsencode(path).endswith(b"cats/1.png"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    add(zoo / "dogs" / "copy.png")
+    monkeypatch.undo()
+    with library() as found:
+        assert {"cats/1.png", "dogs/copy.png"} <= by_path(found).keys()
+
+
+def test_a_file_with_a_time_after_2262_is_indexed_and_known_again(add, library, zoo, command, tmp_path):
+    for year, file in ((2262, "0"), (2300, "1"), (1600, "2")):
+        second = int((year - 1970 + 1) * 365.2425 * 86400)
+        try:
+            os.utime(zoo / "cats" / f"{file}.png", (second, second))
+        except OSError:
+            pytest.skip("the file system has no such times")
+    if (zoo / "cats" / "0.png").stat().st_mtime_ns < 2**63:
+        pytest.skip("the file system has no such times")
+    assert add(zoo).counts == {"ok": 5}
+    assert add(zoo).counts == {"unchanged": 5}
+    os.utime(zoo / "cats" / "1.png", (second + 2**34, second + 2**34))
+    write_image(zoo / "cats" / "1.png", 71)
+    assert add(zoo).counts == {"ok": 1, "unchanged": 4}
+
+
+# -- many files of one content -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["empty", "image"])
+def test_the_work_for_files_of_equal_content_grows_in_proportion_to_their_number(tiny, tmp_path, monkeypatch, kind):
+    """Counts the instructions that SQLite executes and the files that are examined, as the time varies."""
+    data = b"" if kind == "empty" else write_image(tmp_path / "one.png").read_bytes()
+    work = {"instructions": 0, "files": 0}
+    real, connect = items.is_missing, database._connect
+
+    def is_missing(path):
+        work["files"] += 1
+        return real(path)
+
+    def step():
+        work["instructions"] += 100
+
+    def counted(uri):
+        db = connect(uri)
+        db.set_progress_handler(step, 100)
+        return db
+
+    monkeypatch.setattr(items, "is_missing", is_missing)
+    monkeypatch.setattr(database, "_connect", counted)
+    found = []
+    for count in (60, 240):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for i in range(count // 2):
+            (folder / f"{i:03}.png").write_bytes(data)
+        assert index(folder, tmp_path / f"lib{count}", models=MODELS, host=tiny).counts.total() == count // 2
+        for i in range(count // 2, count):
+            (folder / f"{i:03}.png").write_bytes(data)
+        work.update(instructions=0, files=0)
+        assert index(folder, tmp_path / f"lib{count}", models=MODELS, host=tiny).counts.total() == count
+        found.append(dict(work))
+    assert found[0]["instructions"] > 0 and found[0]["files"] > 0
+    assert found[1]["files"] <= 4 * found[0]["files"]
+    assert found[1]["instructions"] <= 6 * found[0]["instructions"]
 
 
 # -- failures ----------------------------------------------------------------------------------------------------

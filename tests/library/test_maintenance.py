@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 
 import pytest
@@ -157,6 +159,56 @@ def test_a_link_to_a_missing_file_is_not_missing(library, zoo):
     (zoo / "cats" / "1.png").unlink()
     (zoo / "cats" / "1.png").symlink_to(zoo / "unplugged")
     assert forget_missing(library) == []
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ESTALE, errno.EIO, errno.ELOOP])
+def test_forget_missing_keeps_items_that_cannot_be_examined(library, zoo, monkeypatch, code):
+    (zoo / "copy.png").unlink()
+    real = os.lstat
+
+    def lstat(path, **options):
+        if "cats" in os.fspath(path):
+            raise OSError(code, os.strerror(code), path)
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    assert [item.path for item in forget_missing(library, yes=True)] == ["copy.png"]
+    (tom,) = (item.id for item in library.items() if item.path == "cats/1.png")
+    assert len(paths(library)) == 6 and library.labels(tom) == {"who": ("Tom",)}
+
+
+def test_an_item_below_what_is_a_file_now_is_missing(library, zoo):
+    shutil.rmtree(zoo / "dogs")
+    (zoo / "dogs").write_text("a file")
+    assert {item.path for item in forget_missing(library)} == {"dogs/0.wav", "dogs/1.wav"}
+
+
+def test_an_empty_path_is_refused_and_does_not_mean_the_working_folder(library, zoo, monkeypatch, command):
+    monkeypatch.chdir(zoo)
+    for work in (
+        lambda: forget("", library),
+        lambda: forget([zoo / "copy.png", ""], library),
+        lambda: relocate("", zoo, library),
+        lambda: relocate(zoo, "", library),
+        lambda: forget_missing(""),
+    ):
+        with pytest.raises(LibraryError, match='"": an empty path'):
+            work()
+    for words in (("forget", ""), ("forget", "--space", ""), ("relocate", "", "."), ("relocate", ".", "")):
+        assert command(*words, "-l", library.path).returncode == 2
+    assert command("forget", "--missing", "--space", "", "-l", library.path).returncode == 2
+    assert len(paths(library)) == 7 and library.roots == [str(zoo)]
+    assert len(forget(".", library)) == 7
+
+
+@pytest.mark.parametrize("digits", [0, 1, 7])
+def test_few_digits_of_a_fingerprint_do_not_name_a_space(library, digits):
+    (space,) = (space for space in library.spaces if space.name == "colours.tiny")
+    before = count(library, "vectors")
+    with pytest.raises(LibraryError, match="expected the name of a space or the first 8 digits of its fingerprint"):
+        forget_space(space.fingerprint[:digits], library)
+    assert count(library, "vectors") == before > 0
+    assert forget_space(space.fingerprint[:8], library) == 4
 
 
 # -- relocate ----------------------------------------------------------------------------------------------------

@@ -15,14 +15,14 @@ from sightsound.contract.paths import printable
 @library_option()
 @click.option("--missing", is_flag=True, help="Remove the items whose files do not exist any more.")
 @click.option("--yes", is_flag=True, help="Also if a folder is absent, or most of its files are.")
-@click.option("--space", metavar="NAME", help="Remove a model's vectors: its name, or first digits of the fingerprint.")
+@click.option("--space", metavar="NAME", help="Remove a model's vectors: its name, or 8 digits of the fingerprint.")
 def forget(paths: Sequence[str], library: str, missing: bool, yes: bool, space: str | None) -> None:
     """Remove files or folders, or a model's vectors, from a library; the files themselves stay."""
     from sightsound.library import maintenance
 
-    if bool(paths) + missing + bool(space) != 1:
+    if bool(paths) + missing + (space is not None) != 1:
         raise click.UsageError("expected one of PATH..., --missing and --space")
-    if space:
+    if space is not None:
         click.echo(f"{maintenance.forget_space(space, library)} vectors forgotten")
         return
     items = maintenance.forget_missing(library, yes=yes) if missing else maintenance.forget(paths, library)

@@ -61,6 +61,8 @@ class Library:
     """
 
     def __init__(self, path: PathLike, *, create: bool = False) -> None:
+        if not os.fspath(path):
+            raise LibraryError('library "": an empty path; name a folder, or "." for the working folder')
         self.path = Path(os.path.abspath(path))
         self._file = self.path / LIBRARY_FILE
         if not database.exists(self._file):

@@ -10,6 +10,9 @@ from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Item
 from sightsound.library.library import Library, open_library
+from sightsound.library.store.items import is_missing
+
+_PREFIX = 8  # digits of a fingerprint that may stand for it, the number that `stats` shows
 
 
 def forget(paths: PathLike | Sequence[PathLike], library: PathLike | Library) -> list[Item]:
@@ -30,12 +33,14 @@ def forget(paths: PathLike | Sequence[PathLike], library: PathLike | Library) ->
     Raises
     ------
     LibraryError
-        If no item is at or below one of the paths; nothing is removed then.
+        If no item is at or below one of the paths, or a path is empty; nothing is removed then.
     """
     with open_library(library) as opened:
+        given = as_list(paths)
+        _require_names(given)
         items = opened.items()
         chosen: dict[int | None, Item] = {}
-        for path in as_list(paths):
+        for path in given:
             top = Path(os.path.abspath(path))
             below = [item for item in items if item.file.is_relative_to(top)]
             if not below:
@@ -75,7 +80,7 @@ def forget_missing(library: PathLike | Library, *, yes: bool = False) -> list[It
 
 
 def _missing(root: str, items: Sequence[Item], yes: bool) -> list[Item]:
-    missing = [item for item in items if not os.path.lexists(item.file)]
+    missing = [item for item in items if is_missing(item.file)]
     if not yes and not os.path.isdir(root):
         raise LibraryError(
             f"{root}: the folder is not there (an unplugged drive?); plug it in, `sightsound relocate` it, "
@@ -102,7 +107,7 @@ def forget_space(space: str, library: PathLike | Library) -> int:
     Parameters
     ----------
     space : str
-        The name of its model, or the first digits of its fingerprint.
+        The name of its model, or at least the first 8 digits of its fingerprint.
     library : path-like or Library
         The library.
 
@@ -117,14 +122,25 @@ def forget_space(space: str, library: PathLike | Library) -> int:
         If `space` does not mean exactly one space.
     """
     with open_library(library) as opened:
-        meant = [each for each in opened.spaces if space == each.name or each.fingerprint.startswith(space)]
+        meant = [each for each in opened.spaces if space == each.name or _abbreviates(space, each.fingerprint)]
         if len(meant) != 1:
             have = ", ".join(f"{each.name} ({each.fingerprint[:12]})" for each in opened.spaces) or "none"
             raise LibraryError(
-                f"space {space!r}: expected to mean one of the spaces, meant {len(meant)}; there are {have}"
+                f"space {space!r}: expected the name of a space or the first {_PREFIX} digits of its fingerprint, "
+                f"meant {len(meant)}; there are {have}"
             )
         with opened.writing() as writer:
             return writer.forget_space(meant[0])
+
+
+def _abbreviates(digits: str, fingerprint: str) -> bool:
+    return len(digits) >= _PREFIX and fingerprint.startswith(digits)
+
+
+def _require_names(paths: Iterable[PathLike]) -> None:
+    """Raise `LibraryError` for an empty path, which would stand for the working folder: often an unset variable."""
+    if any(not os.fspath(path) for path in paths):
+        raise LibraryError('"": an empty path; name a file or a folder, or "." for the working folder')
 
 
 def relocate(old: PathLike, new: PathLike, library: PathLike | Library) -> int:
@@ -147,8 +163,10 @@ def relocate(old: PathLike, new: PathLike, library: PathLike | Library) -> int:
     Raises
     ------
     LibraryError
-        If `new` is not a folder, if nothing was indexed at or below `old`, or if the new place was indexed too.
+        If a path is empty, if `new` is not a folder, if nothing was indexed at or below `old`, or if the new place was
+        indexed too.
     """
+    _require_names([old, new])
     target = os.path.abspath(new)
     if not os.path.isdir(target):
         raise LibraryError(f"{os.fspath(new)}: expected the folder that the files are in now; no such folder")

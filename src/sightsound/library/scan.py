@@ -88,7 +88,7 @@ def _unchanged(item: Item, known: KnownItem | None) -> FileScan | None:
         stat = item.stat()
     except OSError:
         return None
-    if stat != known.stat:
+    if not known.has_stat(stat):
         return None
     return FileScan(item, stat, known.content, known.modality, unchanged=True)
 

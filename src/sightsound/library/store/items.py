@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import LibraryError
+from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item
 from sightsound.library.store.transaction import Transaction, storable
 
@@ -22,7 +24,7 @@ class KnownItem:
     id : int
         The id of the item.
     stat : tuple of int
-        Size in bytes and mtime_ns of the file when its content was last hashed.
+        Size in bytes and mtime_ns of the file when its content was last hashed, as `storable_stat` returns them.
     content : bytes or None
         SHA-256 of that content; None if the file could not be read.
     modality : {"image", "sound"} or None
@@ -33,6 +35,10 @@ class KnownItem:
     stat: tuple[int, int]
     content: bytes | None
     modality: Modality | None
+
+    def has_stat(self, stat: tuple[int, int]) -> bool:
+        """Return whether a file still has the size and time that the library knows."""
+        return storable_stat(stat) == self.stat
 
 
 class ItemTable:
@@ -48,11 +54,15 @@ class ItemTable:
         self._transaction = transaction
         self._ids: dict[Item, int] = {}
         self._roots: dict[str, int] = {}
+        self._unexamined: dict[int, deque[tuple[int, bytes, bytes]]] = {}  # items by content that may be renamed
+        self._roots_with_files: dict[str, bool] = {}
 
     def clear_cache(self) -> None:
         """Forget the ids that were looked up, after a rollback."""
         self._ids.clear()
         self._roots.clear()
+        self._unexamined.clear()
+        self._roots_with_files.clear()
 
     def find(self, item: Item) -> KnownItem | None:
         """Return what the library knows of an item, or None."""
@@ -75,7 +85,8 @@ class ItemTable:
         """Record that a file has this content now.
 
         The vectors of an earlier content stay searchable until those of the new content are complete. A new path with
-        the content of an item whose file is gone is taken for that item, renamed.
+        the content of an item whose file is gone is taken for that item, renamed, unless the file may be on an
+        unplugged drive.
 
         Parameters
         ----------
@@ -97,10 +108,10 @@ class ItemTable:
         content_id = None if content is None else self._content_id(content, modality)
         known = self._transaction.execute("SELECT id, content FROM items WHERE root = ? AND path = ?", root, path)
         before: tuple[int, int | None] | None = known.fetchone()
-        id_ = before[0] if before else self._renamed_id(content_id) or self._new_id(root, path)
+        id_ = before[0] if before else self._renamed_id(content_id, item.root) or self._new_id(root, path)
         self._transaction.execute(
             "UPDATE items SET root = ?, path = ?, size = ?, mtime_ns = ?, content = ? WHERE id = ?",
-            *(root, path, *stat, content_id, id_),
+            *(root, path, *storable_stat(stat), content_id, id_),
         )
         if before and before[1] not in (None, content_id):
             self.delete_content_if_unused(before[1])
@@ -204,12 +215,64 @@ class ItemTable:
         ((id_,),) = new.fetchall()
         return int(id_)
 
-    def _renamed_id(self, content: int | None) -> int | None:
-        """Return an item of this content whose file is gone from a root that is there, or None."""
+    def _renamed_id(self, content: int | None, root: str) -> int | None:
+        """Return an item of this content whose file is gone, so that a new file in `root` may be it; None if none is.
+
+        Each item is examined once, so that many files of one content do not take quadratic time. Files that were
+        recorded by this writer exist.
+        """
+        if content is None:
+            return None
         query = (
             "SELECT i.id, r.path, i.path FROM items i JOIN roots r ON r.id = i.root WHERE i.content = ? ORDER BY i.id"
         )
-        for id_, root, path in self._transaction.execute(query, content).fetchall():
-            if os.path.isdir(os.fsdecode(root)) and not os.path.lexists(os.path.join(root, path)):
+        if content not in self._unexamined:
+            self._unexamined[content] = deque(self._transaction.execute(query, content).fetchall())
+        others = self._unexamined[content]
+        while others:
+            id_, old_root, path = others.popleft()
+            if self._is_renamed(os.fsdecode(old_root), path, root) and self._has_content(id_, content):
                 return int(id_)
         return None
+
+    def _is_renamed(self, old_root: str, path: bytes, root: str) -> bool:
+        """Return whether a file is gone from a root, and not because the drive of the root is unplugged.
+
+        The mount point of an unplugged drive is an empty folder. A file that was renamed into another root must leave
+        other files of the library behind.
+        """
+        if not os.path.isdir(old_root) or not is_missing(os.path.join(os.fsencode(old_root), path)):
+            return False
+        return old_root == root or self._has_files(old_root)
+
+    def _has_files(self, root: str) -> bool:
+        """Return whether any file of a root exists."""
+        if root not in self._roots_with_files:
+            folder = os.fsencode(root)
+            rows = self._transaction.execute(
+                "SELECT i.path FROM items i JOIN roots r ON r.id = i.root WHERE r.path = ?", folder
+            )
+            self._roots_with_files[root] = any(os.path.lexists(os.path.join(folder, path)) for (path,) in rows)
+        return self._roots_with_files[root]
+
+    def _has_content(self, id_: int, content: int) -> bool:
+        return bool(
+            self._transaction.execute("SELECT 1 FROM items WHERE id = ? AND content = ?", id_, content).fetchone()
+        )
+
+
+def is_missing(path: PathLike | bytes) -> bool:
+    """Return whether a file does not exist; one that may not be examined is not missing."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def storable_stat(stat: tuple[int, int]) -> tuple[int, int]:
+    """Return size and mtime_ns as 64-bit integers; a time after April 2262 has more digits, and wraps around."""
+    size, mtime_ns = stat
+    return size, (mtime_ns + 2**63) % 2**64 - 2**63

@@ -127,12 +127,14 @@ class OutcomeTable:
 
     def _shared(self, item: int, content: int | None, space: int) -> tuple[int, int] | None:
         """Return count and checksum of the vectors of a content that an item, preferably another one, has already."""
-        query = (
-            "SELECT windows, checksum FROM outcomes WHERE content = ? AND space = ? AND status = 'ok'"
-            " ORDER BY item = ? LIMIT 1"
-        )
-        found: tuple[int, int] | None = self._transaction.execute(query, content, space, item).fetchone()
-        return found
+        if not self._vectors.exist(content, space):
+            return None  # at once, however many files have this content
+        query = "SELECT windows, checksum FROM outcomes WHERE content = ? AND space = ? AND status = 'ok' AND item"
+        for comparison in ("!=", "="):
+            found = self._transaction.execute(f"{query} {comparison} ? LIMIT 1", content, space, item).fetchone()
+            if found is not None:
+                return int(found[0]), int(found[1])
+        return None
 
     def _other_modalities(self, space: int) -> set[int]:
         """Return the spaces of other modalities, and 0: an item is in one modality only."""

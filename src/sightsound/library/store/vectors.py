@@ -64,6 +64,11 @@ class VectorTable:
         self._transaction.execute("DELETE FROM pending WHERE content IS ? AND space = ?", content, space)
         return self._sums.pop((content, space), (0, 0))
 
+    def exist(self, content: int | None, space: int) -> bool:
+        """Return whether there are vectors of a content in a space, complete or pending."""
+        query = "SELECT 1 FROM vectors WHERE content = ? AND space = ? LIMIT 1"
+        return self._transaction.execute(query, content, space).fetchone() is not None
+
     def delete(self, content: int | None, space: int) -> None:
         """Delete the vectors and tags of a content in a space."""
         for table in ("vectors", "tags", "tagged"):
