@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from sightsound.cli.weights import weights
 from sightsound.contract.card import Card, WeightFile
 from sightsound.contract.errors import MissingWeights, UnknownModel
 from sightsound.host.host import Host
+from sightsound.weights import transfer
 from sightsound.weights.store import LocalFile, Store
 
 DATA = bytes(range(256)) * 4096
@@ -41,7 +43,10 @@ YAMNET = WeightFile(
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `pages` (path -> bytes, or an int for an error, or a str to redirect to), `delay` seconds a chunk."""
+    """Serves `pages`, with `delay` seconds for each chunk.
+
+    Each path has bytes, an int for an error, a str to redirect to, or a function that answers with the handler.
+    """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -61,6 +66,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append((self.path, dict(self.headers)))
         self.server.gate.wait(60)
         page = self.server.pages.get(self.path, 404)
+        if callable(page):
+            return page(self)
         if isinstance(page, int):
             return self.send_error(page)
         self.send_response(302 if isinstance(page, str) else 200)
@@ -422,9 +429,8 @@ def test_the_proxy_of_the_environment_is_used(store, server, monkeypatch):
     assert store.get(net("http://localhost:9/net")).known
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
-def test_https_trusts_the_certificates_of_the_environment_and_no_others(store, server, tmp_path, monkeypatch):
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+def encrypt(server, folder, host):
+    """Let the server speak https with a certificate for a host, and return the certificate's path."""
     make = [
         "openssl",
         "req",
@@ -439,15 +445,158 @@ def test_https_trusts_the_certificates_of_the_environment_and_no_others(store, s
         "-out",
         "cert.pem",
     ]
-    subprocess.run([*make, *subject], cwd=tmp_path, check=True, capture_output=True)
+    subject = ["-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"]
+    subprocess.run([*make, *subject], cwd=folder, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True)
+    return str(folder / "cert.pem")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_https_trusts_the_certificates_of_the_environment_and_no_others(store, server, tmp_path, monkeypatch):
+    certificate = encrypt(server, tmp_path, "localhost")
     server.pages["/net"] = DATA
     file = net(f"https://localhost:{server.server_port}/net")
     assert "certificate verify failed" in message(store, file)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", certificate)
     assert store.get(file).known
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_a_server_elsewhere_cannot_redirect_to_this_machine(store, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", encrypt(server, tmp_path, "weights.example"))
+    lookup = socket.getaddrinfo
+    local = {"weights.example": "127.0.0.1"}
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: lookup(local.get(host, host), *rest, **more))
+    far = f"https://weights.example:{server.server_port}"
+    with Server() as private:
+        threading.Thread(target=private.serve_forever, args=(0.01,), daemon=True).start()
+        private.pages["/secret"] = DATA
+        server.pages |= {"/net": private.url("/secret"), "/far": f"{far}/there", "/there": DATA}
+        text = message(store, net(f"{far}/net"))
+        assert f"redirects to {private.url('/secret')} on this machine" in text
+        assert private.asked == []
+        private.shutdown()
+    assert store.get(net(f"{far}/far")).known
+
+
+# -- servers that are slow or lie ------------------------------------------------------------------------------------
+
+
+def answer(body, *headers):
+    """Return a page with these headers alone, after which the connection ends."""
+
+    def respond(handler):
+        handler.send_response(200)
+        for name, value in headers:
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body)
+        handler.close_connection = True
+
+    return respond
+
+
+def drip(handler):
+    """Send one byte at a time, for longer than any test waits."""
+    for _ in range(1000):
+        handler.wfile.write(b"x")
+        time.sleep(0.05)
+
+
+def drip_body(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    drip(handler)
+
+
+@pytest.mark.parametrize(("page", "reason"), [(drip_body, "too slow: "), (drip, "no complete answer for 0 s")])
+def test_a_server_that_sends_single_bytes_is_given_up_and_the_next_source_is_used(
+    store, server, monkeypatch, caplog, page, reason
+):
+    server.pages |= {"/slow": page, "/net": DATA}
+    assert transfer.TIMEOUT > 10, "each byte comes in time for the socket"
+    monkeypatch.setattr(transfer, "PERIOD", 0.3)
+    assert reason in message(store, net(server.url("/slow")))
+    assert store.get(net(server.url("/slow"), server.url("/net"))).known
+
+
+def test_a_server_that_states_more_than_the_known_size_is_refused_before_its_body(store, server):
+    server.pages["/net"] = answer(b"", ("Content-Length", str(10**12)))
+    assert "expected no more than 1,000 bytes, got more" in message(store, net(server.url("/net"), size=1000))
+
+
+@pytest.mark.parametrize(
+    ("page", "reason"),
+    [
+        (b"", "gave an empty file"),
+        (b"\n<!DOCTYPE html><html>quota exceeded</html>", "gave a web page instead of the file"),
+        (answer(DATA[:1000]), "states no length"),
+        (answer(b"400\r\n" + DATA[:1024] + b"\r\n", ("Transfer-Encoding", "chunked")), "IncompleteRead"),
+        (answer(DATA[:1000], ("Content-Length", "2000")), "broke off after 1,000 of 2,000 bytes"),
+    ],
+)
+def test_what_cannot_be_the_file_is_not_noted_as_first_seen(store, server, page, reason):
+    file = net(server.url("/net"), sha256="")
+    server.pages["/net"] = page
+    assert reason in message(store, file)
+    assert final(store) == []
+    server.pages["/net"] = DATA
+    assert store.get(file).sha256 == SHA
+
+
+def test_a_file_with_a_published_hash_needs_no_length(store, server):
+    server.pages["/net"] = answer(DATA)
+    assert store.get(net(server.url("/net"))).known
+
+
+# -- digits of the hash in the name ----------------------------------------------------------------------------------
+
+NAMED = f"net-{SHA[:8]}.pth"
+
+
+def test_the_digits_of_the_hash_in_a_name_are_compared_with_a_download(store, server, caplog):
+    server.pages |= {"/other": OTHER, "/right": DATA}
+    text = message(store, net(server.url("/other"), name=NAMED, sha256=""))
+    assert f"expected SHA-256 {SHA[:8]}..., got SHA-256 {OTHER_SHA[:8]}..." in text
+    assert final(store) == []
+    found = store.get(net(server.url("/other"), server.url("/right"), name=NAMED, sha256=""))
+    assert (found.sha256, found.known) == (SHA, False), "eight digits can be forged"
+
+
+def test_a_file_in_a_folder_or_the_cache_that_contradicts_the_digits_in_its_name_is_ignored(tmp_path, server, caplog):
+    put(tmp_path / "folder" / NAMED, OTHER)
+    store = Store(folders=[tmp_path / "folder"], cache=tmp_path / "cache")
+    server.pages["/net"] = DATA
+    file = net(server.url("/net"), name=NAMED, sha256="")
+    put(store.cache.folder / OTHER_SHA / NAMED, OTHER)  # as versions that did not compare stored it
+    put(store.cache.note(file), f"{OTHER_SHA}  {NAMED}\n".encode())
+    assert store.find(file) is None
+    assert store.get(file).sha256 == SHA
+    assert store.find(file).sha256 == SHA
+
+
+def test_the_hash_of_the_first_download_counts_beside_the_digits_in_the_name(store, server):
+    server.pages["/net"] = DATA
+    file = net(server.url("/net"), name=NAMED, sha256="")
+    store.get(file).path.unlink()
+    forged = SHA[:8] + "0" * 56
+    store.cache.note(file).write_text(f"{forged}  {NAMED}\n")
+    assert f"expected SHA-256 {forged} (as first fetched" in message(store, file)
+
+
+def test_a_file_that_the_user_names_may_contradict_the_digits_with_a_warning(tmp_path, caplog):
+    path = put(tmp_path / "mine.pth", OTHER)
+    found = Store([f"{NAMED}={path}"], cache=tmp_path / "cache").find(net(name=NAMED, sha256=""))
+    assert found.sha256 == OTHER_SHA
+    assert f"expected SHA-256 {SHA[:8]}..., got SHA-256 {OTHER_SHA[:8]}...; used" in caplog.text
+
+
+def test_a_date_in_a_name_is_no_hash(store, server):
+    server.pages["/net"] = DATA
+    assert store.get(net(server.url("/net"), name="net-20240229.pth", sha256="")).sha256 == SHA
 
 
 # -- crashes, other processes, a full disk ---------------------------------------------------------------------------

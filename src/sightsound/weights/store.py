@@ -18,7 +18,7 @@ from sightsound.contract.card import WeightFile
 from sightsound.contract.errors import MissingWeights
 from sightsound.contract.paths import PathLike
 from sightsound.weights.cache import Cache, CachedFile, files_named
-from sightsound.weights.hashes import SHA1, SHA256, actual, expected, remembered_sha256
+from sightsound.weights.hashes import SHA1, SHA256, actual, expected, is_published, remembered_sha256
 
 State = Literal["present", "fetchable", "missing"]
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class LocalFile:
     sha256 : str
         Its SHA-256, 64 hexadecimal digits.
     known : bool
-        Whether a published hash confirms its content.
+        Whether a complete published hash confirms its content.
     """
 
     path: Path
@@ -197,19 +197,21 @@ class Store:
         from sightsound.weights.transfer import Unavailable
 
         try:
-            fetch(source, target, file.size)
+            fetch(source, target, file.size, complete=bool(expected(file)))
         except Unavailable as error:
             reasons.append(f"{source}: {error}")
             return None
-        what, hint = expected(file), ""
-        if not what and (seen := self.cache.first_seen(file)):
-            what, hint = f"SHA-256 {seen}", f" (as first fetched; remove {self.cache.note(file)} to forget it)"
-        if what and actual(target, file) != what:
-            reasons.append(f"{source}: expected {what}{hint}, got {actual(target, file)}")
-            log.warning("%s; removed", reasons[-1])
-            return None
         digest = remembered_sha256(target)
-        return LocalFile(self.cache.store(target, file), digest, bool(expected(file)))
+        comparisons = [(expected(file), actual(target, file), "")]
+        if not is_published(file) and (seen := self.cache.first_seen(file)):
+            hint = f" (as first fetched; remove {self.cache.note(file)} to forget it)"
+            comparisons.append((f"SHA-256 {seen}", f"SHA-256 {digest}", hint))
+        for what, got, hint in comparisons:
+            if what and got != what:
+                reasons.append(f"{source}: expected {what}{hint}, got {got}")
+                log.warning("%s; removed", reasons[-1])
+                return None
+        return LocalFile(self.cache.store(target, file), digest, is_published(file))
 
 
 def stop_hubs() -> None:
@@ -249,10 +251,10 @@ def _check(file: WeightFile) -> None:
 def _named_by_user(path: Path, file: WeightFile) -> LocalFile:
     """Return a file that the user named, whatever its content is."""
     try:
-        found = LocalFile(path, remembered_sha256(path), actual(path, file) == expected(file))
+        found = LocalFile(path, remembered_sha256(path), is_published(file) and actual(path, file) == expected(file))
     except OSError as error:
         raise MissingWeights(f"{path}: cannot be read ({error.strerror}); give another file") from error
-    if expected(file) and not found.known:
+    if expected(file) and actual(path, file) != expected(file):
         _warn_once(f"{path}: expected {expected(file)}, got {actual(path, file)}; used, since you named it")
     return found
 
@@ -268,7 +270,7 @@ def _verified(path: Path, file: WeightFile, what: str) -> LocalFile | None:
     if what and content != what:
         _warn_once(f"{path}: expected {what}, got {content}; ignored")
         return None
-    return LocalFile(path, digest, bool(expected(file)))
+    return LocalFile(path, digest, is_published(file))
 
 
 @functools.cache

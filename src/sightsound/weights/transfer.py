@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -14,6 +15,12 @@ from sightsound.contract.errors import SightsoundError
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a server counts as unreachable."""
+
+PERIOD = 60.0
+"""Seconds after which a transfer of less than `SLOWEST` bytes is given up; also the time limit for the headers."""
+
+SLOWEST = 60_000
+"""Bytes in a `PERIOD`: a fifth of what a telephone modem transfers."""
 
 LIMIT = 16 << 30
 """The maximum size in bytes of a file whose size is unknown: far above any network, far below a zip bomb."""
@@ -43,11 +50,11 @@ def copy(read: Callable[[int], bytes], target: Path, *, total: int, limit: int) 
     Raises
     ------
     Unavailable
-        If `read` fails or gives more than `limit` bytes.
+        If `read` fails, gives no byte or more than `limit` bytes, or fewer than `SLOWEST` bytes in a `PERIOD`.
     OSError
         If `target` cannot be written.
     """
-    done = 0
+    done, began, before = 0, time.monotonic(), 0
     with progress_bar(target.name, total) as bar, target.open("wb") as file:
         while chunk := _chunk(read):
             done += len(chunk)
@@ -55,6 +62,12 @@ def copy(read: Callable[[int], bytes], target: Path, *, total: int, limit: int) 
                 raise Unavailable(f"expected no more than {limit:,} bytes, got more")
             file.write(chunk)
             bar.update(len(chunk))
+            if (now := time.monotonic()) - began > PERIOD:
+                if done - before < SLOWEST:
+                    raise Unavailable(f"too slow: {done - before:,} bytes in {now - began:.0f} s")
+                began, before = now, done
+        if not done:
+            raise Unavailable("gave an empty file")
         file.flush()
         os.fsync(file.fileno())
     return done

@@ -81,11 +81,11 @@ def _watched_run(network: nn.Module, input_shape: Sequence[int], device: str) ->
     return readers.pairs()
 
 
-class _Readers(TorchDispatchMode):
+class _Readers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes, in this thread, which batch norm or operator reads what a convolution returned."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._calls: Counter[str] = Counter()
         self._norms: dict[str, str] = {}  # the norm by the convolution that it reads
         self._read_otherwise: set[str] = set()
