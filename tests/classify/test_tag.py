@@ -210,14 +210,14 @@ def test_a_selection_table_for_raven(command, folder):
         ("stereo.wav", "1", "loud"),
         ("stereo.wav", "2", "quiet"),
     }
-    assert rows[0]["Begin Time (s)"] == "0.000000" and float(rows[0]["High Freq (Hz)"]) == 8000
+    assert rows[0]["Begin Time (s)"] == "0.000000" and float(rows[0]["High Freq (Hz)"]) == RATE / 2
 
 
 def test_names_cannot_break_any_format(command, tmp_path):
     name = "=cmd()\t[red]\n.wav"
     soundfile.write(tmp_path / name, loud_and_silent(2), RATE, "FLOAT", format="WAV")
     rows = list(csv.DictReader(io.StringIO(command("tag", tmp_path, *MODEL, "--csv").stdout)))
-    assert rows[0]["path"] == "'=cmd()\\t[red]\\n.wav"
+    assert rows[0]["path"] == "./=cmd()\\t[red]\\n.wav"
     assert len(command("tag", tmp_path, *MODEL, "--raven").stdout.splitlines()) == 2
     assert "=cmd()\\t[red]\\n.wav  loud" in command("tag", tmp_path, *MODEL).stdout
     assert json.loads(command("tag", tmp_path, *MODEL, "--json").stdout)[0]["path"] == name
@@ -253,7 +253,7 @@ def test_standard_input_gives_what_the_file_gives(folder, command):
     of_file = list(csv.DictReader(io.StringIO(command("tag", folder / "a.wav", *MODEL, "--csv").stdout)))
     of_pipe = list(csv.DictReader(io.StringIO(done.stdout)))
     for row in (*of_file, *of_pipe):
-        del row["path"]
+        del row["path"], row["root"]
     assert of_file and of_file == of_pipe
 
 
@@ -333,7 +333,7 @@ def test_plots_that_cannot_be_drawn_are_refused(command, folder, words, text, tm
 
 def test_a_picture_has_no_plot(tiny, zoo, command):
     done = command("tag", zoo / "cats" / "0.png", "-m", "tf_efficientnet_lite0.in1k", "--plot", "x.png")
-    assert done.returncode == 2 and "--plot draws a recording, got a picture" in done.stderr
+    assert done.returncode == 2 and "expected a recording for --plot, got an image" in done.stderr
 
 
 def test_classes_are_weighted_by_seconds_times_mean_score():
@@ -342,3 +342,107 @@ def test_classes_are_weighted_by_seconds_times_mean_score():
 
     found = segment_weights([Segment("a", 0, 2, 0.5, 1), Segment("b", 0, 1, 0.9, 1), Segment("a", 5, 6, 0.5, 1)])
     assert dict(found) == {"a": 1.5, "b": 0.9}
+
+
+# -- files of equal names, odd names, and interrupts -------------------------------------------------------------
+
+
+@pytest.fixture
+def namesakes(tmp_path):
+    """Two recordings with the same name in two folders."""
+    for name, rate in (("one", RATE), ("two", RATE * 2)):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "x.wav", np.full(2 * rate, 0.9, np.float32), rate, "FLOAT")
+    return tmp_path / "one", tmp_path / "two"
+
+
+@pytest.mark.parametrize("typed", ["folders", "files"])
+def test_files_of_equal_names_can_be_told_apart_in_every_table(command, namesakes, typed):
+    words = [*(namesakes if typed == "folders" else (folder / "x.wav" for folder in namesakes)), *MODEL]
+    rows = list(csv.DictReader(io.StringIO(command("tag", *words, "--csv").stdout)))
+    assert {(row["root"], row["path"]) for row in rows} == {(str(folder), "x.wav") for folder in namesakes}
+    lines = command("tag", *words, "--raven").stdout.splitlines()
+    rows = list(csv.DictReader(lines, delimiter="\t"))
+    assert {row["Begin File"] for row in rows} == {"x.wav"}
+    assert {row["Begin Path"] for row in rows} == {str(folder / "x.wav") for folder in namesakes}
+    shown = command("tag", *words).stdout.splitlines()[:2]
+    assert [line.split()[0] for line in shown] == [str(folder / "x.wav") for folder in namesakes]
+
+
+def test_raven_gets_the_band_and_the_offset_of_each_recording(command, namesakes):
+    lines = command("tag", *namesakes, *MODEL, "--raven").stdout.splitlines()
+    rows = list(csv.DictReader(lines, delimiter="\t"))
+    bands = {row["Begin Path"]: float(row["High Freq (Hz)"]) for row in rows}
+    assert bands == {str(namesakes[0] / "x.wav"): RATE / 2, str(namesakes[1] / "x.wav"): RATE}
+    assert all(row["File Offset (s)"] == row["Begin Time (s)"] for row in rows) and rows
+
+
+def test_a_path_that_looks_like_a_formula_still_names_the_file(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("-x.wav", "=x.wav"):
+        soundfile.write(tmp_path / name, loud_and_silent(2), RATE, "FLOAT")
+    rows = list(csv.DictReader(io.StringIO(command("tag", tmp_path, *MODEL, "--csv").stdout)))
+    assert {row["path"] for row in rows} == {"./-x.wav", "./=x.wav"}
+    assert all(os.path.isfile(row["path"]) for row in rows)
+
+
+def test_an_image_has_no_label_track(command, tiny, zoo, tmp_path, monkeypatch):
+    from sightsound.cli import tag as module
+    from sightsound.contract.results import Classified, Item, Outcome, Prediction
+
+    found = Classified(Item(str(zoo), "0.png"), Outcome(Item(str(zoo), "0.png"), "ok"), "m", (Prediction("a", 1),))
+    with pytest.raises(SightsoundError, match="0.png: expected a recording for --audacity, got an image; leave it out"):
+        module._export([found], "audacity", None)
+    assert not list(tmp_path.glob("*.txt"))
+
+
+def wav(samples):
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, "FLOAT", format="WAV")
+    return file.getvalue()
+
+
+def test_standard_input_without_samples_fails_as_the_file_does(command, tmp_path):
+    (tmp_path / "none.wav").write_bytes(wav(np.zeros(0, np.float32)))
+    of_file = command("tag", tmp_path / "none.wav", *MODEL)
+    of_pipe = command("tag", "-", *MODEL, given=wav(np.zeros(0, np.float32)))
+    assert (of_file.returncode, of_file.stderr) == (1, "none.wav: no samples\n")
+    assert (of_pipe.returncode, of_pipe.stdout, of_pipe.stderr) == (1, "", "-: no samples\n")
+
+
+def test_what_was_found_is_exported_when_tag_is_interrupted(command, namesakes, tmp_path, monkeypatch):
+    from sightsound.classify import tag as module
+
+    run = module.tag
+
+    def interrupted(*arguments, **options):
+        yield next(run(*arguments, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "tag", interrupted)
+    done = command("tag", *namesakes, *MODEL, "--csv", "-o", tmp_path / "x.csv")
+    assert done.returncode == 130
+    kept = f"what was found in 1 file is in {tmp_path / 'x.csv'}, the rest is not kept"
+    assert done.stderr.splitlines()[-1] == f"sightsound: stopped; {kept}"
+    rows = list(csv.DictReader((tmp_path / "x.csv").open()))
+    assert {row["root"] for row in rows} == {str(namesakes[0])}
+    done = command("tag", *namesakes, *MODEL)
+    assert done.returncode == 130 and done.stderr.splitlines()[-1] == "sightsound: stopped; nothing is kept"
+
+
+def test_what_was_heard_is_exported_when_standard_input_is_interrupted(command, tmp_path, monkeypatch):
+    from sightsound.classify.classify import SoundStream
+
+    step = SoundStream.__next__
+    heard = []
+
+    def interrupted(self):
+        if heard:
+            raise KeyboardInterrupt
+        heard.append(step(self))
+        return heard[0]
+
+    monkeypatch.setattr(SoundStream, "__next__", interrupted)
+    done = command("tag", "-", *MODEL, "--csv", "-o", tmp_path / "x.csv", given=wav(loud_and_silent(2, 3, 4)))
+    assert done.returncode == 130 and "what was found in 1 file is in" in done.stderr
+    assert [row["label"] for row in csv.DictReader((tmp_path / "x.csv").open())] == ["loud"]

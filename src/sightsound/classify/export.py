@@ -13,20 +13,21 @@ from typing import Any
 from sightsound.contract.paths import PathLike, printable
 from sightsound.contract.results import Classified, Segment
 
-CSV_COLUMNS = ("path", "start", "stop", "label", "id", "mean", "peak", "channel", "model", "status", "reason")
+CSV_COLUMNS = ("path", "start", "stop", "label", "id", "mean", "peak", "channel", "model", "status", "reason", "root")
 RAVEN_COLUMNS = (
     *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"),
-    *("Begin File", "Label", "Mean Score", "Peak Score"),
+    *("Begin File", "Begin Path", "File Offset (s)", "Label", "Mean Score", "Peak Score"),
 )
-RAVEN_BAND = (0, 8000)
-"""Hz. Raven requires a frequency band, which segments do not have. The sound networks use frequencies up to 8 kHz."""
+RAVEN_NYQUIST = 8000
+"""Hz. The upper end of Raven's frequency band where the sample rate of the recording is not known."""
+_FORMULA = ("=", "+", "-", "@")  # a text that begins with one of these is a formula in a spreadsheet
 
 
 def csv_table(results: Iterable[Classified]) -> str:
     """Return a CSV with a row for each segment of a sound and each class of an image.
 
-    A file without any has one row, with the reason where it failed. Texts that a spreadsheet would take for a formula
-    get a leading apostrophe.
+    A file without any has one row, with the reason where it failed. A spreadsheet takes no text for a formula: such
+    paths begin with `./`, and other texts with an apostrophe.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def csv_table(results: Iterable[Classified]) -> str:
     Returns
     -------
     str
-        The columns are `CSV_COLUMNS`. Times are in seconds; `mean` and `peak` of an image are both its score.
+        The columns are `CSV_COLUMNS`. `path` is relative to `root`. Times are in seconds; `mean` and `peak` of an image are both its score.
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -47,8 +48,8 @@ def csv_table(results: Iterable[Classified]) -> str:
 
 
 def _csv_rows(result: Classified) -> list[tuple[object, ...]]:
-    path = _csv_text(result.item.path)
-    end = (result.model, result.outcome.status, _csv_text(result.outcome.reason))
+    path = _csv_path(result.item.path)
+    end = (result.model, result.outcome.status, _csv_text(result.outcome.reason), printable(result.item.root))
     rows: list[tuple[object, ...]] = []
     for s in result.segments:
         scores = (f"{s.mean:.4f}", f"{s.peak:.4f}", "" if s.channel is None else s.channel)
@@ -104,13 +105,20 @@ def _is_label_track(file: Path) -> bool:
 
 
 def raven_table(results: Iterable[Classified]) -> str:
-    """Return the segments of any number of recordings as a selection table of Raven, with `RAVEN_COLUMNS`."""
+    """Return the segments of any number of recordings as a selection table of Raven, with `RAVEN_COLUMNS`.
+
+    Raven requires a frequency band, which segments do not have: it reaches from 0 to half the sample rate of the
+    recording. `Begin Path` is the absolute path, so that files of equal names can be told apart.
+    """
     lines = ["\t".join(RAVEN_COLUMNS)]
     for result in results:
+        rate = result.outcome.facts.get("sample_rate")
+        high = rate / 2 if isinstance(rate, int | float) else RAVEN_NYQUIST
+        places = (printable(result.item.path), printable(result.item.file if result.item.root else result.item.path))
         for s in result.segments:
             selection = (len(lines), "Spectrogram 1", 1 if s.channel is None else s.channel + 1)
-            bounds = (f"{s.start:.6f}", f"{s.stop:.6f}", *RAVEN_BAND)
-            labels = (printable(result.item.path), printable(s.label), f"{s.mean:.4f}", f"{s.peak:.4f}")
+            bounds = (f"{s.start:.6f}", f"{s.stop:.6f}", 0, f"{high:g}")
+            labels = (*places, f"{s.start:.6f}", printable(s.label), f"{s.mean:.4f}", f"{s.peak:.4f}")
             lines.append("\t".join(map(str, (*selection, *bounds, *labels))))
     return "\n".join(lines) + "\n"
 
@@ -135,7 +143,13 @@ def _json_object(result: Classified) -> dict[str, Any]:
     }
 
 
+def _csv_path(path: str) -> str:
+    """Return a path that names the same file, and that a spreadsheet does not take for a formula."""
+    shown = printable(path)
+    return f"./{shown}" if shown[:1] in _FORMULA and shown != "-" else shown
+
+
 def _csv_text(text: str) -> str:
     """Return text on one line that a spreadsheet does not take for a formula."""
     text = printable(text)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    return f"'{text}" if text[:1] in _FORMULA else text

@@ -85,8 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("sightsound: stopped; what was committed is kept, the same command goes on from there", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        click.echo("; ".join(["sightsound: stopped", *_what_is_kept(error)]), err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the output has closed it, as `head` does
@@ -96,6 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise  # an error of a file must be handled where the file is known
         _report_unwritable(error)
         sys.exit(2)
+
+
+def _what_is_kept(error: BaseException) -> list[str]:
+    """Return what a command says that it keeps when it is interrupted. Click hides the interrupt behind its own."""
+    interrupt = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+    return [str(text) for text in interrupt.args] if isinstance(interrupt, KeyboardInterrupt) else []
 
 
 def _report_unwritable(error: OSError) -> None:

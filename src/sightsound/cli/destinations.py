@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sightsound._atomic import check_not_input, check_writable
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, printable
 
@@ -62,6 +61,8 @@ def check_destinations(
     SightsoundError
         If a file cannot be written.
     """
+    from sightsound._atomic import check_writable
+
     places = [place for place in (out, plot, wordcloud) if place]
     for place in places:
         _check_apart(place, inputs, library)
@@ -90,6 +91,8 @@ def check_ending(out: str, endings: Sequence[str]) -> None:
 
 
 def _check_apart(out: str, inputs: Sequence[PathLike], library: str | None) -> None:
+    from sightsound._atomic import check_not_input
+
     check_not_input(out, [*inputs, *_files_of_library(library)])
     if os.path.isfile(out) and any(os.path.isdir(path) and _is_below(out, path) for path in inputs) and _is_media(out):
         folder = printable(os.path.dirname(out) or ".")

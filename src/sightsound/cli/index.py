@@ -45,16 +45,17 @@ def index(
     """
     from sightsound.library.index import index as run
 
-    report = run(
-        paths,
-        library,
-        models=models,
-        host=host(context),
-        device=device,
-        label_from=label_from,
-        retry=retry,
-        tags=tags,
-    )
+    settings: dict[str, Any] = {
+        "host": host(context),
+        "device": device,
+        "label_from": label_from,
+        "retry": retry,
+        "tags": tags,
+    }
+    try:
+        report = run(paths, library, models=models, **settings)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("what was committed is kept, the same command goes on from there") from None
     if as_json:
         output.print_json(_report_json(report))
     else:

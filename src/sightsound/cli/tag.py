@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -116,14 +116,22 @@ def tag(
     if "-" in paths:
         if len(paths) > 1 or len(models) > 1 or plot or probes:
             raise click.UsageError("- is read alone, with one model, without --plot and --probe")
-        found = iter([_classify_stdin(given, models, top, settings, live=form is None)])
+        found = _classify_stdin(given, models, top, settings, live=form is None)
     else:
         from sightsound.classify.tag import tag as run
         from sightsound.cli.reports import load_linear_probe
 
         loaded = [load_linear_probe(probe) for probe in probes]
         found = run(paths, models=models, probes=loaded, k=top, rules=given, **settings)
-    kept = [_print_file(tags, one, form) for tags in found]
+    kept: list[Classified] = []
+    try:
+        for tags in found:
+            _print_file(tags, _name(tags, paths), one, form)
+            kept.append(tags)
+    except KeyboardInterrupt:
+        if form and kept:
+            _export(kept, form, out)
+        raise KeyboardInterrupt(_what_is_kept(kept, form, out)) from None
     _export(kept, form, out) if form else _print_result(kept, one)
     _draw(kept, plot, wordcloud)
     statuses = {tags.outcome.status for tags in kept}
@@ -140,35 +148,58 @@ def _make_folder(out: str | None) -> None:
         raise SightsoundError(f"{out}: expected a folder ({error.strerror}); name another place") from error
 
 
+def _what_is_kept(kept: Sequence[Classified], form: str | None, out: str | None) -> str:
+    if not (form and kept):
+        return "nothing is kept"
+    files = "1 file" if len(kept) == 1 else f"{len(kept)} files"
+    return f"what was found in {files} is in {printable(out or 'the output')}, the rest is not kept"
+
+
 def _classify_stdin(
     rules: SegmentRules, models: Sequence[str], top: int, settings: dict[str, Any], *, live: bool
-) -> Classified:
-    """Classify standard input to its end; print each segment as it ends if `live`."""
+) -> Iterator[Classified]:
+    """Classify standard input to its end, or until it is interrupted; print each segment as it ends if `live`."""
     from sightsound import media
     from sightsound.classify.classify import classify_stream
     from sightsound.classify.segments import sort_segments
-    from sightsound.contract.results import Item, Outcome
+    from sightsound.contract.results import Classified, Item, Outcome
 
-    found = []
+    found, stopped = [], False
     with media.pipe_sound(0) as sound:
         blocks, model = sound.frames(_BLOCK_SECONDS), next(iter(models), None)
         stream = classify_stream(blocks, sound.sample_rate, model=model, rules=rules, **settings)
-        for segment in stream:
-            found.append(segment)
-            if live:
-                output.print_line("  ".join(map(str, _segment_cells(segment))))
+        try:
+            for segment in stream:
+                found.append(segment)
+                if live:
+                    output.print_line("  ".join(map(printable, _segment_cells(segment))))
+        except KeyboardInterrupt:
+            stopped = True
         outcome = Outcome(Item("", "-"), "ok", seconds=sound.seconds, facts=sound.facts)
-    return replace(stream.classified(top), item=outcome.item, outcome=outcome, segments=sort_segments(found))
+    if not sound.seconds:
+        yield Classified(outcome.item, replace(outcome, status="no-windows", reason="no samples"))
+    else:
+        yield replace(stream.classified(top), item=outcome.item, outcome=outcome, segments=sort_segments(found))
+    if stopped:
+        raise KeyboardInterrupt
 
 
-def _print_file(tags: Classified, one: bool, form: str | None) -> Classified:
+def _name(tags: Classified, paths: Sequence[str]) -> str:
+    """Return the path of a file, with what the user typed before it where several paths were given."""
+    for path in paths if len(paths) > 1 else ():
+        if tags.item.root and tags.item.file.is_relative_to(os.path.abspath(path)):
+            below = os.path.relpath(tags.item.file, os.path.abspath(path))
+            return path if below == os.curdir else os.path.join(path, below)
+    return str(tags.item)
+
+
+def _print_file(tags: Classified, name: str, one: bool, form: str | None) -> None:
     """Print a file: why it failed, or its line among several."""
-    name, outcome = printable(tags.item), tags.outcome
+    name, outcome = printable(name), tags.outcome
     if outcome.status != "ok":
         click.echo(f"{name}: {printable(outcome.reason or outcome.status)}", err=True)
     elif not one and form is None:
         output.print_line(f"{name}  {_classes(tags, _LINE_CLASSES)}")
-    return tags
 
 
 def _classes(tags: Classified, count: int) -> str:
@@ -227,6 +258,11 @@ def _print_summary(kept: Sequence[Classified]) -> None:
 
 def _export(kept: Sequence[Classified], form: str, out: str | None) -> None:
     if form == "audacity":
+        images = [tags for tags in kept if tags.outcome.status == "ok" and tags.outcome.seconds is None]
+        if len(images) == len(kept) == 1:
+            raise SightsoundError(f"{images[0].item}: expected a recording for --audacity, got an image; leave it out")
+        if images:
+            click.echo(f"{len(images)} images have no label track", err=True)
         _audacity([tags for tags in kept if tags.outcome.status == "ok" and tags.outcome.seconds is not None], out)
     else:
         from sightsound.classify import export
@@ -255,7 +291,7 @@ def _draw(kept: Sequence[Classified], plot: str | None, wordcloud: str | None) -
     if plot:
         for tags in kept:
             if tags.outcome.status == "ok" and tags.outcome.seconds is None:
-                raise SightsoundError(f"{tags.item}: --plot draws a recording, got a picture; leave it out")
+                raise SightsoundError(f"{tags.item}: expected a recording for --plot, got an image; leave it out")
             if tags.outcome.status == "ok":
                 assert tags.outcome.seconds is not None
                 plot_sound(tags.item.file, tags.segments, tags.outcome.seconds, plot)
