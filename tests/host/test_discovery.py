@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from fake_plugins import OneEmbedder, card, listed
 from sightsound import Host, hookimpl
 from sightsound.contract.errors import PluginError, UnknownModel
+from sightsound.host import discovery
 
 IMAGE = np.full((20, 20, 3), 200, np.uint8)
 
@@ -125,6 +127,46 @@ def test_a_taken_plugin_name_names_its_owner(crowd):
     assert found.status == "broken"
     assert found.reason == "plugin name 'tiny' is taken by sightsound-tiny; rename one"
     assert "twin.tiny" not in crowd.cards
+
+
+class EntryPoint:
+    """What `importlib.metadata` finds of a distribution with one plugin."""
+
+    def __init__(self, name, distribution, plugin):
+        self.name, self.plugin = name, plugin
+        self.dist = SimpleNamespace(name=distribution, version="1.0")
+
+    def load(self):
+        return self.plugin
+
+
+def installed(monkeypatch, *points):
+    monkeypatch.setattr(discovery, "entry_points", lambda group: points)
+
+
+def test_another_plugin_cannot_take_the_name_of_an_official_network(monkeypatch, caplog):
+    official = EntryPoint("yamnet", "sightsound-audioset", OneEmbedder("yamnet.audioset_i8", dim=7))
+    thief = EntryPoint("aa", "acme-aa", OneEmbedder("yamnet.audioset_i8"))
+    installed(monkeypatch, thief)
+    assert Host().card("yamnet.audioset_i8").dim == 1, "its name comes first in the alphabet"
+    installed(monkeypatch, thief, official)
+    host = Host()
+    assert host.card(host.default("sound")).dim == 7
+    assert (listed(host, "yamnet").status, listed(host, "aa").status) == ("ok", "broken")
+    assert "embedder 'yamnet.audioset_i8' is taken by plugin 'yamnet'" in listed(host, "aa").reason
+    assert "plugin aa is not in use: embedder 'yamnet.audioset_i8' is taken" in caplog.text
+
+
+def test_the_traceback_of_a_broken_plugin_is_logged(monkeypatch, caplog):
+    def broken(register):
+        raise KeyError("deep inside")
+
+    plugin = OneEmbedder("a.b")
+    plugin.register_embedders = hookimpl(broken)
+    installed(monkeypatch, EntryPoint("deep", "acme-deep", plugin))
+    with caplog.at_level("DEBUG", "sightsound"):
+        assert listed(Host(), "deep").status == "broken"
+    assert "Traceback" in caplog.text and "in broken" in caplog.text
 
 
 # -- blocking ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,3 +103,38 @@ def test_the_load_function_gets_the_device_and_the_files_by_name(tmp_path):
     assert got == [("cuda:1", b"numbers")]
     assert json.loads(model.space.facts)["weights"] == {"net.bin": digest}
     assert model.space == host.space("one.weighed")
+
+
+def test_the_traceback_of_a_plugin_that_fails_is_logged(tiny, caplog):
+    def fails_deeply(device, weights):
+        raise KeyError("deep inside")
+
+    tiny.register(OneEmbedder("one.bad", fails_deeply), "bad")
+    with caplog.at_level("DEBUG", "sightsound"), pytest.raises(PluginError, match="deep inside"):
+        tiny.load("one.bad")
+    assert "Traceback" in caplog.text and "in fails_deeply" in caplog.text
+
+
+def test_a_weight_file_of_the_user_that_no_network_has_gives_one_warning(tmp_path, caplog):
+    class Weighted:
+        @hookimpl
+        def register_embedders(self, register):
+            for name in ("one", "two"):
+                file = WeightFile(name=f"{name}.onnx", sha256=hashlib.sha256(b"1").hexdigest())
+                made = Card(name=f"{name}.net", modality="image", dim=1, input_shape=(1,), weights=(file,))
+                register(made, lambda device, weights, made=made: SimpleNamespace(card=made))
+
+    right, typo = tmp_path / "one.onnx", tmp_path / "one.onx"
+    for path in (right, typo):
+        path.write_bytes(b"1")
+    for given in ([right], [f"two.onnx={right}", right]):
+        host = Host(installed=False, weights=given)
+        host.register(Weighted(), "weighted")
+        host.load("one.net")
+    assert caplog.text == "", "a file of another registered network is no mistake"
+    host = Host(installed=False, weights=[right, typo])
+    host.register(Weighted(), "weighted")
+    host.load("one.net"), host.load("one.net")
+    assert [record.getMessage() for record in caplog.records] == [
+        "--weights one.onx: not used; weight files of one.net: one.onnx (give NAME=FILE)"
+    ]

@@ -152,3 +152,36 @@ def test_the_resolver_that_was_registered_last_is_asked_first(tiny):
     for dim in range(1, 13):
         tiny.register(Resolver(lambda name, options, dim=dim: (card(name, dim), None)), f"r{dim}")
     assert tiny.card("net.tag").dim == 12
+
+
+@pytest.mark.parametrize("asked", ["nonexistent.model", "colour.tiny", "colours.tiny[x]"])
+def test_a_resolver_that_answers_everything_with_its_own_card_is_not_believed(tiny, asked):
+    tiny.register(Resolver(lambda name, options: (card("greedy.model"), None)), "greedy")
+    assert tiny.card("greedy.other").name == "greedy.model", "a tag may be another"
+    architecture = asked.partition(".")[0]
+    refused = rf"\(plugin greedy\): expected a card of '{architecture}' or None, got 'greedy.model'; .*--block greedy"
+    with pytest.raises(PluginError, match=refused):
+        tiny.card(asked)
+    tiny.register(Resolver(lambda name, options: (card(f"{name}[x]" if options else name, 7), None)), "right")
+    assert tiny.card(asked).dim == 7
+
+
+def refusing(name, options):
+    raise UnknownModel(f"{name}: no such options")
+
+
+@pytest.mark.parametrize("order", [("strict", "adding"), ("adding", "strict")])
+def test_a_resolver_that_refuses_options_does_not_prevent_another_from_adding_them(tiny, order):
+    answers = {"strict": refusing, "adding": lambda name, options: (card(f"{name}[x]", 7), None)}
+    for plugin in order:
+        tiny.register(Resolver(answers[plugin]), plugin)
+    assert tiny.card("net.tag[x]").dim == 7
+
+
+@pytest.mark.parametrize("order", [("clumsy", "strict"), ("strict", "clumsy")])
+def test_a_refusal_with_a_reason_comes_before_the_failure_of_another_plugin(tiny, order):
+    answers = {"strict": refusing, "clumsy": raising}
+    for plugin in order:
+        tiny.register(Resolver(answers[plugin]), plugin)
+    with pytest.raises(UnknownModel, match=r"net.tag: no such options"):
+        tiny.card("net.tag[x]")

@@ -343,13 +343,12 @@ def test_the_error_for_a_file_without_sources_asks_for_a_path(store):
     )
 
 
-def test_nothing_is_fetched_offline_and_huggingface_hub_is_set_offline(tmp_path, server, monkeypatch):
+def test_nothing_is_fetched_offline(tmp_path, server, monkeypatch):
     server.pages["/net"] = DATA
     monkeypatch.setenv("SIGHTSOUND_OFFLINE", "1")
     text = message(Store(cache=tmp_path / "c"), net(server.url("/net")))
     assert "; not fetched (offline); unset SIGHTSOUND_OFFLINE and run `sightsound weights get net.bin` or" in text
     assert not server.asked
-    assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 
 @pytest.mark.parametrize("value", ["", "0"])
@@ -359,11 +358,31 @@ def test_offline_is_off_when_empty_or_zero(value, tmp_path, monkeypatch):
     assert "HF_HUB_OFFLINE" not in os.environ
 
 
-def test_huggingface_hub_is_set_offline_even_if_it_is_already_imported(tmp_path, monkeypatch):
+@pytest.mark.parametrize("mine", [None, "0"])
+def test_huggingface_hub_is_offline_only_while_an_offline_host_loads_a_network(tmp_path, monkeypatch, mine):
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    Store(cache=tmp_path, offline=True)
-    assert constants.HF_HUB_OFFLINE is True
+    if mine is not None:
+        monkeypatch.setenv("HF_HUB_OFFLINE", mine)
+    seen = []
+
+    class Curious:
+        @hookimpl
+        def register_embedders(self, register):
+            register(Card(name="curious.net", modality="image", dim=1, input_shape=(1,)), self.load)
+
+        def load(self, device, weights):
+            seen.append((os.environ.get("HF_HUB_OFFLINE"), constants.HF_HUB_OFFLINE))
+            raise MissingWeights("nothing to load")
+
+    host = Host(installed=False)
+    host.register(Curious(), "curious")
+    for offline in (True, False):
+        host.weights = Store(cache=tmp_path, offline=offline)
+        with pytest.raises(MissingWeights):
+            host.load("curious.net")
+    assert seen == [("1", True), (mine, False)]
+    assert (os.environ.get("HF_HUB_OFFLINE"), constants.HF_HUB_OFFLINE) == (mine, False)
 
 
 def test_a_file_without_a_published_hash_is_accepted_once_and_must_stay_the_same(store, server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
@@ -15,8 +16,14 @@ from sightsound.contract.embedder import Load
 from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.host import default_stages
 
+OFFICIAL = frozenset({"sightsound", "sightsound-timm", "sightsound-audioset", "sightsound-librosa"})
+"""Distributions whose plugins are registered first, so that no other plugin takes their names."""
+
 STAGES = ("preprocess", "embed", "postprocess")
 """The hooks that run an embedder, in calling order."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,10 @@ class Plugin:
     same_numbers: bool = False
 
 
+class NameTaken(PluginError):
+    """Two plugins register one name; the one that was registered first keeps it."""
+
+
 @dataclass(frozen=True)
 class Registration:
     """An embedder that is not loaded: its card, the function that loads it, and the name of its plugin."""
@@ -76,7 +87,7 @@ class Registry:
     def discover(self, blocked: Iterable[str]) -> None:
         """Register every installed plugin; those that are blocked are not even imported."""
         points = entry_points(group=hookspecs.PROJECT)
-        for point in sorted(points, key=lambda point: (point.name, *_distribution(point))):
+        for point in sorted(points, key=_rank):
             plugin = Plugin(point.name, *_distribution(point))
             if point.name in blocked:
                 plugin = replace(plugin, status="blocked", reason="blocked by the user")
@@ -84,6 +95,9 @@ class Registry:
                 try:
                     plugin = self._register(point.load(), plugin)
                 except (Exception, SystemExit) as error:
+                    log.debug("plugin %s is not in use", point.name, exc_info=True)
+                    if isinstance(error, NameTaken):
+                        log.warning("plugin %s is not in use: %s", point.name, one_line(error))
                     plugin = replace(plugin, status="broken", reason=one_line(error))
             self.plugins[plugin.name, plugin.distribution] = plugin
 
@@ -93,6 +107,7 @@ class Registry:
         try:
             self.plugins[name, ""] = self._register(implementation, plugin)
         except Exception as error:
+            log.debug("plugin %s cannot be used", name, exc_info=True)
             raise PluginError(f"plugin {name!r}: {one_line(error)}") from error
 
     def in_use(self, name: str) -> Plugin | None:
@@ -140,7 +155,7 @@ class Registry:
             raise PluginError(f"the same plugin is there as {first!r}; leave one of them out")
         if self.manager.has_plugin(name):
             owner = self.in_use(name) or Plugin("stages", "sightsound")
-            raise PluginError(f"plugin name {name!r} is taken by {owner.distribution or owner.name}; rename one")
+            raise NameTaken(f"plugin name {name!r} is taken by {owner.distribution or owner.name}; rename one")
 
     def _registered_by(self, implementation: object, plugin: str) -> dict[str, Registration]:
         """Return the embedders of a plugin, without adding them."""
@@ -151,9 +166,7 @@ class Registry:
                 raise PluginError(f"register: expected a Card and a function, got {card!r} and {load!r}")
             taken = new.get(card.name) or self.embedders.get(card.name)
             if taken:
-                raise PluginError(
-                    f"embedder {card.name!r} is taken by plugin {taken.plugin!r}; rename one or block one"
-                )
+                raise NameTaken(f"embedder {card.name!r} is taken by plugin {taken.plugin!r}; rename one or block one")
             new[card.name] = Registration(card, load, plugin)
 
         self.hook_of(implementation, "register_embedders")(register=register)
@@ -164,6 +177,12 @@ def one_line(error: BaseException) -> str:
     """Return an error as one line: its text, after its class if the error is not one of this package."""
     text = str(error) if isinstance(error, SightsoundError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())
+
+
+def _rank(point: EntryPoint) -> tuple[bool, str, str, str]:
+    """Return the key by which plugins are sorted, so that their order is the same on every machine."""
+    distribution, version = _distribution(point)
+    return distribution not in OFFICIAL, point.name, distribution, version
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:

@@ -43,6 +43,7 @@ class Host:
         self.weights = Store([os.fspath(path) for path in weights])
         self._registry = Registry()
         self._resolved: dict[str, Registration] = {}
+        self._warned: set[str] = set()
         if installed:
             blocked = _names(block, os.environ.get("SIGHTSOUND_BLOCK", ""))
             self._registry.discover(blocked)
@@ -131,7 +132,8 @@ class Host:
         """
         found = self._find(name)
         if hasattr(found.load, "layers"):
-            return layers_of(found.load, name, found.plugin)
+            with self.weights.loading():
+                return layers_of(found.load, name, found.plugin)
         return self.load(name, "cpu").layers()
 
     def load(self, name: str, device: str = "auto", *, without: Iterable[str] = ()) -> Model:
@@ -162,13 +164,16 @@ class Host:
         """
         found = self._find(name)
         files = self._files(found.card)
+        self._warn_of_unused_weights(found.card)
         space = self._space(found.card, files)
         failed = f"loading {name} (plugin {found.plugin})"
         try:
-            embedder = found.load(device, {key: file.path for key, file in files.items()})
+            with self.weights.loading():
+                embedder = found.load(device, {key: file.path for key, file in files.items()})
         except (SightsoundError, MemoryError):
             raise
         except (Exception, SystemExit) as error:
+            log.debug("%s", failed, exc_info=True)
             raise PluginError(f"{failed}: {one_line(error)}") from error
         if getattr(embedder, "card", None) != found.card:
             raise PluginError(f"{failed}: expected an embedder with the registered card")
@@ -191,6 +196,15 @@ class Host:
 
     def _files(self, card: Card) -> dict[str, LocalFile]:
         return {file.name: self.weights.get(file, model=card.name) for file in card.weights}
+
+    def _warn_of_unused_weights(self, card: Card) -> None:
+        """Warn of weight files that the user named and that no model, registered or asked for, has."""
+        known = [*self._registry.embedders.values(), *self._resolved.values()]
+        names = {file.name for each in known for file in each.card.weights}
+        for name in sorted(set(self.weights.named) - names - self._warned):
+            self._warned.add(name)
+            own = ", ".join(file.name for file in card.weights) or "none"
+            log.warning("--weights %s: not used; weight files of %s: %s (give NAME=FILE)", name, card.name, own)
 
     def _space(self, card: Card, files: Mapping[str, LocalFile]) -> Space:
         sums = {name: file.sha256 for name, file in files.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,8 @@ from sightsound.contract.card import Card
 from sightsound.contract.embedder import Embedder, Layer, Output, Windows
 from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.contract.space import Space
+
+log = logging.getLogger(__name__)
 
 BATCH_SIZE = 8
 """For an embedder without `batch_size`."""
@@ -238,6 +241,7 @@ def layers_of(source: object, name: str, plugin: str) -> list[Layer]:
     except SightsoundError:
         raise
     except Exception as error:
+        log.debug("layers of %s failed", name, exc_info=True)
         raise PluginError(f"layers of {name} (plugin {plugin}): {type(error).__name__}: {error}") from error
     wrong = next((layer for layer in layers if not isinstance(layer, Layer)), None)
     if wrong is not None:

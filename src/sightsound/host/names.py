@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from sightsound.contract.errors import PluginError, SightsoundError, UnknownMode
 from sightsound.contract.paths import nearest
 from sightsound.host.discovery import Registration, Registry, one_line
 
+log = logging.getLogger(__name__)
 _NAME = re.compile(r"(?P<base>[^\[\]]+)(\[(?P<options>[^\[\]]*)\])?")
 
 
@@ -46,28 +48,51 @@ def resolve(registry: Registry, name: str) -> Registration | None:
 
     Raises
     ------
-    PluginError
-        If no plugin answers and one of them fails.
     SightsoundError
-        If a plugin raises it, for example because of an unknown option.
+        If no plugin answers and one raises it, for example because of an unknown option.
+    PluginError
+        If no plugin answers and one of them fails, or answers with the card of another network.
     """
     base, options = parse(name)
-    failure: PluginError | None = None
+    refusals: list[SightsoundError] = []
+    failures: list[PluginError] = []
     for plugin, implementation in reversed(registry.manager.list_name_plugin()):
         try:
             answer = registry.hook_of(implementation, "resolve_embedder")(name=base, options=dict(options))
             if answer is not None:
                 card, load = answer
-                if not isinstance(card, Card):
-                    raise PluginError(f"expected (card, load) or None, got {answer!r}")
+                _check_answer(card, base, answer)
                 return Registration(card, load, plugin)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            log.debug("resolving %r (plugin %s) failed", name, plugin, exc_info=True)
             if isinstance(error, SightsoundError) and not isinstance(error, PluginError):
-                raise
-            failure = failure or PluginError(f"resolving {name!r} (plugin {plugin}): {one_line(error)}")
-    if failure:
-        raise failure
+                refusals.append(error)
+            else:
+                failures.append(_failure(name, plugin, error))
+    for problem in (*refusals, *failures):
+        raise problem
     return None
+
+
+def _check_answer(card: object, base: str, answer: object) -> None:
+    """Refuse an answer without a card, and the card of another architecture than the one that was asked for.
+
+    A tag may be completed or have another name, as `resnet50` is `resnet50.a1_in1k`.
+    """
+    if not isinstance(card, Card):
+        raise PluginError(f"expected (card, load) or None, got {answer!r}")
+    if _architecture(card.name) != _architecture(base):
+        raise PluginError(f"expected a card of {_architecture(base)!r} or None, got {card.name!r}")
+
+
+def _architecture(name: str) -> str:
+    return name.partition("[")[0].partition(".")[0]
+
+
+def _failure(name: str, plugin: str, error: BaseException) -> PluginError:
+    failure = PluginError(f"resolving {name!r} (plugin {plugin}): {one_line(error)}; or block it (--block {plugin})")
+    failure.__cause__ = error
+    return failure
 
 
 def unknown(registry: Registry, name: str) -> UnknownModel:

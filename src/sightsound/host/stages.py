@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from sightsound.contract.errors import PluginError
 from sightsound.contract.space import Stage
 from sightsound.host import default_stages
 from sightsound.host.discovery import STAGES, Registry, one_line
+
+log = logging.getLogger(__name__)
 
 
 def plugins_in(registry: Registry, stage: str, card: Card) -> list[pluggy.HookImpl]:
@@ -114,6 +117,7 @@ def _stage_id(implementation: pluggy.HookImpl, card: Card) -> str | None:
             raise PluginError(f"expected a text or None, got {settings!r}")
         return settings
     except Exception as error:
+        log.debug("stage_id of plugin %s failed", name, exc_info=True)
         raise PluginError(
             f"stage_id of plugin {name!r} for {card.name}: {one_line(error)}; block it (--block {name})"
         ) from error

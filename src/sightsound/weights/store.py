@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sightsound.contract.card import WeightFile
 from sightsound.contract.errors import MissingWeights
@@ -22,6 +24,9 @@ from sightsound.weights.hashes import SHA1, SHA256, actual, expected, is_publish
 
 State = Literal["present", "fetchable", "missing"]
 log = logging.getLogger(__name__)
+_lock = threading.Lock()
+_inside: list[None] = []  # one for each thread in `hubs_offline`
+_before: list[tuple[str | None, bool | None]] = []  # the user's setting, while a thread is in it
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,7 @@ class Store:
     cache : path-like or None
         Where fetched files are stored; by default `sightsound/weights` in the user's cache folder.
     offline : bool or None
-        Whether to fetch nothing, and to tell the Hugging Face libraries in this process to fetch nothing; by default
-        whether SIGHTSOUND_OFFLINE is set to something other than 0.
+        Whether to fetch nothing; by default whether SIGHTSOUND_OFFLINE is set to something other than 0.
 
     Raises
     ------
@@ -79,8 +83,6 @@ class Store:
         self.folders = (*(path for name, path in parsed if not name), *(Path(f).expanduser() for f in folders))
         self.offline = os.environ.get("SIGHTSOUND_OFFLINE", "") not in ("", "0") if offline is None else offline
         self._cache = None if cache is None else Path(cache)
-        if self.offline:
-            stop_hubs()
 
     @functools.cached_property
     def cache(self) -> Cache:
@@ -137,6 +139,10 @@ class Store:
         if file.name in self.named or any(_has_size(path, file) for path in paths):
             return "present"
         return "fetchable" if not self.offline and not all(map(obstacle, file.sources)) else "missing"
+
+    def loading(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which plugins load networks: no hub is used if this store is offline."""
+        return hubs_offline() if self.offline else contextlib.nullcontext()
 
     def verify(self) -> Iterator[CachedFile]:
         """Yield every file of the cache with its hash computed anew."""
@@ -214,14 +220,41 @@ class Store:
         return LocalFile(self.cache.store(target, file), digest, is_published(file))
 
 
-def stop_hubs() -> None:
-    """Tell huggingface_hub, in this process and its children, not to use the network; timm fetches through it.
+@contextlib.contextmanager
+def hubs_offline() -> Iterator[None]:
+    """Tell huggingface_hub not to use the network, and restore the setting; timm fetches through it.
 
-    torch.hub and tensorflow_hub have no such setting.
+    The setting is one for the process and its children. Several threads may be in this context at once; the last one
+    that leaves it restores the setting. torch.hub and tensorflow_hub have no such setting.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    if "huggingface_hub.constants" in sys.modules:  # it reads the environment once, when it is imported
-        vars(sys.modules["huggingface_hub.constants"])["HF_HUB_OFFLINE"] = True
+    with _lock:
+        if not _inside:
+            _before.append((os.environ.get("HF_HUB_OFFLINE"), _hub_constants().get("HF_HUB_OFFLINE")))
+        _inside.append(None)
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        _hub_constants()["HF_HUB_OFFLINE"] = True  # it reads the environment once, when it is imported
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside.pop()
+            if not _inside:
+                _restore(*_before.pop())
+
+
+def _hub_constants() -> dict[str, Any]:
+    """Return the settings of huggingface_hub, an empty dictionary if it is not imported."""
+    module = sys.modules.get("huggingface_hub.constants")
+    return {} if module is None else vars(module)
+
+
+def _restore(variable: str | None, constant: bool | None) -> None:
+    if variable is None:
+        os.environ.pop("HF_HUB_OFFLINE", None)
+    else:
+        os.environ["HF_HUB_OFFLINE"] = variable
+    stated = (variable or "").upper() in ("1", "ON", "YES", "TRUE")  # as it reads the variable, if imported meanwhile
+    _hub_constants()["HF_HUB_OFFLINE"] = stated if constant is None else constant
 
 
 def _parse_given(given: PathLike) -> tuple[str, Path]:
