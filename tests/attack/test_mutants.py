@@ -1,0 +1,73 @@
+"""Damaged libraries, probes, vectors, ontologies, tables of labels and media, under limits of memory and time.
+
+Each command ends with an answer or one line, and where the numbers of an answer differ, `check` finds the damage.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+
+import pytest
+
+from attack.media_files import MediaGround
+from attack.mutants import MEMORY, TARGETS, Ground, damaged, odd_json
+
+
+@pytest.fixture(scope="module")
+def media(forks, tmp_path_factory):
+    """Valid media files of every kind, and a folder for damaged ones."""
+    return MediaGround(tmp_path_factory.mktemp("media"), forks)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_damaged_file_gives_an_answer_or_one_line(forks, tmp_path, name):
+    ground = Ground(TARGETS[name], tmp_path / "ground", forks)
+    for seed in range(4):
+        ground.attack(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TARGETS)
+def test_many_damaged_files_give_an_answer_or_one_line(forks, tmp_path, name):
+    ground = Ground(TARGETS[name], tmp_path / "ground", forks)
+    for seed in range(1000, 1060):
+        ground.attack(seed)
+
+
+def test_each_of_many_damaged_media_files_has_an_outcome(media):
+    media.attack(0)
+
+
+@pytest.mark.slow
+def test_each_of_thousands_of_damaged_media_files_has_an_outcome(media):
+    for seed in range(1, 61):
+        media.attack(seed)
+
+
+def test_the_valid_media_are_of_every_kind_and_can_be_read(forks, media, tmp_path):
+    """Without this, the tests of damaged media could be about files that no decoder reads."""
+    models = ("-m", "colours.tiny", "-m", "loudness.tiny")
+    ran = forks.run(["index", media.valid, "-l", tmp_path / "lib", *models, "--json"])
+    counts = json.loads(ran.text[ran.text.index("{") :])["counts"]
+    assert len(media.files) > 150 and counts["ok"] > 0.7 * len(media.files), counts
+
+
+def test_damage_is_the_same_for_the_same_seed_and_nearly_always_a_change():
+    data = bytes(range(256)) * 8
+    made = [damaged(data, random.Random(seed)) for seed in range(200)]
+    assert made == [damaged(data, random.Random(seed)) for seed in range(200)]
+    assert sum(other == data for other in made) < 10
+    text = json.dumps({"a": [1, 2, {"b": "c"}]})
+    assert len({odd_json(text, random.Random(seed)) for seed in range(50)}) > 20
+
+
+def test_the_limits_of_memory_and_time_hold(forks, tmp_path):
+    """A command under too small a limit fails, one that waits is ended."""
+    (tmp_path / "a.wav").write_bytes(b"")
+    small = forks.run(["index", tmp_path, "-l", tmp_path / "lib"], memory=1)
+    assert small.code not in (0, 1) or re.search("memory|MemoryError", small.text, re.IGNORECASE), small
+    ended = forks.run(["models"], seconds=0)
+    assert ended.code == -14
+    assert MEMORY > 2**20
