@@ -242,3 +242,10 @@ def test_networks_without_classes_and_for_sounds_are_refused(warm, tiny, tmp_pat
         classify_image(picture, "loudness.tiny", host=tiny)
     with pytest.raises(MediaError, match="WAV is not an image"):
         classify_image(made.write_sound(tmp_path / "a.wav"), warm, host=tiny)
+
+
+@pytest.mark.parametrize("hop", [0.1, np.float64(0.1), np.int64(2)])
+def test_the_hop_in_the_name_of_a_model_is_a_number_of_python(tiny, hop):
+    from sightsound.classify.model_choice import name_with_hop
+
+    assert name_with_hop(tiny, "loudness.tiny", "sound", hop) == f"loudness.tiny[hop={float(hop)}]"

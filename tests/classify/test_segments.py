@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -277,3 +278,69 @@ def test_values_out_of_range_are_refused(options, text):
 
 def test_one_name_is_taken_as_a_list_of_one():
     assert SegmentRules(include="Dog").include == ("Dog",) and SegmentRules(exclude=["Dog"]).exclude == ("Dog",)
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64, np.int64])
+def test_numbers_of_numpy_become_those_of_python(number):
+    rules = SegmentRules(threshold=number(1), min_separation=number(2), min_duration=number(3), backoff=np.bool_(True))
+    assert rules == SegmentRules(threshold=1, min_separation=2, min_duration=3, backoff=True)
+    assert rules.to_json() == SegmentRules(threshold=1, min_separation=2, min_duration=3, backoff=True).to_json()
+
+
+def test_what_is_no_number_is_refused():
+    with pytest.raises(SightsoundError, match="threshold: expected a number, got 'high'"):
+        SegmentRules(threshold="high")  # type: ignore[arg-type]
+
+
+# -- long recordings ---------------------------------------------------------------------------------------------
+
+
+def lines_run(rows, block, **options) -> int:
+    """Count the lines of sightsound.classify.segments that are run for some scores; NumPy and bisect count as one."""
+    count = 0
+
+    def trace(frame, event, _):
+        nonlocal count
+        if not frame.f_code.co_filename.endswith("segments.py"):
+            return None
+        count += event == "line"
+        return trace
+
+    segmenter = Segmenter(classes(), SegmentRules(**options))
+    scores, times, found = np.array(rows, np.float32), spans(len(rows)), []
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        for start in range(0, len(scores), block):
+            found += segmenter.feed(scores[start : start + block], times[start : start + block])
+        found += segmenter.close()
+    finally:
+        sys.settrace(before)
+    assert len(found) > len(rows) / 20, "segments are what the work is about"
+    return count
+
+
+ONLY_ANIMAL, ONLY_DOG, ONLY_SIREN = ([float(name == each) for each in NAMES] for name in ("Animal", "Dog", "Siren"))
+BOTH = [a + b for a, b in zip(ONLY_ANIMAL, ONLY_DOG)]
+LONG = {
+    "the general class is open, the specific one comes and goes": ([BOTH] * 3 + [ONLY_ANIMAL] * 5, {}),
+    "the specific class is open, the general one comes and goes": ([BOTH] * 3 + [ONLY_DOG] * 5, {"specificity": "low"}),
+    "both come and go while another class is open": (
+        [[a + b for a, b in zip(BOTH, ONLY_SIREN)]] * 3 + [ONLY_SIREN] * 5,
+        {"specificity": "low"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LONG)
+@pytest.mark.parametrize("block", [8, 10_000])
+def test_twice_the_windows_take_twice_the_work(case, block):
+    pattern, options = LONG[case]
+    assert lines_run(pattern * 100, block, **options) < 2.2 * lines_run(pattern * 50, block, **options)
+
+
+def test_complete_regions_are_forgotten_while_an_unrelated_class_is_open():
+    segmenter = Segmenter(classes(), SegmentRules(specificity="low"))
+    rows = np.array(LONG["both come and go while another class is open"][0] * 50, np.float32)
+    assert segmenter.feed(rows, spans(len(rows)))
+    assert sum(map(len, segmenter._complete.values())) <= 2

@@ -37,7 +37,8 @@ def csv_table(results: Iterable[Classified]) -> str:
     Returns
     -------
     str
-        The columns are `CSV_COLUMNS`. `path` is relative to `root`. Times are in seconds; `mean` and `peak` of an image are both its score.
+        The columns are `CSV_COLUMNS`. `path` is relative to `root`. Times are in seconds; `mean` and
+        `peak` of an image are both its score.
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sightsound.classify.segments import plain_float
 from sightsound.contract.card import Card, Modality
 from sightsound.contract.errors import SightsoundError
 from sightsound.host.host import Host
@@ -75,7 +76,7 @@ def name_with_hop(host: Host, model: str | None, modality: Modality, hop: float 
         return name
     if "[" in name:
         raise SightsoundError(f"hop: expected once, got {hop} and {name}; leave one out")
-    return f"{name}[hop={hop!r}]"
+    return f"{name}[hop={plain_float('hop', hop)!r}]"
 
 
 def _require(card: Card, modality: Modality) -> None:

@@ -5,9 +5,11 @@ The windows of a recording are processed one after the other, so this works for 
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -80,6 +82,9 @@ class SegmentRules:
     backoff: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("threshold", "min_separation", "min_duration"):
+            object.__setattr__(self, name, plain_float(name, getattr(self, name)))
+        object.__setattr__(self, "backoff", bool(self.backoff))
         if not 0 <= self.threshold <= 1:
             raise SightsoundError(f"threshold: expected a score from 0 to 1, got {self.threshold}")
         for name in ("min_separation", "min_duration"):
@@ -97,36 +102,71 @@ class SegmentRules:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
+def plain_float(name: str, value: float) -> float:
+    """Return a number as a Python float, which NumPy's numbers are not. Raise `SightsoundError` for anything else."""
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise SightsoundError(f"{name}: expected a number, got {value!r}") from error
+
+
 def sort_segments(segments: Iterable[Segment]) -> tuple[Segment, ...]:
     """Return segments sorted by channel, start, stop and label."""
     return tuple(sorted(segments, key=lambda s: (-1 if s.channel is None else s.channel, s.start, s.stop, s.label)))
+
+
+def _numbers() -> array[float]:
+    return array("d")
 
 
 @dataclass
 class _Region:
     """A time span in which one class is active, from `start` to `stop` seconds.
 
-    `windows` are the windows since its start, as (start, stop, score). The class was active in the last of the first
-    `count` of them. It was inactive in those after that, which belong to the region only if the class becomes active
-    again within `min_separation`.
+    `starts`, `stops` and `scores` are those of the windows since its start, in the order of time. The class was active
+    in the last of the first `count` of them. It was inactive in those after that, which belong to the region only if
+    the class becomes active again within `min_separation`.
     """
 
     start: float
     stop: float
-    windows: list[tuple[float, float, float]] = field(default_factory=list)
+    starts: array[float] = field(default_factory=_numbers)
+    stops: array[float] = field(default_factory=_numbers)
+    scores: array[float] = field(default_factory=_numbers)
     count: int = 0
+
+    def add(self, start: float, stop: float, score: float) -> None:
+        """Add a window."""
+        self.starts.append(start)
+        self.stops.append(stop)
+        self.scores.append(score)
 
     def extend(self, stop: float) -> None:
         """Include all windows so far, the last of which ends at `stop` seconds."""
         self.stop = max(self.stop, stop)
-        self.count = len(self.windows)
+        self.count = len(self.scores)
+
+    def complete(self) -> None:
+        """Drop the windows that do not belong to the region."""
+        for numbers in (self.starts, self.stops, self.scores):
+            del numbers[self.count :]
+
+    def mean_and_peak(self, start: float, stop: float) -> tuple[float, float] | None:
+        """Return the mean and the highest score of the windows that overlap a span; None if there are none."""
+        first = bisect.bisect_right(self.stops, start + EPSILON)
+        last = bisect.bisect_left(self.starts, stop - EPSILON)
+        if first >= last:
+            return None
+        scores = np.array(self.scores[first:last])
+        return float(np.mean(scores)), float(np.max(scores))
 
 
 class Segmenter:
     """Converts the windows of one recording to segments while they come in.
 
     A segment is returned as soon as no later window can change it. Kept in memory are open regions, with three numbers
-    for each of their windows, and complete regions as long as a region of a related class is open.
+    for each of their windows, and complete regions as long as they may take time from a region that is not reported
+    yet. The time that this takes is proportional to the length of the recording.
 
     Parameters
     ----------
@@ -142,7 +182,7 @@ class Segmenter:
         self._classes, self._rules, self._channel = classes, rules, channel
         self._open: dict[int, _Region] = {}
         self._pending: list[tuple[int, _Region]] = []  # complete, but not reported yet
-        self._complete: dict[int, list[_Region]] = {}  # complete, and may take time from pending ones
+        self._complete: dict[int, list[_Region]] = {}  # may take time from others; in the order of time
         related = classes.descendants & classes.selected[:, None] & classes.selected[None, :]
         precedence = {"high": related, "low": related.T, "none": np.zeros_like(related)}[rules.specificity]
         self._takers = [np.flatnonzero(row).tolist() for row in precedence]  # for each class, those it loses time to
@@ -169,7 +209,7 @@ class Segmenter:
             for c in present:
                 self._open.setdefault(c, _Region(start, stop))
             for c, region in self._open.items():
-                region.windows.append((start, stop, float(values[c])))
+                region.add(start, stop, float(values[c]))
             for c in present:
                 self._open[c].extend(stop)
         return self._final_segments()
@@ -184,7 +224,7 @@ class Segmenter:
         gap = max(EPSILON, self._rules.min_separation - EPSILON)
         for c in [c for c, region in self._open.items() if start - region.stop >= gap]:
             region = self._open.pop(c)
-            del region.windows[region.count :]
+            region.complete()
             if self._is_long(region.start, region.stop):
                 self._pending.append((c, region))
                 self._complete.setdefault(c, []).append(region)
@@ -212,41 +252,56 @@ class Segmenter:
     def _segments(self, c: int, region: _Region) -> Iterator[Segment]:
         """Yield what is left of a region of class `c` after others took their time from it."""
         label, id_ = self._classes.labels[c], self._classes.ids[c]
-        for start, stop in _subtract(region, self._takers_of(c)):
-            scores = [score for a, b, score in region.windows if a < stop - EPSILON and b > start + EPSILON]
+        for start, stop in _subtract(region, self._takers_of(c, region)):
+            scores = region.mean_and_peak(start, stop)
             if scores and self._is_long(start, stop):
-                mean, peak = float(np.mean(scores)), float(np.max(scores))
-                yield Segment(label, start, stop, mean, peak, id_, self._channel)
+                yield Segment(label, start, stop, *scores, id_, self._channel)
 
-    def _takers_of(self, c: int) -> list[_Region]:
-        """Return the regions that take time from regions of class `c`."""
-        regions = []
+    def _takers_of(self, c: int, region: _Region) -> list[_Region]:
+        """Return the regions that take time from a region of class `c`, by their start."""
+        takers = []
         for taker in self._takers[c]:
-            regions += self._complete.get(taker, [])
+            complete = self._complete.get(taker, [])
+            first = bisect.bisect_right(complete, region.start, key=_stop_of)
+            last = bisect.bisect_left(complete, region.stop, key=_start_of)
+            takers += complete[first:last]
             if taker in self._open and self._is_long(self._open[taker].start, self._open[taker].stop):
-                regions.append(self._open[taker])
-        return regions
+                takers.append(self._open[taker])
+        return sorted(takers, key=_start_of)
 
     def _is_long(self, start: float, stop: float) -> bool:
         return stop - start >= self._rules.min_duration - EPSILON
 
     def _forget_complete(self) -> None:
-        """Forget complete regions that end before any open or pending region starts."""
-        starts = [region.start for region in self._open.values()] + [region.start for _, region in self._pending]
-        first = min(starts, default=float("inf"))
-        self._complete = {
-            c: kept for c, regions in self._complete.items() if (kept := [r for r in regions if r.stop > first])
-        }
+        """Forget complete regions that end before any region starts that they may take time from."""
+        first: dict[int, float] = {}
+        for c, region in (*self._open.items(), *self._pending):
+            for taker in self._takers[c]:
+                first[taker] = min(region.start, first.get(taker, float("inf")))
+        for c in list(self._complete):
+            if c not in first:
+                del self._complete[c]
+            elif self._complete[c][0].stop <= first[c]:
+                del self._complete[c][: bisect.bisect_right(self._complete[c], first[c], key=_stop_of)]
+                if not self._complete[c]:
+                    del self._complete[c]
 
 
-def _subtract(region: _Region, takers: Sequence[_Region]) -> list[tuple[float, float]]:
-    """Return the (start, stop) spans of a region that no other region covers."""
-    left = [(region.start, region.stop)]
+def _start_of(region: _Region) -> float:
+    return region.start
+
+
+def _stop_of(region: _Region) -> float:
+    return region.stop
+
+
+def _subtract(region: _Region, takers: Iterable[_Region]) -> Iterator[tuple[float, float]]:
+    """Yield the (start, stop) spans of a region that no other region covers. The others come by their start."""
+    covered = region.start  # all before this is covered, or has been yielded
     for taker in takers:
-        left = [
-            span
-            for start, stop in left
-            for span in ((start, min(stop, taker.start)), (max(start, taker.stop), stop))
-            if span[1] - span[0] > EPSILON
-        ]
-    return left
+        end = min(region.stop, taker.start)
+        if end - covered > EPSILON:
+            yield covered, end
+        covered = max(covered, taker.stop)
+    if region.stop - covered > EPSILON:
+        yield covered, region.stop
