@@ -11,7 +11,7 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
 
-_THREADS = torch.get_num_threads()
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT_BYTES = 2**28
 _schemas: list[Any] = []
 _lock = threading.Lock()
+_running: list[int] = []  # the thread count of the user, for each thread in `_one_thread`
+_known = threading.local()
+_precise: list[bool] = []  # the TF32 setting of the user, for each thread in `_float32`
 
 
 def choose_device(name: str) -> torch.device:
@@ -111,26 +113,54 @@ def forward(network: Callable[[torch.Tensor], Any], inputs: Floats, on: torch.de
         If the batch does not fit the device.
     """
     batch = torch.from_numpy(np.require(inputs, np.float32, ("C", "W")))
-    if on.type == "cpu":
-        torch.set_num_threads(1)  # for this thread only
     try:
         batch = batch.to(on, memory_format=torch.channels_last if batch.ndim == 4 else torch.preserve_format)
-        with torch.inference_mode(), _float32():
+        with torch.inference_mode(), _one_thread() if on.type == "cpu" else _float32():
             found = network(batch)
     except torch.OutOfMemoryError as error:
         raise MemoryError(f"{on}: {str(error).splitlines()[0]}") from error
-    finally:
-        if on.type == "cpu":
-            torch.set_num_threads(_THREADS)
     return tuple(map(_numpy, found)) if isinstance(found, tuple) else _numpy(found)
 
 
-def _float32() -> Any:
-    """Keep cuDNN from rounding products to the ten bits of TF32, its default for convolutions."""
-    cudnn = torch.backends.cudnn
-    return cudnn.flags(
-        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
-    )
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let operators of this thread use one core, and restore the user's setting.
+
+    torch has a number of threads for each thread. One that has used no operator yet takes over what was set last in
+    any thread, which may be the 1 of another call.
+    """
+    with _lock:
+        count = torch.get_num_threads()
+        if count == 1 and _running and not hasattr(_known, "count"):
+            count = _running[0]
+        _known.count = count
+        _running.append(count)
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _running.remove(count)
+            torch.set_num_threads(count)
+
+
+@contextlib.contextmanager
+def _float32() -> Iterator[None]:
+    """Keep cuDNN from rounding products to the ten bits of TF32, its default for convolutions.
+
+    The setting is one for the process: the last thread that leaves this context restores that of the user.
+    """
+    cudnn: Any = torch.backends.cudnn
+    with _lock:
+        _precise.append(_precise[0] if _precise else cudnn.allow_tf32)
+        cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        with _lock:
+            users = _precise.pop()
+            if not _precise:
+                cudnn.allow_tf32 = users
 
 
 def _numpy(tensor: torch.Tensor | None) -> NDArray[np.float32] | None:
