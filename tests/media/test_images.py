@@ -4,6 +4,8 @@ import io
 import struct
 import subprocess
 import sys
+import threading
+import time
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
-from sightsound import MediaError
-from sightsound.media import images, read_image
+from sightsound import MediaError, media
+from sightsound.media import image_limits, images, read_image
+from sightsound.media.image_limits import DecodingMemory
 
 RANDOM = np.random.default_rng(0)
 
@@ -329,3 +332,125 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
     shape, kibibytes = run.stdout.splitlines()
     assert shape == "(8000, 8000, 3)"
     assert int(kibibytes) < 2**20  # measured: 0.63 GiB
+
+
+# -- what a small file may cost ------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:Image was not the expected size")
+def test_a_bomb_inside_an_icon_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    load = PngImagePlugin.PngImageFile.load
+
+    def counted(self):
+        loaded.append(self.size)
+        return load(self)
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", counted)
+    hidden = saved(tmp_path / "hidden.png", Image.new("L", (400, 300))).read_bytes()
+    icon = tmp_path / "icon.ico"
+    icon.write_bytes(struct.pack("<HHHBBBBHHII", 0, 1, 1, 32, 32, 0, 0, 1, 32, len(hidden), 22) + hidden)
+    loaded.clear()
+    assert read_image(icon).pixels.shape == (300, 400, 3) and loaded
+    loaded.clear()
+    assert media.identify(icon) == "image"
+    with pytest.raises(MediaError, match="400 x 300 pixels, at most"):
+        read_image(icon, max_pixels=10_000)
+    assert loaded == []
+
+
+def test_images_that_together_exceed_the_memory_are_decoded_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [saved(tmp_path / f"{i}.webp", noise(40, 50, 3), "WEBP", lossless=True) for i in range(8)]
+    under_way, most, lock, decode = [0], [0], threading.Lock(), images._rgb
+
+    def counted(image, key):
+        with lock:
+            under_way[0] += 1
+            most[0] = max(most[0], under_way[0])
+        time.sleep(0.005)
+        found = decode(image, key)
+        with lock:
+            under_way[0] -= 1
+        return found
+
+    monkeypatch.setattr(images, "_rgb", counted)
+    for room, expected in ((1, 1), (2 * 40 * 50 * 20, 2)):
+        monkeypatch.setattr(images, "_MEMORY", DecodingMemory(room))
+        most[0] = 0
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda file: read_image(file).pixels, files))
+        assert 1 <= most[0] <= expected
+        assert all(np.array_equal(a, np.asarray(Image.open(file))) for a, file in zip(found, files))
+
+
+def test_memory_is_given_back_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_MEMORY", DecodingMemory(1))
+    good = saved(tmp_path / "good.png", noise(9, 9, 3))
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(good.read_bytes()[:100])
+    for _ in range(2):
+        with pytest.raises(MediaError):
+            read_image(cut)
+        assert read_image(good).pixels.shape == (9, 9, 3)
+
+
+def with_scans(path: Path, more: int, **options: object) -> Path:
+    """A JPEG whose last scan is there `more` times more."""
+    content = saved(path, np.full((64, 64, 3), 90, np.uint8), "JPEG", **options).read_bytes()
+    last = content[content.rindex(b"\xff\xda") : -2]
+    path.write_bytes(content[:-2] + last * more + content[-2:])
+    return path
+
+
+def test_a_jpeg_of_very_many_scans_is_refused(tmp_path: Path) -> None:
+    """Each takes as long as the whole image, in a hundred bytes."""
+    few = with_scans(tmp_path / "few.jpg", 80, progressive=True)
+    assert read_image(few).pixels.shape == (64, 64, 3)
+    many = with_scans(tmp_path / "many.jpg", 20_000, progressive=True)
+    with pytest.raises(MediaError, match=r"many\.jpg: a JPEG of 200\d\d scans, at most 100 are read; save it anew"):
+        read_image(many)
+
+
+def test_scans_are_counted_across_the_pieces_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = b"\xff\xda\x00\x08\x01"
+    content = (b"x" * 11 + start) * 50 + b"\xff\xda\x00\x09\x01"
+    for size in (5, 6, 7, 16, 1000):
+        monkeypatch.setattr(image_limits, "_CHUNK", size)
+        assert image_limits.count_scans(io.BytesIO(content)) == 50
+
+
+def test_frames_are_counted_up_to_a_limit(tmp_path: Path) -> None:
+    """Pillow takes seconds for a million frames, which a file of 15 MB may have."""
+    head = b"GIF89a\1\0\1\0\x80\0\0" + bytes(6)
+    frame = b",\0\0\0\0\1\0\1\0\0\2\2\x44\1\0"
+    for count, expected in ((1, 1), (3, 3), (30_000, 10_000)):
+        (tmp_path / "a.gif").write_bytes(head + frame * count + b";")
+        assert read_image(tmp_path / "a.gif").facts["frames"] == expected
+    page = saved(tmp_path / "a.tif", noise(4, 4, 3), "TIFF").read_bytes()
+    ends = struct.unpack_from("<I", page, 4)[0]
+    ends += 2 + 12 * struct.unpack_from("<H", page, ends)[0]
+    for count, expected in ((0, 1), (3, 4), (30_000, 10_000)):
+        start = len(page) + len(page) % 2
+        chain = b"".join(struct.pack("<HI", 0, start + 6 * (i + 1) if i < count - 1 else 0) for i in range(count))
+        first = struct.pack("<I", start if count else 0)
+        (tmp_path / "a.tif").write_bytes((page[:ends] + first + page[ends + 4 :]).ljust(start, b"\0") + chain)
+        assert read_image(tmp_path / "a.tif").facts["frames"] == expected
+
+
+@pytest.mark.parametrize("options", [{"format": "GIF"}, {"format": "TIFF"}, {"format": "TIFF", "big_tiff": True}])
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_frames_are_counted_as_pillow_counts_them(tmp_path: Path, options: dict[str, object], count: int) -> None:
+    frames = [Image.fromarray(noise(8, 9, 3)) for _ in range(count)]
+    frames[0].save(tmp_path / "many", save_all=True, append_images=frames[1:], **options)
+    with Image.open(tmp_path / "many") as image:
+        assert read_image(tmp_path / "many").facts["frames"] == image.n_frames == count
+
+
+def test_a_tiff_whose_pages_go_in_circles_ends(tmp_path: Path) -> None:
+    page = bytearray(saved(tmp_path / "a.tif", noise(4, 4, 3), "TIFF").read_bytes())
+    start = struct.unpack_from("<I", page, 4)[0]
+    struct.pack_into("<I", page, start + 2 + 12 * struct.unpack_from("<H", page, start)[0], start)
+    (tmp_path / "a.tif").write_bytes(page)
+    assert read_image(tmp_path / "a.tif").facts["frames"] == 1

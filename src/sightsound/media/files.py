@@ -53,7 +53,9 @@ def unique_items(found: Iterable[Item | Outcome]) -> list[Item | Outcome]:
 
 def existing_paths(paths: Sequence[PathLike]) -> list[Path]:
     """Return the absolute paths. Raises `SightsoundError` if one is empty or does not exist."""
-    if "" in map(os.fspath, paths):  # often an unset variable of a script; it does not mean the working folder
+    if any(
+        os.fspath(path) == "" for path in paths
+    ):  # often an unset variable of a script; it does not mean the working folder
         raise SightsoundError('"": an empty path; name a file or a folder, or "." for the working folder')
     absolute = [Path(os.path.abspath(path)) for path in paths]
     for path, given in zip(absolute, paths):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.errors import MediaError, NotMedia
 from sightsound.contract.paths import PathLike, printable
+from sightsound.media.image_limits import COUNT_FRAMES, DECODING_BYTES, MAX_SCANS, DecodingMemory, count_scans
 from sightsound.media.kinds import HEAD_BYTES, Kind, kind_of
 from sightsound.media.safe_open import error_line, open_file, read_head
 
@@ -28,6 +29,8 @@ MAX_PIXELS = 64_000_000
 STRIP_PIXELS = 2**22
 """Pixels that are converted at a time, so that there is only one whole copy of the image besides Pillow's own."""
 
+_MEMORY = DecodingMemory(DECODING_BYTES)
+
 
 @dataclass(frozen=True)
 class DecodedImage:
@@ -39,7 +42,7 @@ class DecodedImage:
         uint8 RGB (height, width, 3), C-contiguous, upright.
     facts : mapping
         Metadata: `format`, `width` and `height` (upright), `mode` (as stored, Pillow's name), `frames` (1 if they
-        cannot be counted).
+        cannot be counted, at most `MAX_FRAMES`).
     """
 
     pixels: Pixels
@@ -70,7 +73,8 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     NotMedia
         If the file is not an image of a known kind.
     MediaError
-        If the file cannot be opened, is damaged or cut off, or is larger than `max_pixels`.
+        If the file cannot be opened, is damaged or cut off, is larger than `max_pixels`, or is a JPEG of more than
+        `MAX_SCANS` scans.
     """
     with open_file(path) as file:
         kind = kind_of(read_head(file, printable(path), HEAD_BYTES))
@@ -92,23 +96,50 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
 def can_decode(file: io.FileIO, kind: Kind) -> bool:
     """Return whether Pillow finds a valid header in the file."""
     try:
-        _open(file, kind)
+        _icon_size(file) if kind.name == "ICO" else _open(file, kind)
     except Exception:  # Pillow's plugins raise anything
         return False
     return True
 
 
 def _decode(file: io.FileIO, kind: Kind, name: str, max_pixels: int) -> DecodedImage:
-    image = _open(file, kind)
-    _check_size(image.size, name, max_pixels)
-    key = _transparent_colour(image)
-    mode = image.mode
-    image.load()
-    _check_size(image.size, name, max_pixels)  # again: an icon may hold more than its directory says
-    pixels = _upright(_rgb(image, key), _orientation(image))
+    if kind.name == "JPEG":
+        _check_scans(count_scans(_buffered(file)), name)
+    image = None if kind.name == "ICO" else _open(file, kind)  # an icon is decoded by Pillow when it is opened
+    size = _icon_size(file) if image is None else image.size
+    _check_size(size, name, max_pixels)
+    with _MEMORY.reserved(kind.name, size[0] * size[1]):
+        image = image or _open(file, kind)
+        key, mode = _transparent_colour(image), image.mode
+        image.load()
+        _check_size(image.size, name, max_pixels)  # again, whatever a decoder made of the header
+        pixels = _upright(_rgb(image, key), _orientation(image))
     height, width, _ = pixels.shape
-    facts = {"format": image.format, "width": width, "height": height, "mode": mode, "frames": _frames(image)}
+    frames = _frames(file, image)
+    facts = {"format": image.format, "width": width, "height": height, "mode": mode, "frames": frames}
     return DecodedImage(pixels, facts)
+
+
+def _check_scans(count: int, name: str) -> None:
+    if count > MAX_SCANS:
+        what = f"a JPEG of {count} scans, at most {MAX_SCANS} are read"
+        raise MediaError(f"{name}: {what}; save it anew, or leave it out")
+
+
+def _icon_size(file: io.FileIO) -> tuple[int, int]:
+    """Return the size of the image in an icon, which may be larger than the directory of the icon says."""
+    from PIL import BmpImagePlugin, IcoImagePlugin, PngImagePlugin
+
+    file.seek(0)
+    buffered = _buffered(file)
+    offset = IcoImagePlugin.IcoFile(buffered).entry[0].offset  # the largest, which Pillow reads
+    buffered.seek(offset)
+    is_png = buffered.read(8) == b"\x89PNG\r\n\x1a\n"
+    buffered.seek(offset)
+    if is_png:
+        return PngImagePlugin.PngImageFile(buffered).size
+    width, height = BmpImagePlugin.DibImageFile(buffered).size
+    return width, height // 2  # colours and mask, one above the other
 
 
 def _open(file: io.FileIO, kind: Kind) -> ImageFile:
@@ -134,11 +165,16 @@ def _open(file: io.FileIO, kind: Kind) -> ImageFile:
 
     file.seek(0)
     factory, accept = Image.OPEN[kind.name]
-    buffered = io.BufferedReader(_Borrowed(file.fileno(), closefd=False))
+    buffered = _buffered(file)
     answer = accept(buffered.peek(16)[:16]) if accept else True
     if not answer or isinstance(answer, str):
         raise OSError(answer or "not recognised by Pillow")
     return factory(buffered, "")
+
+
+def _buffered(file: io.FileIO) -> io.BufferedReader:
+    """Return a buffered reader that does not close the file."""
+    return io.BufferedReader(_Borrowed(file.fileno(), closefd=False))
 
 
 class _Borrowed(io.FileIO):
@@ -262,8 +298,11 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.require(pixels, requirements=["C", "W"])
 
 
-def _frames(image: Image) -> int:
+def _frames(file: io.FileIO, image: ImageFile) -> int:
+    """Return the number of frames; counting moves the position in the file."""
     try:
+        if count := COUNT_FRAMES.get(image.format or ""):
+            return count(_buffered(file))
         return int(getattr(image, "n_frames", 1))
     except Exception:  # a later frame is damaged; only the first is used
         return 1
