@@ -187,3 +187,24 @@ def test_a_query_that_cannot_be_read_to_its_end_is_refused(
     monkeypatch.setattr("hashlib.file_digest", fails)
     with pytest.raises(MediaError, match=r"first\.png: cannot be read, Input/output error"):
         search(tree / "first.png", tree.parent / "lib", host=tiny)
+
+
+NASTY = "x\x1b]0;PWNED\x07\nsightsound: all fine"
+
+
+@pytest.mark.parametrize("verbose", [[], ["-v"]])
+@pytest.mark.parametrize("words", [("index",), ("embed",), ("tag",)])
+def test_names_reach_the_terminal_escaped(command, tree: Path, words: tuple[str, ...], verbose: list[str]) -> None:
+    """A name may contain commands for the terminal, or look like a line of the program."""
+    (tree / NASTY).symlink_to(tree / "z")
+    (tree / f"{NASTY}.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    write_image(tree / f"{NASTY}2.png")
+    options = {
+        "index": ["--library", tree.parent / "lib", "--model", "colours.tiny"],
+        "embed": ["--model", "colours.tiny", "--out", tree.parent / "rows.npz"],
+    }
+    done = command(*verbose, *words, tree, *options.get(words[0], []))
+    shown = done.stdout + done.stderr
+    assert "PWNED" in shown, "the names are shown"
+    assert "\x1b" not in shown and "\x07" not in shown
+    assert "sightsound: all fine" not in shown.splitlines()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sightsound.contract.paths import printable
+
 if TYPE_CHECKING:
     from sightsound.host.host import Host
 
@@ -39,12 +41,24 @@ def host(context: click.Context) -> Host:
     return Host(settings.block, weights=settings.weights)
 
 
+class PrintableFormatter(logging.Formatter):
+    """Escapes what cannot be printed: a name of a file may contain commands for the terminal, or lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the message on one line."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """Return the traceback, each line escaped."""
+        return "\n".join(map(printable, super().formatException(ei).split("\n")))
+
+
 def _set_up_logging(verbose: bool) -> None:
     warnings.filterwarnings("ignore", module="PIL")  # about metadata; failures are in the outcomes
     log = logging.getLogger("sightsound")
     if not log.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("sightsound: %(message)s"))
+        handler.setFormatter(PrintableFormatter("sightsound: %(message)s"))
         log.addHandler(handler)
     log.setLevel(logging.DEBUG if verbose else logging.WARNING)
 

@@ -17,7 +17,7 @@ from sightsound.contract import layer_names
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, SightsoundError
-from sightsound.contract.paths import PathLike, as_list
+from sightsound.contract.paths import PathLike, as_list, printable
 from sightsound.contract.pooling import Pool, pooled
 from sightsound.contract.results import Item, Outcome, Row
 from sightsound.contract.space import Space
@@ -278,7 +278,7 @@ class Embeddings:
         self.outcomes.append(outcome)
         if outcome.status != "ok" and warn:
             text = f"{outcome.item}: {outcome.status}" + (f" ({outcome.reason})" if outcome.reason else "")
-            warnings.warn(text, stacklevel=_stack_level())
+            warnings.warn(printable(text), stacklevel=_stack_level())
 
 
 def _stack_level() -> int:
