@@ -349,6 +349,20 @@ def test_a_film_with_a_sound_track_is_a_sound_and_one_without_is_no_media(tmp_pa
         open_sound(tmp_path / "silent.mp4")
 
 
+def test_a_file_that_points_far_outside_itself_is_one_error_and_prints_nothing(tmp_path: Path, capfd) -> None:
+    """ffmpeg asks for that position, and PyAV would print the traceback of the error."""
+    pytest.importorskip("av")
+    file = tmp_path / "a.caf"
+    soundfile.write(file, np.random.default_rng(0).uniform(-0.5, 0.5, (800, 2)), 8000, "PCM_S8")
+    data = bytearray(file.read_bytes())
+    start = data.index(b"data")
+    data[start:start] = bytes(2)  # so that a part of "data" is read as the size of a chunk
+    file.write_bytes(data)
+    with pytest.raises(MediaError, match="a.caf: cannot read audio"):
+        read_sound(file, 8000)
+    assert capfd.readouterr().err == ""
+
+
 def test_pyav_opens_no_other_file_that_a_file_names(tmp_path: Path) -> None:
     pytest.importorskip("av")
     written(tmp_path / "secret.wav", noise(16000), 16000)

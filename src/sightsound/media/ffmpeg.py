@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
 from collections.abc import Iterator
@@ -25,6 +26,25 @@ def is_available() -> bool:
 
 class NoTrack(Exception):
     """The file has no sound track."""
+
+
+class _Source:
+    """A file whose `seek` returns a negative number on failure, as ffmpeg expects.
+
+    PyAV prints an exception of `seek` with its traceback to standard error. Damaged files cause them by
+    positions that no file can have.
+    """
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self.name = file.name
+        self.read, self.tell = file.read, file.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except OSError as error:
+            return -(error.errno or errno.EIO)
 
 
 class FFmpeg:
@@ -54,7 +74,7 @@ class FFmpeg:
         import av
 
         file.seek(0)
-        self._container: Any = av.open(file, format=kind.demuxer, metadata_errors="replace")
+        self._container: Any = av.open(_Source(file), format=kind.demuxer, metadata_errors="replace")
         try:
             self._start(kind)
         except BaseException:
@@ -74,7 +94,7 @@ class FFmpeg:
         self.sample_rate = int((first or stream.codec_context).sample_rate)
         self.channels = int((first or stream.codec_context).layout.nb_channels)
         self.expects_frames = bool(stream.duration or self._container.duration)
-        self.decoded = 0
+        self.announced, self.decoded = 0, 0
 
     def blocks(self, size: int) -> Iterator[Floats]:
         """Yield float32 (n, channels), n about `size`."""
