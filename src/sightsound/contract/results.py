@@ -190,7 +190,8 @@ class Outcome:
     reason : str
         Why it is not "ok", in one line.
     flags : tuple of str
-        "padded", "silent" and "resampled-up" (the recording has a lower sample rate than the model).
+        "padded", "silent", "resampled-up" (the recording has a lower sample rate than the model) and "truncated" (it is
+        shorter than its header says).
     seconds : float or None
         The duration that was decoded; None for images.
     facts : mapping of str to object

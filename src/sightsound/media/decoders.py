@@ -48,7 +48,9 @@ class Decoder(Protocol):
     format, subtype : str
         The container and the encoding.
     expects_frames : bool
-        Whether the header announces any frames. Their number in the header is not reliable.
+        Whether the header announces any frames.
+    announced : int
+        Their number as far as the decoder knows it, else 0. It is not reliable.
     decoded : int
         Frames decoded so far.
     """
@@ -59,6 +61,7 @@ class Decoder(Protocol):
     format: str
     subtype: str
     expects_frames: bool
+    announced: int
     decoded: int
 
     def blocks(self, size: int) -> Iterator[Floats]:
@@ -88,7 +91,8 @@ class Libsndfile:
         self.subtype: str = self._file.subtype
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
-        self.expects_frames: bool = self._file.frames > 0
+        self.announced: int = self._file.frames
+        self.expects_frames: bool = self.announced > 0
         self.decoded = 0
 
     def blocks(self, size: int) -> Iterator[Floats]:
@@ -124,7 +128,7 @@ class Arrays:
         If an array has another shape or dtype; also in `blocks`.
     """
 
-    name, format, subtype, expects_frames = "arrays", "array", "", False
+    name, format, subtype, expects_frames, announced = "arrays", "array", "", False, 0
 
     def __init__(self, arrays: Iterable[NDArray[Any]], sample_rate: int) -> None:
         self._arrays = iter(arrays)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import MediaError, NotMedia
 from sightsound.contract.paths import PathLike, printable
+from sightsound.media.completeness import is_cut
 from sightsound.media.decoders import Arrays, Decoder, Libsndfile, error_reason, open_decoder
 from sightsound.media.kinds import HEAD_BYTES, kind_of
 from sightsound.media.safe_open import open_file, read_head
@@ -62,7 +63,9 @@ def open_sound(path: PathLike) -> Sound:
         if kind is None or kind.modality != "sound":
             what = f"{kind.name} is not a sound" if kind else "not a sound by its first bytes"
             raise NotMedia(f"{name}: {what}; convert it to WAV")
-        return Sound(name, lambda: open_decoder(name, file, kind), file.close)
+        return Sound(
+            name, lambda: open_decoder(name, file, kind), file.close, lambda decoder: is_cut(file, kind.name, decoder)
+        )
     except BaseException:
         file.close()
         raise
@@ -144,6 +147,8 @@ class Sound:
         Returns a decoder at the start of the sound.
     close : callable
         Closes the file.
+    is_cut : callable
+        Returns whether the file is longer by its header than what a decoder gave until its end.
 
     Attributes
     ----------
@@ -160,8 +165,15 @@ class Sound:
         If the sample rate is not accepted or there are no channels.
     """
 
-    def __init__(self, name: str, decode: Callable[[], Decoder], close: Callable[[], None]) -> None:
-        self._name, self._decode, self._close = name, decode, close
+    def __init__(
+        self,
+        name: str,
+        decode: Callable[[], Decoder],
+        close: Callable[[], None],
+        is_cut: Callable[[Decoder], bool] = lambda decoder: False,
+    ) -> None:
+        self._name, self._decode, self._close, self._is_cut = name, decode, close, is_cut
+        self._ended = False
         self._decoder = decode()
         self.sample_rate: int = self._decoder.sample_rate
         self.channels: int = self._decoder.channels
@@ -189,6 +201,15 @@ class Sound:
     def seconds(self) -> float:
         """The seconds decoded so far. After `pieces` it is the duration, whatever the header says."""
         return self._decoder.decoded / self.sample_rate
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the file is longer by its header than what could be decoded; known when `pieces` has reached the end.
+
+        So is a recording that was cut off, one with a hole, and all but the first of several Ogg files in one. False
+        where the header does not know the length.
+        """
+        return self._ended and self._is_cut(self._decoder)  # not before: it moves the position in the file
 
     def pieces(
         self, sample_rate: int, *, start: float = 0.0, stop: float | None = None, channel: int | None = None
@@ -243,13 +264,14 @@ class Sound:
 
     def _mono_blocks(self, size: int, channel: int | None) -> Iterator[Floats]:
         """Yield checked blocks (n,) at the source's rate, n at most about `size`."""
-        decoder = self._decoder_at_start()
+        decoder, self._ended = self._decoder_at_start(), False
         blocks = decoder.blocks(max(1, min(size, BLOCK_VALUES // self.channels)))
         while (frames := self._next_block(blocks)) is not None:
             with np.errstate(all="ignore"):  # the mean of +inf and -inf; the check below finds it
                 block = to_mono(frames, channel)
             self._check_finite(block, decoder.decoded - len(block))
             yield block
+        self._ended = True
         if decoder.expects_frames and not decoder.decoded:
             what = f"no sample behind the header ({decoder.format})"
             raise MediaError(f"{self._name}: {what}, it is cut off; copy it anew, or leave it out")

@@ -200,6 +200,7 @@ def _read_sound(model: Model, stream: ItemStream) -> Outcome:
             for group in _groups(windows, model.batch_size):
                 stream.put(_shifted(group, job.start))
         flags = {"padded": padded, "silent": peak <= SILENCE, "resampled-up": sound.sample_rate < rate}
+        flags["truncated"] = sound.truncated
         set_flags = tuple(name for name, holds in flags.items() if holds) if count else ()
         status: Status = "ok" if count else "no-windows"
         reason = "" if count else "no samples" if not sound.seconds else "shorter than a window"

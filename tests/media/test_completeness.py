@@ -1,0 +1,147 @@
+"""Recordings that are shorter than their header says are told from those that are whole."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from made import write_sound
+from pipeline_runs import outcomes_of
+from sightsound import MediaError
+from sightsound.media import open_sound
+
+WITH_LENGTHS = ("WAV", "WAVEX", "RF64", "W64", "OGG", "MP3", "AIFF", "AU", "SVX")
+OTHERS = ("FLAC", "VOC", "NIST", "IRCAM", "PVF", "AVR", "PAF", "CAF")
+
+
+def recording(path: Path, format: str = "WAV", seconds: float = 10, rate: int = 16000, **options: object) -> Path:
+    samples = 0.1 * np.random.default_rng(0).standard_normal(round(rate * seconds))
+    with path.open("wb") as file:
+        soundfile.write(file, samples, rate, format=format, **options)
+    return path
+
+
+def cut(path: Path, part: float) -> Path:
+    os.truncate(path, int(path.stat().st_size * part))
+    return path
+
+
+def truncated(path: Path) -> bool:
+    with open_sound(path) as sound:
+        assert not sound.truncated, "not known yet"
+        assert sum(map(len, sound.pieces(sound.sample_rate)))
+        found = sound.truncated
+        again = sum(map(len, sound.pieces(sound.sample_rate)))  # looking at the file spoils nothing
+        assert (again, sound.truncated) == (round(sound.seconds * sound.sample_rate), found)
+    return found
+
+
+@pytest.mark.parametrize("format", WITH_LENGTHS)
+def test_a_recording_that_is_cut_is_told_from_a_whole_one(tmp_path: Path, format: str) -> None:
+    path = recording(tmp_path / "a", format)
+    assert not truncated(path)
+    assert truncated(cut(path, 0.9))
+    assert truncated(cut(path, 0.5))
+
+
+@pytest.mark.parametrize("format", OTHERS)
+@pytest.mark.parametrize("seconds", [0.01, 1, 3])
+def test_no_whole_recording_counts_as_cut(tmp_path: Path, format: str, seconds: float) -> None:
+    assert not truncated(recording(tmp_path / "a", format, seconds))
+
+
+@pytest.mark.parametrize("format", WITH_LENGTHS)
+@pytest.mark.parametrize(("seconds", "rate"), [(0.05, 8000), (0.3, 44100), (1, 48000), (20, 16000)])
+def test_no_whole_recording_of_a_length_that_is_known_counts_as_cut(
+    tmp_path: Path, format: str, seconds: float, rate: int
+) -> None:
+    assert not truncated(recording(tmp_path / "a", format, seconds, rate))
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 24000, 48000])
+def test_opus_counts_at_48_khz(tmp_path: Path, rate: int) -> None:
+    path = recording(tmp_path / "a.opus", "OGG", rate=rate, subtype="OPUS")
+    assert not truncated(path)
+    assert truncated(cut(path, 0.7))
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+def test_a_wav_from_a_pipe_whose_length_was_not_known_is_not_cut(tmp_path: Path, size: int) -> None:
+    path = recording(tmp_path / "a.wav")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"data") + 4, size)
+    path.write_bytes(content)
+    with open_sound(path) as sound:
+        try:
+            decoded = sum(map(len, sound.pieces(16000)))
+        except MediaError:
+            decoded = 0  # libsndfile takes a length of 0 at its word
+        assert not sound.truncated
+    assert decoded == 160_000 or size == 0
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3, 40])
+def test_several_ogg_files_in_one_are_flagged(tmp_path: Path, seconds: float) -> None:
+    """Decoders stop after the first of them."""
+    one = recording(tmp_path / "one.ogg", "OGG", seconds).read_bytes()
+    other = bytearray(one)
+    serial = one[14:18]
+    at = 0
+    while (at := other.find(b"OggS", at)) >= 0:
+        assert other[at + 14 : at + 18] == serial
+        other[at + 14 : at + 18] = b"\1\2\3\4"
+        at += 4
+    for more in (bytes(other), bytes(other) * 5, one):
+        (tmp_path / "many.ogg").write_bytes(one + more)
+        assert truncated(tmp_path / "many.ogg")
+
+
+def test_an_ogg_with_a_hole_is_flagged(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.ogg", "OGG", 10)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 6000] = bytes(6000)
+    path.write_bytes(content)
+    assert truncated(path)
+
+
+def test_a_recording_that_starts_in_the_middle_of_a_broadcast_is_whole(tmp_path: Path) -> None:
+    """Its pages count from the beginning of the broadcast. The checksum of a page is over all its bytes."""
+    path = recording(tmp_path / "a.ogg", "OGG", 10)
+    content = bytearray(path.read_bytes())
+    at = 0
+    while (at := content.find(b"OggS", at)) >= 0:
+        granule = struct.unpack_from("<q", content, at + 6)[0]
+        segments = content[at + 26]
+        end = at + 27 + segments + sum(content[at + 27 : at + 27 + segments])
+        if granule > 0:
+            struct.pack_into("<q", content, at + 6, granule + 3600 * 16000)
+            content[at + 22 : at + 26] = bytes(4)
+            struct.pack_into("<I", content, at + 22, ogg_checksum(content[at:end]))
+        at = end
+    path.write_bytes(content)
+    assert not truncated(path)
+
+
+def ogg_checksum(page: bytes) -> int:
+    """CRC-32 of RFC 3533: polynomial 0x04c11db7, neither reflected nor inverted."""
+    crc = 0
+    for byte in page:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1) ^ 0x104C11DB7 if crc & 0x80000000 else crc << 1
+    return crc & 0xFFFFFFFF
+
+
+def test_the_outcome_of_a_cut_recording_is_flagged(tiny, tmp_path: Path) -> None:
+    whole, half = write_sound(tmp_path / "whole.wav", 1, seconds=5), write_sound(tmp_path / "half.wav", 1, seconds=5)
+    cut(half, 0.5)
+    found = outcomes_of(tiny.load("loudness.tiny"), [whole, half])
+    assert (found["whole.wav"].status, found["half.wav"].status) == ("ok", "ok")
+    assert "truncated" not in found["whole.wav"].flags
+    assert "truncated" in found["half.wav"].flags
