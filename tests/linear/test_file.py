@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from linear_data import rows
 from sightsound import LinearModel, LinearProbe, ProbeReport, SightsoundError, StackModel, load_probe
+from sightsound.linear import file as probe_file
 
 FORMAT_1 = Path(__file__).with_name("format_1")
 """Files of version 0.1.0, and the probabilities that it gave."""
@@ -111,10 +113,11 @@ def metadata_of(file):
 
 
 def edit_metadata(file, change):
-    """Write the same arrays with other metadata."""
+    """Write the same arrays with other metadata and their checksum."""
     metadata = metadata_of(file)
+    del metadata["sha256"]
     change(metadata)
-    save_file(load_file(file), file, {"sightsound": json.dumps(metadata)})
+    probe_file.write(file, metadata.pop("kind"), load_file(file), metadata)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +154,56 @@ def test_arrays_that_do_not_match_the_checksum_are_refused(saved):
     save_file(
         {**tensors, "intercept": tensors["intercept"] + 1}, saved[0], {"sightsound": json.dumps(metadata_of(saved[0]))}
     )
-    with pytest.raises(SightsoundError, match="damaged .its numbers have changed.; take another copy"):
+    with pytest.raises(SightsoundError, match="damaged .its content has changed.; take another copy"):
         load_probe(saved[0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(classes=["ape", "bee", "cat"]),
+        lambda m: m.update(temperature=2 * m["temperature"]),
+        lambda m: m["report"].update(how="otherwise"),
+        lambda m: m.update(format=1),
+        lambda m: m["versions"].update(sightsound="0.0.1"),
+    ],
+)
+def test_metadata_that_do_not_match_the_checksum_are_refused(saved, change):
+    metadata = metadata_of(saved[0])
+    save_file(load_file(saved[0]), saved[0], {"sightsound": json.dumps(metadata)})
+    assert load_probe(saved[0]).classes_.tolist() == ["ape", "bee", "cow"], "another layout of the same JSON"
+    before = json.dumps(metadata)
+    change(metadata)
+    if json.dumps(metadata) == before:
+        pytest.skip("nothing changed")
+    save_file(load_file(saved[0]), saved[0], {"sightsound": json.dumps(metadata)})
+    with pytest.raises(SightsoundError, match="damaged .its content has changed"):
+        load_probe(saved[0])
+
+
+@pytest.mark.parametrize("count", [3, 300])
+@pytest.mark.parametrize("kind", ["probe", "stack"])
+def test_a_small_file_with_a_class_of_extreme_length_is_refused_before_it_takes_memory(saved, tmp_path, count, kind):
+    classes = ["x" * 5_000_000, *map(str, range(count - 1))]
+    file = saved[0]
+    if kind == "stack":
+        file = tmp_path / "b.probe"
+        file.write_bytes((FORMAT_1 / "stack.probe").read_bytes())
+
+    def change(metadata):
+        metadata["classes"] = classes
+        for part in metadata.get("parts", {}).values():
+            part["classes"] = classes
+
+    edit_metadata(file, change)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SightsoundError, match=r"damaged \(classes"):
+            load_probe(file)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * file.stat().st_size
 
 
 def test_a_file_that_cannot_be_read_or_written_raises_an_error(saved, tmp_path):

@@ -45,7 +45,8 @@ def write(
     from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    header = {"format": FORMAT, "kind": kind, "versions": _versions(), "sha256": _checksum(contiguous), **metadata}
+    header = {"format": FORMAT, "kind": kind, "versions": _versions(), **metadata}
+    header["sha256"] = _checksum(contiguous, header)
     data = save(contiguous, {_KEY: json.dumps(header, sort_keys=True, allow_nan=False)})
     with atomic_path(file) as part:
         part.write_bytes(data)
@@ -95,13 +96,19 @@ def _check(name: str, arrays: Mapping[str, NDArray[Any]], metadata: Any) -> None
         raise SightsoundError(
             f"{name}: expected a probe of format {FORMAT}, got {metadata.get('format')}; upgrade sightsound"
         )
-    if metadata.get("sha256") != _checksum(arrays):
-        raise SightsoundError(f"{name}: damaged (its numbers have changed); take another copy of it")
+    expected = {_checksum(arrays, metadata)}
+    if metadata["format"] == 1:  # early files cover the arrays alone
+        expected.add(_checksum(arrays))
+    if metadata.get("sha256") not in expected:
+        raise SightsoundError(f"{name}: damaged (its content has changed); take another copy of it")
 
 
-def _checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Return the SHA-256 of names, dtypes, shapes and numbers."""
+def _checksum(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any] | None = None) -> str:
+    """Return the SHA-256 of names, dtypes, shapes and numbers, and of the metadata without their own checksum."""
     digest = hashlib.sha256()
+    if metadata is not None:
+        rest = {key: value for key, value in metadata.items() if key != "sha256"}
+        digest.update(json.dumps(rest, sort_keys=True).encode())
     for key in sorted(arrays):
         digest.update(f"{key} {arrays[key].dtype.str} {arrays[key].shape};".encode())
         digest.update(arrays[key].tobytes())

@@ -16,6 +16,9 @@ from sightsound.linear.model import SAVED_PARAMETERS, LinearModel
 from sightsound.linear.report import ProbeReport
 from sightsound.linear.stack_model import StackModel
 
+_MAX_CHARACTERS = 2**22
+"""Limit of the number of classes times the length of the longest, which is what an array of texts takes."""
+
 
 def load_probe(file: str | os.PathLike[str]) -> LinearModel | StackModel:
     """Return the classifier in a file that `LinearProbe.save` or `Stack.save` wrote.
@@ -51,7 +54,7 @@ def _model(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name
         model = LinearModel(
             arrays["coef"],
             arrays["intercept"],
-            np.array(metadata["classes"]),
+            _classes(metadata["classes"], arrays["coef"].shape[0]),
             temperature=float(metadata["temperature"]),
             single=metadata["single"] is True,
             C=float(metadata["C"]),
@@ -65,6 +68,17 @@ def _model(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name
     except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
         raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound probe fit") from error
     return model
+
+
+def _classes(values: Any, rows: int) -> NDArray[Any]:
+    """Return the classes of so many rows of coefficients as an array, which may be far larger than their JSON."""
+    if not isinstance(values, list) or len(values) not in (rows, rows + (rows == 1)):
+        raise ValueError("classes")
+    if not all(isinstance(value, str | int | float) for value in values):
+        raise ValueError("classes")
+    if len(values) * max(len(str(value)) for value in values) > _MAX_CHARACTERS:
+        raise ValueError("classes of extreme length")
+    return np.array(values)
 
 
 def _check_state(model: LinearModel) -> None:
@@ -95,12 +109,12 @@ def _stack(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name
         if not probes or len(probes) != len(metadata["origins"]):
             raise ValueError("parts are missing")
         stack = StackModel(probes, top_model, **metadata["params"])
-        stack.classes_, stack.seen_ = np.array(metadata["classes"]), arrays["seen"]
+        stack.seen_ = arrays["seen"]
         stack.feature_specs_ = [FeatureSpec.from_json(spec) for spec in metadata["origins"]]
         stack.report_ = None if metadata["report"] is None else ProbeReport.from_json(metadata["report"])
         if (stack.top_ is None) != (stack.top is None):
             raise ValueError("parts are missing")
-        if any(probe.classes_.tolist() != stack.classes_.tolist() for probe in probes):
+        if any(probe.classes_.tolist() != metadata["classes"] for probe in probes):
             raise ValueError("parts of other classes")
     except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
         raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound stack") from error
