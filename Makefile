@@ -2,20 +2,22 @@
 # make check     style, types and the quickest tests: under a minute, after each edit
 # make test      style, types and all tests but the slow ones: about four minutes on two cores
 # make test-all  the same with the slow tests
+# make fuzz      faults and damaged files for FUZZ_MINUTES (60), from where the last run stopped
 # make clean     remove what the others made
 PYTHON ?= python3
 PIP_OPTIONS ?=
 FOLDER ?=
 WORKERS ?= 2
+FUZZ_MINUTES ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := $(sort $(wildcard plugins/*/pyproject.toml))
-MADE := $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+MADE := $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz.json
 QUICK := tests/test_layers.py tests/test_docstrings.py tests/contract tests/host tests/linear tests/cli
 # Each worker is a process. On as many cores as workers, one thread of OpenMP for each is fastest.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 5
 
-.PHONY: demo check test test-all clean style types quick
+.PHONY: demo check test test-all fuzz clean style types quick
 
 demo: $(VENV)/ready
 	@$(BIN)/python examples/demo.py $(FOLDER)
@@ -30,6 +32,9 @@ test: style types
 test-all: style types
 	@echo "all tests, the slow ones too"
 	@$(PYTEST)
+
+fuzz: $(VENV)/ready
+	@$(BIN)/python tests/attack/fuzz.py --minutes $(FUZZ_MINUTES)
 
 style: $(VENV)/ready
 	@echo "style"
