@@ -1,5 +1,6 @@
 """The progress bar of long computations."""
 
+import sys
 from typing import Any
 
 
@@ -17,4 +18,7 @@ def bar(total: int, what: str, shown: bool | None) -> Any:
     """
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, unit="file", desc=what, disable=None if shown is None else not shown)
+    hidden = None if shown is None else not shown
+    if sys.stderr is None or sys.stderr.closed:  # a service, or a program without a console
+        hidden = True
+    return tqdm(total=total, unit="file", desc=what, disable=hidden)

@@ -154,3 +154,24 @@ def test_control_characters_in_names_are_escaped(command, media, library):
     assert r"red/\x1b[31m[x]\nname \xff.png" in ran.stdout
     hits = json.loads(command("search", media / "red" / "two.png", "--library", library, "--json").stdout)
     assert "red/\x1b[31m[x]\nname \udcff.png" in {hit["path"] for hit in hits}
+
+
+def test_a_vector_that_cannot_be_read_is_one_line(command, library, tmp_path):
+    np.save(tmp_path / "whole.npy", np.ones(48, np.float32))
+    whole = (tmp_path / "whole.npy").read_bytes()
+    contents = {
+        "empty": b"",
+        "zip": b"PK\x03\x04no",
+        "cut": whole[:40],
+        "huge": whole.replace(b"(48,), }            ", b"(48000000000000,), }"),
+        "header": whole.replace(b"(48,), }", b"(48,,    "[:8]),
+        "text": b"hello",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        done = command("search", "--vector", tmp_path / name, "-l", library)
+        assert done.returncode == 2 and f"{name}: expected a .npy file of numbers" in done.stderr, done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    os.mkfifo(tmp_path / "pipe")
+    done = command("search", "--vector", tmp_path / "pipe", "-l", library)
+    assert done.returncode == 2 and "pipe: expected a .npy file, got something else" in done.stderr

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
@@ -32,6 +34,8 @@ COMMANDS = (
     "check-model",
 )
 """The names of the commands in the order of `--help`. Each is in the module of its name."""
+_CLOSED_PIPE = 141
+"""The exit code where the reader of the output has left, as a shell reports it for SIGPIPE."""
 
 
 class _Commands(click.Group):
@@ -75,27 +79,64 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         The words after `sightsound`. Those of the process by default.
     """
+    _open_closed_streams()
+    standard_output = sys.stdout
     try:
         code = cli.main(None if arguments is None else list(arguments), standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
+    except SystemExit:
+        if sys.stdout is not standard_output:  # click has replaced it, since its reader is gone
+            sys.exit(_CLOSED_PIPE)
+        raise
     except SightsoundError as error:
         click.echo(f"sightsound: {_one_line(error)}", err=True)
         sys.exit(2)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
         click.echo("; ".join(["sightsound: stopped", *_what_is_kept(error)]), err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of the output has closed it, as `head` does
-        sys.exit(141)
     except OSError as error:
-        if error.filename is not None or error.errno is None:
+        if not _is_of_standard_output(error):
             raise  # an error of a file must be handled where the file is known
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()  # the reader of the output has closed it, as `head` does
+            sys.exit(_CLOSED_PIPE)
         _report_unwritable(error)
         sys.exit(2)
+
+
+def _open_closed_streams() -> None:
+    """Give streams that are closed or absent the null device: a file that is opened must not take their place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def _show(error: click.ClickException) -> None:
+    """Print a mistake in the options. What the user typed may be the names of files, with control characters."""
+    from sightsound.cli.output import echo
+
+    text = io.StringIO()
+    error.show(file=text)
+    echo(text.getvalue().rstrip("\n"), err=True)
+
+
+def _is_of_standard_output(error: OSError) -> bool:
+    """Return whether an error was raised where a command prints, and not where it reads or writes a file."""
+    from sightsound.cli.output import print_line
+
+    printing = {click.echo.__code__, print_line.__code__}
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_code is main.__code__ or any(frame.f_code in printing for frame in frames)
 
 
 def _what_is_kept(error: BaseException) -> list[str]:

@@ -45,16 +45,16 @@ def advise(library: str, models: Sequence[str], plot: str | None, as_json: bool,
 def _print_advice(found: Advice) -> None:
     items = sum(count for _, count in found.counts)
     output.print_table(["class", "items"], found.counts[: reports.MAX_CLASSES])
-    click.echo(f"{items} items; the commonest class has {found.imbalance:.1f} x the rarest\n")
+    output.echo(f"{items} items; the commonest class has {found.imbalance:.1f} x the rarest\n")
     for pair in found.near_duplicates:
         first, second = (f"{item} ({label})" for item, label in zip((pair.first, pair.second), pair.classes))
         text = f"nearly the same ({pair.similarity:.4f}): {printable(first)} and {printable(second)}"
-        click.echo(text, err=True)
+        output.echo(text, err=True)
     networks = [(each.model, str(each.probe), str(each.neighbours)) for each in found.networks]
     output.print_table(["network", "linear probe (95 %)", "5 nearest neighbours"], networks)
     reports.print_curve(found.networks[0].report)
-    click.echo()
+    output.echo()
     methods = [(each.rank, each.method, "yes" if each.suits else "no", each.reason) for each in found.suggestions]
     output.print_table(["", "method", "", "why"], methods)
     reports.print_notes(found.notes)
-    click.echo(f"\ndo this first: {found.best.method}")
+    output.echo(f"\ndo this first: {found.best.method}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from sightsound.cli import output
 from sightsound.cli.settings import library_option
 from sightsound.contract.paths import printable
 
@@ -17,6 +18,6 @@ def check(context: click.Context, library: str) -> None:
 
     problems = find_problems(library)
     for problem in problems:
-        click.echo(printable(problem))
-    click.echo(f"{len(problems)} problems" if problems else "sound: every item, vector and space fits")
+        output.echo(printable(problem))
+    output.echo(f"{len(problems)} problems" if problems else "sound: every item, vector and space fits")
     context.exit(1 if problems else 0)

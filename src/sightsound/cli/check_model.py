@@ -33,5 +33,5 @@ def check_model(context: click.Context, name: str, golden: str | None, as_json: 
             for each in results
         ]
         output.print_table(["check", "result", "seconds", "reason"], rows)
-        click.echo(f"{passed} of {len(results)} checks passed")
+        output.echo(f"{passed} of {len(results)} checks passed")
     context.exit(0 if passed == len(results) else 1)

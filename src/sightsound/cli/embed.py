@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from sightsound.cli import output
 from sightsound.cli.destinations import check_destinations
 from sightsound.cli.settings import device_option, host
 from sightsound.contract.paths import printable
@@ -43,6 +44,6 @@ def embed(
         count = save_embeddings(rows, out)
     failed = [outcome for outcome in rows.outcomes if outcome.status != "ok"]
     for outcome in failed:
-        click.echo(f"{printable(outcome.item)}: {printable(outcome.reason or outcome.status)}", err=True)
-    click.echo(f"{count} rows of {len(rows.outcomes) - len(failed)} files in {printable(out)}")
+        output.echo(f"{printable(outcome.item)}: {printable(outcome.reason or outcome.status)}", err=True)
+    output.echo(f"{count} rows of {len(rows.outcomes) - len(failed)} files in {printable(out)}")
     context.exit(1 if failed else 0)

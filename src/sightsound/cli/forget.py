@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from sightsound.cli import output
 from sightsound.cli.settings import library_option
 from sightsound.contract.paths import printable
 
@@ -23,9 +24,9 @@ def forget(paths: Sequence[str], library: str, missing: bool, yes: bool, space: 
     if bool(paths) + missing + (space is not None) != 1:
         raise click.UsageError("expected one of PATH..., --missing and --space")
     if space is not None:
-        click.echo(f"{maintenance.forget_space(space, library)} vectors forgotten")
+        output.echo(f"{maintenance.forget_space(space, library)} vectors forgotten")
         return
     items = maintenance.forget_missing(library, yes=yes) if missing else maintenance.forget(paths, library)
     for item in items:
-        click.echo(f"forgot {printable(item)}")
-    click.echo(f"{len(items)} items forgotten")
+        output.echo(f"forgot {printable(item)}")
+    output.echo(f"{len(items)} items forgotten")

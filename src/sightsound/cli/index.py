@@ -85,11 +85,11 @@ _STATUS_WORDS = {
 
 def _print_report(report: IndexReport) -> None:
     for outcome in report.failed[:_SHOWN]:
-        click.echo(f"{printable(outcome.item)}: {printable(outcome.reason)}", err=True)
+        output.echo(f"{printable(outcome.item)}: {printable(outcome.reason)}", err=True)
     if len(report.failed) > _SHOWN:
-        click.echo(f"... and {len(report.failed) - _SHOWN} more; `sightsound stats` lists all", err=True)
+        output.echo(f"... and {len(report.failed) - _SHOWN} more; `sightsound stats` lists all", err=True)
     for path in report.unmatched[:_SHOWN]:
-        click.echo(f"{printable(path)}: in the label table, but not in the library", err=True)
+        output.echo(f"{printable(path)}: in the label table, but not in the library", err=True)
     counts = ", ".join(f"{report.counts[key]} {word}" for key, word in _STATUS_WORDS.items() if report.counts[key])
     rows = f"{report.windows} new vectors" if report.windows else "nothing new"
-    click.echo(f"{counts or 'no files'}; {rows} in {output.format_duration(report.elapsed)}")
+    output.echo(f"{counts or 'no files'}; {rows} in {output.format_duration(report.elapsed)}")

@@ -30,7 +30,7 @@ def models(context: click.Context, as_json: bool) -> None:
         return
     header = ["name", "takes", "dim", "input", "rate", "classes", "params", "depth", "top-1", "weights", "licence"]
     output.print_table(header, [_cells(model) for model in described])
-    click.echo(f"{len(described)} models; * is the default. Plugins may know more by name: see plugins/README.md")
+    output.echo(f"{len(described)} models; * is the default. Plugins may know more by name: see plugins/README.md")
 
 
 @models.command()

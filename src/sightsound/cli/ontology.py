@@ -9,6 +9,7 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.settings import host, json_option
+from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.classify.ontology import Ontology, OntologyNode
@@ -50,7 +51,7 @@ def find(context: click.Context, words: tuple[str, ...], as_json: bool) -> None:
         output.print_json([_node_json(node, known) for node in nodes])
         return
     rows = [(_marked_name(n, known), n.id, " > ".join(above.name for above in found.lineage(n)[:-1])) for n in nodes]
-    output.print_table(["kind of sound", "id", "below"], rows) if rows else click.echo("nothing found")
+    output.print_table(["kind of sound", "id", "below"], rows) if rows else output.echo("nothing found")
     context.exit(0 if rows else 1)
 
 
@@ -66,9 +67,9 @@ def path(context: click.Context, a: str, b: str, as_json: bool) -> None:
     if as_json:
         output.print_json({"distance": links, "path": [_node_json(node, known) for node in way]})
         return
-    click.echo(" > ".join(node.name for node in way))
+    output.echo(" > ".join(printable(node.name) for node in way))
     top = found.lowest_common_ancestor(a, b)
-    click.echo(f"{links} links" + (f" over {top.name}" if top else "; they share no root"))
+    output.echo(f"{links} links" + (f" over {printable(top.name)}" if top else "; they share no root"))
 
 
 @ontology.command()
@@ -83,9 +84,9 @@ def show(context: click.Context, name: str, as_json: bool) -> None:
     if as_json:
         output.print_json({**_node_json(node, known), **{key: [n.name for n in nodes] for key, nodes in kin.items()}})
         return
-    click.echo(f"{_marked_name(node, known)}  {node.id}\n{node.description}")
+    output.echo(f"{_marked_name(node, known)}  {printable(node.id)}\n{node.description}")
     for key, nodes in kin.items():
-        click.echo(f"{key}: {', '.join(n.name for n in nodes) or 'none'}")
+        output.echo(f"{key}: {', '.join(printable(n.name) for n in nodes) or 'none'}")
 
 
 def _load(context: click.Context) -> tuple[Ontology, frozenset[str]]:
@@ -100,7 +101,7 @@ def _load(context: click.Context) -> tuple[Ontology, frozenset[str]]:
 
 def _marked_name(node: OntologyNode, known: frozenset[str]) -> str:
     marks = ((" *", node.id in known), (" (a)", node.abstract), (" (b)", node.blacklisted))
-    return node.name + "".join(mark for mark, holds in marks if holds)
+    return printable(node.name) + "".join(mark for mark, holds in marks if holds)
 
 
 def _node_json(node: OntologyNode, known: frozenset[str]) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def _node_json(node: OntologyNode, known: frozenset[str]) -> dict[str, Any]:
 
 
 def _print_tree(found: Ontology, known: frozenset[str], node: OntologyNode, depth: int | None, level: int) -> None:
-    click.echo("  " * level + _marked_name(node, known))
+    output.echo("  " * level + _marked_name(node, known))
     if depth is None or level < depth:
         for child in found.children(node):
             _print_tree(found, known, child, depth, level + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,22 @@ FAILURE_WORDS = {
     "not-media": "neither image nor sound",
 }
 """Each status of an outcome without embeddings, in words."""
+
+
+def echo(text: str | bytes = "", *, err: bool = False) -> None:
+    """Print text to standard output or standard error; no control character but the end of a line gets through.
+
+    Parameters
+    ----------
+    text : str or bytes
+        One or more lines. Bytes are the path of a file for another program: they are printed as they are, except on a
+        terminal.
+    err : bool
+        Whether to print to standard error.
+    """
+    if isinstance(text, bytes) and sys.stdout.isatty():
+        text = os.fsdecode(text)
+    click.echo(text if isinstance(text, bytes) else "\n".join(map(printable, text.split("\n"))), err=err)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -35,7 +52,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     numeric = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(header))]
     for line in ([*map(str, header)], *cells):
         padded = (_padded(cell, width, to_right) for cell, width, to_right in zip(line, widths, numeric))
-        click.echo("  ".join(padded).rstrip())
+        echo("  ".join(padded).rstrip())
 
 
 def _padded(cell: str, width: int, to_right: bool) -> str:
@@ -57,7 +74,7 @@ def print_line(text: str) -> None:
     """Print a line at once, above the progress bar if there is one."""
     from tqdm import tqdm
 
-    tqdm.write(text)
+    tqdm.write(printable(text))
     sys.stdout.flush()
 
 

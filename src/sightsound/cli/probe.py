@@ -33,8 +33,18 @@ def probe() -> None:
 @click.option("--kind", type=click.Choice(["logistic", "svm", "ridge"]), default="logistic", show_default=True)
 @click.option("--level", type=click.Choice(["item", "window"]), default="item", help="What a row is.  [item]")
 @click.option(
-    "--pool", type=click.Choice(["mean", "max", "mean+std"]), default="mean", help="How windows become a row.  [mean]"
+    "--pool",
+    type=click.Choice(["auto", "mean", "max", "mean+max", "mean+std"]),
+    default="auto",
+    help="How the windows of a sound become a row.  [auto]",
 )
+@click.option(
+    "--scaling",
+    type=click.Choice(["auto", "none", "global", "unit", "standard"]),
+    default="auto",
+    help="How features are scaled: all by one number, rows to length 1, or z-scores.  [auto]",
+)
+@click.option("--sqrt/--no-sqrt", default=None, help="Take square roots of the features.  [auto]")
 @click.option("--folds", "cv", type=click.IntRange(2), help="Folds of the cross-validation.  [5]")
 @click.option(
     "--class-weight", type=click.Choice(["balanced"]), help="Give rare classes as much weight as common ones."
@@ -44,6 +54,7 @@ def probe() -> None:
 )
 @click.option("--strength", "C", type=float, help="C, the inverse regularisation; without cross-validation.")
 @click.option("--multi-label", is_flag=True, help="Items may have several of the classes.")
+@click.option("--curve/--no-curve", default=True, help="Compute the learning curve, which takes the longest.")
 @click.option("--plot", metavar="PNG", help="Draw confusion matrix, reliability and learning curve.")
 @json_option()
 def fit(
@@ -53,6 +64,7 @@ def fit(
     level: Any,
     pool: Any,
     plot: str | None,
+    curve: bool,
     as_json: bool,
     source: str | None,
     columns: Sequence[str],
@@ -72,7 +84,7 @@ def fit(
 
     if fold_column and settings["cv"]:
         raise click.UsageError("--folds or --fold-column, one of the two")
-    if level == "window" and pool != "mean":
+    if level == "window" and pool not in ("auto", "mean"):
         raise click.UsageError("--pool is for items; leave out --level window")
     if plot and settings["C"]:
         raise click.UsageError("--plot draws what was held out, which --strength does not do")
@@ -85,14 +97,14 @@ def fit(
     for place, column in wanted.items():
         labels = Labels(source, column, fold_column, group_column, multi_label)
         data = load_dataset(library, model, labels, level=level, pool=pool)
-        fitted = fit_probe(data, LinearProbe(**settings))
+        fitted = fit_probe(data, LinearProbe(**settings), curve=curve)
         fitted.save(place)
         reports.draw_report(fitted.report_, plot)
         reports.print_probe(fitted, as_json)
         if fitted.report_ is None:
             reports.print_notes(data.notes, err=True)
         if not as_json:
-            click.echo(f"\nwritten to {printable(place)}")
+            output.echo(f"\nwritten to {printable(place)}")
 
 
 def _file_for_column(out: str, column: str | None, columns: Sequence[str]) -> str:
@@ -150,7 +162,7 @@ def _print_classified(found: Sequence[Classified], top: int) -> None:
     rows: list[Sequence[object]] = []
     for each in found:
         if each.outcome.status != "ok":
-            click.echo(f"{printable(each.item)}: {printable(each.outcome.reason or each.outcome.status)}", err=True)
+            output.echo(f"{printable(each.item)}: {printable(each.outcome.reason or each.outcome.status)}", err=True)
             continue
         best, *others = each.top[:top]
         rest = ", ".join(f"{other.label} {other.score:.3f}" for other in others)
@@ -228,4 +240,4 @@ def export(file: str, out: str) -> None:
     check_destinations(out, endings=(".onnx",), inputs=[file])
     loaded = reports.load_linear_probe(file)
     export_onnx(loaded, out)
-    click.echo(f"{loaded.n_features_in_} numbers -> {len(loaded.classes_)} classes, in {printable(out)}")
+    output.echo(f"{loaded.n_features_in_} numbers -> {len(loaded.classes_)} classes, in {printable(out)}")

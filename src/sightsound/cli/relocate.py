@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from sightsound.cli import output
 from sightsound.cli.settings import library_option
 from sightsound.contract.paths import printable
 
@@ -17,4 +18,4 @@ def relocate(old: str, new: str, library: str) -> None:
     from sightsound.library.maintenance import relocate as move
 
     count = move(old, new, library)
-    click.echo(f"{count} items are below {printable(new)} now")
+    output.echo(f"{count} items are below {printable(new)} now")

@@ -73,7 +73,7 @@ def print_probe(loaded: Probe, as_json: bool) -> None:
     for spec in specs:
         kind = "windows" if spec.level == "window" else "items"
         place = printable(f"{spec.space.name} ({spec.space.fingerprint[:12]}): {spec.column}")
-        click.echo(f"{loaded.fitted_by} on {kind} of {place}")
+        output.echo(f"{loaded.fitted_by} on {kind} of {place}")
     if loaded.report_ is not None:
         print_report(loaded.report_)
 
@@ -103,12 +103,12 @@ def print_report(report: ProbeReport) -> None:
     output.print_table(["class", "rows", "precision", "recall", "F1"], rows)
     alone = report.rows == report.groups
     items = f"{report.rows} items" if alone else f"{report.rows} rows, {report.groups} of which are independent"
-    click.echo(f"\n{items}, {printable(report.how)}")
+    output.echo(f"\n{items}, {printable(report.how)}")
     corrected = "" if report.corrected is None else f"; {report.corrected:.3f} after the choice of C is paid for"
     neighbours = "" if report.neighbours is None else f", 5 nearest neighbours {report.neighbours.value:.3f}"
-    click.echo(f"accuracy {report.accuracy}{corrected}")
-    click.echo(f"macro F1 {report.macro_f1:.3f}; commonest class {report.majority:.3f}{neighbours}")
-    click.echo(f"calibration error {report.error:.3f} (without temperature {report.raw_error:.3f})")
+    output.echo(f"accuracy {report.accuracy}{corrected}")
+    output.echo(f"macro F1 {report.macro_f1:.3f}; commonest class {report.majority:.3f}{neighbours}")
+    output.echo(f"calibration error {report.error:.3f} (without temperature {report.raw_error:.3f})")
     print_curve(report)
     print_notes(report.notes)
 
@@ -117,7 +117,7 @@ def print_reliability(report: ProbeReport | None) -> None:
     """Print the reliability table: the accuracy of the rows in each range of probabilities."""
     if report is None:
         raise SightsoundError("--reliability: expected a probe with a report; fit it without --strength")
-    click.echo()
+    output.echo()
     rows = [(f"{each.confidence:.3f}", each.count, f"{each.accuracy:.3f}") for each in report.reliability]
     output.print_table(["probability", "rows", "right"], rows)
 
@@ -126,10 +126,10 @@ def print_curve(report: ProbeReport) -> None:
     """Print the learning curve, if there is one, in one line."""
     if report.curve:
         points = ", ".join(f"{size}: {mean:.3f}" for size, mean, _, _ in report.curve)
-        click.echo(f"accuracy by {'items' if report.rows == report.groups else 'independent items'} a class: {points}")
+        output.echo(f"accuracy by {'items' if report.rows == report.groups else 'independent items'} a class: {points}")
 
 
 def print_notes(notes: Sequence[str], *, err: bool = False) -> None:
     """Print what was left out, and why."""
     for note in notes:
-        click.echo(printable(note), err=err)
+        output.echo(printable(note), err=err)

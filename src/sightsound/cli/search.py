@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 from sightsound.cli import output
 from sightsound.cli.settings import device_option, host, json_option, library_option
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.contract.card import Modality
@@ -85,19 +87,21 @@ def _read_query(path: str | None, item: int | None, vector: str | None) -> Query
     given = [query for query in (path, item, vector) if query is not None]
     if len(given) != 1:
         raise click.UsageError("expected one of FILE, --id and --vector, or --tag")
-    if vector is not None:
-        import numpy as np
+    return given[0] if vector is None else _read_vector(vector)
 
-        try:
-            found: Any = np.load(vector, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise SightsoundError(f"{vector}: expected a .npy file of numbers ({error})") from error
-        if not isinstance(found, np.ndarray):
-            raise SightsoundError(
-                f"{vector}: expected a .npy file of one array, got several; save the one to search by"
-            )
-        return found
-    return given[0]
+
+def _read_vector(file: str) -> Any:
+    import numpy as np
+
+    if os.path.exists(file) and not os.path.isfile(file):
+        raise SightsoundError(f"{file}: expected a .npy file, got something else; name another file")
+    try:
+        found: Any = np.load(file, allow_pickle=False)
+    except Exception as error:  # a damaged header raises whatever the parsers below NumPy do
+        raise SightsoundError(f"{file}: expected a .npy file of numbers ({printable(error)})") from error
+    if not isinstance(found, np.ndarray):
+        raise SightsoundError(f"{file}: expected a .npy file of one array, got several; save the one to search by")
+    return found
 
 
 def _hit_json(hit: Hit) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
 
 def _print_hits(hits: list[Hit]) -> None:
     if not hits:
-        click.echo("nothing found")
+        output.echo("nothing found")
         return
     timed = any(hit.seconds for hit in hits)
     labelled = any(hit.labels for hit in hits)

@@ -67,7 +67,7 @@ def stack(
     _print_candidates(found.candidates)
     reports.print_notes(found.report.notes)
     if out:
-        click.echo(f"\nstack written to {printable(out)}")
+        output.echo(f"\nstack written to {printable(out)}")
 
 
 def _print_candidates(candidates: Sequence[Candidate]) -> None:

@@ -45,20 +45,20 @@ def _stats_json(found: Stats) -> dict[str, Any]:
 
 def _print_stats(found: Stats) -> None:
     roots = ", ".join(map(printable, found.roots)) or "nothing"
-    click.echo(f"{found.items} items, {output.format_size(found.bytes)}, of {roots}")
+    output.echo(f"{found.items} items, {output.format_size(found.bytes)}, of {roots}")
     if found.spaces:
         output.print_table(["space", "dim", "vectors", "sound", "fingerprint"], _space_rows(found))
     outcomes = [(status, space, count) for (space, status), count in sorted(found.outcomes.items())]
     output.print_table(["outcome", "space", "items"], outcomes)
     for flag, count in sorted(found.flags.items()):
-        click.echo(f"{count} items {flag}")
+        output.echo(f"{count} items {printable(flag)}")
     if found.labels:
         labels = [(column, value, count) for (column, value), count in sorted(found.labels.items())]
         output.print_table(["column", "label", "items"], labels)
     if found.tags:
         _print_tags(found)
     for outcome in found.failed:
-        click.echo(f"failed: {printable(outcome.item)}: {printable(outcome.reason)}")
+        output.echo(f"failed: {printable(outcome.item)}: {printable(outcome.reason)}")
 
 
 def _space_rows(found: Stats) -> list[tuple[object, ...]]:
@@ -74,4 +74,4 @@ def _print_tags(found: Stats) -> None:
     rows = [(label, count, f"{seconds:.1f}" if seconds else "") for label, (count, seconds) in tags[:_TAGS]]
     output.print_table(["tag", "items", "seconds"], rows)
     if len(tags) > _TAGS:
-        click.echo(f"... and {len(tags) - _TAGS} more; --json has all")
+        output.echo(f"... and {len(tags) - _TAGS} more; --json has all")

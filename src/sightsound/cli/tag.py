@@ -197,7 +197,7 @@ def _print_file(tags: Classified, name: str, one: bool, form: str | None) -> Non
     """Print a file: why it failed, or its line among several."""
     name, outcome = printable(name), tags.outcome
     if outcome.status != "ok":
-        click.echo(f"{name}: {printable(outcome.reason or outcome.status)}", err=True)
+        output.echo(f"{name}: {printable(outcome.reason or outcome.status)}", err=True)
     elif not one and form is None:
         output.print_line(f"{name}  {_classes(tags, _LINE_CLASSES)}")
 
@@ -225,13 +225,13 @@ def _print_classes(tags: Classified) -> None:
         output.print_table(["score", "class"], [(f"{p.score:.4f}", p.label) for p in tags.top])
         return
     if tags.item.path == "-":
-        click.echo(f"{len(tags.segments)} segments")
+        output.echo(f"{len(tags.segments)} segments")
     elif tags.segments:
         channel = [] if tags.segments[0].channel is None else [""]
         output.print_table(["seconds", *channel, "class", "mean", "peak"], [_segment_cells(s) for s in tags.segments])
     else:
-        click.echo("no segments: no class is over the threshold for long enough")
-    click.echo(f"\nwhole recording ({output.format_duration(tags.outcome.seconds)}): {_classes(tags, len(tags.top))}")
+        output.echo("no segments: no class is over the threshold for long enough")
+    output.echo(f"\nwhole recording ({output.format_duration(tags.outcome.seconds)}): {_classes(tags, len(tags.top))}")
 
 
 def _print_summary(kept: Sequence[Classified]) -> None:
@@ -248,12 +248,12 @@ def _print_summary(kept: Sequence[Classified]) -> None:
         (label, files[label], f"{seconds[label]:.1f}" if seconds[label] else "") for label in order[:_SUMMARY_CLASSES]
     ]
     if rows:
-        click.echo()
+        output.echo()
         output.print_table(["class", "files", "seconds"], rows)
     more = f", {len(order) - _SUMMARY_CLASSES} more classes" if len(order) > _SUMMARY_CLASSES else ""
     statuses = Counter(str(tags.outcome.status) for tags in kept)
     counts = ", ".join(f"{statuses[key]} {word}" for key, word in _STATUS_WORDS.items() if statuses[key])
-    click.echo(f"{counts or 'no files'}{more}")
+    output.echo(f"{counts or 'no files'}{more}")
 
 
 def _export(kept: Sequence[Classified], form: str, out: str | None) -> None:
@@ -262,7 +262,7 @@ def _export(kept: Sequence[Classified], form: str, out: str | None) -> None:
         if len(images) == len(kept) == 1:
             raise SightsoundError(f"{images[0].item}: expected a recording for --audacity, got an image; leave it out")
         if images:
-            click.echo(f"{len(images)} images have no label track", err=True)
+            output.echo(f"{len(images)} images have no label track", err=True)
         _audacity([tags for tags in kept if tags.outcome.status == "ok" and tags.outcome.seconds is not None], out)
     else:
         from sightsound.classify import export
@@ -282,7 +282,7 @@ def _audacity(kept: Sequence[Classified], out: str | None) -> None:
     assert out is not None
     for name, tags in export.audacity_files(kept, out):
         output.write_text(export.audacity_labels(tags.segments), os.path.join(out, name))
-    click.echo(f"{len(kept)} label tracks in {printable(out)}")
+    output.echo(f"{len(kept)} label tracks in {printable(out)}")
 
 
 def _draw(kept: Sequence[Classified], plot: str | None, wordcloud: str | None) -> None:

@@ -58,9 +58,9 @@ def get(context: click.Context, name: str | None, everything: bool) -> None:
             if not everything:
                 raise
             failed = True
-            click.echo(f"{model}: {error}", err=True)
+            output.echo(f"{printable(model)}: {printable(error)}", err=True)
         else:
-            click.echo(found.sha256.encode() + b"  " + os.fsencode(found.path))
+            output.echo(found.sha256.encode() + b"  " + os.fsencode(found.path))
     if failed:
         context.exit(1)
 
@@ -71,12 +71,12 @@ def verify(context: click.Context) -> None:
     """Compute the SHA-256 of every fetched file again; exit code 1 if one is damaged."""
     rows = list(settings.host(context).weights.verify())
     for row in rows:
-        click.echo(f"{'ok' if row.ok else 'damaged'}  ".encode() + os.fsencode(row.path))
+        output.echo(f"{'ok' if row.ok else 'damaged'}  ".encode() + os.fsencode(row.path))
     for row in rows:
         if not row.ok:
             name, got = printable(row.path.name), row.got or "nothing that can be read"
             advice = f"run `sightsound weights get {name}` to fetch it again"
-            click.echo(f"{name}: expected SHA-256 {row.sha256}, got {got}; {advice}", err=True)
+            output.echo(f"{name}: expected SHA-256 {row.sha256}, got {got}; {advice}", err=True)
     if not all(row.ok for row in rows):
         context.exit(1)
 
@@ -89,7 +89,7 @@ def path(context: click.Context, name: str) -> None:
     host = settings.host(context)
     found = [_find_file(host, model, file) for model, file in _files(host, name)]
     for place in found:
-        click.echo(os.fsencode(place))
+        output.echo(os.fsencode(place))
 
 
 def _files(host: Host, name: str | None) -> list[tuple[str, WeightFile]]:
