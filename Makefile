@@ -13,7 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := $(sort $(wildcard plugins/*/pyproject.toml))
 MADE := $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz.json
-QUICK := tests/test_layers.py tests/test_docstrings.py tests/contract tests/host tests/linear tests/cli
+QUICK := tests/test_layers.py tests/test_docstrings.py tests/contract tests/host tests/linear \
+	$(filter-out %/test_probe.py,$(wildcard tests/cli/test_*.py))
 # Each worker is a process. On as many cores as workers, one thread of OpenMP for each is fastest.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 5
 
@@ -26,7 +27,7 @@ check: style
 	@$(MAKE) --no-print-directory --jobs 2 types quick
 
 test: style types
-	@echo "tests (about three minutes on two cores; the weights come from the package index at first)"
+	@echo "tests (about four minutes on two cores; the weights come from the package index at first)"
 	@$(PYTEST) -m "not slow"
 
 test-all: style types
