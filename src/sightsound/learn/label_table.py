@@ -130,7 +130,7 @@ def read_label_table(library: Library, source: str | None) -> LabelTable:
 
 def _stored(library: Library) -> Values:
     values: dict[int, dict[str, list[str]]] = {}
-    for item, column, value in library.rows('SELECT item, "column", value FROM labels ORDER BY 1, 2, 3'):
+    for item, column, value in library.all_labels():
         values.setdefault(item, {}).setdefault(column, []).append(value)
     return values
 

@@ -52,7 +52,15 @@ def check(library: PathLike | Library) -> list[Problem]:
         for examine in (_database, _spaces, _vectors, _outcomes, _checksums, _tags):
             try:
                 problems += examine(opened)
-            except (LibraryError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            except (
+                LibraryError,
+                ValueError,
+                LookupError,
+                TypeError,
+                AttributeError,
+                ArithmeticError,
+                RecursionError,
+            ) as error:
                 problems.append(Problem(f"cannot be read: {error_line(error)}", _RESTORE))
     return problems
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,7 +13,7 @@ from sightsound.contract.card import Modality
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item
 from sightsound.library.store.database import Database
-from sightsound.library.store.queries import decode_item
+from sightsound.library.store.validation import decode_item, json_object
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def matching_items(
     rows = database.rows(query, space_id, leave_out)
     with database.decoding():
         decoded = [
-            (content, decode_item(root, path, id_), {"seconds": seconds, **json.loads(facts)} if where.facts else {})
+            (content, decode_item(root, path, id_), {"seconds": seconds, **json_object(facts)} if where.facts else {})
             for root, path, id_, content, seconds, facts in rows
             if (labelled is None or id_ in labelled) and (tagged is None or content in tagged)
         ]

@@ -19,7 +19,9 @@ from sightsound.library.filters import Filter
 from sightsound.library.store import database
 from sightsound.library.store.queries import (
     count_vectors,
+    read_all_labels,
     read_content_hash,
+    read_content_hashes,
     read_item,
     read_items,
     read_labels,
@@ -61,14 +63,9 @@ class Library:
     """
 
     def __init__(self, path: PathLike, *, create: bool = False) -> None:
-        if not os.fspath(path):
-            raise LibraryError('library "": an empty path; name a folder, or "." for the working folder')
-        self.path = Path(os.path.abspath(path))
+        self.path = _absolute(path)
         self._file = self.path / LIBRARY_FILE
-        if not database.exists(self._file):
-            if not create:
-                raise LibraryError(f"no library at {self.path}; make one: sightsound index PATH --library {self.path}")
-            database.create(self._file)
+        _require_library(self._file, create=create)
         self._database = database.Database(self._file)
         self._vector_search = VectorSearch(self._database)
 
@@ -122,6 +119,14 @@ class Library:
     def labels(self, id_: int) -> dict[str, tuple[str, ...]]:
         """Return the labels of an item: column -> values."""
         return read_labels(self._database, id_)
+
+    def all_labels(self) -> list[tuple[int, str, str]]:
+        """Return every label as (id of the item, column, value), sorted."""
+        return read_all_labels(self._database)
+
+    def contents(self) -> dict[int, bytes]:
+        """Return the id of each item that was ever read -> the SHA-256 of its content."""
+        return read_content_hashes(self._database)
 
     def outcomes(self) -> list[tuple[Outcome, str]]:
         """Return every outcome with the name of its space, '' for an item that no model was run on."""
@@ -249,10 +254,7 @@ class Library:
             self.require(space)
             if where.modality not in (None, space.modality):
                 continue
-            if np.ndim(rows) != 2 or np.shape(rows)[1] != space.dim:
-                raise SightsoundError(
-                    f"query: expected rows of {space.dim} numbers for {space.name}, got {np.shape(rows)}"
-                )
+            _require_dim(rows, space)
             ranked[space] = self._vector_search.search(space, rows, limits, (query_spans or {}).get(space))
         return (fuse(ranked) if len(ranked) > 1 else [hit for hits in ranked.values() for hit in hits])[:k]
 
@@ -304,6 +306,26 @@ def open_library(library: PathLike | Library, *, create: bool = False) -> Iterat
     else:
         with Library(library, create=create) as opened:
             yield opened
+
+
+def _absolute(path: PathLike) -> Path:
+    """Return the absolute path of a library; raise `LibraryError` for an empty one, often an unset variable."""
+    if not os.fspath(path):
+        raise LibraryError('library "": an empty path; name a folder, or "." for the working folder')
+    return Path(os.path.abspath(path))
+
+
+def _require_library(file: Path, *, create: bool) -> None:
+    """Raise `LibraryError` if there is no library, or make an empty one."""
+    if not database.exists(file):
+        if not create:
+            raise LibraryError(f"no library at {file.parent}; make one: sightsound index PATH --library {file.parent}")
+        database.create(file)
+
+
+def _require_dim(rows: Floats, space: Space) -> None:
+    if np.ndim(rows) != 2 or np.shape(rows)[1] != space.dim:
+        raise SightsoundError(f"query: expected rows of {space.dim} numbers for {space.name}, got {np.shape(rows)}")
 
 
 def _mismatch(name: str, spaces: Mapping[Space, int], wanted: Space) -> SpaceMismatch:

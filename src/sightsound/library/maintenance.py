@@ -171,4 +171,5 @@ def relocate(old: PathLike, new: PathLike, library: PathLike | Library) -> int:
     if not os.path.isdir(target):
         raise LibraryError(f"{os.fspath(new)}: expected the folder that the files are in now; no such folder")
     with open_library(library) as opened, opened.writing() as writer:
+        opened.items()  # raises LibraryError for paths that cannot be decoded
         return writer.items.relocate(os.path.abspath(old), target)

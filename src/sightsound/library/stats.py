@@ -87,7 +87,8 @@ def _tags(library: Library) -> dict[str, tuple[int, float]]:
         "SELECT t.label, count(DISTINCT o.item), total(t.stop - t.start) FROM tags t"
         " JOIN outcomes o ON o.content = t.content AND o.space = t.space GROUP BY t.label ORDER BY 2 DESC, 3 DESC, 1"
     )
-    return {label: (items, seconds) for label, items, seconds in library.rows(query)}
+    known = {label for label, _ in library.tag_classes()}  # which reports labels that are not text
+    return {label: (items, seconds) for label, items, seconds in library.rows(query) if label in known}
 
 
 def _spaces(library: Library) -> dict[str, tuple[str, int, int]]:

@@ -9,6 +9,7 @@ from sightsound.contract.results import Hit
 from sightsound.library.filters import Filter, matching_items, tag_condition
 from sightsound.library.store.database import Database
 from sightsound.library.store.queries import read_labels, read_spaces
+from sightsound.library.store.validation import text
 
 
 def find_tagged(
@@ -44,7 +45,13 @@ def _hits(database: Database, space_id: int, name: str, tags: Collection[str], w
     rows = database.rows(query, space_id, *values)
     with database.decoding():
         return [
-            Hit(item, float(mean), None if start is None else (float(start), float(stop)), tag=label, spaces=(name,))
+            Hit(
+                item,
+                float(mean),
+                None if start is None else (float(start), float(stop)),
+                tag=text(label),
+                spaces=(name,),
+            )
             for content, label, start, stop, mean in rows
             for item in items.get(content, ())
         ]

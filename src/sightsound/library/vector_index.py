@@ -112,6 +112,7 @@ class VectorIndex:
     def _best_pairs(self, scores: Floats, rows: NDArray[np.int64], k: int) -> list[Pair]:
         """Return the best pair of each of the `k` best contents among the neighbours (q, n) of the query's rows."""
         order = np.argsort(-scores, axis=None, kind="stable")
+        order = order[rows.ravel()[order] >= 0]  # FAISS fills up with -1 where it has no more neighbours
         _, first = np.unique(self.contents[rows.ravel()[order]], return_index=True)
         chosen = order[np.sort(first)[:k]]
         return [

@@ -13,7 +13,7 @@ from sightsound.contract.results import Hit, Item
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter, matching_items
 from sightsound.library.store.database import Database
-from sightsound.library.store.queries import read_labels
+from sightsound.library.store.queries import decode_vector, read_labels
 from sightsound.library.vector_index import Pair, VectorIndex
 
 FUSION_K = 60
@@ -104,22 +104,23 @@ class VectorSearch:
         ((space_id, generation),) = rows
         loaded = self._loaded.get(space_id)
         if loaded is None or loaded.generation != generation:
-            loaded = self._loaded[space_id] = _Loaded(generation, self._read(space_id, space.dim))
+            loaded = self._loaded[space_id] = _Loaded(generation, self._read(space_id, space))
         return space_id, loaded.index
 
-    def _read(self, space_id: int, dim: int) -> VectorIndex:
+    def _read(self, space_id: int, space: Space) -> VectorIndex:
         complete = (
             "FROM vectors v WHERE v.space = ? AND v.content IN"
             " (SELECT content FROM outcomes WHERE space = ? AND status = 'ok')"
         )
         ((count,),) = self._database.rows(f"SELECT count(*) {complete}", space_id, space_id)
-        vectors = np.empty((count, dim), np.float32)
-        contents, spans = np.empty(count, np.int64), np.full((count, 2), np.nan)
-        query = f"SELECT v.content, v.start, v.stop, v.embedding {complete} ORDER BY v.id"
+        query = f"SELECT v.id, v.content, v.start, v.stop, v.embedding {complete} ORDER BY v.id"
         rows = self._database.iterate(query, space_id, space_id)
         with self._database.decoding():
-            for at, (content, start, stop, embedding) in enumerate(rows):
-                vectors[at] = np.frombuffer(embedding, "<f4")
+            dim = space.dim
+            vectors = np.empty((count, dim), np.float32)
+            contents, spans = np.empty(count, np.int64), np.full((count, 2), np.nan)
+            for at, (id_, content, start, stop, embedding) in enumerate(rows):
+                vectors[at] = decode_vector(id_, embedding, space, dim)
                 contents[at] = content
                 if start is not None:
                     spans[at] = start, stop

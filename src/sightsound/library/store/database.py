@@ -14,6 +14,7 @@ from sightsound.library.store import schema
 from sightsound.library.store.files import new_file, require_ordinary_files
 from sightsound.library.store.migration import migrate, migrate_in_memory
 from sightsound.library.store.transaction import write_lock
+from sightsound.library.store.validation import read_format
 from sightsound.media.safe_open import error_line
 
 
@@ -86,7 +87,7 @@ class Database:
         """
         try:
             yield
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise LibraryError(
                 f"{self.file.parent}: damaged ({type(error).__name__}: {error_line(error)}); run `sightsound check`, "
                 "restore it from a copy"
@@ -96,8 +97,13 @@ class Database:
     def _errors(self) -> Iterator[None]:
         if self._closed:
             raise LibraryError(f"{self.file.parent}: the library was closed")
-        with sqlite_errors(self.file):
-            yield
+        try:
+            with sqlite_errors(self.file):
+                yield
+        except MemoryError as error:
+            raise LibraryError(
+                f"{self.file.parent}: too little memory to read it; run `sightsound check`, or use a larger machine"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -142,16 +148,21 @@ def create(file: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         others = [path.name for path in folder.iterdir() if not path.name.startswith(("writer.", "library."))]
     except OSError as error:
-        raise LibraryError(
-            f"{folder}: cannot make a library here ({error.strerror}); name another --library"
-        ) from error
+        raise _cannot_create(folder, error) from error
     if others:
         raise LibraryError(
             f"{folder}: expected a library or an empty folder, it holds {others[0]!r}; name a new folder"
         )
     with write_lock(file):
         if not file.exists():
-            _create_file(file)
+            try:
+                _create_file(file)
+            except OSError as error:
+                raise _cannot_create(folder, error) from error
+
+
+def _cannot_create(folder: Path, error: OSError) -> LibraryError:
+    return LibraryError(f"{folder}: cannot make a library here ({error.strerror}); name another --library")
 
 
 def _create_file(file: Path) -> None:
@@ -172,7 +183,7 @@ def open_writing(file: Path) -> sqlite3.Connection:
     """Return a connection that may write, after migration to the present format; WAL mode if the medium supports it."""
     with contextlib.ExitStack() as opened, sqlite_errors(file):
         db = opened.enter_context(contextlib.closing(_connect(f"{file.as_uri()}?mode=rw")))
-        format_ = _format(db, file)
+        format_ = read_format(db, file)
         db.execute("PRAGMA journal_mode = WAL").fetchone()
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA foreign_keys = ON")
@@ -194,7 +205,7 @@ def open_reading(file: Path) -> sqlite3.Connection:
             )
         try:
             db = _connect(f"{file.as_uri()}?mode={mode}")
-            if _format(db, file) < schema.FORMAT:
+            if read_format(db, file) < schema.FORMAT:
                 return _open_migrated(db, file)
             db.execute("PRAGMA query_only = ON")
             db.execute("SELECT count(*) FROM roots").fetchone()
@@ -210,29 +221,12 @@ def _connect(uri: str) -> sqlite3.Connection:
     return db
 
 
-def _format(db: sqlite3.Connection, file: Path) -> int:
-    """Return the format of a library; raise `LibraryError` for any other file and for a newer format."""
-    try:
-        (application,), (format_,) = (db.execute(f"PRAGMA {p}").fetchone() for p in ("application_id", "user_version"))
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError as error:
-        raise LibraryError(f"{file}: expected a library, got another kind of file ({error_line(error)})") from error
-    if application != schema.APPLICATION_ID:
-        raise LibraryError(f"{file}: expected a sightsound library, got another SQLite database")
-    if format_ > schema.FORMAT:
-        raise LibraryError(
-            f"{file.parent}: library of format {format_}, this program reads up to {schema.FORMAT}; upgrade sightsound"
-        )
-    return int(format_)
-
-
 def _open_migrated(db: sqlite3.Connection, file: Path) -> sqlite3.Connection:
     """Return a copy of an older library in memory, migrated to the present format."""
     copy = sqlite3.connect(":memory:", isolation_level=None)
     with contextlib.closing(db):
         db.backup(copy)
-    migrate_in_memory(copy, _format(copy, file))
+    migrate_in_memory(copy, file, read_format(copy, file))
     copy.execute("PRAGMA query_only = ON")
     return copy
 

@@ -74,7 +74,8 @@ class ItemTable:
             query, os.fsencode(item.root), os.fsencode(item.path)
         ):
             self._ids[item] = id_
-            return KnownItem(id_, (size, mtime_ns), content, modality)
+            valid = isinstance(content, bytes) and modality in (None, "image", "sound")
+            return KnownItem(id_, (size, mtime_ns), content if valid else None, modality)
         return None
 
     def id(self, item: Item) -> int:
@@ -224,7 +225,8 @@ class ItemTable:
         if content is None:
             return None
         query = (
-            "SELECT i.id, r.path, i.path FROM items i JOIN roots r ON r.id = i.root WHERE i.content = ? ORDER BY i.id"
+            "SELECT i.id, r.path, i.path FROM items i JOIN roots r ON r.id = i.root WHERE i.content = ?"
+            " AND typeof(r.path) = 'blob' AND typeof(i.path) = 'blob' ORDER BY i.id"
         )
         if content not in self._unexamined:
             self._unexamined[content] = deque(self._transaction.execute(query, content).fetchall())
@@ -250,7 +252,8 @@ class ItemTable:
         if root not in self._roots_with_files:
             folder = os.fsencode(root)
             rows = self._transaction.execute(
-                "SELECT i.path FROM items i JOIN roots r ON r.id = i.root WHERE r.path = ?", folder
+                "SELECT i.path FROM items i JOIN roots r ON r.id = i.root WHERE r.path = ? AND typeof(i.path) = 'blob'",
+                folder,
             )
             self._roots_with_files[root] = any(os.path.lexists(os.path.join(folder, path)) for (path,) in rows)
         return self._roots_with_files[root]
@@ -267,7 +270,7 @@ def is_missing(path: PathLike | bytes) -> bool:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return True
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a null character, in a library that somebody made up
         return False
     return False
 

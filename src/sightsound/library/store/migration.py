@@ -12,6 +12,7 @@ from sightsound import _atomic
 from sightsound.contract.errors import LibraryError
 from sightsound.library.store import schema
 from sightsound.library.store.files import new_file
+from sightsound.media.safe_open import error_line
 
 
 def migrate(db: sqlite3.Connection, file: Path, format_: int) -> None:
@@ -36,7 +37,7 @@ def migrate(db: sqlite3.Connection, file: Path, format_: int) -> None:
         db.execute("PRAGMA foreign_keys = OFF")
         for step in range(format_, schema.FORMAT):
             db.execute("BEGIN IMMEDIATE")
-            schema.MIGRATIONS[step](db)
+            _apply(step, db, file)
             db.execute(f"PRAGMA user_version = {step + 1}")
             db.execute("COMMIT")
     except BaseException:
@@ -48,10 +49,19 @@ def migrate(db: sqlite3.Connection, file: Path, format_: int) -> None:
     db.execute("PRAGMA foreign_keys = ON")
 
 
-def migrate_in_memory(copy: sqlite3.Connection, format_: int) -> None:
+def migrate_in_memory(copy: sqlite3.Connection, file: Path, format_: int) -> None:
     """Apply every step to the present format to a database in memory."""
     for step in range(format_, schema.FORMAT):
-        schema.MIGRATIONS[step](copy)
+        _apply(step, copy, file)
+
+
+def _apply(step: int, db: sqlite3.Connection, file: Path) -> None:
+    try:
+        schema.MIGRATIONS[step](db)
+    except (ValueError, TypeError) as error:
+        raise LibraryError(
+            f"{file.parent}: damaged, cannot be read as format {step} ({error_line(error)}); restore it from a copy"
+        ) from error
 
 
 def _back_up(db: sqlite3.Connection, file: Path, format_: int) -> Path:

@@ -7,6 +7,7 @@ import json
 from sightsound.contract.results import Item, Outcome, Status
 from sightsound.library.store.items import ItemTable
 from sightsound.library.store.transaction import Transaction, storable
+from sightsound.library.store.validation import decode_outcome
 from sightsound.library.store.vectors import VectorTable
 
 
@@ -107,7 +108,10 @@ class OutcomeTable:
         if row is None:
             return None
         status, reason, flags, seconds, facts = row
-        outcome = Outcome(item, status, reason, tuple(flags.split()), seconds, json.loads(facts))
+        try:
+            outcome = decode_outcome(item, status, reason, flags, seconds, facts)
+        except (ValueError, TypeError, RecursionError):
+            return None  # damaged, or made up: the file is embedded itself
         self.record(outcome, space)
         return outcome
 

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import os
-
 import numpy as np
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import LibraryError
-from sightsound.contract.results import Item, Outcome, Status
+from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
 from sightsound.library.store.database import Database
+from sightsound.library.store.validation import (
+    decode_item,
+    decode_outcome,
+    decode_root,
+    decode_space,
+    digest,
+    text,
+)
 
 _LARGEST_ID = 2**63 - 1  # of SQLite
-
-
-def decode_item(root: bytes, path: bytes, id_: int) -> Item:
-    """Return the item of a row of the tables; call it inside `Database.decoding`."""
-    return Item(os.fsdecode(root), os.fsdecode(path), id_)
 
 
 def read_roots(database: Database) -> list[str]:
     """Return the folders that were indexed."""
     rows = database.rows("SELECT path FROM roots ORDER BY path")
     with database.decoding():
-        return [os.fsdecode(path) for (path,) in rows]
+        return [decode_root(path) for (path,) in rows]
 
 
 def read_spaces(database: Database) -> dict[int, Space]:
@@ -34,9 +34,7 @@ def read_spaces(database: Database) -> dict[int, Space]:
     found = {}
     with database.decoding():
         for id_, name, facts, fingerprint in rows:
-            found[id_] = space = Space(name, facts)
-            if space.fingerprint != fingerprint:
-                raise ValueError(f"the facts of space {name} do not give its fingerprint")
+            found[id_] = decode_space(name, facts, fingerprint)
     return found
 
 
@@ -76,15 +74,35 @@ def read_content_hash(database: Database, id_: int) -> bytes:
     if not rows:
         raise LibraryError(f"item {item} was never read; index it again")
     with database.decoding():
-        return bytes(rows[0][0])
+        return digest(rows[0][0])
 
 
 def read_labels(database: Database, id_: int) -> dict[str, tuple[str, ...]]:
     """Return the labels of an item: column -> values."""
+    if abs(id_) > _LARGEST_ID:
+        return {}
+    rows = database.rows('SELECT "column", value FROM labels WHERE item = ? ORDER BY 1, 2', id_)
     found: dict[str, tuple[str, ...]] = {}
-    for column, value in database.rows('SELECT "column", value FROM labels WHERE item = ? ORDER BY 1, 2', id_):
-        found[column] = (*found.get(column, ()), value)
+    with database.decoding():
+        for column, value in rows:
+            found[text(column)] = (*found.get(column, ()), text(value))
     return found
+
+
+def read_all_labels(database: Database) -> list[tuple[int, str, str]]:
+    """Return every label as (id of the item, column, value), sorted."""
+    rows = database.rows('SELECT item, "column", value FROM labels ORDER BY 1, 2, 3')
+    with database.decoding():
+        return [(item, text(column), text(value)) for item, column, value in rows]
+
+
+def read_content_hashes(database: Database) -> dict[int, bytes]:
+    """Return the id of each item that was ever read -> the SHA-256 of its content."""
+    rows = database.rows(
+        "SELECT i.id, c.hash FROM items i LEFT JOIN contents c ON c.id = i.content WHERE i.content IS NOT NULL"
+    )
+    with database.decoding():
+        return {item: digest(hash_) for item, hash_ in rows}
 
 
 def read_outcomes(database: Database) -> list[tuple[Outcome, str]]:
@@ -96,14 +114,9 @@ def read_outcomes(database: Database) -> list[tuple[Outcome, str]]:
     )
     with database.decoding():
         return [
-            (_decode_outcome(decode_item(root, path, id_), *outcome), space)
+            (decode_outcome(decode_item(root, path, id_), *outcome), text(space))
             for root, path, id_, *outcome, space in rows
         ]
-
-
-def _decode_outcome(item: Item, status: Status, reason: str, flags: str, seconds: float | None, facts: str) -> Outcome:
-    seconds = None if seconds is None else float(seconds)
-    return Outcome(item, status, reason, tuple(flags.split()), seconds, json.loads(facts))
 
 
 def read_vectors(database: Database, space: Space, content: bytes) -> tuple[Floats, Seconds | None] | None:
@@ -115,16 +128,30 @@ def read_vectors(database: Database, space: Space, content: bytes) -> tuple[Floa
     )
     if not known:
         return None
-    query = "SELECT embedding, start, stop FROM vectors WHERE content = ? AND space = ? ORDER BY id"
+    query = "SELECT id, start, stop, embedding FROM vectors WHERE content = ? AND space = ? ORDER BY id"
     rows = database.rows(query, *known[0])
     with database.decoding():
-        vectors = np.frombuffer(b"".join(row[0] for row in rows), "<f4").reshape(len(rows), -1)
-        spans = np.array([row[1:] for row in rows], np.float64) if space.modality == "sound" else None
-    return vectors, spans
+        dim = space.dim
+        vectors = np.array([decode_vector(id_, row, space, dim) for id_, _, _, row in rows], np.float32)
+        spans = np.array([row[1:3] for row in rows], np.float64) if space.modality == "sound" else None
+    return vectors.reshape(len(rows), dim), spans
+
+
+def decode_vector(id_: int, embedding: bytes, space: Space, dim: int) -> Floats:
+    """Return a stored vector; raise `ValueError` for one of another size or with NaN, whose distances mean nothing.
+
+    Call it inside `Database.decoding`.
+    """
+    vector = np.frombuffer(embedding, "<f4")
+    if len(vector) != dim:
+        raise ValueError(f"vector {id_} of {space.name}: expected {dim} numbers, got {len(vector)}")
+    if not np.isfinite(vector).all():
+        raise ValueError(f"vector {id_} of {space.name}: not finite")
+    return vector
 
 
 def read_tag_classes(database: Database) -> list[tuple[str, str]]:
     """Return the classes of all tags, as label and id; the id is '' for classes without ids."""
-    return [
-        (label, id_) for label, id_ in database.rows("SELECT DISTINCT label, class FROM tags ORDER BY label, class")
-    ]
+    rows = database.rows("SELECT DISTINCT label, class FROM tags ORDER BY label, class")
+    with database.decoding():
+        return [(text(label), text(id_)) for label, id_ in rows]

@@ -105,7 +105,7 @@ def checksum(before: int, start: float | None, stop: float | None, embedding: by
         The stored vector, float32.
     """
     nan = float("nan")
-    seconds = struct.pack("<dd", nan if start is None else start, nan if stop is None else stop)
+    seconds = struct.pack("<dd", nan if start is None else float(start), nan if stop is None else float(stop))
     return zlib.crc32(embedding, zlib.crc32(seconds, before))
 
 

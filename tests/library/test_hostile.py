@@ -1,0 +1,250 @@
+"""Libraries that somebody made to do harm, and vectors that a disk damaged: refused, never a wrong answer."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from library_files import file_bytes, raw_database
+from sightsound import (
+    Labels,
+    Library,
+    LibraryError,
+    SightsoundError,
+    check,
+    forget_missing,
+    forget_space,
+    index,
+    load_dataset,
+    relocate,
+    search,
+    search_tags,
+    stats,
+)
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS id, i AS path FROM n"
+MODELS = ("colours.tiny", "loudness.tiny")
+
+
+@pytest.fixture
+def tagged(where):
+    """A library with a row in every table."""
+    with raw_database(where) as db:
+        db.execute("INSERT INTO labels VALUES (1, 'who', 'Tom')")
+        db.execute("INSERT INTO tagged SELECT content, space, '{}' FROM outcomes")
+        db.execute(
+            "INSERT INTO tags (content, space, label, class, mean, peak)"
+            " SELECT content, space, 'Dog', '/m/0bt9lr', .5, .5 FROM outcomes"
+        )
+    return where
+
+
+# -- views, triggers and the like --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statements", "word"),
+    [
+        (f"ALTER TABLE roots RENAME TO r0; CREATE VIEW roots AS {ENDLESS}", "view 'roots'"),
+        (f"CREATE VIEW more AS {ENDLESS}", "view 'more'"),
+        ("CREATE TRIGGER t AFTER DELETE ON items BEGIN DELETE FROM vectors; END", "trigger 't'"),
+        ("CREATE VIRTUAL TABLE v USING fts5(text)", "virtual table 'v'"),
+        ("ALTER TABLE roots ADD COLUMN big AS (hex(zeroblob(500000000)))", "generated column 'big'"),
+    ],
+    ids=["view for a table", "view", "trigger", "virtual table", "generated column"],
+)
+def test_a_library_with_more_than_tables_is_refused_at_opening(where, zoo, tiny, statements, word):
+    with Library(where) as library:
+        assert len(library.items()) == 5
+    with raw_database(where) as db:
+        try:
+            db.executescript(statements)
+        except Exception as error:
+            pytest.skip(f"this SQLite has no {word}: {error}")
+    before = file_bytes(where)
+    for work in (
+        lambda: Library(where),
+        lambda: check(where),
+        lambda: stats(where),
+        lambda: forget_missing(where, yes=True),
+        lambda: index(zoo, where, models=MODELS, host=tiny),
+    ):
+        with pytest.raises(LibraryError, match=f"lib: expected tables alone, got the {word}") as caught:
+            work()
+        assert "\n" not in str(caught.value)
+    assert file_bytes(where) == before
+
+
+def test_a_trigger_is_refused_in_an_older_format_too(where, monkeypatch):
+    with raw_database(where) as db:
+        db.execute("CREATE TRIGGER t AFTER UPDATE ON outcomes BEGIN DELETE FROM vectors; END")
+        db.execute("PRAGMA user_version = 2")
+    with pytest.raises(LibraryError, match="got the trigger 't'"):
+        Library(where)
+
+
+@pytest.mark.parametrize("value", ["x", b"x"])
+def test_values_of_another_type_in_an_older_format_are_reported_in_one_line(tmp_path, value):
+    """Format 1 has no checksums, which the migration computes from the seconds."""
+    kept = Path(__file__).parents[1] / "libraries" / "format1.sqlite.gz"
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "library.sqlite").write_bytes(gzip.decompress(kept.read_bytes()))
+    assert len(stats(tmp_path / "lib").spaces) == 2
+    with raw_database(tmp_path / "lib") as db:
+        db.execute("UPDATE vectors SET start = ? WHERE id = (SELECT min(id) FROM vectors)", (value,))
+    for work in (Library, check, forget_missing):
+        with pytest.raises(LibraryError, match="lib: damaged, cannot be read as format 1"):
+            work(tmp_path / "lib")
+    assert not list((tmp_path / "lib").glob("*format*"))
+
+
+# -- values of other types ---------------------------------------------------------------------------------------------
+
+NESTED = "[" * 100_000
+VALUES = {"integer": 2**62, "bytes": b"\xff\x00", "text": "x\x00", "nested": NESTED, "number": 1e300}
+COLUMNS = {
+    "roots": ["path"],
+    "contents": ["hash", "modality"],
+    "items": ["path", "root", "size", "mtime_ns", "content"],
+    "labels": ["column", "value", "item"],
+    "spaces": ["name", "fingerprint", "facts", "generation"],
+    "outcomes": ["status", "reason", "flags", "seconds", "facts", "windows", "checksum", "content", "space"],
+    "vectors": ["content", "space", "start", "stop", "embedding"],
+    "tagged": ["rules", "content", "space"],
+    "tags": ["label", "class", "start", "stop", "mean", "peak", "content", "space"],
+}
+CASES = [(table, column, value) for table, columns in COLUMNS.items() for column in columns for value in VALUES]
+QUICK = {("roots", "path"), ("spaces", "facts"), ("outcomes", "facts"), ("labels", "value"), ("tags", "label")}
+
+
+def set_value(where, table, column, value):
+    """Write a value into the first row of a table."""
+    with raw_database(where) as db:
+        with contextlib.suppress(Exception):  # a key that is not unique
+            db.execute(f'UPDATE {table} SET "{column}" = ? WHERE ROWID = (SELECT min(ROWID) FROM {table})', (value,))
+            return
+        first = "item = (SELECT min(item) FROM {0})" if table in ("labels", "outcomes") else "1"
+        db.execute(f'UPDATE {table} SET "{column}" = ? WHERE {first.format(table)}', (value,))
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        pytest.param(*case, marks=() if case[:2] in QUICK and case[2] != "number" else pytest.mark.slow)
+        for case in CASES
+    ],
+)
+def test_a_value_of_another_type_is_an_error_in_one_line_or_does_no_harm(tagged, zoo, tiny, table, column, value):
+    with contextlib.suppress(Exception):
+        set_value(tagged, table, column, VALUES[value])
+    works = {
+        "stats": stats,
+        "check": check,
+        "search": lambda where: search(zoo / "cats" / "0.png", where, host=tiny),
+        "by id": lambda where: search(1, where, host=tiny),
+        "filter": lambda where: search(np.ones(48), where, host=tiny),
+        "tags": lambda where: search_tags(["Dog"], where),
+        "dataset": lambda where: load_dataset(where, "colours.tiny", min_classes=1),
+        "index": lambda where: index(zoo, where, models=MODELS, host=tiny),
+        "relocate": lambda where: relocate(zoo, zoo, where),
+        "forget": lambda where: forget_missing(where, yes=True),
+        "space": lambda where: forget_space("colours.tiny", where),
+    }
+    for name, work in works.items():
+        copy = shutil.copytree(tagged, tagged.parent / name)
+        with contextlib.suppress(SightsoundError):
+            work(copy)
+
+
+def test_a_space_of_made_up_facts_is_refused(where):
+    for facts in ("[]", "{}", '{"dim": "x"}', NESTED, '{"dim": 1e99, "modality": "image", "stages": []}'):
+        with raw_database(where) as db:
+            fingerprint = hashlib.sha256(facts.encode()).hexdigest()
+            db.execute("UPDATE spaces SET facts = ?, fingerprint = ? WHERE id = 1", (facts, fingerprint))
+        with Library(where) as library, pytest.raises(LibraryError, match=r"lib: damaged \("):
+            library.spaces  # noqa: B018
+
+
+# -- paths that lead elsewhere -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [b"/etc/passwd", b"../../etc/passwd", b"cats/../../x", b"", b"cats/0.png\0.txt"])
+def test_an_item_whose_path_leads_out_of_its_root_is_refused(where, path):
+    with raw_database(where) as db:
+        db.execute("UPDATE items SET path = ? WHERE id = 1", (path,))
+    with Library(where) as library:
+        for read in (library.items, library.outcomes, lambda: library.item(1), lambda: library.content(1)):
+            with pytest.raises(LibraryError, match="damaged .*item 1: expected a path below its root"):
+                read()
+        assert library.item(2).path == "cats/1.png"
+    with pytest.raises(LibraryError, match="item 1: expected a path below its root"):
+        search(np.ones(48), where)
+
+
+@pytest.mark.parametrize("path", [b"relative", b"", b"/a\0b"])
+def test_a_root_that_is_not_an_absolute_path_is_refused(where, path):
+    with raw_database(where) as db:
+        db.execute("UPDATE roots SET path = ?", (path,))
+    with Library(where) as library:
+        for read in (library.items, lambda: library.roots):
+            with pytest.raises(LibraryError, match="expected an absolute path"):
+                read()
+
+
+@pytest.mark.parametrize("name", ["...", "a..b", "..a/b..", "~", "$HOME", "-x", "c:x"])
+def test_names_that_only_look_like_paths_elsewhere_are_read(where, name):
+    with raw_database(where) as db:
+        db.execute("UPDATE items SET path = ? WHERE id = 1", (name.encode(),))
+    with Library(where) as library:
+        assert library.item(1).path == name
+
+
+# -- damaged vectors ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("embedding", "words"),
+    [
+        (np.full(48, np.nan, "<f4").tobytes(), "vector 1 of colours.tiny: not finite"),
+        (np.r_[np.ones(47), np.inf].astype("<f4").tobytes(), "vector 1 of colours.tiny: not finite"),
+        (bytes(4), "vector 1 of colours.tiny: expected 48 numbers, got 1"),
+        (bytes(5), "damaged"),
+        (b"", "vector 1 of colours.tiny: expected 48 numbers, got 0"),
+    ],
+    ids=["nan", "inf", "one number", "five bytes", "empty"],
+)
+def test_a_damaged_vector_is_refused_and_never_gives_a_wrong_hit(where, zoo, tiny, embedding, words):
+    with Library(where) as library:
+        good = search(zoo / "cats" / "1.png", library, host=tiny)
+        assert len(good) == 2
+        content = library.content(1)
+        (space,) = (space for space in library.spaces if space.name == "colours.tiny")
+    with raw_database(where) as db:
+        db.execute("UPDATE vectors SET embedding = ? WHERE id = 1", (embedding,))
+    with Library(where) as library:
+        for read in (
+            lambda: search(zoo / "cats" / "1.png", library, host=tiny),
+            lambda: search(1, library, host=tiny),
+            lambda: search(np.ones(48), library, host=tiny),
+            lambda: library.vectors(space, content),
+            lambda: library.vector_index(space),
+            lambda: load_dataset(library, "colours.tiny", Labels("folder"), min_classes=1),
+        ):
+            with pytest.raises(LibraryError, match=words):
+                read()
+        assert len(check(library)) >= 1
+        assert len(search(zoo / "dogs" / "0.wav", library, host=tiny)) == 1
+
+
+@pytest.mark.parametrize("id_", ["99999999999999999999", "-99999999999999999999", "0", "-1"])
+def test_an_id_that_no_item_can_have_is_not_reported_as_damage(where, command, id_):
+    done = command("search", "--id", id_, "-l", where)
+    assert done.returncode == 2 and f"no item {id_} in lib" in done.stderr and "damaged" not in done.stderr
+    with Library(where) as library:
+        assert library.labels(int(id_)) == {}
