@@ -6,11 +6,13 @@ without the fault.
 
 from __future__ import annotations
 
+import errno
 import random
 
 import pytest
 
 from attack.scenarios import FAULTS, SCENARIOS, Scene, content
+from sightsound import _atomic
 
 QUICK = ("index --tags --label-from folder", "index what changed", "forget --missing", "migrate format 2", "embed")
 
@@ -42,3 +44,19 @@ def test_the_faults_happen(faulty_forks, tmp_path):
     assert ends == {"kill": (-9, True), "torn write": (-9, True)} | dict.fromkeys(
         ("ENOSPC once", "EIO once", "full disk"), (2, True)
     )
+
+
+def test_a_disk_that_fails_while_a_library_is_created_is_one_line(command, tmp_path, monkeypatch):
+    def fails(part, target):
+        assert part.stat().st_size > 0, "something was written before the failure"
+        raise OSError(errno.EIO, "Input/output error", str(part))
+
+    monkeypatch.setattr(_atomic, "replace", fails)
+    (tmp_path / "media").mkdir()
+    ran = command("index", tmp_path / "media", "-l", tmp_path / "lib")
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        f"sightsound: {tmp_path / 'lib'}: cannot make a library here (Input/output error); name another --library\n"
+    )
+    monkeypatch.undo()
+    assert command("index", tmp_path / "media", "-l", tmp_path / "lib").returncode == 0
