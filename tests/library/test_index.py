@@ -195,6 +195,26 @@ def test_hidden_files_links_to_folders_and_libraries_are_skipped(add, library, z
         assert "link.png" in by_path(found)
 
 
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"SQLite format 3\0" + bytes(200), None], ids=["empty", "text", "sqlite", "pipe"]
+)
+def test_a_folder_with_another_file_of_the_name_library_sqlite_is_indexed(add, library, zoo, caplog, data):
+    other = zoo / "cats" / "library.sqlite"
+    os.mkfifo(other) if data is None else other.write_bytes(data)
+    assert add(zoo).counts.total() == 6
+    with library() as found:
+        assert {"cats/0.png", "cats/1.png", "cats/2.png", "cats/library.sqlite"} <= by_path(found).keys()
+    assert "library.sqlite is not a library of sightsound; the folder is searched like any other" in caplog.text
+
+
+def test_media_in_the_folder_of_a_library_are_named_in_a_warning(add, library, zoo, tmp_path, tiny, caplog):
+    index(zoo / "dogs", zoo / "lib", models=MODELS, host=tiny)
+    assert add(zoo).counts == {"ok": 5} and "a library" not in caplog.text
+    write_image(zoo / "lib" / "more" / "a.png", 72)
+    assert add(zoo).counts == {"unchanged": 5}
+    assert "lib: a library; its 1 other files and folders are not searched" in caplog.text and "more" in caplog.text
+
+
 def test_a_file_that_is_neither_picture_nor_sound_is_recorded_once(add, library, zoo):
     (zoo / "read.me").write_text("hello, this is a text")
     (zoo / "empty.png").touch()

@@ -7,12 +7,18 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from sightsound.contract.errors import SightsoundError
-from sightsound.contract.paths import PathLike
+from sightsound.contract.errors import MediaError, SightsoundError
+from sightsound.contract.paths import PathLike, printable
 from sightsound.contract.results import Item, Outcome
+from sightsound.media.safe_open import open_file
 
 LIBRARY_FILE = "library.sqlite"
-"""A folder that contains a file of this name is a library. It is not searched for media."""
+"""The name of the database of a library. The folder of a library is not searched for media."""
+
+LIBRARY_ID = 0x73736C62
+"""The `application_id` of the database of a library: "sslb"."""
+
+_LIBRARY_FILES = ("library.", "writer.")  # how the names of the files of a library begin
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +104,8 @@ def _walk(top: Path) -> Iterator[Path | Outcome]:
         folders, files, error = _entries(folder)
         if error is not None:
             yield _unreadable(top, folder, error)
-        if LIBRARY_FILE in files:
-            skipped += len(files)
+        if LIBRARY_FILE in files and _is_passed_library(folder, [*folders, *files]):
+            skipped += len(folders) + len(files)
             continue
         kept = sorted((name for name, link in folders.items() if not _is_skipped(folder, name, link)), reverse=True)
         waiting += (os.path.join(folder, name) for name in kept)
@@ -108,6 +114,46 @@ def _walk(top: Path) -> Iterator[Path | Outcome]:
         yield from (Path(folder, name) for name in visible)
     if skipped:
         log.info("%s: passed over %d hidden files and folders, links to folders, and libraries", top, skipped)
+
+
+def is_library(file: PathLike) -> bool:
+    """Return whether a file is the database of a library, and not another file of this name.
+
+    Parameters
+    ----------
+    file : path-like
+        The file.
+
+    Returns
+    -------
+    bool
+        False also if it cannot be read.
+    """
+    try:
+        with open_file(file) as opened:
+            head = opened.read(72)
+    except (MediaError, OSError):
+        return False
+    # offsets 0 and 68 of SQLite's file format, see https://www.sqlite.org/fileformat.html
+    return head.startswith(b"SQLite format 3\0") and head[68:72] == LIBRARY_ID.to_bytes(4, "big")
+
+
+def _is_passed_library(folder: str, names: Iterable[str]) -> bool:
+    """Return whether a folder is a library, which is passed over. Warn if that may surprise the user."""
+    if not is_library(os.path.join(folder, LIBRARY_FILE)):
+        log.warning(
+            "%s: its file %s is not a library of sightsound; the folder is searched like any other",
+            printable(folder),
+            LIBRARY_FILE,
+        )
+        return False
+    others = [name for name in names if not name.startswith((*_LIBRARY_FILES, "."))]
+    if others:
+        log.warning(
+            "%s: a library; its %d other files and folders are not searched, move them out of it (the first: %s)",
+            *(printable(folder), len(others), printable(min(others))),
+        )
+    return True
 
 
 def _entries(folder: str) -> tuple[dict[str, bool], list[str], OSError | None]:

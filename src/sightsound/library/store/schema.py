@@ -7,7 +7,9 @@ import struct
 import zlib
 from collections.abc import Callable
 
-APPLICATION_ID = 0x73736C62  # "sslb"
+from sightsound.media.files import LIBRARY_ID
+
+APPLICATION_ID = LIBRARY_ID
 FORMAT = 3
 
 TABLES = """
