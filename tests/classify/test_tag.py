@@ -242,7 +242,7 @@ def test_a_wav_is_read_from_standard_input_as_it_comes(install, folder):
     assert running.poll() is None
     out, err = running.communicate(timeout=60)
     assert running.returncode == 0, err
-    assert "1 segments" in out.splitlines()
+    assert "1 segment" in out.splitlines()
     assert out.splitlines()[-1].startswith("whole recording (5.0 s): loud 0.")
 
 
@@ -446,3 +446,12 @@ def test_what_was_heard_is_exported_when_standard_input_is_interrupted(command, 
     done = command("tag", "-", *MODEL, "--csv", "-o", tmp_path / "x.csv", given=wav(loud_and_silent(2, 3, 4)))
     assert done.returncode == 130 and "what was found in 1 file is in" in done.stderr
     assert [row["label"] for row in csv.DictReader((tmp_path / "x.csv").open())] == ["loud"]
+
+
+def test_classes_with_commas_are_told_apart(capsys):
+    from sightsound.cli import tag as module
+    from sightsound.contract.results import Classified, Item, Outcome, Prediction
+
+    top = (Prediction("tabby, tabby cat", 0.5), Prediction("tiger cat", 0.25))
+    found = Classified(Item("/x", "a.png"), Outcome(Item("/x", "a.png"), "ok"), "m", top)
+    assert module._classes(found, 2) == "tabby, tabby cat 0.50; tiger cat 0.25"

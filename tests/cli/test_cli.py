@@ -175,3 +175,35 @@ def test_a_vector_that_cannot_be_read_is_one_line(command, library, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     done = command("search", "--vector", tmp_path / "pipe", "-l", library)
     assert done.returncode == 2 and "pipe: expected a .npy file, got something else" in done.stderr
+
+
+def test_stats_shows_the_commonest_labels_and_says_how_many_more_there_are(command, media, library, tmp_path):
+    (tmp_path / "t.csv").write_text("path,who\n" + "".join(f"red/one.png,name {i}\n" for i in range(25)))
+    command("index", media, "-l", library, *MODELS, "--label-from", tmp_path / "t.csv")
+    done = command("stats", "-l", library)
+    assert done.stdout.count("  name ") == 20 and "... and 5 more of who; --json has all" in done.stdout
+    assert (
+        len(
+            [
+                1
+                for column, *_ in json.loads(command("stats", "-l", library, "--json").stdout)["labels"]
+                if column == "who"
+            ]
+        )
+        == 25
+    )
+
+
+def test_embed_names_twenty_files_without_rows_and_counts_the_rest(command, media, tmp_path):
+    for i in range(23):
+        (media / f"{i}.txt").write_text("hello")
+    done = command("embed", media, "-m", "colours.tiny", "-o", tmp_path / "x.npz")
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1 and len(lines) == 21 and lines[-1] == "... and 5 more", done.stderr
+
+
+def test_flags_are_explained(command, media, library):
+    soundfile.write(media / "silent.wav", np.zeros(2400), 1600)
+    command("index", media, "-l", library, *MODELS)
+    shown = command("stats", "-l", library).stdout.splitlines()
+    assert "1 item silent" in shown and shown[0].startswith("5 items, ")

@@ -64,3 +64,7 @@ def test_text_is_written_to_a_file_or_to_standard_output(tmp_path, capsys):
     assert (tmp_path / "a.txt").read_text() == "a\n" and capsys.readouterr().out == ""
     output.write_text("b", None)
     assert capsys.readouterr().out == "b"
+
+
+def test_one_thing_is_singular():
+    assert [output.count_of(n, "item") for n in (0, 1, 2)] == ["0 items", "1 item", "2 items"]

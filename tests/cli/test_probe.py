@@ -35,10 +35,12 @@ def test_fit_prints_the_report_and_show_prints_it_again(command, library, tmp_pa
     assert lines[0].startswith("LinearProbe() on items of colours.tiny (") and lines[0].endswith("): label")
     assert re.fullmatch(r"class +rows +precision +recall +F1", lines[1])
     assert "36 items, cross-validation over 5 folds" in lines
-    assert re.search(r"^accuracy 0\.\d+ \(0\.\d+ to [01]\.\d+\); 0\.\d+ after the choice of C", done.stdout, re.M)
+    assert re.search(
+        r"^accuracy 0\.\d+ \(0\.\d+ to [01]\.\d+\); 0\.\d+ corrected for the choice of C", done.stdout, re.M
+    )
     assert re.search(r"^macro F1 .*; commonest class 0\.333, 5 nearest neighbours 0\.\d+$", done.stdout, re.M)
     assert re.search(r"^calibration error 0\.\d+ \(without temperature 0\.\d+\)$", done.stdout, re.M)
-    assert "accuracy by items a class: 1: " in done.stdout and lines[-1] == f"written to {tmp_path / 'a.probe'}"
+    assert "accuracy by items per class: 1: " in done.stdout and lines[-1] == f"written to {tmp_path / 'a.probe'}"
     assert (tmp_path / "a.png").stat().st_size > 10_000
     shown = command("probe", "show", tmp_path / "a.probe")
     assert shown.stdout.splitlines() == lines[:-2]

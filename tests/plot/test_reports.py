@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -56,3 +57,13 @@ def test_candidates_have_names_and_times_if_these_are_known(tmp_path):
     found = texts(plot_candidates, candidates, tmp_path)
     assert {"one.net", "two.net", "12 ms", "accuracy on held-out items, 95 % interval"} <= set(found)
     assert sum(text.endswith(" ms") for text in found) == 1
+
+
+def test_many_classes_are_counted_or_numbered(report, tmp_path):
+    counts = tuple((f"class {i}", 40 - i) for i in range(40))
+    network = NetworkScore("one.net", 4, report.accuracy, report.neighbours, report)
+    found = texts(plot_advice, Advice(counts, 1.0, (), (network,), None, ()), tmp_path)
+    assert "items of each class (10 more classes are not drawn)" in found
+    many = dataclasses.replace(report, classes=report.classes * 11, confusion=tuple(map(tuple, np.eye(33, dtype=int))))
+    found = texts(plot_report, many, tmp_path)
+    assert {f"{axis} (number of the class in sorted order, from 0)" for axis in ("predicted", "true")} <= set(found)

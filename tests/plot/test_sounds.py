@@ -69,3 +69,20 @@ def test_a_word_cloud_needs_segments(tmp_path):
     with pytest.raises(SightsoundError, match="nothing to draw, there are no segments; lower --threshold"):
         plot_wordcloud([], tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
+
+
+def draw(tone, segments, seconds, tmp_path):
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        plot_sound(tone, segments, seconds, tmp_path / "a.svg")
+    return re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "a.svg").read_text())
+
+
+def test_long_recordings_have_an_axis_in_minutes_or_hours(tone, tmp_path):
+    assert {"seconds", "1.50"} <= set(draw(tone, [], 2.0, tmp_path))
+    assert {"minutes:seconds", "0:30", "4:00"} <= set(draw(tone, [], 250.0, tmp_path))
+    assert {"hours:minutes", "0:10", "1:50"} <= set(draw(tone, [], 7000.0, tmp_path))
+
+
+def test_classes_that_are_not_drawn_are_counted(tone, tmp_path):
+    segments = [Segment(f"class {i}", 0, 2, 0.5, 1) for i in range(20)]
+    assert "seconds; 2 more classes are not drawn" in draw(tone, segments, 2.0, tmp_path)

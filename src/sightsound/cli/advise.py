@@ -45,6 +45,7 @@ def advise(library: str, models: Sequence[str], plot: str | None, as_json: bool,
 def _print_advice(found: Advice) -> None:
     items = sum(count for _, count in found.counts)
     output.print_table(["class", "items"], found.counts[: reports.MAX_CLASSES])
+    reports.print_more(len(found.counts) - reports.MAX_CLASSES)
     output.echo(f"{items} items; the commonest class has {found.imbalance:.1f} x the rarest\n")
     for pair in found.near_duplicates:
         first, second = (f"{item} ({label})" for item, label in zip((pair.first, pair.second), pair.classes))

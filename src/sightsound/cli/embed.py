@@ -12,6 +12,8 @@ from sightsound.cli.destinations import check_destinations
 from sightsound.cli.settings import device_option, host
 from sightsound.contract.paths import printable
 
+_SHOWN = 20  # files without rows that are printed
+
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
@@ -43,7 +45,9 @@ def embed(
         rows = run(paths, model, host=host(context), device=device, layers=layers, layer_pool=pool)
         count = save_embeddings(rows, out)
     failed = [outcome for outcome in rows.outcomes if outcome.status != "ok"]
-    for outcome in failed:
+    for outcome in failed[:_SHOWN]:
         output.echo(f"{printable(outcome.item)}: {printable(outcome.reason or outcome.status)}", err=True)
+    if len(failed) > _SHOWN:
+        output.echo(f"... and {len(failed) - _SHOWN} more", err=True)
     output.echo(f"{count} rows of {len(rows.outcomes) - len(failed)} files in {printable(out)}")
     context.exit(1 if failed else 0)

@@ -102,6 +102,11 @@ def write_text(text: str, out: str | None) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def count_of(count: int, thing: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def format_size(count: int) -> str:
     """Return a number of bytes with a unit; 0 means that the size is not known."""
     if not count:

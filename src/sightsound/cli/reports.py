@@ -101,10 +101,11 @@ def print_report(report: ProbeReport) -> None:
         for score in report.classes[:MAX_CLASSES]
     ]
     output.print_table(["class", "rows", "precision", "recall", "F1"], rows)
+    print_more(len(report.classes) - len(rows))
     alone = report.rows == report.groups
     items = f"{report.rows} items" if alone else f"{report.rows} rows, {report.groups} of which are independent"
     output.echo(f"\n{items}, {printable(report.how)}")
-    corrected = "" if report.corrected is None else f"; {report.corrected:.3f} after the choice of C is paid for"
+    corrected = "" if report.corrected is None else f"; {report.corrected:.3f} corrected for the choice of C"
     neighbours = "" if report.neighbours is None else f", 5 nearest neighbours {report.neighbours.value:.3f}"
     output.echo(f"accuracy {report.accuracy}{corrected}")
     output.echo(f"macro F1 {report.macro_f1:.3f}; commonest class {report.majority:.3f}{neighbours}")
@@ -126,7 +127,15 @@ def print_curve(report: ProbeReport) -> None:
     """Print the learning curve, if there is one, in one line."""
     if report.curve:
         points = ", ".join(f"{size}: {mean:.3f}" for size, mean, _, _ in report.curve)
-        output.echo(f"accuracy by {'items' if report.rows == report.groups else 'independent items'} a class: {points}")
+        output.echo(
+            f"accuracy by {'items' if report.rows == report.groups else 'independent items'} per class: {points}"
+        )
+
+
+def print_more(count: int) -> None:
+    """Print how many classes a table leaves out, if any."""
+    if count > 0:
+        output.echo(f"... and {count} more; --json has all")
 
 
 def print_notes(notes: Sequence[str], *, err: bool = False) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--tag", "tags", multiple=True, metavar="CLASS", help="Only what was tagged with this class, or subtree:NAME."
 )
-@click.option("--min-score", type=float, help="The lowest cosine, or the lowest score of a tag.")
+@click.option("--min-score", type=float, help="The lowest cosine in each network, or the lowest score of a tag.")
 @click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
 @click.option("--modality", type=click.Choice(["image", "sound"]), help="Only images, or only sounds.")
 @click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths that match.")

@@ -14,7 +14,12 @@ from sightsound.contract.paths import printable
 if TYPE_CHECKING:
     from sightsound.library.stats import Stats
 
-_TAGS = 20  # classes that are printed
+_TAGS = 20  # classes, and labels of a column, that are printed
+_FLAG_WORDS = {
+    "padded": "with a last window that is filled up with zeros",
+    "silent": "silent",
+    "resampled-up": "with a lower sample rate than the network's",
+}
 
 
 @click.command()
@@ -45,16 +50,15 @@ def _stats_json(found: Stats) -> dict[str, Any]:
 
 def _print_stats(found: Stats) -> None:
     roots = ", ".join(map(printable, found.roots)) or "nothing"
-    output.echo(f"{found.items} items, {output.format_size(found.bytes)}, of {roots}")
+    output.echo(f"{output.count_of(found.items, 'item')}, {output.format_size(found.bytes)}, of {roots}")
     if found.spaces:
         output.print_table(["space", "dim", "vectors", "sound", "fingerprint"], _space_rows(found))
     outcomes = [(status, space, count) for (space, status), count in sorted(found.outcomes.items())]
     output.print_table(["outcome", "space", "items"], outcomes)
     for flag, count in sorted(found.flags.items()):
-        output.echo(f"{count} items {printable(flag)}")
+        output.echo(f"{output.count_of(count, 'item')} {_FLAG_WORDS.get(flag) or printable(flag)}")
     if found.labels:
-        labels = [(column, value, count) for (column, value), count in sorted(found.labels.items())]
-        output.print_table(["column", "label", "items"], labels)
+        _print_labels(found)
     if found.tags:
         _print_tags(found)
     for outcome in found.failed:
@@ -67,6 +71,17 @@ def _space_rows(found: Stats) -> list[tuple[object, ...]]:
         (name, dim, vectors, durations.get(name, ""), fingerprint[:12])
         for name, (fingerprint, dim, vectors) in found.spaces.items()
     ]
+
+
+def _print_labels(found: Stats) -> None:
+    """Print the commonest labels of each column."""
+    columns: dict[str, list[tuple[str, str, int]]] = {}
+    for (column, value), count in sorted(found.labels.items(), key=lambda each: (each[0][0], -each[1], each[0][1])):
+        columns.setdefault(column, []).append((column, value, count))
+    output.print_table(["column", "label", "items"], [row for rows in columns.values() for row in rows[:_TAGS]])
+    for column, rows in columns.items():
+        if len(rows) > _TAGS:
+            output.echo(f"... and {len(rows) - _TAGS} more of {printable(column)}; --json has all")
 
 
 def _print_tags(found: Stats) -> None:

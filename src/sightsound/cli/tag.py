@@ -203,7 +203,9 @@ def _print_file(tags: Classified, name: str, one: bool, form: str | None) -> Non
 
 
 def _classes(tags: Classified, count: int) -> str:
-    return ", ".join(f"{printable(p.label)} {p.score:.2f}" for p in tags.top[:count])
+    top = tags.top[:count]
+    between = "; " if any("," in p.label for p in top) else ", "  # such as "tabby, tabby cat"
+    return between.join(f"{printable(p.label)} {p.score:.2f}" for p in top)
 
 
 def _segment_cells(segment: Segment) -> tuple[str, ...]:
@@ -225,7 +227,7 @@ def _print_classes(tags: Classified) -> None:
         output.print_table(["score", "class"], [(f"{p.score:.4f}", p.label) for p in tags.top])
         return
     if tags.item.path == "-":
-        output.echo(f"{len(tags.segments)} segments")
+        output.echo(output.count_of(len(tags.segments), "segment"))
     elif tags.segments:
         channel = [] if tags.segments[0].channel is None else [""]
         output.print_table(["seconds", *channel, "class", "mean", "peak"], [_segment_cells(s) for s in tags.segments])

@@ -57,7 +57,7 @@ def plot_advice(advice: Advice, out: PathLike) -> None:
     """
     with figure(out, 11, 9) as made:
         (counts, accuracies), (curve, confusion) = made.subplots(2, 2)
-        _draw_counts(counts, advice.counts[:_MAX_CLASSES])
+        _draw_counts(counts, advice.counts)
         _draw_networks(accuracies, advice.networks)
         _draw_curve(curve, advice.networks[0].report)
         _draw_confusion(confusion, advice.networks[0].report)
@@ -91,10 +91,12 @@ def plot_candidates(candidates: Sequence[Candidate], out: PathLike) -> None:
 
 
 def _draw_counts(axes: Any, counts: Sequence[tuple[str, int]]) -> None:
+    rest = len(counts) - _MAX_CLASSES
+    counts = counts[:_MAX_CLASSES]
     axes.barh(range(len(counts)), [count for _, count in counts], color=BLUE)
     axes.set_yticks(range(len(counts)), [name for name, _ in counts], parse_math=False, fontsize=8)
     axes.invert_yaxis()
-    axes.set_title("items of each class")
+    axes.set_title("items of each class" + (f" ({rest} more classes are not drawn)" if rest > 0 else ""))
 
 
 def _draw_intervals(axes: Any, estimates: Sequence[Estimate], shift: float, colour: str, label: str) -> None:
@@ -129,7 +131,8 @@ def _draw_confusion(axes: Any, report: ProbeReport) -> None:
             dark = counts[row, column] > 0.5 * counts[row].sum()
             text = f"{counts[row, column]:.0f}"
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
-    axes.set(xlabel="predicted", ylabel="true", title=f"accuracy {report.accuracy}")
+    unit = "" if len(names) <= _MAX_CLASSES else " (number of the class in sorted order, from 0)"
+    axes.set(xlabel=f"predicted{unit}", ylabel=f"true{unit}", title=f"accuracy {report.accuracy}")
 
 
 def _draw_reliability(axes: Any, report: ProbeReport) -> None:

@@ -49,7 +49,9 @@ def plot_sound(file: PathLike, segments: Sequence[Segment], seconds: float, out:
     SightsoundError
         If matplotlib is missing (extra `plot`), the recording cannot be read, or `out` cannot be written.
     """
-    labels = [label for label, _ in segment_weights(segments).most_common(MAX_CLASSES)]
+    weights = segment_weights(segments)
+    labels = [label for label, _ in weights.most_common(MAX_CLASSES)]
+    rest = len(weights) - len(labels)
     labels.sort(key=lambda label: min(s.start for s in segments if s.label == label))
     rows = max(1, len(labels))
     with figure(out, 10, 3.6 + 0.24 * rows) as made:
@@ -62,7 +64,8 @@ def plot_sound(file: PathLike, segments: Sequence[Segment], seconds: float, out:
         extent = (0.0, seconds, 0.0, SAMPLE_RATE / 2000)
         spectrum.imshow(levels.T, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=_FLOOR_DB, vmax=0)
         spectrum.set_ylabel("kHz")
-        below.set(xlabel="seconds", xlim=(0, max(seconds, 1e-3)))
+        below.set(xlim=(0, max(seconds, 1e-3)))
+        below.set_xlabel(_label_of_time(below, seconds) + (f"; {rest} more classes are not drawn" if rest else ""))
         colours = _draw_segments(below, segments, labels)
         if colours is not None:
             made.colorbar(colours, ax=below, label="mean score", fraction=0.03, pad=0.01)
@@ -102,6 +105,21 @@ def segment_weights(segments: Iterable[Segment]) -> Counter[str]:
     for segment in segments:
         weights[segment.label] += (segment.stop - segment.start) * segment.mean  # type: ignore[assignment]
     return weights
+
+
+def _label_of_time(axes: Any, seconds: float) -> str:
+    """Set ticks at round times, and return the unit."""
+    if seconds < 120:
+        return "seconds"
+    from matplotlib.ticker import FuncFormatter, MultipleLocator
+
+    steps = (15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
+    axes.xaxis.set_major_locator(MultipleLocator(next((s for s in steps if seconds / s <= 12), seconds / 12)))
+    if seconds < 3600:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at // 60:.0f}:{at % 60:02.0f}"))
+        return "minutes:seconds"
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at // 3600:.0f}:{at % 3600 // 60:02.0f}"))
+    return "hours:minutes"
 
 
 def _draw_segments(axes: Any, segments: Sequence[Segment], labels: Sequence[str]) -> Any:
