@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 
 import numpy as np
 import pytest
@@ -260,3 +261,20 @@ def test_the_published_windows_of_a_second_a_clip_and_a_day():
     yamnet, vggish = card(15_600, 7_680, rate=16_000), card(15_600, 15_360, "drop", rate=16_000)
     assert [framing.count_windows(yamnet, 16_000 * s) for s in (0, 1, 5, 86_400)] == [0, 2, 10, 179_999]
     assert [framing.count_windows(vggish, 16_000 * s) for s in (0, 1, 5, 86_400)] == [0, 1, 5, 89_999]
+
+
+def test_pieces_of_a_whole_recording_are_freed_when_they_are_joined() -> None:
+    freed: list[int] = []
+
+    def pieces():
+        for i in range(5):
+            piece = np.full(100, i, np.float32)
+            weakref.finalize(piece, freed.append, i)
+            yield piece
+            del piece
+
+    found = framing.blocks(card(), pieces())
+    whole, start, last = next(found)
+    assert freed == [0, 1, 2, 3], "all but the last, before the recording is used"
+    np.testing.assert_array_equal(whole, np.repeat(np.arange(5, dtype=np.float32), 100))
+    assert (start, last, list(found)) == (0, True, [])

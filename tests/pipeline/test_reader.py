@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from made import register_variant, write_image, write_sound
-from pipeline_runs import breaks_off, events_of, flat_events, outcomes_of, pictures, running_threads, slow_embed
+from pipeline_runs import breaks_off, events_of, flat_events, outcomes_of, pictures, running_threads, slow_embed, sounds
 from sightsound import Item, Windows, media
 from sightsound.pipeline.reader import Job
 from sightsound.pipeline.stream import embed_items, embed_stream
@@ -53,6 +53,31 @@ def test_the_windows_in_memory_do_not_grow_with_a_recording(tiny, tmp_path):
     )
     flat_events(tiny.load(name), [file])
     assert 0 < most[0] <= 60 * 8, "of 3,600 windows; a block has 60"
+
+
+def test_whole_recordings_do_not_wait_for_the_network(tiny, tmp_path, monkeypatch):
+    """A card without windows gets each recording whole, and may return a part of that very memory."""
+    monkeypatch.setenv("SIGHTSOUND_THREADS", "2")
+    alive, most, lock = [0], [0], threading.Lock()
+
+    def gone():
+        with lock:
+            alive[0] -= 1
+
+    def preprocess(inner, media, start, last):
+        with lock:
+            alive[0] += 1
+            most[0] = max(most[0], alive[0])
+        weakref.finalize(media, gone)
+        return Windows(media[None, :1600], np.array([[0.0, 1.0]]))
+
+    whole = {"window": None, "hop": None}
+    name = register_variant(
+        tiny, "whole.tiny", "loudness.tiny", facts=whole, batch_size=1, preprocess=preprocess, embed=slow_embed
+    )
+    found = outcomes_of(tiny.load(name), sounds(tmp_path, 30, seconds=3))
+    assert {outcome.status for outcome in found.values()} == {"ok"}
+    assert 0 < most[0] <= 3, "two readers, and one that is just done"
 
 
 def test_jobs_are_taken_as_they_are_needed(tiny, tmp_path, monkeypatch):

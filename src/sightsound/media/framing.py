@@ -6,6 +6,7 @@ window.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -125,16 +126,28 @@ def blocks(
 
 def _whole_recording(card: Card, pieces: Iterable[Floats]) -> Iterator[tuple[Floats, int, bool]]:
     assert card.sample_rate is not None
-    held: list[Floats] = []
+    held: deque[Floats] = deque()
+    length = 0
     for piece in pieces:
         held.append(piece)
-        if sum(map(len, held)) > WHOLE_SECONDS * card.sample_rate:
+        length += len(piece)
+        if length > WHOLE_SECONDS * card.sample_rate:
             raise MediaError(
                 f"too long: {card.name} takes whole recordings of at most {WHOLE_SECONDS // 60} minutes; "
                 "cut it, or use a model that has windows"
             )
-    if any(map(len, held)):
-        yield np.concatenate(held), 0, True
+    if length:
+        yield _emptied(held, length), 0, True
+
+
+def _emptied(held: deque[Floats], length: int) -> Floats:
+    """Return the pieces as one array. Each is freed when it is copied, so that the recording is not held twice."""
+    whole, at = np.empty(length, np.float32), 0
+    while held:
+        piece = held.popleft()
+        whole[at : at + len(piece)] = piece
+        at += len(piece)
+    return whole
 
 
 def _window_and_hop(card: Card) -> tuple[int, int]:

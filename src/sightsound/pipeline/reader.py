@@ -195,6 +195,8 @@ def _read_sound(model: Model, stream: ItemStream) -> Outcome:
         for block, start, last in framing.blocks(model.card, pieces):
             peak = max(peak, float(np.abs(block).max(initial=0)))
             windows = model.preprocess(block, start, last)
+            if model.card.window is None and np.may_share_memory(windows.inputs, block):
+                windows = replace(windows, inputs=windows.inputs.copy())  # while it waits, the recording need not
             count += len(windows.inputs)
             padded |= windows.padded
             for group in _groups(windows, model.batch_size):
