@@ -185,3 +185,10 @@ def test_a_refusal_with_a_reason_comes_before_the_failure_of_another_plugin(tiny
         tiny.register(Resolver(answers[plugin]), plugin)
     with pytest.raises(UnknownModel, match=r"net.tag: no such options"):
         tiny.card("net.tag[x]")
+
+
+@pytest.mark.parametrize("options", ["overlap=1.5,overlap=2", "pca,pca", "pca,pca=1"])
+def test_an_option_that_is_given_twice_is_refused(tiny, options):
+    tiny.register(Resolver(lambda name, options: (card(name), None)), "any")
+    with pytest.raises(UnknownModel, match="expected each option once; leave one of them out"):
+        tiny.card(f"net.tag[{options}]")

@@ -21,14 +21,17 @@ def parse(name: str) -> tuple[str, dict[str, str | bool]]:
     >>> parse("net.tag[pca,layer=fc2]")
     ('net.tag', {'pca': True, 'layer': 'fc2'})
 
-    Raises `UnknownModel` if the text cannot be a name.
+    Raises `UnknownModel` if the text cannot be a name, or has an option twice.
     """
     match = _NAME.fullmatch(name)
     if match is None:
         raise UnknownModel(f"model {name!r}: expected arch.tag or arch.tag[option,...]")
     options = (option.strip() for option in (match["options"] or "").split(","))
-    pairs = (option.partition("=") for option in options if option)
-    return match["base"], {key: value if sign else True for key, sign, value in pairs}
+    pairs = [option.partition("=") for option in options if option]
+    found: dict[str, str | bool] = {key: value if sign else True for key, sign, value in pairs}
+    if len(found) < len(pairs):
+        raise UnknownModel(f"model {name!r}: expected each option once; leave one of them out")
+    return match["base"], found
 
 
 def resolve(registry: Registry, name: str) -> Registration | None:
