@@ -207,3 +207,34 @@ def test_flags_are_explained(command, media, library):
     command("index", media, "-l", library, *MODELS)
     shown = command("stats", "-l", library).stdout.splitlines()
     assert "1 item silent" in shown and shown[0].startswith("5 items, ")
+
+
+def test_index_mentions_files_that_are_gone_and_folders_that_moved(command, media, library, tmp_path):
+    (media / "red" / "one.png").unlink()
+    done = command("index", media, "-l", library, *MODELS)
+    assert done.returncode == 0
+    assert done.stderr == "1 item below these paths without a file; `sightsound forget --missing` removes them\n"
+    assert json.loads(command("index", media, "-l", library, *MODELS, "--json").stdout)["gone"] == {
+        "items": 1,
+        "roots": {},
+    }
+    media.rename(tmp_path / "moved")
+    done = command("index", tmp_path / "moved" / "loud", "-l", library, *MODELS)
+    assert f"{media}: not there any more, " in done.stderr and "`sightsound relocate " in done.stderr
+    fine = command("index", tmp_path / "moved" / "red", "-l", tmp_path / "new", *MODELS)
+    assert (fine.returncode, fine.stderr) == (0, "")
+
+
+def test_a_search_that_finds_nothing_names_the_columns_and_keys_that_do_not_exist(command, library):
+    done = command("search", "--id", "1", "-l", library, "--label", "primry=red")
+    assert done.stdout == "nothing found\n"
+    assert done.stderr == "--label primry=red: expected one of label, got primry\n"
+    done = command("search", "--id", "1", "-l", library, "--fact", "secnds>10")
+    assert "--fact secnds>10: expected one of " in done.stderr and "seconds" in done.stderr and "width" in done.stderr
+    fine = command("search", "--id", "1", "-l", library, "--label", "label=blue", "--fact", "width>1000")
+    assert (fine.stdout, fine.stderr) == ("nothing found\n", "")
+
+
+def test_one_format_at_a_time(command, media):
+    done = command("tag", media, "-m", "loudness.tiny", "--json", "--csv")
+    assert done.returncode == 2 and "--json and --csv: expected one of them" in done.stderr

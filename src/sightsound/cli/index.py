@@ -12,6 +12,7 @@ from sightsound.cli.settings import device_option, host, json_option, library_op
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
+    from sightsound.library.gone import Gone
     from sightsound.library.index_report import IndexReport
 
 _SHOWN = 20  # failed files that are printed; --json and `stats` have all
@@ -43,6 +44,7 @@ def index(
     Files that have not changed are skipped, so the same command continues where the last one stopped. Exit code 1 if
     some files failed; each is named with its reason.
     """
+    from sightsound.library.gone import count_gone
     from sightsound.library.index import index as run
 
     settings: dict[str, Any] = {
@@ -56,10 +58,12 @@ def index(
         report = run(paths, library, models=models, **settings)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("what was committed is kept, the same command goes on from there") from None
+    gone = count_gone(paths, library)
     if as_json:
-        output.print_json(_report_json(report))
+        output.print_json({**_report_json(report), "gone": {"items": gone.items, "roots": gone.roots}})
     else:
         _print_report(report)
+        _print_gone(gone)
     context.exit(1 if report.failed or report.unmatched else 0)
 
 
@@ -93,3 +97,13 @@ def _print_report(report: IndexReport) -> None:
     counts = ", ".join(f"{report.counts[key]} {word}" for key, word in _STATUS_WORDS.items() if report.counts[key])
     rows = f"{report.windows} new vectors" if report.windows else "nothing new"
     output.echo(f"{counts or 'no files'}; {rows} in {output.format_duration(report.elapsed)}")
+
+
+def _print_gone(gone: Gone) -> None:
+    """Print which items of the library have no file any more, and what to do."""
+    if gone.items:
+        text = f"{output.count_of(gone.items, 'item')} below these paths without a file"
+        output.echo(f"{text}; `sightsound forget --missing` removes them", err=True)
+    for root, count in sorted(gone.roots.items()):
+        advice = f"`sightsound relocate {printable(root)} NEW` if it was moved"
+        output.echo(f"{printable(root)}: not there any more, {output.count_of(count, 'item')}; {advice}", err=True)

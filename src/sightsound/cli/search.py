@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from sightsound.contract.paths import printable
 if TYPE_CHECKING:
     from sightsound.contract.card import Modality
     from sightsound.contract.results import Hit
+    from sightsound.library.filters import Filter
+    from sightsound.library.library import Library
     from sightsound.library.query import Query
 
 
@@ -77,10 +80,13 @@ def search(
             found = _read_query(query, item, vector)
             where = dataclasses.replace(where, tags=expand_tags(tags, opened, here))
             hits = run(found, opened, k=k, models=models, host=here, device=device, min_score=min_score, where=where)
+        unknown = [] if hits else _unknown_names(opened, where)
     if as_json:
         output.print_json([_hit_json(hit) for hit in hits])
     else:
         _print_hits(hits)
+    for text in unknown:
+        output.echo(text, err=True)
 
 
 def _read_query(path: str | None, item: int | None, vector: str | None) -> Query:
@@ -88,6 +94,20 @@ def _read_query(path: str | None, item: int | None, vector: str | None) -> Query
     if len(given) != 1:
         raise click.UsageError("expected one of FILE, --id and --vector, or --tag")
     return given[0] if vector is None else _read_vector(vector)
+
+
+def _unknown_names(library: Library, where: Filter) -> list[str]:
+    """Return a text for each name in a filter that no item of the library has."""
+    columns = {column for _, column, _ in library.all_labels()} if where.labels else set()
+    keys = {"seconds", *(key for outcome, _ in library.outcomes() for key in outcome.facts)} if where.facts else set()
+    texts = []
+    for option, given, known in (("--label", where.labels, columns), ("--fact", where.facts, keys)):
+        for text in given:
+            name, sign, _ = re.split("([<>=])", text, maxsplit=1) if re.search("[<>=]", text) else (text, "", "")
+            if sign and name not in known:
+                there = ", ".join(sorted(known)) or "none"
+                texts.append(f"{option} {text}: expected one of {there}, got {name}")
+    return texts
 
 
 def _read_vector(file: str) -> Any:

@@ -99,6 +99,8 @@ def tag(
     """
     from sightsound.classify.segments import SegmentRules
 
+    if as_json and form:
+        raise click.UsageError(f"--json and --{form}: expected one of them")
     form = "json" if as_json else form
     if out and not form:
         raise click.UsageError("--out goes with --json, --csv, --audacity or --raven")
