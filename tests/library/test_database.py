@@ -17,7 +17,7 @@ import pytest
 from library_files import POSIX, file_bytes, mount, public_copy, raw_database
 from made import ordinary_user, write_sound
 from sightsound import Library, LibraryError, check, forget_missing, index, search, stats
-from sightsound.library.store import schema
+from sightsound.library.store import database, schema
 
 MODELS = ("colours.tiny", "loudness.tiny")
 
@@ -408,3 +408,26 @@ def test_a_library_without_read_permission_is_refused(where):
         with ordinary_user(), pytest.raises(LibraryError, match="library"):
             Library(place)
         place.chmod(0o755)
+
+
+@pytest.fixture
+def without_shared_memory(monkeypatch):
+    """A file system without shared memory, as some network ones: SQLite has no WAL mode there."""
+    connect = database._connect
+    monkeypatch.setattr(database, "_connect", lambda uri: connect(f"{uri}&vfs=unix-none"))
+
+
+@POSIX
+def test_a_new_library_works_on_a_file_system_without_shared_memory(without_shared_memory, zoo, tiny, tmp_path):
+    assert index(zoo, tmp_path / "lib", models=MODELS, host=tiny).counts == {"ok": 5}
+    with Library(tmp_path / "lib") as library:
+        assert len(search(zoo / "cats" / "0.png", library, host=tiny)) == 2 and check(library) == []
+
+
+@POSIX
+@pytest.mark.xfail(strict=True, reason="a library in WAL mode cannot be written without shared memory")
+def test_a_library_that_was_copied_to_a_file_system_without_shared_memory_can_be_written(where, zoo, tiny, request):
+    assert file_bytes(where)[18] == 2  # WAL mode
+    request.getfixturevalue("without_shared_memory")
+    write_sound(zoo / "new.wav", 70)
+    assert index(zoo, where, models=MODELS, host=tiny).counts == {"ok": 1, "unchanged": 5}
