@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from made import ordinary_user, write_image
-from sightsound import Host, IndexReport, Library, MediaError, SightsoundError, embed, forget, index, search, tag
+from sightsound import Host, IndexReport, Library, MediaError, SightsoundError, embed, forget, index, media, search, tag
 from sightsound.media import files
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="trees of POSIX")
@@ -208,3 +208,20 @@ def test_names_reach_the_terminal_escaped(command, tree: Path, words: tuple[str,
     assert "PWNED" in shown, "the names are shown"
     assert "\x1b" not in shown and "\x07" not in shown
     assert "sightsound: all fine" not in shown.splitlines()
+
+
+def test_a_file_that_a_decoder_cannot_even_look_at_has_an_outcome(
+    tree: Path, tiny: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tree / "odd.png", 7)
+    identify = media.identify
+
+    def fails(path):
+        if path.name == "odd.png":
+            raise RuntimeError("a decoder fell over")
+        return identify(path)
+
+    monkeypatch.setattr(media, "identify", fails)
+    report = indexed(tree, tiny)
+    assert report.counts == {"ok": 2, "failed": 1}
+    assert reasons(report) == ["RuntimeError: a decoder fell over"]

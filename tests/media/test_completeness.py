@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from pathlib import Path
@@ -14,6 +15,9 @@ from made import write_sound
 from pipeline_runs import outcomes_of
 from sightsound import MediaError
 from sightsound.media import open_sound
+from sightsound.media.completeness import is_cut
+from sightsound.media.decoders import Arrays
+from sightsound.media.kinds import kind_of
 
 WITH_LENGTHS = ("WAV", "WAVEX", "RF64", "W64", "OGG", "MP3", "AIFF", "AU", "SVX")
 OTHERS = ("FLAC", "VOC", "NIST", "IRCAM", "PVF", "AVR", "PAF", "CAF")
@@ -145,3 +149,28 @@ def test_the_outcome_of_a_cut_recording_is_flagged(tiny, tmp_path: Path) -> None
     assert (found["whole.wav"].status, found["half.wav"].status) == ("ok", "ok")
     assert "truncated" not in found["whole.wav"].flags
     assert "truncated" in found["half.wav"].flags
+
+
+@pytest.mark.parametrize("format", WITH_LENGTHS)
+def test_damage_that_a_decoder_does_not_mind_is_no_error(tmp_path: Path, format: str) -> None:
+    random = np.random.default_rng(3)
+    path = recording(tmp_path / "a", format, 0.2)
+    with open_sound(path) as sound:
+        decoder = sound._decoder
+        kind = kind_of(path.read_bytes()[:512])
+        for _ in range(100):
+            content = bytearray(path.read_bytes())
+            at = int(random.integers(0, 120))
+            content[at : at + 9] = random.choice([0, 1, 127, 128, 255], 9).astype(np.uint8).tobytes()
+            (tmp_path / "b").write_bytes(content)
+            with io.FileIO(tmp_path / "b") as file:
+                assert is_cut(file, kind.name, decoder) in (False, True)
+
+
+def test_a_header_with_a_length_beyond_all_files_is_no_error(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a", "W64")
+    content = bytearray(path.read_bytes())
+    content[40 + 16 : 40 + 24] = b"\xff" * 8
+    path.write_bytes(content)
+    with io.FileIO(path) as file:
+        assert not is_cut(file, "Wave64", Arrays([], 16000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,8 @@ from sightsound.contract.errors import MediaError, NotMedia, SightsoundError
 from sightsound.contract.results import Item, Outcome
 from sightsound.library.store.items import KnownItem
 from sightsound.pipeline.outcomes import failed_outcome
+
+log = logging.getLogger(__name__)
 
 _FILES_PER_THREAD = 4  # files that are read ahead
 
@@ -109,7 +112,9 @@ def _scan(item: Item) -> FileScan:
         if item.stat() != stat:
             raise MediaError(f"{item}: changed while it was read; index it again")
         return FileScan(item, stat, content, modality, reason)
-    except (OSError, SightsoundError) as error:
+    except Exception as error:  # decoders that look into a file may raise anything; one file does not end the run
+        if not isinstance(error, OSError | SightsoundError):
+            log.debug("%s cannot be examined", item, exc_info=error)
         return FileScan(item, stat, error=error)
 
 

@@ -51,7 +51,7 @@ def is_cut(file: io.FileIO, kind: str, decoder: Decoder) -> bool:
         if kind == "Ogg":
             return _is_ogg_cut(file, size, decoder)
         return kind == "MP3" and _counts_frames(file) and decoder.decoded < decoder.announced * (1 - MARGIN)
-    except (OSError, struct.error):  # damage that the decoder did not mind
+    except (OSError, ValueError, ArithmeticError, struct.error):  # damage that the decoder did not mind
         return False
 
 
