@@ -32,7 +32,9 @@ def test_fit_prints_the_report_and_show_prints_it_again(command, library, tmp_pa
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("LinearProbe() on items of colours.tiny (") and lines[0].endswith("): label")
+    assert lines[0].startswith("LinearProbe(scaling='unit', sqrt=False) on items of colours.tiny (") and lines[
+        0
+    ].endswith("): label")
     assert re.fullmatch(r"class +rows +precision +recall +F1", lines[1])
     assert "36 items, cross-validation over 5 folds" in lines
     assert re.search(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from types import MappingProxyType
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from sightsound import SightsoundError
 from sightsound.contract.arrays import unit_rows
 from sightsound.contract.frozen_json import freeze, is_json, thaw
-from sightsound.contract.pooling import POOLS, pooled
+from sightsound.contract.pooling import POOLS, default_pool, pooled
 
 ROWS = np.array([[3, 4], [0, 0], [-1, 0]], np.float32)
 
@@ -26,11 +27,27 @@ def test_rows_too_long_for_float32_are_scaled_too():
     np.testing.assert_allclose(unit_rows(np.full((1, 4), 2e38, np.float32)), [[0.5] * 4])
 
 
+def test_unit_rows_are_computed_in_blocks():
+    """Beside the rows and the result, which are as large as each other, only a few megabytes are needed."""
+    rows = np.random.default_rng(0).normal(size=(40_000, 256)).astype(np.float32)
+    tracemalloc.start()
+    unit = unit_rows(rows)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.allclose(np.linalg.norm(unit, axis=1), 1) and most < rows.nbytes + 25 * 2**20
+
+
+def test_features_that_are_often_zero_are_pooled_by_their_maximum():
+    random = np.random.default_rng(0).normal(size=(20, 40)).astype(np.float32)
+    assert default_pool(np.maximum(random, 0)) == "max" and default_pool(random) == "mean+max"
+
+
 @pytest.mark.parametrize(
     ("how", "expected"),
     [
         ("mean", [2 / 3, 4 / 3]),
         ("max", [3, 4]),
+        ("mean+max", [2 / 3, 4 / 3, 3, 4]),
         ("mean+std", [2 / 3, 4 / 3, np.sqrt(10 / 3 - 4 / 9), np.sqrt(16 / 3 - 16 / 9)]),
     ],
 )
@@ -41,8 +58,8 @@ def test_windows_are_pooled_to_one_vector(how, expected):
 
 
 def test_another_way_of_pooling_is_refused():
-    assert set(POOLS) == {"mean", "max", "mean+std"}
-    with pytest.raises(SightsoundError, match=r"^pool: expected one of mean, max, mean\+std, got 'median'$"):
+    assert set(POOLS) == {"mean", "max", "mean+max", "mean+std"}
+    with pytest.raises(SightsoundError, match=r"^pool: expected one of mean, max, mean\+max, mean\+std, got 'median'$"):
         pooled(ROWS, "median")
 
 

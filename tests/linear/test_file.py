@@ -31,6 +31,18 @@ def saved(tmp_path):
     return tmp_path / "a.probe", probe, X
 
 
+@pytest.mark.parametrize("scaling", ["none", "global", "unit", "standard"])
+@pytest.mark.parametrize("sqrt", [False, True])
+def test_the_scaling_is_saved_with_a_probe(tmp_path, scaling, sqrt):
+    X, y = rows(k=3, noise=3.0)
+    probe = LinearProbe(C=10.0, scaling=scaling, sqrt=sqrt).fit(X, y)
+    probe.save(tmp_path / "a.probe")
+    loaded = load_probe(tmp_path / "a.probe")
+    assert (loaded.scaling_, loaded.sqrt_) == (scaling, sqrt)
+    assert loaded.predict_proba(X).tolist() == probe.predict_proba(X).tolist()
+    assert loaded.fitted_by == f"LinearProbe(scaling={scaling!r}, sqrt={sqrt})"
+
+
 @pytest.mark.parametrize("kind", ["classes", "two", "numbers", "several"])
 def test_a_saved_probe_gives_the_same_answers(tmp_path, kind):
     X, y = rows(k=2 if kind == "two" else 3, noise=3.0)
@@ -50,7 +62,11 @@ def test_a_saved_probe_gives_the_same_answers(tmp_path, kind):
 
 @pytest.mark.parametrize(
     ("name", "fitted_by"),
-    [("classes", "LinearProbe()"), ("two", "LinearProbe(kind='svm')"), ("labels", "LinearProbe(kind='ridge')")],
+    [
+        ("classes", "LinearProbe(scaling='standard', sqrt=False)"),
+        ("two", "LinearProbe(kind='svm', scaling='standard', sqrt=False)"),
+        ("labels", "LinearProbe(kind='ridge', scaling='standard', sqrt=False)"),
+    ],
 )
 def test_a_probe_of_an_earlier_version_gives_the_same_answers(name, fitted_by):
     expected = np.load(FORMAT_1 / "expected.npz")
@@ -128,7 +144,7 @@ def edit_metadata(file, change):
         (lambda f: f.write_bytes(f.read_bytes()[:-10]), "expected a probe, got another file or a damaged one"),
         (lambda f: f.write_bytes(pickle.dumps({"coef": 1})), "expected a probe, got another file"),
         (lambda f: save_file({"a": np.ones(3)}, f), "expected a probe, got another file or a damaged one"),
-        (lambda f: edit_metadata(f, lambda m: m.update(format=2)), "expected a probe of format 1, got 2; upgrade"),
+        (lambda f: edit_metadata(f, lambda m: m.update(format=3)), "expected a probe of format 2 or less, got 3; upgr"),
         (lambda f: edit_metadata(f, lambda m: m.update(kind="tree")), "expected a probe or a stack, got 'tree'"),
         (
             lambda f: edit_metadata(f, lambda m: m.update(classes=["a"])),
@@ -137,6 +153,8 @@ def edit_metadata(file, change):
         (lambda f: edit_metadata(f, lambda m: m.pop("temperature")), "damaged"),
         (lambda f: edit_metadata(f, lambda m: m.update(temperature=-1)), "damaged"),
         (lambda f: edit_metadata(f, lambda m: m.update(C=0)), "damaged"),
+        (lambda f: edit_metadata(f, lambda m: m.update(scaling="log")), "damaged .scaling 'log', False"),
+        (lambda f: edit_metadata(f, lambda m: m.pop("sqrt")), "damaged"),
         (lambda f: edit_metadata(f, lambda m: m.update(params=[])), "damaged"),
         (lambda f: edit_metadata(f, lambda m: m["params"].update(kind="tree")), "damaged"),
         (lambda f: edit_metadata(f, lambda m: m.update(report={"how": 1})), "damaged"),

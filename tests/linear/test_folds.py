@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
 
-from sightsound import SightsoundError
-from sightsound.linear.folds import count_split_groups, official, partition, split
+from sightsound import LinearProbe, SightsoundError
+from sightsound.linear.folds import count_split_groups, keep_for_training, official, partition, split
 
 
 def targets(y):
@@ -89,7 +90,58 @@ def test_official_folds_without_training_rows_of_a_class_raise_an_error():
 def test_splits_of_scikit_learn_become_folds():
     from sklearn.model_selection import KFold, ShuffleSplit
 
-    assert partition(KFold(3), 6).tolist() == [0, 0, 1, 1, 2, 2]
-    assert partition([([0, 1], [2, 3]), ([2, 3], [0, 1])], 4).tolist() == [1, 1, 0, 0]
+    assert partition(KFold(3), np.zeros((6, 1))).tolist() == [0, 0, 1, 1, 2, 2]
+    assert partition([([0, 1], [2, 3]), ([2, 3], [0, 1])], np.zeros((4, 1))).tolist() == [1, 1, 0, 0]
     with pytest.raises(SightsoundError, match="cv: expected each row in one test set, got a row in"):
-        partition(ShuffleSplit(3, random_state=0), 6)
+        partition(ShuffleSplit(3, random_state=0), np.zeros((6, 1)))
+
+
+@pytest.mark.parametrize("splitter", [StratifiedKFold(4), GroupKFold(4), StratifiedGroupKFold(4)])
+def test_a_splitter_gets_the_classes_and_the_groups(splitter):
+    """The rows are sorted by class, so that a split which ignores the classes cannot be stratified."""
+    random = np.random.default_rng(0)
+    y, groups = np.repeat(["ape", "bee", "cow"], 20), np.arange(60) // 2
+    X = random.normal(size=(60, 4)) + np.repeat(np.eye(3, 4), 20, axis=0)
+    expected = np.empty(60, int)
+    for fold, (_, test) in enumerate(splitter.split(X, y, groups)):
+        expected[test] = fold
+    assert LinearProbe(Cs=[1.0], cv=splitter).fit(X, y, groups=groups).folds_.tolist() == expected.tolist()
+
+
+def test_a_splitter_that_cannot_split_is_named():
+    with pytest.raises(SightsoundError, match="cv: GroupKFold cannot split these rows .The 'groups' parameter should"):
+        partition(GroupKFold(2), np.zeros((4, 1)), [0, 1, 0, 1])
+
+
+# -- classes that are too small --------------------------------------------------------------------------------------
+
+
+def test_a_class_with_one_group_is_kept_for_training():
+    y = [0] * 9 + [1] * 6 + [2] * 3
+    groups = [*range(9), *range(10, 16), 20, 20, 20]
+    found = keep_for_training(split(targets(y), list("abc"), np.array(groups), strict=False), targets(y))
+    assert found[15:].tolist() == [-1] * 3 and set(found[:15]) == {0, 1, 2, 3, 4}
+
+
+def test_a_small_class_is_in_some_of_the_folds_that_were_asked_for():
+    y = [0] * 9 + [1] * 3
+    found = keep_for_training(split(targets(y), ["dog", "wolf"], None, 5, strict=False), targets(y))
+    assert set(found) == {0, 1, 2, 3, 4} and len(set(found[9:])) == 3
+
+
+def test_nothing_is_held_out_if_no_class_has_two_groups():
+    y = [0, 1, 2]
+    assert keep_for_training(split(targets(y), list("abc"), strict=False), targets(y)).tolist() == [-1] * 3
+
+
+def test_a_rare_class_does_not_stop_a_fit():
+    random = np.random.default_rng(0)
+    y = np.array(["ape"] * 10 + ["bee"] * 10 + ["fireworks"] * 4)
+    X = random.normal(size=(24, 40)) + 9 * np.eye(3, 40)[np.unique(y, return_inverse=True)[1]]
+    groups = [*range(20), 20, 20, 20, 20]
+    probe = LinearProbe().fit(X, y, groups=groups)
+    assert probe.folds_[20:].tolist() == [-1] * 4 and probe.predict(X[20:]).tolist() == ["fireworks"] * 4
+    report = probe.report(X)
+    assert report.rows == 20 and report.classes[2].count == 0
+    assert report.notes == ("too few items to hold some out, so used for training alone: fireworks",)
+    assert np.isfinite(probe.held_out_probabilities()).all() and len(report.curve) == 4

@@ -156,7 +156,7 @@ def test_the_scale_of_features_and_weights_does_not_matter(n, factor):
 def test_features_whose_squares_overflow_raise_an_error():
     X, _, Y = problem(30, 60, 3)
     with pytest.raises(ValueError, match="X: expected numbers whose squares can be added up"):
-        path(X * 1e200, Y, Softmax(), [1.0], standardize=False)
+        path(X * 1e200, Y, Softmax(), [1.0], scaling="none")
 
 
 def test_constant_features_get_no_coefficient_and_change_nothing():

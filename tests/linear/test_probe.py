@@ -23,8 +23,9 @@ from sightsound.linear.validation import BadInput
     [
         LinearProbe(Cs=[1e-3, 0.1]),  # small, since one check wants decisions of two fits that agree to 1e-7
         LinearProbe("ridge", Cs=[1e-3, 0.1], scoring="f1_macro"),
-        LinearProbe(C=1.0, standardize=False, tol=1e-16),
+        LinearProbe(C=1.0, scaling="none", tol=1e-16),
         LinearProbe("svm", C=0.1, class_weight="balanced"),
+        LinearProbe(C=1.0, scaling="global", tol=1e-16),
     ]
 )
 def test_it_passes_the_checks_of_scikit_learn(estimator, check):
@@ -44,21 +45,29 @@ def test_scores_agree_with_those_of_scikit_learn_on_the_same_folds():
     X, y = rows(noise=3.0)
     folds = np.arange(len(X)) * 4 // len(X)
     Cs = [1e-4, 1e-2, 1.0, 100.0]
-    probe = LinearProbe(Cs=Cs).fit(X, y, folds=folds)
+    probe = LinearProbe(Cs=Cs, scaling="standard").fit(X, y, folds=folds)
     oracle = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8, max_iter=100_000)),
         {"logisticregression__C": Cs},
         cv=PredefinedSplit(folds),
     ).fit(X.astype(float), y)
     assert probe.scores_ == pytest.approx(oracle.cv_results_["mean_test_score"], abs=1.01 / len(X))
-    assert oracle.best_params_["logisticregression__C"] == probe.C_
-    assert (probe.predict(X) == oracle.predict(X.astype(float))).all()
+    best = LinearProbe(C=oracle.best_params_["logisticregression__C"], scaling="standard").fit(X, y)
+    assert (best.predict(X) == oracle.predict(X.astype(float))).all()
 
 
-def test_the_smallest_C_of_equal_scores_is_chosen():
+def test_the_usual_C_of_equal_scores_is_chosen():
     X, y = rows(noise=0.01)
-    probe = LinearProbe(Cs=[1.0, 10.0, 0.1]).fit(X, y)
-    assert probe.scores_.tolist() == [1, 1, 1] and probe.C_ == 0.1
+    probe = LinearProbe(Cs=[1e4, 50.0, 0.1]).fit(X, y)
+    assert probe.scores_.tolist() == [1, 1, 1] and probe.scaling_ == "unit" and probe.C_ == 50.0
+
+
+def test_another_C_than_the_usual_one_is_chosen_where_it_is_clearly_better():
+    X, y = rows(n=600, noise=3.0)
+    y = np.where(np.random.default_rng(0).random(len(y)) < 0.3, "dog", y)
+    probe = LinearProbe(Cs=[1e-2, 1e5], scaling="unit").fit(np.hstack([X, X**2]), y)
+    usual = probe.scores_[1]
+    assert probe.C_ == 1e-2 and probe.scores_[0] > usual + 0.02
 
 
 def test_rows_of_one_group_do_not_leak_across_folds():
@@ -134,7 +143,8 @@ def test_the_report_has_baselines_and_a_learning_curve():
     probe = LinearProbe().fit(X, y)
     report = probe.report(X)
     assert report.how == "cross-validation over 5 folds" and (report.rows, report.groups) == (150, 150)
-    assert report.accuracy.value == probe.scores_.max() and report.accuracy.low < report.accuracy.value
+    assert report.accuracy.value == probe.scores_[probe.cross_validation_.position] > probe.scores_.max() - 0.03
+    assert report.accuracy.low < report.accuracy.value
     assert report.majority == pytest.approx(1 / 3) and report.neighbours.value > 0.4
     assert report.corrected <= report.accuracy.value
     assert [size for size, *_ in report.curve] == [1, 2, 4, 8, 16, 32, 40]
@@ -198,4 +208,4 @@ def test_what_cannot_be_fitted_raises_an_error_that_names_it(settings, change, t
 def test_constant_features_get_no_coefficient():
     X, y = rows()
     X[:, :5] = 7
-    assert LinearProbe().fit(X, y).coef_[:, :5] == pytest.approx(0)
+    assert LinearProbe(scaling="standard").fit(X, y).coef_[:, :5] == pytest.approx(0)

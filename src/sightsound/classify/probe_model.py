@@ -61,7 +61,7 @@ class _ProbedEmbedder:
         self.batch_size, self.workers, self.device = model.batch_size, model.workers, model.device
         self._model, self._probe, self._spec = model, probe, probe.require_feature_spec()
         is_row = model.card.modality == "image" or self._spec.level == "window"
-        self._has_window_scores = is_row or self._spec.pool == "mean"
+        self._has_window_scores = is_row or self._spec.pool != "mean+std"
 
     def preprocess(self, media: Any, start: int, last: bool) -> Windows:
         """Preprocess as the network does."""

@@ -17,7 +17,33 @@ Matrix = NDArray[Any]
 """Real numbers; float64 unless a docstring says otherwise."""
 
 
+_BLOCK = 2**20
+"""Numbers in float64 at once, so that scaling needs little memory beside the rows."""
+
+
+def row_lengths(rows: NDArray[Any]) -> Matrix:
+    """Return the lengths of rows (n, d), float64 (n,), in little memory."""
+    lengths = np.empty(len(rows))
+    step = max(1, _BLOCK // max(1, rows.shape[1]))
+    for start in range(0, len(rows), step):
+        lengths[start : start + step] = np.linalg.norm(rows[start : start + step].astype(np.float64), axis=1)
+    return lengths
+
+
 def unit_rows(rows: Floats) -> Floats:
-    """Return rows (n, d) scaled to length 1, as contiguous float32; a row of zeros remains zero."""
-    lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-    return np.ascontiguousarray(rows / np.where(lengths > 0, lengths, 1), np.float32)
+    """Return rows (n, d) scaled to length 1, as contiguous float32; a row of zeros remains zero.
+
+    Beside the rows it needs the memory of the result, and a few megabytes.
+    """
+    scaled = np.empty(rows.shape, np.float32)
+    step = max(1, _BLOCK // max(1, rows.shape[1]))
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        lengths = row_lengths(block)[:, None]
+        scaled[start : start + step] = block / np.where(lengths > 0, lengths, 1)
+    return scaled
+
+
+def is_sparse(rows: NDArray[Any]) -> bool:
+    """Return whether features (n, d) are non-negative, and a quarter of them or more are zero."""
+    return bool(rows.min() >= 0 and np.mean(rows == 0) >= 0.25)

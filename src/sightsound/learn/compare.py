@@ -270,7 +270,8 @@ def _predict_fold(
     fitted = Stack(**{**stack.get_params(deep=False), "cv": None})
     fitted.fit([data.X[train] for data in datasets], y, groups=groups)
     concatenated = np.hstack([data.X for data in datasets])
-    joint = LinearProbe(Cs=stack.Cs, random_state=stack.random_state).fit(concatenated[train], y, groups=groups)
+    joint = LinearProbe(Cs=stack.Cs, scaling="standard", random_state=stack.random_state)  # networks differ in scale
+    joint.fit(concatenated[train], y, groups=groups)
     found = {data.model: probe.predict_proba(data.X[test]) for probe, data in zip(fitted.probes_, datasets)}
     average = np.mean(list(found.values()), axis=0)
     found[FEATURES] = joint.predict_proba(concatenated[test])

@@ -52,7 +52,7 @@ def fit_probe(dataset: Dataset, probe: LinearProbe | None = None, *, curve: bool
     _fit(fitted, dataset)
     fitted.feature_spec_, fitted.seen_ = dataset.feature_spec, dataset.content_ids
     if fitted.cross_validation_ is not None:
-        report = fitted.report(dataset.X if curve else None)
+        report = fitted.report(dataset.X, curve=curve)
         fitted.report_ = replace(report, notes=(*dataset.notes, *report.notes))
     return fitted
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike
-from sightsound.contract.pooling import Pool
+from sightsound.contract.pooling import Pool, default_pool
 from sightsound.contract.results import Item
 from sightsound.contract.space import Space
 from sightsound.learn.dataset import Dataset
@@ -22,6 +23,8 @@ from sightsound.library.library import Library
 from sightsound.linear.features import FeatureSpec, Level
 
 log = logging.getLogger(__name__)
+
+_SAMPLE = 2000  # vectors whose looks decide how windows are pooled
 
 
 class _NoLabelledItems(SightsoundError):
@@ -34,7 +37,7 @@ def load_dataset(
     labels: Labels | None = None,
     *,
     level: Level = "item",
-    pool: Pool = "mean",
+    pool: Pool | Literal["auto"] = "auto",
     min_classes: int = 2,
 ) -> Dataset:
     """Load the labelled items of a library that have vectors of one network.
@@ -51,8 +54,9 @@ def load_dataset(
         Where the labels come from. By default those that the library stores.
     level : {"item", "window"}
         Whether a row is an item or a window of a sound.
-    pool : {"mean", "max", "mean+std"}
-        How the windows of an item become one row.
+    pool : {"auto", "mean", "max", "mean+max", "mean+std"}
+        How the windows of an item become one row. "auto" is "mean" for images, and for sounds what `default_pool` says
+        of the vectors: "max" for non-negative features that are often zero, "mean+max" for others.
     min_classes : int
         The least number of classes.
 
@@ -70,6 +74,7 @@ def load_dataset(
     with open_library(library) as opened:
         space = _space(opened, model)
         table = read_label_table(opened, labels.source)
+        pool = _default_pool(opened, space, level) if pool == "auto" else pool
         return _load(opened, FeatureSpec(space, level, pool, table.class_column(labels)), labels, table, min_classes)
 
 
@@ -133,9 +138,19 @@ def _space(library: Library, model: str) -> Space:
     return found[0]
 
 
+def _default_pool(library: Library, space: Space, level: Level) -> Pool:
+    """Return how the windows of a space are pooled by default, by the looks of some of its vectors."""
+    if level == "window" or space.modality == "image":
+        return "mean"
+    vectors = library.vector_index(space)[0].vectors
+    some = vectors[:: max(1, len(vectors) // _SAMPLE)]
+    return default_pool(np.asarray(some)) if len(some) else "mean"
+
+
 def _load_spaces(library: Library, spaces: Sequence[Space], labels: Labels, table: LabelTable) -> list[Dataset]:
     column = table.class_column(labels)
-    return [_load(library, FeatureSpec(space, column=column), labels, table, 2) for space in spaces]
+    specs = [FeatureSpec(space, pool=_default_pool(library, space, "item"), column=column) for space in spaces]
+    return [_load(library, spec, labels, table, 2) for spec in specs]
 
 
 def _load_larger_modality(library: Library, labels: Labels, table: LabelTable) -> list[Dataset]:
@@ -172,8 +187,7 @@ def _load(library: Library, feature_spec: FeatureSpec, labels: Labels, table: La
 
 def _content_ids(library: Library) -> dict[int, int]:
     """Return the content id of each item, see `Dataset`, by the id of the item."""
-    query = "SELECT i.id, c.hash FROM items i JOIN contents c ON c.id = i.content"
-    return {item: int.from_bytes(hash_[:8], "little") for item, hash_ in library.rows(query)}
+    return {item: int.from_bytes(hash_[:8], "little") for item, hash_ in library.contents().items()}
 
 
 @dataclass(frozen=True)

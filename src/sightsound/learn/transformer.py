@@ -29,7 +29,7 @@ class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
     ----------
     model : str, optional
         The name of a network. By default the one that `embed` takes for the first file.
-    pool : {"mean", "max", "mean+std"}
+    pool : {"mean", "max", "mean+max", "mean+std"}
         How the windows of a sound become one row.
     device : str
         Where the network runs, see `Host.load`.

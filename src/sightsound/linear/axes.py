@@ -1,4 +1,4 @@
-"""Standardise features, and rotate them to the principal axes of the rows."""
+"""Scale features, and rotate them to the principal axes of the rows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Matrix
+from sightsound.linear.scaling import Scaling, column_scales
 
-_BLOCK = 256  # features that are standardised at once
+_BLOCK = 256  # features that are scaled at once
 _RANK = 1e-12  # axes with less than this proportion of the largest eigenvalue hold rounding errors alone
 
 
 @dataclass(frozen=True)
 class PrincipalAxes:
-    """Standardised rows in their principal axes.
+    """Scaled rows in their principal axes.
 
-    With S (n, d) the standardised features and D the diagonal matrix of the row weights, S^T D S = V diag(e) V^T.
+    With S (n, d) the centred and scaled features and D the diagonal matrix of the row weights, S^T D S = V diag(e) V^T.
 
     Attributes
     ----------
@@ -29,7 +30,7 @@ class PrincipalAxes:
     rotation : array (d, r)
         V (d, r).
     mean, scale : arrays (d,)
-        Weighted mean and standard deviation (d,) of the features.
+        Weighted mean (d,) of the features, and what they were divided by.
     """
 
     Z: NDArray[Any]
@@ -44,7 +45,7 @@ class PrincipalAxes:
         X: NDArray[Any],
         weights: Matrix,
         *,
-        standardize: bool = True,
+        scaling: Scaling = "standard",
         exact: bool = False,
         rotation: Matrix | None = None,
     ) -> PrincipalAxes:
@@ -56,8 +57,9 @@ class PrincipalAxes:
             Features (n, d).
         weights : array (n,)
             Positive weights (n,).
-        standardize : bool
-            Divide each feature by its standard deviation. A constant feature becomes zeros.
+        scaling : {"none", "global", "unit", "standard"}
+            What divides the features, see `Preparation`. With "standard" a constant feature becomes zeros. "unit" is
+            the same as "none" here, since rows are scaled before.
         exact : bool
             Whether Z is float64; float32 otherwise.
         rotation : array (d, d), optional
@@ -75,7 +77,7 @@ class PrincipalAxes:
         """
         dtype = np.float64 if exact else np.float32
         tall = X.shape[0] > X.shape[1]
-        S, mean, scale = _standardised(X, weights, standardize, dtype if tall else np.float64)
+        S, mean, scale = _scaled(X, weights, scaling, dtype if tall else np.float64)
         if rotation is not None:
             Z = S @ rotation.astype(S.dtype)
             eigenvalues = np.einsum("n,nr,nr->r", weights, Z, Z, dtype=np.float64)
@@ -103,7 +105,7 @@ class PrincipalAxes:
         Returns
         -------
         coef, intercept
-            (d, k) and (k,) on the features before standardisation.
+            (d, k) and (k,) on the features before scaling.
         """
         coef = self.rotation @ W / self.scale[:, None]
         return coef, b - self.mean @ coef
@@ -114,7 +116,7 @@ class PrincipalAxes:
         Parameters
         ----------
         coef, intercept : arrays
-            (d, k) and (k,) on the features before standardisation.
+            (d, k) and (k,) on the features before scaling.
 
         Returns
         -------
@@ -124,18 +126,21 @@ class PrincipalAxes:
         return self.rotation.T @ (coef * self.scale[:, None]), intercept + self.mean @ coef
 
 
-def _standardised(X: NDArray[Any], weights: Matrix, standardize: bool, dtype: Any) -> tuple[Matrix, Matrix, Matrix]:
-    """Return standardised features, their means and scales, by blocks of features to save memory."""
+def _scaled(X: NDArray[Any], weights: Matrix, scaling: Scaling, dtype: Any) -> tuple[Matrix, Matrix, Matrix]:
+    """Return centred and scaled features, their means and scales, by blocks of features to save memory."""
     d = X.shape[1]
     S: Matrix = np.empty(X.shape, dtype)
     mean, scale = np.zeros(d), np.ones(d)
     for start in range(0, d, _BLOCK):
         block = slice(start, start + _BLOCK)
-        S[:, block], mean[block], scale[block] = _standardised_block(X[:, block], weights, standardize)
+        S[:, block], mean[block], scale[block] = _scaled_block(X[:, block], weights, scaling == "standard")
+    if scaling == "global":
+        scale = column_scales(S, weights, scaling)
+        S /= scale.astype(dtype)
     return S, mean, scale
 
 
-def _standardised_block(X: NDArray[Any], weights: Matrix, standardize: bool) -> tuple[Matrix, Matrix, Matrix]:
+def _scaled_block(X: NDArray[Any], weights: Matrix, standardize: bool) -> tuple[Matrix, Matrix, Matrix]:
     """Return features in float64, scaled by their largest value first so that no square overflows."""
     mean = np.average(X.astype(np.float64), axis=0, weights=weights)
     S = X - mean
@@ -159,4 +164,4 @@ def _eigh(left: Matrix, right: Matrix, dtype: Any) -> tuple[Matrix, Matrix]:
             return eigenvalues.astype(np.float64), vectors.astype(np.float64)
     except np.linalg.LinAlgError:
         pass
-    raise ValueError("X: expected numbers whose squares can be added up, got larger ones; use standardize=True")
+    raise ValueError("X: expected numbers whose squares can be added up, got larger ones; use scaling='standard'")

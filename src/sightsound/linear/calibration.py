@@ -54,6 +54,31 @@ def fit_temperature(decisions: Matrix, Y: Matrix, single: bool, weights: Matrix 
     return float(np.exp(found.x))
 
 
+def log_loss(probabilities: Matrix, Y: Matrix, single: bool, weights: Matrix) -> float:
+    """Return the mean negative log-likelihood of targets.
+
+    Parameters
+    ----------
+    probabilities : array (n, k)
+        Probabilities (n, k).
+    Y : array (n, k)
+        Targets (n, k) in {0, 1}.
+    single : bool
+        Whether each row has one class. Otherwise the losses of the labels of a row are added.
+    weights : array (n,)
+        Weights (n,) of rows.
+
+    Returns
+    -------
+    float
+        The loss in nats.
+    """
+    logs = Y * np.log(np.clip(probabilities, 1e-12, 1))
+    if not single:
+        logs = logs + (1 - Y) * np.log(np.clip(1 - probabilities, 1e-12, 1))
+    return -float(weights @ logs.sum(axis=1) / weights.sum())
+
+
 def reliability(probabilities: Matrix, Y: Matrix, single: bool) -> tuple[Bin, ...]:
     """Return the bins of the reliability table that hold rows, by rising confidence.
 

@@ -25,8 +25,8 @@ class FeatureSpec:
         The space of the vectors.
     level : {'item', 'window'}
         `item`: one row for an item. `window`: one row for each window of a sound.
-    pool : {'mean', 'max', 'mean+std'}
-        How the windows of an item become a row: `mean`, `max` or `mean+std`.
+    pool : {'mean', 'max', 'mean+max', 'mean+std'}
+        How the windows of an item become a row, see `pooled`.
     column : str
         Column of the labels it was fitted to.
 
@@ -49,7 +49,7 @@ class FeatureSpec:
     @property
     def features(self) -> int:
         """Number of features of a row."""
-        return self.space.dim * (2 if self.level == "item" and self.pool == "mean+std" else 1)
+        return self.space.dim * (2 if self.level == "item" and "+" in self.pool else 1)
 
     def to_json(self) -> dict[str, str]:
         """Return the fields as values for JSON."""

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from sightsound._atomic import atomic_path
 from sightsound.contract.errors import SightsoundError
 
-FORMAT = 1
+FORMAT = 2
+"""The format that is written. Format 1 had no square root, and no scaling to length 1."""
+_FORMATS = (1, 2)
 _KEY = "sightsound"
 _MAX_HEADER = 64 * 2**20  # bytes
 
@@ -92,9 +94,9 @@ def _check(name: str, arrays: Mapping[str, NDArray[Any]], metadata: Any) -> None
     """Raise `SightsoundError` for another file, another format, or arrays with another checksum."""
     if not isinstance(metadata, dict):
         raise SightsoundError(_not_a_probe(name))
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") not in _FORMATS:
         raise SightsoundError(
-            f"{name}: expected a probe of format {FORMAT}, got {metadata.get('format')}; upgrade sightsound"
+            f"{name}: expected a probe of format {FORMAT} or less, got {metadata.get('format')}; upgrade sightsound"
         )
     expected = {_checksum(arrays, metadata)}
     if metadata["format"] == 1:  # early files cover the arrays alone

@@ -14,6 +14,7 @@ from sightsound.linear import file as probe_file
 from sightsound.linear.features import FeatureSpec
 from sightsound.linear.model import SAVED_PARAMETERS, LinearModel
 from sightsound.linear.report import ProbeReport
+from sightsound.linear.scaling import SCALINGS
 from sightsound.linear.stack_model import StackModel
 
 _MAX_CHARACTERS = 2**22
@@ -59,6 +60,7 @@ def _model(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name
             single=metadata["single"] is True,
             C=float(metadata["C"]),
             **{key: metadata["params"][key] for key in SAVED_PARAMETERS},
+            **_preparation(metadata),
         )
         spec, report = metadata["origin"], metadata["report"]
         model.feature_spec_ = None if spec is None else FeatureSpec.from_json(spec)
@@ -68,6 +70,13 @@ def _model(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name
     except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
         raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound probe fit") from error
     return model
+
+
+def _preparation(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the scaling and the square root. Files of format 1 say `standardize` instead."""
+    if "scaling" not in metadata:
+        return {"scaling": "standard" if metadata["params"]["standardize"] else "none", "sqrt": False}
+    return {"scaling": metadata["scaling"], "sqrt": metadata["sqrt"]}
 
 
 def _classes(values: Any, rows: int) -> NDArray[Any]:
@@ -89,6 +98,7 @@ def _check_state(model: LinearModel) -> None:
     rules = [
         (model.kind in ("logistic", "svm", "ridge"), f"kind {model.kind!r}"),
         (model.scoring in ("accuracy", "f1_macro"), f"scoring {model.scoring!r}"),
+        (model.scaling_ in SCALINGS and isinstance(model.sqrt_, bool), f"scaling {model.scaling_!r}, {model.sqrt_!r}"),
         (classes.ndim == 1 and len(set(classes.tolist())) == len(classes) > 1, "classes"),
         (coef.shape == (columns, features) and intercept.shape == (columns,), "shapes of coefficients"),
         (np.isfinite(coef).all() and np.isfinite(intercept).all(), "coefficients that are no numbers"),

@@ -15,13 +15,14 @@ from sightsound.linear import file as probe_file
 from sightsound.linear.decisions import decision_values, indicators, probabilities, rank
 from sightsound.linear.features import FeatureSpec
 from sightsound.linear.report import ProbeReport
+from sightsound.linear.scaling import Preparation, Scaling
 from sightsound.linear.validation import BadInput, check_column, check_indicators, check_rows
 
 if TYPE_CHECKING:
     from sightsound.linear.cross_validation import Scoring
     from sightsound.linear.training import Kind
 
-SAVED_PARAMETERS = ("kind", "scoring", "standardize", "calibrate")  # parameters of `LinearProbe` that a file has
+SAVED_PARAMETERS = ("kind", "scoring", "calibrate")  # parameters of `LinearProbe` that a file has
 
 
 class LinearModel:
@@ -43,12 +44,16 @@ class LinearModel:
         True: each row has one class. False: each row has any number of the labels.
     C : float
         Inverse regularisation strength it was fitted with.
-    kind, scoring, standardize, calibrate : optional
+    kind, scoring, calibrate : optional
         Parameters of the `LinearProbe` that fitted it.
+    scaling : {'none', 'global', 'unit', 'standard'}
+        How features were scaled. Only `unit` concerns prediction; the others are part of the coefficients.
+    sqrt : bool
+        Whether the coefficients are those of the square roots of the features.
 
     Attributes
     ----------
-    classes_, coef_, intercept_, temperature_, C_
+    classes_, coef_, intercept_, temperature_, C_, scaling_, sqrt_
         As the parameters.
     n_features_in_ : int
         Number d of features.
@@ -80,13 +85,14 @@ class LinearModel:
         C: float = 1.0,
         kind: Kind = "logistic",
         scoring: Scoring = "accuracy",
-        standardize: bool = True,
         calibrate: bool = True,
+        scaling: Scaling = "none",
+        sqrt: bool = False,
     ) -> None:
         self.kind = kind
         self.scoring = scoring
-        self.standardize = standardize
         self.calibrate = calibrate
+        self.scaling_, self.sqrt_ = scaling, sqrt
         self._reset(classes, single)
         self.coef_, self.intercept_ = coef, intercept
         self.C_, self.temperature_ = C, temperature
@@ -110,8 +116,9 @@ class LinearModel:
         """The estimator that fitted it, with the parameters that a file keeps, as Python."""
         defaults = LinearModel(self.coef_, self.intercept_, self.classes_)
         changed = {name: getattr(self, name) for name in sorted(SAVED_PARAMETERS)}
-        text = ", ".join(f"{key}={value!r}" for key, value in changed.items() if value != getattr(defaults, key))
-        return f"LinearProbe({text})"
+        changed = {name: value for name, value in changed.items() if value != getattr(defaults, name)}
+        shown = {**changed, "scaling": self.scaling_, "sqrt": self.sqrt_}
+        return f"LinearProbe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def _check_fitted(self) -> None:
         """Do nothing: a model is fitted. `LinearProbe` raises before `fit`."""
@@ -163,8 +170,16 @@ class LinearModel:
     def _two_classes(self) -> bool:
         return self._single and len(self.classes_) == 2
 
+    @property
+    def preparation(self) -> Preparation:
+        """How rows are prepared before the coefficients apply."""
+        return Preparation(self.scaling_, self.sqrt_)
+
     def columns(self) -> tuple[Matrix, Matrix]:
-        """Return coefficients (d, k) and intercept (k,) with a column for each class; zeros for the first of two."""
+        """Return coefficients (d, k) and intercept (k,) with a column for each class; zeros for the first of two.
+
+        They apply to prepared rows, see `preparation`.
+        """
         self._check_fitted()
         coef, intercept = self.coef_.T, self.intercept_
         if self._two_classes:
@@ -175,7 +190,9 @@ class LinearModel:
         """Return decision values (n, k), zeros for the first of two classes."""
         self._check_fitted()
         rows = check_rows(X, features=self.n_features_in_, owner=type(self).__name__)
-        return decision_values(rows, self.coef_.T, self.intercept_, two_classes=self._two_classes)
+        return decision_values(
+            self.preparation.rows(rows), self.coef_.T, self.intercept_, two_classes=self._two_classes
+        )
 
     def require_feature_spec(self) -> FeatureSpec:
         """Return which rows it takes.
@@ -263,6 +280,8 @@ class LinearModel:
             "C": self.C_,
             "temperature": self.temperature_,
             "params": {name: getattr(self, name) for name in SAVED_PARAMETERS},
+            "scaling": self.scaling_,
+            "sqrt": self.sqrt_,
             "folds": self.fold_sizes_,
             "origin": None if self.feature_spec_ is None else self.feature_spec_.to_json(),
             "report": None if self.report_ is None else self.report_.to_json(),

@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 from sightsound.contract.arrays import Matrix
 from sightsound.linear.axes import PrincipalAxes
 from sightsound.linear.losses import Loss, Softmax
+from sightsound.linear.scaling import Scaling
 
 _MAX_NEWTON = 100  # steps for one C; three are usual
 _MAX_SEARCH = 40  # points of a line search
@@ -86,7 +87,7 @@ def path(
     Cs: Sequence[float],
     *,
     weights: Matrix | None = None,
-    standardize: bool = True,
+    scaling: Scaling = "standard",
     tol: float = 1e-4,
     exact: bool = False,
     start: tuple[Matrix, Matrix] | None = None,
@@ -106,8 +107,9 @@ def path(
         Rising values of C.
     weights : array (n,), optional
         Weights (n,) of rows, none negative. Rows of weight 0 do not count. None gives each the weight 1.
-    standardize : bool
-        Penalise the coefficients of standardised features. Those returned are always on X.
+    scaling : {"none", "global", "unit", "standard"}
+        Penalise the coefficients of features that are scaled so, see `PrincipalAxes.of`. Those returned are always on
+        X.
     tol : float
         A solution is found where a further Newton step promises at most this proportion of the objective. Below 1e-6
         it needs `exact`.
@@ -126,7 +128,7 @@ def path(
     Raises
     ------
     ValueError
-        Where squares of the features overflow, which only happens without `standardize`.
+        Where squares of the features overflow, which never happens with the scaling "standard".
     """
     weights = np.ones(len(X)) if weights is None else np.asarray(weights, np.float64)
     positive = weights > 0
@@ -134,7 +136,7 @@ def path(
         X, Y, weights = X[positive], Y[positive], weights[positive]
     mean_weight = weights.mean()  # weights near 1 keep float32 within its range
     weights = weights / mean_weight
-    axes = PrincipalAxes.of(X, weights, standardize=standardize, exact=exact, rotation=rotation)
+    axes = PrincipalAxes.of(X, weights, scaling=scaling, exact=exact, rotation=rotation)
     solver = _Solver(axes, Y, weights, loss)
     if start is not None:
         W, b = axes.from_features(*start)

@@ -55,10 +55,13 @@ def _graph(model: LinearModel) -> Any:
 
     coef, intercept = model.columns()
     constants = {"coef": coef, "intercept": intercept, "temperature": np.array(model.temperature_)}
+    constants |= {"tiny": np.array(np.finfo(np.float64).tiny)} if model.scaling_ == "unit" else {}
+    preparing, prepared = _prepare(model)
     initializers = [numpy_helper.from_array(value.astype(np.float64), name) for name, value in constants.items()]
     nodes = [
         helper.make_node("Cast", ["vectors"], ["rows"], to=TensorProto.DOUBLE),
-        helper.make_node("Gemm", ["rows", "coef", "intercept"], ["values"]),
+        *preparing,
+        helper.make_node("Gemm", [prepared, "coef", "intercept"], ["values"]),
         helper.make_node("Div", ["values", "temperature"], ["scaled"]),
         helper.make_node("Softmax" if model.single else "Sigmoid", ["scaled"], ["exact"]),
         helper.make_node("Cast", ["values"], ["decisions"], to=TensorProto.FLOAT),
@@ -72,6 +75,23 @@ def _graph(model: LinearModel) -> Any:
         outputs.append(helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]))
     inputs = [helper.make_tensor_value_info("vectors", float32, ["n", features])]
     return helper.make_graph(nodes, "probe", inputs, outputs, initializers)
+
+
+def _prepare(model: LinearModel) -> tuple[list[Any], str]:
+    """Return the nodes of `Preparation.rows`, and the name of their result."""
+    from onnx import helper
+
+    nodes, rows = [], "rows"
+    if model.sqrt_:
+        steps = [("Abs", ["rows"], "absolute"), ("Sqrt", ["absolute"], "root"), ("Sign", ["rows"], "sign")]
+        steps += [("Mul", ["sign", "root"], "roots")]
+        nodes, rows = [helper.make_node(kind, given, [result]) for kind, given, result in steps], "roots"
+    if model.scaling_ == "unit":
+        nodes.append(helper.make_node("ReduceL2", [rows], ["length"], axes=[1], keepdims=1))
+        nodes.append(helper.make_node("Max", ["length", "tiny"], ["divisor"]))
+        nodes.append(helper.make_node("Div", [rows, "divisor"], ["unit"]))
+        rows = "unit"
+    return nodes, rows
 
 
 def _properties(model: LinearModel) -> dict[str, str]:

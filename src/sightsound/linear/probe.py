@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,14 @@ from sklearn.utils.validation import check_is_fitted
 from sightsound.contract.arrays import Matrix
 from sightsound.linear import folds as folding
 from sightsound.linear import metrics
-from sightsound.linear.cross_validation import DEFAULT_CS, CrossValidation, Scoring, cross_validate, shared_rotation
+from sightsound.linear.choice import Chooser
+from sightsound.linear.cross_validation import DEFAULT_CS, CrossValidation, Scoring
 from sightsound.linear.decisions import indicators
 from sightsound.linear.folds import Ints
 from sightsound.linear.model import LinearModel
 from sightsound.linear.newton import Solution
 from sightsound.linear.report import ProbeReport
+from sightsound.linear.scaling import SCALINGS, Preparation, Scaling, candidate_preparations
 from sightsound.linear.targets import encode_targets, is_single
 from sightsound.linear.training import LOSSES, ClassWeight, Kind, Trainer
 from sightsound.linear.validation import BadInput, check_column, check_rows
@@ -38,19 +40,28 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         `logistic` (multinomial logistic regression), `svm` (squared hinge, each class against the rest) or `ridge`.
     C : float, optional
         Inverse regularisation strength: the objective is 1/2 |coef|² + C sum of losses, as in scikit-learn. None
-        chooses the best of `Cs` by cross-validation.
+        chooses it among `Cs` by cross-validation.
     Cs : sequence of float, optional
-        Values of C to choose from. None takes 45 from 1e-6 to 1e5. Of equal scores the smallest C wins.
+        Values of C to choose from. None takes 45 from 1e-6 to 1e5. Of those whose accuracy is within one standard error
+        of the best, the nearest to the usual C wins, which is 100 for rows of length 1.
     cv : int, splitter or iterable of pairs, optional
-        Number of folds, a splitter of scikit-learn, or pairs of (train, test) row numbers. None takes five folds, or
-        as many as the smallest class has items.
+        Number of folds, a splitter of scikit-learn, which also gets the classes and groups, or pairs of (train, test)
+        row numbers. None takes five folds, or as many as the smallest class has items. A class with one item, or all
+        in one fold, is kept for training alone. If fewer than two classes can be held out, nothing is, and C is the
+        usual one.
     class_weight : mapping, 'balanced' or None
         None, `balanced`, or weights by class. For several labels these are the weights of each label's absence, 0, and
         presence, 1.
     scoring : {'accuracy', 'f1_macro'}
         `accuracy` or `f1_macro`. Several labels are always scored by macro F1.
-    standardize : bool
-        Penalise the coefficients of standardised features. `coef_` is on the features as given.
+    scaling : {'auto', 'none', 'global', 'unit', 'standard'}
+        How features are scaled: `none`; `global`, all by one number; `unit`, each row to length 1; `standard`, each
+        feature by its standard deviation (z-scores). `auto` takes `unit` for 32 features or more and `standard` for
+        fewer. With 100 items or more, and 10 or more of each class, cross-validation tells whether another is clearly
+        better.
+    sqrt : bool, optional
+        Whether features are replaced by their square roots, negative ones by minus that of their magnitude. None is
+        decided as `auto`: for features that are non-negative and often zero.
     calibrate : bool
         Fit a temperature to the held-out decision values, by which `predict_proba` divides.
     tol : float, optional
@@ -63,15 +74,17 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
     classes_ : array (k,)
         Classes (k,). For several labels the numbers of the columns.
     coef_, intercept_ : float64 arrays
-        float64 (k, d) and (k,); one row for two classes.
+        float64 (k, d) and (k,); one row for two classes. They apply to `preparation.rows(X)`.
     C_, temperature_ : float
         The chosen C and temperature.
+    scaling_, sqrt_
+        The chosen scaling, and whether square roots are taken.
     cross_validation_ : CrossValidation or None
-        The held-out predictions, see `CrossValidation`. None where `C` was given.
+        The held-out predictions, see `CrossValidation`. None where `C` was given or nothing could be held out.
     scores_ : array
         Score (Cs,) of each C, where C was chosen.
     folds_ : array (n,)
-        Fold (n,) of each row, where C was chosen.
+        Fold (n,) of each row, where C was chosen; -1 for rows that were kept for training.
     objective_ : float
         Value of the objective.
     n_features_in_ : int
@@ -97,7 +110,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         cv: int | Iterable[Any] | None = None,
         class_weight: ClassWeight = None,
         scoring: Scoring = "accuracy",
-        standardize: bool = True,
+        scaling: Scaling | Literal["auto"] = "auto",
+        sqrt: bool | None = None,
         calibrate: bool = True,
         tol: float | None = None,
         random_state: int = 0,
@@ -108,7 +122,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         self.cv = cv
         self.class_weight = class_weight
         self.scoring = scoring
-        self.standardize = standardize
+        self.scaling = scaling
+        self.sqrt = sqrt
         self.calibrate = calibrate
         self.tol = tol
         self.random_state = random_state
@@ -120,8 +135,9 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
 
     @property
     def fitted_by(self) -> str:
-        """The estimator, with all parameters that are not the default, as Python."""
-        return repr(self)
+        """The estimator, with the chosen scaling and all parameters that are not the default, as Python."""
+        self._check_fitted()
+        return repr(LinearProbe(**{**self.get_params(deep=False), "scaling": self.scaling_, "sqrt": self.sqrt_}))
 
     def _check_fitted(self) -> None:
         check_is_fitted(self)
@@ -152,7 +168,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         BadInput
             A ValueError, for what cannot be fitted.
         SightsoundError
-            Where a class is smaller than the number of folds.
+            Where every class has fewer items than the folds that were asked for, or the folds are no partition.
         """
         _check_parameters(self)
         X = check_rows(X)
@@ -161,42 +177,58 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         self.n_features_in_ = X.shape[1]
         self._row_weights = weights = _check_weights(sample_weight, len(X))
         self.cross_validation_: CrossValidation | None = None
-        start = None
-        if self.C is None:
-            start = self._choose_C(X, Y, groups, folds)
-        else:
-            self.C_, self.temperature_ = float(self.C), 1.0
+        preparations = self._preparations(X[weights > 0])
+        self.scaling_, self.sqrt_ = preparations[0].scaling, preparations[0].sqrt
+        self.C_, self.temperature_ = 1.0 if self.C is None else float(self.C), 1.0
+        start = self._choose(X, y, Y, groups, folds, preparations) if self.C is None else None
+        X = self.preparation.rows(X)
         (solution,) = self._trainer().path(X, Y, weights, [self.C_], exact=True, start=start)
         self._set_solution(solution)
         return self
 
-    def _trainer(self) -> Trainer:
-        return Trainer(self.kind, self.classes_, self._single, self.class_weight, self.standardize, self.tol)
+    def _preparations(self, X: NDArray[Any]) -> list[Preparation]:
+        """Return the preparations to choose among, the usual one first."""
+        scaling, sqrt = (None if self.scaling == "auto" else self.scaling), self.sqrt
+        return list(
+            dict.fromkeys(
+                Preparation(scaling or each.scaling, each.sqrt if sqrt is None else sqrt)
+                for each in candidate_preparations(X)
+            )
+        )
 
-    def _choose_C(self, X: NDArray[Any], Y: Matrix, groups: Any, folds: Any) -> tuple[Matrix, Matrix]:
-        """Set C and the temperature. Return an approximate solution for all rows to start from."""
+    def _trainer(self) -> Trainer:
+        return Trainer(self.kind, self.classes_, self._single, self.class_weight, self.scaling_, self.tol)
+
+    def _choose(
+        self, X: NDArray[Any], y: Any, Y: Matrix, groups: Any, folds: Any, preparations: list[Preparation]
+    ) -> tuple[Matrix, Matrix] | None:
+        """Set the preparation, C and the temperature. Return an approximate solution for all rows to start from."""
         groups = (
             np.arange(len(X)) if groups is None else np.unique(check_column(groups, len(X)), return_inverse=True)[1]
         )
-        folds = self._assign_folds(Y, groups, folds)
+        self.folds_ = folds = self._assign_folds(X, y, Y, groups, folds)
+        if folds.max() < 0:
+            self.C_ = self.preparation.usual_C(self.preparation.rows(X))
+            return None
         Cs = sorted(DEFAULT_CS if self.Cs is None else map(float, self.Cs))
-        trainer, weights = self._trainer(), self._row_weights
-        rotation = shared_rotation(X, weights, folds, standardize=self.standardize)
-        how: dict[str, Any] = {"folds": folds, "groups": groups, "scoring": self.scoring, "rotation": rotation}
-        self.cross_validation_ = found = cross_validate(trainer, X, Y, weights, Cs, **how)
-        self.folds_, self.scores_, self.fold_sizes_ = folds, found.scores, np.bincount(folds).tolist()
+        chooser = Chooser(self._trainer(), X, Y, self._row_weights, folds, groups, self.scoring)
+        choice = chooser.choose(preparations, Cs)
+        self.scaling_, self.sqrt_ = choice.preparation.scaling, choice.preparation.sqrt
+        self.cross_validation_ = found = choice.cross_validation
+        self.scores_, self.fold_sizes_ = found.scores, np.bincount(found.folds).tolist()
         self.C_, self.temperature_ = found.C, found.temperature if self.calibrate else 1.0
-        start = trainer.path(X, Y, weights, Cs[: Cs.index(found.C) + 1], rotation=rotation)[-1]
-        return start.coef, start.intercept
+        return choice.start
 
-    def _assign_folds(self, Y: Matrix, groups: Ints, folds: Any) -> Ints:
-        """Return the fold (n,) in which each row is held out."""
+    def _assign_folds(self, X: NDArray[Any], y: Any, Y: Matrix, groups: Ints, folds: Any) -> Ints:
+        """Return the fold (n,) in which each row is held out, -1 for rows that are kept for training."""
         names = self._labels()
         if folds is not None:
-            return folding.official(check_column(folds, len(Y)), Y, names)
-        if self.cv is None or isinstance(self.cv, int | np.integer):
-            return folding.split(Y, names, groups, self.cv, seed=self.random_state)
-        return folding.official(folding.partition(self.cv, len(Y)), Y, names)
+            found = folding.official(check_column(folds, len(Y)), Y, names, strict=False)
+        elif self.cv is None or isinstance(self.cv, int | np.integer):
+            found = folding.split(Y, names, groups, self.cv, seed=self.random_state, strict=False)
+        else:
+            found = folding.official(folding.partition(self.cv, X, np.asarray(y), groups), Y, names, strict=False)
+        return folding.keep_for_training(found, Y)
 
     def _set_solution(self, solution: Solution) -> None:
         self.coef_ = np.ascontiguousarray(solution.coef.T)
@@ -208,13 +240,15 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
 
     # -- cross-validation ----------------------------------------------------------------------------------------
 
-    def report(self, X: Any = None) -> ProbeReport:
+    def report(self, X: Any = None, *, curve: bool = True) -> ProbeReport:
         """Return the results of the cross-validation.
 
         Parameters
         ----------
         X : array-like (n, d), optional
             The rows (n, d) it was fitted on, for the nearest neighbours and the learning curve. None leaves these out.
+        curve : bool
+            Whether to compute the learning curve, which takes the longest.
 
         Returns
         -------
@@ -224,41 +258,54 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         Raises
         ------
         BadInput
-            Where `C` was given, so that there was no cross-validation.
+            Where `C` was given or nothing could be held out, so that there was no cross-validation.
         """
         found = self._require_cross_validation("report", "fit with C=None, or use evaluate")
-        more: dict[str, Any] = {"notes": found.notes()}
+        more: dict[str, Any] = {"notes": (*found.notes(), *self._kept_notes(found))}
         if self._single and self.scoring == "accuracy":
             more["corrected"] = found.corrected
         if X is not None:
-            more |= self._baselines(_check_length(check_rows(X), len(found.truth)), found)
+            more |= self._baselines(_check_length(check_rows(X), len(self.folds_)), found, curve)
         settings: dict[str, Any] = {"single": self._single, "raw": found.probabilities(calibrate=False)}
         how, P = f"cross-validation over {found.count} folds", self.held_out_probabilities()
         return metrics.report(how, self._labels(), found.truth, P, groups=found.groups, **settings, **more)
 
-    def _baselines(self, X: NDArray[Any], found: CrossValidation) -> dict[str, Any]:
+    def _kept_notes(self, found: CrossValidation) -> list[str]:
+        """Return a note on the classes that were kept for training alone."""
+        names = [name for name, count in zip(self._labels(), found.truth.sum(axis=0)) if not count]
+        if not names:
+            return []
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return [f"too few items to hold some out, so used for training alone: {', '.join(names[:3])}{more}"]
+
+    def _baselines(self, X: NDArray[Any], found: CrossValidation, curve: bool) -> dict[str, Any]:
         """Return the accuracy of the nearest neighbours and, for one class a row, the learning curve."""
+        X = X[found.rows]
         nearest = indicators(metrics.neighbours(X, found.truth, found.folds), self._single)
         baselines: dict[str, Any] = {"neighbours": metrics.estimate((nearest == found.truth).all(axis=1), found.groups)}
-        trainer = self._trainer()
+        trainer, X = self._trainer(), self.preparation.rows(X)
 
         def fit_predict(rows: Ints, out: Ints) -> Matrix:
-            (solution,) = trainer.path(X[rows], found.truth[rows], self._row_weights[rows], [self.C_])
+            (solution,) = trainer.path(X[rows], found.truth[rows], self._row_weights[found.rows[rows]], [self.C_])
             return trainer.predict(trainer.decisions(X[out], solution))
 
-        if self._single:
+        if self._single and curve:
             baselines["curve"] = found.learning_curve(fit_predict, self.random_state)
         return baselines
 
     def held_out_probabilities(self) -> Matrix:
-        """Return the probabilities (n, k) of the rows it was fitted on, from when their fold was held out."""
+        """Return the probabilities (n, k) of the rows it was fitted on, from when their fold was held out.
+
+        Rows that were kept for training are left out, see `cross_validation_.rows`.
+        """
         found = self._require_cross_validation("held_out_probabilities", "fit with C=None")
         return found.probabilities(calibrate=self.calibrate)
 
     def _require_cross_validation(self, what: str, advice: str) -> CrossValidation:
         self._check_fitted()
         if self.cross_validation_ is None:
-            raise BadInput(f"{what}: nothing was held out, for C was given; {advice}")
+            why = "C was given" if self.C is not None else "there are too few items"
+            raise BadInput(f"{what}: nothing was held out, for {why}; {advice}")
         return self.cross_validation_
 
 
@@ -277,6 +324,7 @@ def _check_parameters(probe: LinearProbe) -> None:
             f"Cs: expected positive numbers, got {probe.Cs!r}",
         ),
         (weights_hold, f"class_weight: expected balanced, weights from 0 or None, got {weights!r}"),
+        (probe.scaling in ("auto", *SCALINGS), f"scaling: expected auto or one of {SCALINGS}, got {probe.scaling!r}"),
         (probe.scoring in scorings, f"scoring: expected accuracy or f1_macro, got {probe.scoring!r}"),
     ]
     for holds, text in rules:

@@ -119,7 +119,9 @@ class Stack(BaseEstimator, StackModel):  # type: ignore[misc]
         top_model = None
         if self.top is not None:
             combined = self._combined([probe.held_out_probabilities() for probe in probes])
-            top_model = self._probe(self.top).fit(combined, y, groups=groups, folds=folds)
+            top_model = self._probe(self.top, scaling="standard", sqrt=False).fit(
+                combined, y, groups=groups, folds=folds
+            )
         self._set_models(probes, top_model)
         return self
 
@@ -130,5 +132,5 @@ class Stack(BaseEstimator, StackModel):  # type: ignore[misc]
             shapes = ", ".join(str(np.shape(X)) for X in Xs)
             raise BadInput(f"Xs: expected rows of the same items for each network, got {shapes or 'none'}")
 
-    def _probe(self, kind: Kind) -> LinearProbe:
-        return LinearProbe(kind, Cs=self.Cs, random_state=self.random_state)
+    def _probe(self, kind: Kind, **settings: Any) -> LinearProbe:
+        return LinearProbe(kind, Cs=self.Cs, random_state=self.random_state, **settings)

@@ -13,6 +13,7 @@ from sightsound.contract.arrays import Matrix
 from sightsound.linear.decisions import decision_values, indicators
 from sightsound.linear.losses import Loss, Sigmoid, Softmax, SquaredError, SquaredHinge
 from sightsound.linear.newton import Solution, join, path
+from sightsound.linear.scaling import Scaling
 
 Kind = Literal["logistic", "svm", "ridge"]
 ClassWeight = Mapping[Any, float] | Literal["balanced"] | None
@@ -30,8 +31,10 @@ class Trainer:
 
     Attributes
     ----------
-    kind, class_weight, standardize, tol : optional
+    kind, class_weight, tol : optional
         As of `LinearProbe`.
+    scaling : {"none", "global", "unit", "standard"}
+        As of `PrincipalAxes.of`. Rows are prepared already, see `Preparation.rows`.
     classes : array (k,)
         Classes (k,).
     single : bool
@@ -42,7 +45,7 @@ class Trainer:
     classes: NDArray[Any]
     single: bool
     class_weight: ClassWeight = None
-    standardize: bool = True
+    scaling: Scaling = "standard"
     tol: float | None = None
 
     @property
@@ -87,7 +90,7 @@ class Trainer:
         exact = exact or size <= _TINY
         tol = self.tol if self.tol is not None else 1e-12 if size <= _SMALL else 1e-5
         settings: dict[str, Any] = {
-            "standardize": self.standardize,
+            "scaling": self.scaling,
             "tol": tol if exact else _CV_TOL,
             "exact": exact,
             "rotation": rotation,

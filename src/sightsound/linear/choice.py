@@ -1,0 +1,105 @@
+"""Choose how rows are prepared, and C, by cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound.contract.arrays import Matrix
+from sightsound.linear.cross_validation import CrossValidation, Scoring, cross_validate, difference, shared_rotation
+from sightsound.linear.folds import Ints
+from sightsound.linear.scaling import Preparation
+from sightsound.linear.training import Trainer
+
+_Prepared = tuple[Trainer, NDArray[Any], Matrix | None]  # a trainer, prepared rows and their axes
+
+_ENOUGH = 100  # held-out groups from which preparations are compared
+_ENOUGH_A_CLASS = 10  # of each class
+_CLEARLY = 2.0  # standard errors by which another preparation must be better than the usual one
+_COARSE = 4  # every how many values of C are tried to compare preparations
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen preparation, and the cross-validation that chose C.
+
+    Attributes
+    ----------
+    preparation : Preparation
+        How rows are prepared.
+    cross_validation : CrossValidation
+        The held-out predictions for each C.
+    start : pair of arrays
+        Approximate coefficients (d, k) and intercept (k,) of all rows for the chosen C.
+    """
+
+    preparation: Preparation
+    cross_validation: CrossValidation
+    start: tuple[Matrix, Matrix]
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """What cross-validation needs besides the preparation.
+
+    Attributes
+    ----------
+    trainer : Trainer
+        What fits the classifiers.
+    X : array (n, d)
+        Rows (n, d), not prepared.
+    Y : array (n, k)
+        Targets (n, k) in {0, 1}.
+    weights : array (n,)
+        Weights (n,) of rows.
+    folds, groups : int arrays (n,)
+        Fold and group (n,) of each row. Rows of the fold -1 are never held out.
+    scoring : str
+        As of `LinearProbe`.
+    """
+
+    trainer: Trainer
+    X: NDArray[Any]
+    Y: Matrix
+    weights: Matrix
+    folds: Ints
+    groups: Ints
+    scoring: Scoring = "accuracy"
+
+    def choose(self, preparations: Sequence[Preparation], Cs: Sequence[float]) -> Choice:
+        """Return the choice among preparations, the usual one first, and values of C.
+
+        Another preparation than the first must be clearly better than it. None is where examples are few.
+        """
+        preparation = preparations[0]
+        if len(preparations) > 1 and self._has_enough():
+            preparation = self._compare(preparations, Cs[::_COARSE])
+        (trainer, X, rotation), found = self._cross_validate(preparation, Cs)
+        path = trainer.path(X, self.Y, self.weights, Cs[: found.position + 1], rotation=rotation)
+        return Choice(preparation, found, (path[-1].coef, path[-1].intercept))
+
+    def _has_enough(self) -> bool:
+        held = self.folds >= 0
+        sizes = [len(np.unique(self.groups[held & (column > 0)])) for column in self.Y.T]
+        return len(np.unique(self.groups[held])) >= _ENOUGH and min(sizes) >= _ENOUGH_A_CLASS
+
+    def _compare(self, preparations: Sequence[Preparation], Cs: Sequence[float]) -> Preparation:
+        """Return the preparation with the most correct rows, each with a C chosen among a few."""
+        found = [self._cross_validate(each, Cs)[1] for each in preparations]
+        first = found[0]
+        correct = [each.correct[:, each.position] for each in found]
+        gains = [difference(each, correct[0], first.groups, first.weights) for each in correct]
+        better = [i for i, (gain, error) in enumerate(gains) if gain > _CLEARLY * error]
+        return preparations[max(better, key=lambda i: gains[i][0], default=0)]
+
+    def _cross_validate(self, preparation: Preparation, Cs: Sequence[float]) -> tuple[_Prepared, CrossValidation]:
+        X, scaling = preparation.rows(self.X), preparation.scaling
+        rotation = shared_rotation(X, self.weights, self.folds, scaling=scaling)
+        trainer = replace(self.trainer, scaling=scaling)
+        how: dict[str, Any] = {"folds": self.folds, "groups": self.groups, "scoring": self.scoring}
+        how |= {"rotation": rotation, "usual_C": preparation.usual_C(X)}
+        return (trainer, X, rotation), cross_validate(trainer, X, self.Y, self.weights, Cs, **how)

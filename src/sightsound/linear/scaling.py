@@ -1,0 +1,87 @@
+"""How the features of rows are scaled before a linear classifier sees them, with NumPy alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound.contract.arrays import Matrix, is_sparse, row_lengths
+
+Scaling = Literal["none", "global", "unit", "standard"]
+SCALINGS: tuple[str, ...] = get_args(Scaling)
+
+_MANY = 32  # features from which the length of a row tells little about its class
+_USUAL_C = (
+    100.0  # of rows of length 1; between 10 and 1e4 few examples hardly notice (tests/benchmarks/few_examples.py)
+)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How rows are prepared for a linear classifier.
+
+    Attributes
+    ----------
+    scaling : {'none', 'global', 'unit', 'standard'}
+        `none` leaves the features as they are. `global` divides all by one number, so that rows have the mean squared
+        distance 1 from their mean. `unit` scales each row to length 1. `standard` divides each feature by its standard
+        deviation.
+    sqrt : bool
+        Whether each feature is replaced by its square root before. Negative features keep their sign.
+    """
+
+    scaling: Scaling = "standard"
+    sqrt: bool = False
+
+    def rows(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return rows (n, d) after what depends on the row alone: the square root and the scaling to length 1."""
+        if self.sqrt:
+            X = np.copysign(np.sqrt(np.abs(X)), X)
+        if self.scaling == "unit":
+            lengths = row_lengths(X)[:, None]
+            X = (X / np.where(lengths > 0, lengths, 1)).astype(X.dtype, copy=False)
+        return X
+
+    def usual_C(self, X: NDArray[Any]) -> float:
+        """Return the C to take where examples are too few to choose one, for prepared rows X (n, d)."""
+        if self.scaling == "standard":
+            return _USUAL_C / X.shape[1]
+        if self.scaling == "none":
+            with np.errstate(over="ignore"):
+                variance = float(X.var(axis=0, dtype=np.float64).sum())
+                return float(_USUAL_C / variance) if 0 < variance < 1e100 else _USUAL_C
+        return _USUAL_C
+
+
+def usual_preparation(X: NDArray[Any]) -> Preparation:
+    """Return the preparation that suits rows (n, d) by their looks alone, whatever their classes.
+
+    The standard deviations of features that are nearly always zero rest on a few rows, and dividing by them blows up
+    noise. So rows of many features are scaled as a whole, to length 1. Non-negative features with many zeros, as of
+    networks that end in a ReLU, are dominated by their largest values, which the square root tames. A few features are
+    rather measurements on different scales, and are standardised.
+    """
+    if X.shape[1] < _MANY:
+        return Preparation("standard", False)
+    return Preparation("unit", is_sparse(X))
+
+
+def candidate_preparations(X: NDArray[Any]) -> tuple[Preparation, ...]:
+    """Return preparations for cross-validation to choose among, the usual one of rows (n, d) first."""
+    usual = usual_preparation(X)
+    if usual.scaling == "standard":
+        return (usual,)
+    others = (Preparation("unit", not usual.sqrt), Preparation("global", usual.sqrt), Preparation("standard", False))
+    return (usual, *others)
+
+
+def column_scales(S: Matrix, weights: Matrix, scaling: Scaling) -> Matrix:
+    """Return the divisors (d,) of centred features S (n, d) that do not depend on the single feature."""
+    if scaling != "global":
+        return np.ones(S.shape[1])
+    largest = float(np.abs(S).max()) or 1.0
+    total = weights @ np.square(S / largest).sum(axis=1) / weights.sum()
+    return np.full(S.shape[1], largest * np.sqrt(total) if total > 0 else 1.0)
