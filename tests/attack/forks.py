@@ -77,7 +77,8 @@ class Forks:
         self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        assert line, "the process that forks has ended"
+        if not line:
+            raise RuntimeError("the process that forks has ended")
         return Ran(**json.loads(line))
 
     def close(self) -> None:

@@ -50,6 +50,7 @@ class Scene:
     forks: Forks
     expected: dict = field(default_factory=dict)
     calls: int = 0
+    names: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.media, self.before, self.case = (self.folder / name for name in ("media", "before", "case"))
@@ -61,7 +62,7 @@ class Scene:
         self.inputs = tree(self.media)
         ran = self.run(self.fault(COUNT))
         assert ran.code in self.scenario.codes, ran.text
-        self.calls, self.expected = ran.calls, content(self.case)
+        self.calls, self.expected, self.names = ran.calls, content(self.case), self._leftovers()
         assert self.calls > 0, "a scenario without a write shows nothing"
         assert self.expected, "a scenario without a result shows nothing"
 
@@ -95,6 +96,16 @@ class Scene:
         self._assert_sound(told)
         assert content(self.case) == self.expected, f"{told}\nand then:\n{again.text}"
         assert tree(self.media) == self.inputs, f"the media were changed\n{told}"
+        assert self._leftovers() <= self.names, f"left behind: {self._leftovers() - self.names}\n{told}"
+
+    def _leftovers(self) -> set[str]:
+        """Return the files of the folder but for those of SQLite, the lock, killed outputs, and copies of old formats.
+
+        A migration that is killed after its copy makes another copy the next time.
+        """
+        kept = (".sightsound-", "lib/writer.", "lib/library.format")
+        names = {name for name in tree(self.case) if not name.startswith(kept)}
+        return {name for name in names if not name.endswith(("-wal", "-shm"))}
 
     def _assert_sound(self, told: str) -> None:
         if (self.case / "lib" / "library.sqlite").exists():

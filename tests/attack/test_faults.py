@@ -29,7 +29,7 @@ def test_a_fault_at_a_sampled_call_is_made_good_by_the_same_command(faulty_forks
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_fault_at_many_calls_is_made_good_by_the_same_command(faulty_forks, tmp_path, name, kind):
     scene, random_ = Scene(SCENARIOS[name], tmp_path / "scene", faulty_forks), random.Random(f"{name} {kind}")
-    for nth in random_.sample(range(1, scene.calls + 1), min(6, scene.calls)):
+    for nth in random_.sample(range(1, scene.calls + 1), min(4, scene.calls)):
         scene.attack(kind, nth)
 
 

@@ -32,7 +32,7 @@ def test_a_damaged_file_gives_an_answer_or_one_line(forks, tmp_path, name):
 @pytest.mark.parametrize("name", TARGETS)
 def test_many_damaged_files_give_an_answer_or_one_line(forks, tmp_path, name):
     ground = Ground(TARGETS[name], tmp_path / "ground", forks)
-    for seed in range(1000, 1060):
+    for seed in range(1000, 1030):
         ground.attack(seed)
 
 
@@ -41,8 +41,8 @@ def test_each_of_many_damaged_media_files_has_an_outcome(media):
 
 
 @pytest.mark.slow
-def test_each_of_thousands_of_damaged_media_files_has_an_outcome(media):
-    for seed in range(1, 61):
+def test_each_of_a_thousand_damaged_media_files_has_an_outcome(media):
+    for seed in range(1, 31):
         media.attack(seed)
 
 
