@@ -387,12 +387,12 @@ def test_a_path_that_looks_like_a_formula_still_names_the_file(command, tmp_path
 
 
 def test_an_image_has_no_label_track(command, tiny, zoo, tmp_path, monkeypatch):
-    from sightsound.cli import tag as module
+    from sightsound.cli import exports
     from sightsound.contract.results import Classified, Item, Outcome, Prediction
 
     found = Classified(Item(str(zoo), "0.png"), Outcome(Item(str(zoo), "0.png"), "ok"), "m", (Prediction("a", 1),))
     with pytest.raises(SightsoundError, match="0.png: expected a recording for --audacity, got an image; leave it out"):
-        module._export([found], "audacity", None)
+        exports.export([found], "audacity", None)
     assert not list(tmp_path.glob("*.txt"))
 
 

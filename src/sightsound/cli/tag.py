@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sightsound.cli import output
-from sightsound.cli.destinations import check_destinations
+from sightsound.cli import exports, output
 from sightsound.cli.settings import device_option, host, json_option
-from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 _SUMMARY_CLASSES = 25  # classes in the summary of a folder; --csv and --json have all
 _BLOCK_SECONDS = 0.5  # of a stream, read at a time
 _LINE_CLASSES = 3  # classes on the line of a file
-_ENDINGS = {"json": (".json", ".txt"), "csv": (".csv", ".txt"), "audacity": (".txt", ".tsv"), "raven": (".txt", ".tsv")}
 _STATUS_WORDS = {"ok": "tagged", **output.FAILURE_WORDS}
 
 
@@ -108,11 +105,7 @@ def tag(
     if plot and not one:
         raise click.UsageError("--plot draws one recording; name one file")
     read = [path for path in (*paths, *probes) if path != "-"]
-    if form == "audacity" and not (one and not (out and os.path.isdir(out))):
-        _make_folder(out)
-        check_destinations(plot=plot, wordcloud=wordcloud, inputs=read)
-    else:
-        check_destinations(out, endings=_ENDINGS.get(form or "", ()), plot=plot, wordcloud=wordcloud, inputs=read)
+    exports.check(form, out, one=one, plot=plot, wordcloud=wordcloud, inputs=read)
     given = SegmentRules(**{name: value for name, value in rules.items() if value not in (None, ())})
     settings = {"hop": hop, "channels": channels, "host": host(context), "device": device}
     if "-" in paths:
@@ -132,22 +125,12 @@ def tag(
             kept.append(tags)
     except KeyboardInterrupt:
         if form and kept:
-            _export(kept, form, out)
+            exports.export(kept, form, out)
         raise KeyboardInterrupt(_what_is_kept(kept, form, out)) from None
-    _export(kept, form, out) if form else _print_result(kept, one)
-    _draw(kept, plot, wordcloud)
+    exports.export(kept, form, out) if form else _print_result(kept, one)
+    exports.draw(kept, plot, wordcloud)
     statuses = {tags.outcome.status for tags in kept}
     context.exit(1 if "failed" in statuses or (kept and "ok" not in statuses) else 0)
-
-
-def _make_folder(out: str | None) -> None:
-    """Create the folder for the label tracks of several recordings."""
-    if not out:
-        raise SightsoundError("--audacity: expected a folder for the label tracks; name it with --out")
-    try:
-        os.makedirs(out, exist_ok=True)
-    except OSError as error:
-        raise SightsoundError(f"{out}: expected a folder ({error.strerror}); name another place") from error
 
 
 def _what_is_kept(kept: Sequence[Classified], form: str | None, out: str | None) -> str:
@@ -258,46 +241,3 @@ def _print_summary(kept: Sequence[Classified]) -> None:
     statuses = Counter(str(tags.outcome.status) for tags in kept)
     counts = ", ".join(f"{statuses[key]} {word}" for key, word in _STATUS_WORDS.items() if statuses[key])
     output.echo(f"{counts or 'no files'}{more}")
-
-
-def _export(kept: Sequence[Classified], form: str, out: str | None) -> None:
-    if form == "audacity":
-        images = [tags for tags in kept if tags.outcome.status == "ok" and tags.outcome.seconds is None]
-        if len(images) == len(kept) == 1:
-            raise SightsoundError(f"{images[0].item}: expected a recording for --audacity, got an image; leave it out")
-        if images:
-            output.echo(f"{len(images)} images have no label track", err=True)
-        _audacity([tags for tags in kept if tags.outcome.status == "ok" and tags.outcome.seconds is not None], out)
-    else:
-        from sightsound.classify import export
-
-        makers = {"csv": export.csv_table, "raven": export.raven_table, "json": export.json_list}
-        output.write_text(makers[form](kept), out)
-
-
-def _audacity(kept: Sequence[Classified], out: str | None) -> None:
-    from sightsound.classify import export
-
-    if not kept:
-        return
-    if not (out and os.path.isdir(out)):
-        output.write_text(export.audacity_labels(kept[0].segments), out)
-        return
-    assert out is not None
-    for name, tags in export.audacity_files(kept, out):
-        output.write_text(export.audacity_labels(tags.segments), os.path.join(out, name))
-    output.echo(f"{len(kept)} label tracks in {printable(out)}")
-
-
-def _draw(kept: Sequence[Classified], plot: str | None, wordcloud: str | None) -> None:
-    if plot or wordcloud:
-        from sightsound.plot.sounds import plot_sound, plot_wordcloud
-    if plot:
-        for tags in kept:
-            if tags.outcome.status == "ok" and tags.outcome.seconds is None:
-                raise SightsoundError(f"{tags.item}: expected a recording for --plot, got an image; leave it out")
-            if tags.outcome.status == "ok":
-                assert tags.outcome.seconds is not None
-                plot_sound(tags.item.file, tags.segments, tags.outcome.seconds, plot)
-    if wordcloud:
-        plot_wordcloud([segment for tags in kept for segment in tags.segments], wordcloud)
