@@ -7,6 +7,7 @@ import gzip
 import os
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -193,6 +194,36 @@ def test_the_copy_before_a_migration_does_not_follow_a_link(tmp_path, victim):
     assert victim.read_text() == "ssh-ed25519 AAAA user" and victim.stat().st_mode & 0o777 == 0o600
     copy = lib / "library.format1-2.sqlite"
     assert copy.is_file() and not copy.is_symlink()
+
+
+def journal_that_names(file):
+    """A rollback journal without pages, with a file in the place of the super-journal: SQLite deletes that file."""
+    magic, name = bytes.fromhex("d9d505f920a163d7"), os.fsencode(file)
+    head = magic + struct.pack(">IIIII", 0, 1, 1, 512, 65536)
+    checksum = sum(name) & 0xFFFFFFFF
+    return (
+        head.ljust(512, b"\0")
+        + struct.pack(">I", 2**30 // 65536 + 1)
+        + name
+        + struct.pack(">II", len(name), checksum)
+        + magic
+    )
+
+
+def test_a_journal_that_names_a_file_to_delete_is_refused(where, victim, tmp_path):
+    (tmp_path / "copy").mkdir()
+    for folder in (where, tmp_path / "copy"):
+        with raw_database(folder) as db:
+            db.execute("PRAGMA journal_mode = DELETE")
+            db.execute("CREATE TABLE IF NOT EXISTS t (x)")
+        (folder / "library.sqlite-journal").write_bytes(journal_that_names(victim))
+    for work in (lambda: Library(where), lambda: check(where), lambda: forget_missing(where, yes=True)):
+        with pytest.raises(LibraryError, match="library.sqlite-journal: names another file"):
+            work()
+    assert victim.exists()
+    with raw_database(tmp_path / "copy") as db:
+        db.execute("SELECT * FROM t")
+    assert not victim.exists()  # SQLite itself deletes it
 
 
 @POSIX

@@ -13,13 +13,15 @@ from sightsound.contract.errors import LibraryError
 
 _OTHERS = ("writer.json", "writer.lock")
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")  # https://www.sqlite.org/fileformat.html#the_rollback_journal
 _UNFINISHED = ".part"
 
 
 def require_ordinary_files(file: Path) -> None:
-    """Raise `LibraryError` if a file of a library is a link, a folder, a pipe or a device.
+    """Raise `LibraryError` if a file of a library is not an ordinary file, or is a journal of two databases.
 
     SQLite and the writer write to these files, and through a link they would overwrite a file outside of the library.
+    The journal of a change of two databases names a third file, which SQLite deletes; a library has no such journal.
 
     Parameters
     ----------
@@ -33,6 +35,20 @@ def require_ordinary_files(file: Path) -> None:
             if not stat.S_ISREG(mode):
                 what = "a link" if stat.S_ISLNK(mode) else "not an ordinary file"
                 raise LibraryError(f"{path}: {what}, expected a file of a library; remove it, or name another library")
+    journal = file.with_name(file.name + "-journal")
+    if _names_another_file(journal):
+        raise LibraryError(f"{journal}: names another file, which SQLite would delete; restore the library from a copy")
+
+
+def _names_another_file(journal: Path) -> bool:
+    """Return whether a rollback journal ends with the name of a super-journal."""
+    try:
+        with journal.open("rb") as opened:
+            end = opened.seek(0, os.SEEK_END)
+            opened.seek(max(0, end - len(_JOURNAL_MAGIC)))
+            return end > len(_JOURNAL_MAGIC) and opened.read() == _JOURNAL_MAGIC
+    except OSError:  # absent, which is usual, or not readable for SQLite either
+        return False
 
 
 @contextlib.contextmanager
