@@ -87,10 +87,10 @@ def failed(state: State, name: str, seed: int, error: AssertionError) -> None:
 
 
 def run(attacks: dict[str, Attack], state: State, seconds: float) -> None:
-    """Try one attack of each kind in turn, until the time is over."""
+    """Try one attack of each kind in turn, the least tried first, until the time is over."""
     end, saved = time.monotonic() + seconds, time.monotonic()
     while attacks and time.monotonic() < end:
-        for name, attack in attacks.items():
+        for name, attack in sorted(attacks.items(), key=lambda pair: state.tried.get(pair[0], 0)):
             if time.monotonic() >= end:
                 break
             number = state.tried.get(name, 0)
