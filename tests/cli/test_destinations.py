@@ -10,7 +10,7 @@ import soundfile
 
 import made
 from made import RATE, loud_and_silent
-from sightsound import SightsoundError
+from sightsound import SightsoundError, embed, plot_sound, save_embeddings
 from sightsound._atomic import check_not_input, check_writable
 from sightsound.cli.destinations import check_destinations, check_ending
 
@@ -144,3 +144,17 @@ def test_label_tracks_do_not_replace_other_texts(command, sounds, tmp_path):
         assert done.returncode == 0, done.stderr
     assert (sounds / "a.txt").read_text() == "Recorded in May.\n"
     assert {path.name for path in sounds.glob("*.txt")} == {"a.txt", "a (2).txt", "b.txt"}
+
+
+def test_functions_do_not_replace_what_they_read_either(sounds, tiny, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs the extra `plot`")
+    recording = sounds / "a.wav"
+    before = recording.read_bytes()
+    os.symlink(recording, tmp_path / "link.png")
+    with pytest.raises(SightsoundError, match="a.wav: is also read, and would be overwritten"):
+        save_embeddings(embed(sounds, "loudness.tiny", host=tiny), recording)
+    with pytest.raises(SightsoundError, match="link.png: is also read, and would be overwritten"):
+        plot_sound(recording, [], 5.0, tmp_path / "link.png")
+    with pytest.raises(SightsoundError, match="cannot be written"):
+        save_embeddings(embed(sounds, "no.such.model", host=tiny), tmp_path / "gone" / "x.npz")
+    assert recording.read_bytes() == before

@@ -6,12 +6,13 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from sightsound import media
-from sightsound._atomic import atomic_path
+from sightsound._atomic import atomic_path, check_not_input, check_writable
 from sightsound._progress import bar
 from sightsound.contract import layer_names
 from sightsound.contract.arrays import Floats
@@ -153,6 +154,10 @@ class Embeddings:
         with contextlib.closing(self._embedded(self._begin(warn), warn)) as embedded:
             for found in self._found:
                 yield Embedded(found.item, found) if isinstance(found, Outcome) else next(embedded)
+
+    def files(self) -> list[Path]:
+        """Return the paths of the files that are read."""
+        return [found.file for found in self._found if isinstance(found, Item)]
 
     def matrix(self, pool: Pool | None = "mean") -> Floats:
         """Return the embeddings as one array.
@@ -312,8 +317,10 @@ def save_embeddings(embeddings: Embeddings, file: PathLike) -> int:
     Raises
     ------
     SightsoundError
-        If there are no rows, or the file cannot be written.
+        If there are no rows, or the file cannot be written or is one of those that are read.
     """
+    check_not_input(file, embeddings.files())
+    check_writable(file)
     whole = [found for found in embeddings.items(warn=True) if found.embeddings is not None]
     if not whole:
         raise SightsoundError("nothing to save: no file gave an embedding" + _first_reason(embeddings.outcomes))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound import media
+from sightsound._atomic import check_not_input
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, printable
@@ -47,8 +48,10 @@ def plot_sound(file: PathLike, segments: Sequence[Segment], seconds: float, out:
     Raises
     ------
     SightsoundError
-        If matplotlib is missing (extra `plot`), the recording cannot be read, or `out` cannot be written.
+        If matplotlib is missing (extra `plot`), the recording cannot be read, or `out` cannot be written or is
+        the recording.
     """
+    check_not_input(out, [file])
     weights = segment_weights(segments)
     labels = [label for label, _ in weights.most_common(MAX_CLASSES)]
     rest = len(weights) - len(labels)
