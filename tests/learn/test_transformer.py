@@ -112,3 +112,21 @@ def test_hosts_do_not_share_cached_rows(tiny, paths):
         made.register_variant(host, "same.tiny", **options)
     first, second = (EmbeddingTransformer("same.tiny", host=host).fit_transform(paths[:2]) for host in (tiny, other))
     assert first.any() and (first == -second).all()
+
+
+def test_a_network_that_changed_is_not_taken_from_the_cache(paths, monkeypatch):
+    """A transformer without a host makes one for each call, which finds the network that is installed by then."""
+    import sightsound_tiny
+
+    def installed(revision):
+        host = Host(installed=False)
+        host.register(sightsound_tiny, "tiny")
+        stages = {"postprocess": lambda inner, output: revision * inner.postprocess(output)}
+        made.register_variant(host, "changing.tiny", facts={"revision": revision}, **stages)
+        monkeypatch.setattr("sightsound.learn.transformer.Host", lambda: host)
+
+    step = EmbeddingTransformer("changing.tiny")
+    installed(1)
+    first = step.fit_transform(paths[:2])
+    installed(2)
+    assert first.any() and (step.fit_transform(paths[:2]) == 2 * first).all()

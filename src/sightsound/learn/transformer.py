@@ -7,6 +7,8 @@ the name is first used.
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -105,12 +107,13 @@ class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         SightsoundError
             If a file cannot be embedded.
         """
-        paths = _check_paths(X)
-        keys = [self._cache_key(path) for path in paths]
-        rows = {key: _CACHE[key] for key in keys if key in _CACHE} if self.cache else {}
+        paths, host = _check_paths(X), self.host or Host()
+        source = self._source(host) if self.cache else None
+        keys = [(*_version(path), source, self.pool, self.device) for path in paths]
+        rows = _cached(keys) if self.cache else {}
         missing = {key: path for key, path in zip(keys, paths) if key not in rows}
         if missing:
-            embeddings = embed(list(missing.values()), self.model, host=self.host or Host(), device=self.device)
+            embeddings = embed(list(missing.values()), self.model, host=host, device=self.device)
             new = dict(zip(missing, embeddings.matrix(self.pool)))
             if self.cache:
                 _keep(new)
@@ -127,14 +130,19 @@ class EmbeddingTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         tags.input_tags.two_d_array = False
         return tags
 
-    def _cache_key(self, path: str) -> tuple[Any, ...]:
-        try:
-            stat = os.stat(path)
-        except OSError as error:
-            raise SightsoundError(f"{path}: cannot be read ({error.strerror}); name a file") from error
-        # The host itself is in the key: the id of a host that is gone may be that of another one.
-        version = (os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
-        return (*version, self.model, self.pool, self.device, self.host)
+    def _source(self, host: Host) -> Any:
+        """Return what the rows of a file depend on besides the file, the pooling and the device."""
+        # The host itself is kept, since the id of one that is gone can be used again.
+        return self.host, None if self.model is None else host.space(self.model).fingerprint
+
+
+def _version(path: str) -> tuple[str, int, int]:
+    """Return what changes when a file changes."""
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise SightsoundError(f"{path}: cannot be read ({error.strerror}); name a file") from error
+    return os.path.abspath(path), stat.st_size, stat.st_mtime_ns
 
 
 _CACHE: dict[tuple[Any, ...], Floats] = {}
@@ -142,11 +150,21 @@ _CACHE: dict[tuple[Any, ...], Floats] = {}
 _CACHE_BYTES = 2**28
 
 
+_LOCK = threading.Lock()
+
+
+def _cached(keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], Floats]:
+    """Return the rows that the cache has."""
+    with _LOCK:
+        return {key: _CACHE[key] for key in keys if key in _CACHE}
+
+
 def _keep(rows: dict[tuple[Any, ...], Floats]) -> None:
     """Add rows to the cache, and remove the oldest until it is small enough."""
-    _CACHE.update(rows)
-    while len(_CACHE) > 1 and len(_CACHE) * next(iter(_CACHE.values())).nbytes > _CACHE_BYTES:
-        del _CACHE[next(iter(_CACHE))]
+    with _LOCK:
+        _CACHE.update(rows)
+        while len(_CACHE) > 1 and len(_CACHE) * next(iter(_CACHE.values())).nbytes > _CACHE_BYTES:
+            del _CACHE[next(iter(_CACHE))]
 
 
 def _check_paths(X: Any) -> list[str]:

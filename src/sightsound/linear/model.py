@@ -114,11 +114,7 @@ class LinearModel:
     @property
     def fitted_by(self) -> str:
         """The estimator that fitted it, with the parameters that a file keeps, as Python."""
-        defaults = LinearModel(self.coef_, self.intercept_, self.classes_)
-        changed = {name: getattr(self, name) for name in sorted(SAVED_PARAMETERS)}
-        changed = {name: value for name, value in changed.items() if value != getattr(defaults, name)}
-        shown = {**changed, "scaling": self.scaling_, "sqrt": self.sqrt_}
-        return f"LinearProbe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        return _as_python(self)
 
     def _check_fitted(self) -> None:
         """Do nothing: a model is fitted. `LinearProbe` raises before `fit`."""
@@ -176,10 +172,7 @@ class LinearModel:
         return Preparation(self.scaling_, self.sqrt_)
 
     def columns(self) -> tuple[Matrix, Matrix]:
-        """Return coefficients (d, k) and intercept (k,) with a column for each class; zeros for the first of two.
-
-        They apply to prepared rows, see `preparation`.
-        """
+        """Return coefficients (d, k) and intercept (k,) on prepared rows, with zeros for the first of two classes."""
         self._check_fitted()
         coef, intercept = self.coef_.T, self.intercept_
         if self._two_classes:
@@ -251,14 +244,7 @@ class LinearModel:
 
         Raises `BadInput` for a class that the model does not know.
         """
-        if not self._single:
-            return check_indicators(y, len(self.classes_))
-        y = np.asarray(y)
-        unknown = sorted(set(y.tolist()) - set(self.classes_.tolist()))
-        if unknown:
-            raise BadInput(f"class {unknown[0]!r}: expected one of {self._labels()}; leave its items out")
-        Y: Matrix = (y[:, None] == self.classes_).astype(np.float64)
-        return Y
+        return _encoded(self, y)
 
     def _labels(self) -> list[str]:
         return [str(label) for label in self.classes_]
@@ -287,3 +273,25 @@ class LinearModel:
             "report": None if self.report_ is None else self.report_.to_json(),
         }
         return arrays, metadata
+
+
+def _as_python(model: LinearModel) -> str:
+    """Return the estimator that fitted a model, with what a file keeps of its parameters."""
+    defaults = LinearModel(model.coef_, model.intercept_, model.classes_)
+    changed = {name: getattr(model, name) for name in sorted(SAVED_PARAMETERS)}
+    changed = {name: value for name, value in changed.items() if value != getattr(defaults, name)}
+    shown = {**changed, "scaling": model.scaling_, "sqrt": model.sqrt_}
+    return f"LinearProbe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def _encoded(model: LinearModel, y: Any) -> Matrix:
+    """Return what `LinearModel.encode` describes."""
+    if not model.single:
+        return check_indicators(y, len(model.classes_))
+    y = np.asarray(y)
+    known = [str(label) for label in model.classes_]
+    unknown = sorted(set(y.tolist()) - set(model.classes_.tolist()))
+    if unknown:
+        raise BadInput(f"class {unknown[0]!r}: expected one of {known}; leave its items out")
+    Y: Matrix = (y[:, None] == model.classes_).astype(np.float64)
+    return Y

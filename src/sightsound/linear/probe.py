@@ -206,7 +206,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         groups = (
             np.arange(len(X)) if groups is None else np.unique(check_column(groups, len(X)), return_inverse=True)[1]
         )
-        self.folds_ = folds = self._assign_folds(X, y, Y, groups, folds)
+        self.folds_ = folds = _assign_folds(self, X, y, Y, groups, folds)
         if folds.max() < 0:
             self.C_ = self.preparation.usual_C(self.preparation.rows(X))
             return None
@@ -218,17 +218,6 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         self.scores_, self.fold_sizes_ = found.scores, np.bincount(found.folds).tolist()
         self.C_, self.temperature_ = found.C, found.temperature if self.calibrate else 1.0
         return choice.start
-
-    def _assign_folds(self, X: NDArray[Any], y: Any, Y: Matrix, groups: Ints, folds: Any) -> Ints:
-        """Return the fold (n,) in which each row is held out, -1 for rows that are kept for training."""
-        names = self._labels()
-        if folds is not None:
-            found = folding.official(check_column(folds, len(Y)), Y, names, strict=False)
-        elif self.cv is None or isinstance(self.cv, int | np.integer):
-            found = folding.split(Y, names, groups, self.cv, seed=self.random_state, strict=False)
-        else:
-            found = folding.official(folding.partition(self.cv, X, np.asarray(y), groups), Y, names, strict=False)
-        return folding.keep_for_training(found, Y)
 
     def _set_solution(self, solution: Solution) -> None:
         self.coef_ = np.ascontiguousarray(solution.coef.T)
@@ -261,37 +250,14 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
             Where `C` was given or nothing could be held out, so that there was no cross-validation.
         """
         found = self._require_cross_validation("report", "fit with C=None, or use evaluate")
-        more: dict[str, Any] = {"notes": (*found.notes(), *self._kept_notes(found))}
+        more: dict[str, Any] = {"notes": (*found.notes(), *_kept_notes(self, found))}
         if self._single and self.scoring == "accuracy":
             more["corrected"] = found.corrected
         if X is not None:
-            more |= self._baselines(_check_length(check_rows(X), len(self.folds_)), found, curve)
+            more |= _baselines(self, _check_length(check_rows(X), len(self.folds_)), found, curve)
         settings: dict[str, Any] = {"single": self._single, "raw": found.probabilities(calibrate=False)}
         how, P = f"cross-validation over {found.count} folds", self.held_out_probabilities()
         return metrics.report(how, self._labels(), found.truth, P, groups=found.groups, **settings, **more)
-
-    def _kept_notes(self, found: CrossValidation) -> list[str]:
-        """Return a note on the classes that were kept for training alone."""
-        names = [name for name, count in zip(self._labels(), found.truth.sum(axis=0)) if not count]
-        if not names:
-            return []
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return [f"too few items to hold some out, so used for training alone: {', '.join(names[:3])}{more}"]
-
-    def _baselines(self, X: NDArray[Any], found: CrossValidation, curve: bool) -> dict[str, Any]:
-        """Return the accuracy of the nearest neighbours and, for one class a row, the learning curve."""
-        X = X[found.rows]
-        nearest = indicators(metrics.neighbours(X, found.truth, found.folds), self._single)
-        baselines: dict[str, Any] = {"neighbours": metrics.estimate((nearest == found.truth).all(axis=1), found.groups)}
-        trainer, X = self._trainer(), self.preparation.rows(X)
-
-        def fit_predict(rows: Ints, out: Ints) -> Matrix:
-            (solution,) = trainer.path(X[rows], found.truth[rows], self._row_weights[found.rows[rows]], [self.C_])
-            return trainer.predict(trainer.decisions(X[out], solution))
-
-        if self._single and curve:
-            baselines["curve"] = found.learning_curve(fit_predict, self.random_state)
-        return baselines
 
     def held_out_probabilities(self) -> Matrix:
         """Return the probabilities (n, k) of the rows it was fitted on, from when their fold was held out.
@@ -307,6 +273,43 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
             why = "C was given" if self.C is not None else "there are too few items"
             raise BadInput(f"{what}: nothing was held out, for {why}; {advice}")
         return self.cross_validation_
+
+
+def _assign_folds(probe: LinearProbe, X: NDArray[Any], y: Any, Y: Matrix, groups: Ints, folds: Any) -> Ints:
+    """Return the fold (n,) in which each row is held out, -1 for rows that are kept for training."""
+    names = probe._labels()
+    if folds is not None:
+        found = folding.official(check_column(folds, len(Y)), Y, names, strict=False)
+    elif probe.cv is None or isinstance(probe.cv, int | np.integer):
+        found = folding.split(Y, names, groups, probe.cv, seed=probe.random_state, strict=False)
+    else:
+        found = folding.official(folding.partition(probe.cv, X, np.asarray(y), groups), Y, names, strict=False)
+    return folding.keep_for_training(found, Y)
+
+
+def _kept_notes(probe: LinearProbe, found: CrossValidation) -> list[str]:
+    """Return a note on the classes that were kept for training alone."""
+    names = [name for name, count in zip(probe._labels(), found.truth.sum(axis=0)) if not count]
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [f"too few items to hold some out, so used for training alone: {', '.join(names[:3])}{more}"]
+
+
+def _baselines(probe: LinearProbe, X: NDArray[Any], found: CrossValidation, curve: bool) -> dict[str, Any]:
+    """Return the accuracy of the nearest neighbours and, for one class a row, the learning curve."""
+    X = X[found.rows]
+    nearest = indicators(metrics.neighbours(X, found.truth, found.folds), probe._single)
+    baselines: dict[str, Any] = {"neighbours": metrics.estimate((nearest == found.truth).all(axis=1), found.groups)}
+    trainer, X = probe._trainer(), probe.preparation.rows(X)
+
+    def fit_predict(rows: Ints, out: Ints) -> Matrix:
+        (solution,) = trainer.path(X[rows], found.truth[rows], probe._row_weights[found.rows[rows]], [probe.C_])
+        return trainer.predict(trainer.decisions(X[out], solution))
+
+    if probe._single and curve:
+        baselines["curve"] = found.learning_curve(fit_predict, probe.random_state)
+    return baselines
 
 
 def _check_parameters(probe: LinearProbe) -> None:
