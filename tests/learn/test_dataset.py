@@ -65,15 +65,17 @@ def test_windows_of_an_item_are_in_one_group(rhythms):
     assert data.X.shape == (20 * 7, 17) and data.spans.shape == (140, 2)
     assert data.spans[:2].tolist() == [[0, 1], [0.5, 1.5]]
     assert count_split_groups(data.groups, data.item_index) == count_split_groups(data.item_index, data.groups) == 0
-    items = load(rhythms, "loudness.tiny")
+    items = load(rhythms, "loudness.tiny", pool="mean")
     assert items.X[3] == pytest.approx(data.X[data.item_index == 3].mean(axis=0)) and items.spans is None
 
 
-@pytest.mark.parametrize(("pool", "count"), [("max", 17), ("mean+std", 34)])
+@pytest.mark.parametrize(("pool", "count"), [("auto", 34), ("max", 17), ("mean+max", 34), ("mean+std", 34)])
 def test_windows_can_be_pooled_by_maximum_and_by_mean_and_deviation(rhythms, pool, count):
     data, windows = (load(rhythms, "loudness.tiny", **more) for more in ({"pool": pool}, {"level": "window"}))
     rows = windows.X[windows.item_index == 0]
-    expected = rows.max(axis=0) if pool == "max" else np.concatenate([rows.mean(axis=0), rows.std(axis=0)])
+    mean, most, deviation = rows.mean(axis=0), rows.max(axis=0), rows.std(axis=0)
+    both = np.concatenate([mean, most])
+    expected = {"max": most, "auto": both, "mean+max": both, "mean+std": np.concatenate([mean, deviation])}[pool]
     assert data.X.shape == (20, count) and data.X[0] == pytest.approx(expected)
 
 
@@ -129,7 +131,7 @@ def test_a_library_without_enough_labels_or_vectors_is_refused(coloured, tmp_pat
 def test_an_unknown_level_or_pool_is_refused(coloured):
     with pytest.raises(SightsoundError, match="level: expected one of item, window, got 'file'"):
         load(coloured, level="file")
-    with pytest.raises(SightsoundError, match="pool: expected one of mean, max, mean.std, got 'min'"):
+    with pytest.raises(SightsoundError, match="pool: expected one of mean, max, mean.max, mean.std, got 'min'"):
         load(coloured, pool="min")
 
 

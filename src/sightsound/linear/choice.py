@@ -20,7 +20,7 @@ _Prepared = tuple[Trainer, NDArray[Any], Matrix | None]  # a trainer, prepared r
 _ENOUGH = 100  # held-out groups from which preparations are compared
 _ENOUGH_A_CLASS = 10  # of each class
 _CLEARLY = 2.0  # standard errors by which another preparation must be better than the usual one
-_COARSE = 4  # every how many values of C are tried to compare preparations
+_COARSE = 7  # about as many values of C are tried to compare preparations
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Chooser:
         """
         preparation = preparations[0]
         if len(preparations) > 1 and self._has_enough():
-            preparation = self._compare(preparations, Cs[::_COARSE])
+            preparation = self._compare(preparations, Cs[:: max(2, len(Cs) // _COARSE)])
         (trainer, X, rotation), found = self._cross_validate(preparation, Cs)
         path = trainer.path(X, self.Y, self.weights, Cs[: found.position + 1], rotation=rotation)
         return Choice(preparation, found, (path[-1].coef, path[-1].intercept))
