@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from linear_data import rows
 from sightsound import LinearProbe, SightsoundError
+from sightsound.linear.calibration import log_loss
 from sightsound.linear.cross_validation import DEFAULT_CS
 from sightsound.linear.validation import BadInput
 
@@ -63,11 +64,9 @@ def test_the_usual_C_of_equal_scores_is_chosen():
 
 
 def test_another_C_than_the_usual_one_is_chosen_where_it_is_clearly_better():
-    X, y = rows(n=600, noise=3.0)
-    y = np.where(np.random.default_rng(0).random(len(y)) < 0.3, "dog", y)
-    probe = LinearProbe(Cs=[1e-2, 1e5], scaling="unit").fit(np.hstack([X, X**2]), y)
-    usual = probe.scores_[1]
-    assert probe.C_ == 1e-2 and probe.scores_[0] > usual + 0.02
+    X, y = rows(n=600, d=300, noise=8.0)
+    probe = LinearProbe(Cs=[1.0, 1e5], scaling="unit", sqrt=False).fit(X, y)
+    assert probe.C_ == 1.0 and probe.scores_[0] > probe.scores_[1] + 0.02
 
 
 def test_rows_of_one_group_do_not_leak_across_folds():
@@ -209,3 +208,45 @@ def test_constant_features_get_no_coefficient():
     X, y = rows()
     X[:, :5] = 7
     assert LinearProbe(scaling="standard").fit(X, y).coef_[:, :5] == pytest.approx(0)
+
+
+# -- few examples --------------------------------------------------------------------------------------------------
+
+
+def sparse(n, seed):
+    """Return rows (n, 400) that are mostly zero, most of which say nothing, and the classes (n,)."""
+    random = np.random.default_rng(seed)
+    y = np.arange(n) % 4
+    X = np.where(random.random((n, 400)) < 0.03, random.exponential(size=(n, 400)), 0)
+    for kind in range(4):
+        X[np.ix_(y == kind, range(10 * kind, 10 * kind + 10))] += random.exponential(size=((y == kind).sum(), 10))
+    return X.astype(np.float32), y
+
+
+def test_the_default_suits_few_examples_of_sparse_features():
+    new, truth = sparse(400, 1)
+    X, y = sparse(8, 2)
+    probe, former = LinearProbe().fit(X, y), LinearProbe(scaling="standard", sqrt=False).fit(X, y)
+    assert (probe.scaling_, probe.sqrt_) == ("unit", True)
+    assert probe.score(new, truth) > former.score(new, truth) + 0.1
+
+
+def test_one_example_of_each_class_is_enough_to_fit():
+    X, y = sparse(4, 0)
+    probe = LinearProbe().fit(X, y)
+    assert probe.predict(X).tolist() == [0, 1, 2, 3] and probe.cross_validation_ is None and probe.C_ == 100
+    with pytest.raises(BadInput, match="report: nothing was held out, for there are too few items"):
+        probe.report()
+
+
+def test_the_temperature_is_only_used_where_it_lowers_the_loss():
+    used = []
+    for seed in range(6):
+        X, y = sparse(28, seed)
+        found = LinearProbe(Cs=[1.0, 100.0]).fit(X, y).cross_validation_
+        raw, calibrated = (
+            log_loss(found.probabilities(calibrate=each), found.truth, True, found.weights) for each in (False, True)
+        )
+        assert calibrated <= raw and (found.temperature == 1) == (calibrated == raw)
+        used.append(found.temperature != 1)
+    assert any(used)

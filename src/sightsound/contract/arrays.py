@@ -44,6 +44,6 @@ def unit_rows(rows: Floats) -> Floats:
     return scaled
 
 
-def is_sparse(rows: NDArray[Any]) -> bool:
-    """Return whether features (n, d) are non-negative, and a quarter of them or more are zero."""
-    return bool(rows.min() >= 0 and np.mean(rows == 0) >= 0.25)
+def is_sparse(rows: NDArray[Any], zeros: float) -> bool:
+    """Return whether features (n, d) are non-negative, and a proportion of them or more are zero."""
+    return bool(rows.min() >= 0 and np.mean(rows == 0) >= zeros)

@@ -52,4 +52,4 @@ def default_pool(rows: Floats) -> Pool:
     heard in one window would be diluted by a mean, so their maximum is taken. Of others both the mean and the maximum
     are.
     """
-    return "max" if is_sparse(rows) else "mean+max"
+    return "max" if is_sparse(rows, 0.25) else "mean+max"

@@ -61,7 +61,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         better.
     sqrt : bool, optional
         Whether features are replaced by their square roots, negative ones by minus that of their magnitude. None is
-        decided as `auto`: for features that are non-negative and often zero.
+        decided as `auto`: for features that are non-negative and mostly zero.
     calibrate : bool
         Fit a temperature to the held-out decision values, by which `predict_proba` divides.
     tol : float, optional

@@ -13,6 +13,7 @@ from sightsound.contract.arrays import Matrix, is_sparse, row_lengths
 Scaling = Literal["none", "global", "unit", "standard"]
 SCALINGS: tuple[str, ...] = get_args(Scaling)
 
+_SPARSE = 0.75  # proportion of zeros from which square roots of non-negative features are usual
 _MANY = 32  # features from which the length of a row tells little about its class
 _USUAL_C = (
     100.0  # of rows of length 1; between 10 and 1e4 few examples hardly notice (tests/benchmarks/few_examples.py)
@@ -48,7 +49,7 @@ class Preparation:
     def usual_C(self, X: NDArray[Any]) -> float:
         """Return the C to take where examples are too few to choose one, for prepared rows X (n, d)."""
         if self.scaling == "standard":
-            return _USUAL_C / X.shape[1]
+            return float(_USUAL_C / X.shape[1])
         if self.scaling == "none":
             with np.errstate(over="ignore"):
                 variance = float(X.var(axis=0, dtype=np.float64).sum())
@@ -60,13 +61,13 @@ def usual_preparation(X: NDArray[Any]) -> Preparation:
     """Return the preparation that suits rows (n, d) by their looks alone, whatever their classes.
 
     The standard deviations of features that are nearly always zero rest on a few rows, and dividing by them blows up
-    noise. So rows of many features are scaled as a whole, to length 1. Non-negative features with many zeros, as of
-    networks that end in a ReLU, are dominated by their largest values, which the square root tames. A few features are
-    rather measurements on different scales, and are standardised.
+    noise. So rows of many features are scaled as a whole, to length 1. Non-negative features that are mostly zero are
+    dominated by their few largest values, which the square root tames. With fewer zeros it gains nothing. A few
+    features are rather measurements on different scales, and are standardised.
     """
     if X.shape[1] < _MANY:
         return Preparation("standard", False)
-    return Preparation("unit", is_sparse(X))
+    return Preparation("unit", is_sparse(X, _SPARSE))
 
 
 def candidate_preparations(X: NDArray[Any]) -> tuple[Preparation, ...]:
