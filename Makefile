@@ -27,7 +27,7 @@ check: style
 	@$(MAKE) --no-print-directory --jobs 2 types quick
 
 test: style types
-	@echo "tests (about four minutes on two cores; the weights come from the package index at first)"
+	@echo "tests (about four minutes on two cores; weights come from the package index at first)"
 	@$(PYTEST) -m "not slow"
 
 test-all: style types

@@ -154,7 +154,7 @@ def _suggest_data(best: NetworkScore) -> Suggestion:
         return Suggestion("more data", True, "there are too few items for a learning curve")
     (before, low, *_), (after, high, *_) = curve[-2:]
     rise = (high - low) / np.log2(after / before)
-    reason = f"from {before} to {after} items a class gain {100 * (high - low):+.1f} points"
+    reason = f"from {before} to {after} items per class gain {100 * (high - low):+.1f} points"
     is_high = best.probe.value >= _HIGH_ACCURACY
     if is_high and rise >= _MIN_RISE:
         reason += f", but {best.probe.value:.3f} leave little to gain"
