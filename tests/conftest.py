@@ -76,3 +76,12 @@ def rhythms(tiny: Host, tmp_path: Path) -> Path:
             made.write_rhythm(tmp_path / "rhythms" / name / f"{i}.wav", kind, 10 * kind + i)
     index(tmp_path / "rhythms", tmp_path / "sounds", models=["loudness.tiny"], host=tiny, label_from="folder")
     return tmp_path / "sounds"
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    """A folder with a red, a blue and a broken image."""
+    made.write_shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
+    made.write_shade(tmp_path / "new" / "b.png", 2, 201, noise=9)
+    (tmp_path / "new" / "c.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
+    return tmp_path / "new"

@@ -19,15 +19,6 @@ def fit(dataset):
     return fit_probe(dataset, LinearProbe(Cs=(1e-2, 1.0)), curve=False)
 
 
-@pytest.fixture
-def new(tmp_path):
-    """Return a folder with a red, a blue and a broken image."""
-    made.write_shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
-    made.write_shade(tmp_path / "new" / "b.png", 2, 201, noise=9)
-    (tmp_path / "new" / "c.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
-    return tmp_path / "new"
-
-
 def test_an_image_is_tagged_with_the_classes_of_a_probe(coloured, tiny, new):
     found = [*tag(new, probes=[fit(load(coloured))], host=tiny)]
     assert [tags.top[0].label for tags in found[:2]] == ["red", "blue"] and found[2].outcome.status == "failed"

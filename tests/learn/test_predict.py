@@ -30,15 +30,6 @@ def fit(dataset):
     return fit_probe(dataset, LinearProbe(Cs=(1e-2, 1.0)), curve=False)
 
 
-@pytest.fixture
-def new(tmp_path):
-    """Return a folder with a red, a blue and a broken image."""
-    made.write_shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
-    made.write_shade(tmp_path / "new" / "b.png", 2, 201, noise=9)
-    (tmp_path / "new" / "c.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
-    return tmp_path / "new"
-
-
 def test_files_are_classified_and_a_broken_one_fails(coloured, tiny, new):
     found = [*predict(fit(load(coloured)), new, host=tiny)]
     assert [each.item.path for each in found] == ["a.png", "b.png", "c.png"]
