@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from sightsound.plugin import Card, Output, Windows, frames
+from sightsound.plugin import Card, ClassList, Output, Windows, frames
 
 SOUND = Card(
     name="correct.sound",
@@ -17,11 +17,16 @@ SOUND = Card(
     window=400,
     hop=200,
     scores="softmax",
-    labels=("low", "middle", "high"),
+    classes=ClassList("pitch", ("low", "middle", "high")),
     constants={"bands": 8},
 )
 IMAGE = Card(
-    name="correct.image", modality="image", dim=12, input_shape=(2, 2, 3), scores="sigmoid", labels=("red", "blue")
+    name="correct.image",
+    modality="image",
+    dim=12,
+    input_shape=(2, 2, 3),
+    scores="sigmoid",
+    classes=ClassList("colours", ("red", "blue")),
 )
 
 
@@ -277,15 +282,15 @@ class NoScores(CorrectSound):
 
 
 class ScoresUndeclared(CorrectImage):
-    card = dataclasses.replace(IMAGE, scores=None, labels=())
+    card = dataclasses.replace(IMAGE, scores=None, classes=None)
 
 
 class LabelsWithLineEnds(CorrectSound):
-    card = dataclasses.replace(SOUND, labels=("low\n", "middle\n", "high"))
+    card = dataclasses.replace(SOUND, classes=ClassList("pitch", ("low\n", "middle\n", "high")))
 
 
 class TwoOfOneName(CorrectSound):
-    card = dataclasses.replace(SOUND, labels=("low", "middle", "low"))
+    card = dataclasses.replace(SOUND, classes=ClassList("pitch", ("low", "middle", "low")))
 
 
 class ScoresOfNothing(CorrectSound):

@@ -19,6 +19,7 @@ from .classify.segments import SegmentRules as SegmentRules
 from .classify.tag import tag as tag
 from .contract.card import Card as Card
 from .contract.card import WeightFile as WeightFile
+from .contract.classlist import ClassList as ClassList
 from .contract.embedder import Embedder as Embedder
 from .contract.embedder import Layer as Layer
 from .contract.embedder import Output as Output
@@ -32,7 +33,9 @@ from .contract.errors import SightsoundError as SightsoundError
 from .contract.errors import SpaceMismatch as SpaceMismatch
 from .contract.errors import UnknownClass as UnknownClass
 from .contract.errors import UnknownModel as UnknownModel
+from .contract.execution import Execution as Execution
 from .contract.hookspecs import hookimpl as hookimpl
+from .contract.options import Option as Option
 from .contract.results import Classified as Classified
 from .contract.results import Hit as Hit
 from .contract.results import Item as Item

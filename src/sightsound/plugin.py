@@ -3,22 +3,32 @@
 from sightsound._threads import cores
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Card, Modality, WeightFile
-from sightsound.contract.embedder import Embedder, Layer, Load, Output, Register, Windows
+from sightsound.contract.classlist import ClassList
+from sightsound.contract.embedder import Embedder, Layer, Load, Output, Register, RegisterOption, Windows
 from sightsound.contract.errors import MediaError, PluginError, SightsoundError, UnknownModel
-from sightsound.contract.hookspecs import hookimpl
+from sightsound.contract.execution import Compiled, Execution, Runtime
+from sightsound.contract.hookspecs import API, hookimpl
+from sightsound.contract.options import Option, with_option
 from sightsound.media.framing import frames
 
 __all__ = [
+    "API",
     "Card",
+    "ClassList",
+    "Compiled",
     "Embedder",
+    "Execution",
     "Floats",
     "Layer",
     "Load",
     "MediaError",
     "Modality",
+    "Option",
     "Output",
     "PluginError",
     "Register",
+    "RegisterOption",
+    "Runtime",
     "Seconds",
     "SightsoundError",
     "UnknownModel",
@@ -27,4 +37,5 @@ __all__ = [
     "cores",
     "frames",
     "hookimpl",
+    "with_option",
 ]

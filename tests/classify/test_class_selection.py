@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sightsound import Host, SightsoundError, UnknownClass, load_ontology
+from sightsound import ClassList, Host, SightsoundError, UnknownClass, load_ontology
 from sightsound.classify.class_selection import select_classes
 
 
@@ -131,7 +131,9 @@ def test_ids_are_empty_if_the_card_has_none(tiny):
 
 
 def test_back_off_works_for_a_network_with_some_of_the_classes_of_audioset(card, audioset):
-    few = dataclasses.replace(card, name="few.acme", labels=("Bark", "Howl"), label_ids=("/m/05tny_", "/m/07qf0zm"))
+    few = dataclasses.replace(
+        card, name="few.acme", classes=ClassList("few", ("Bark", "Howl"), ("/m/05tny_", "/m/07qf0zm"))
+    )
     chosen = select_classes(few, audioset, backoff=True)
     found = chosen.evidence(np.array([[0.3, 0.25]], np.float32))
     assert found[0, chosen.labels.index("Dog")] == pytest.approx(0.475)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightsound import Card, SightsoundError, WeightFile
+from sightsound import Card, ClassList, Option, SightsoundError, WeightFile
 from sightsound.contract.errors import PluginError
 
 SOUND = Card(
@@ -23,13 +23,18 @@ SOUND = Card(
     sample_rate=1000,
     window=100,
     hop=50,
-    labels=("low", "high"),
+    classes=ClassList("some", ("low", "high")),
     scores="softmax",
     weights=(WeightFile(name="net.pth", sha256="0f" * 32, sources=("pypi:net==1.0!net.pth",), size=7),),
     constants={"offset": 0.01, "bands": 64, "means": [0.5, 0.5], "log": {"base": "e"}},
     params=12,
     depth=3,
     top1=71.5,
+    text=True,
+    options=(Option("hop", float, low=0.1, high=2, default=0.05, help="seconds"), Option("pca")),
+    aliases=("net",),
+    default_for="sound",
+    tolerance=1e-5,
     license="Apache-2.0",
     about="a net",
     revision=2,
@@ -64,7 +69,7 @@ def cards(draw: st.DrawFn) -> Card:
         "name": draw(names),
         "dim": draw(counts),
         "input_shape": tuple(draw(st.lists(counts, min_size=1, max_size=4))),
-        "labels": labels,
+        "classes": ClassList("some", labels) if labels else None,
         "scores": draw(st.sampled_from(["sigmoid", "softmax"])) if labels else None,
         "weights": tuple(draw(st.lists(files, max_size=3, unique_by=lambda file: file.name))),
         "constants": draw(st.dictionaries(texts, values, max_size=3)),
@@ -89,7 +94,7 @@ def test_json_gives_back_an_equal_card(card):
     again = Card.from_json(text)
     assert again == card
     assert again.to_json() == text
-    assert "\n" not in text and json.loads(text)["format"] == 1
+    assert "\n" not in text and json.loads(text)["format"] == 2
 
 
 def test_a_card_in_json_has_every_field():
@@ -109,11 +114,22 @@ def test_fields_that_have_defaults_may_be_left_out_of_the_json():
     assert Card.from_json(text) == Card(name="a.b", modality="image", dim=2, input_shape=(3,))
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None])
+@pytest.mark.parametrize("version", [3, 0, "1", None])
 def test_a_card_of_another_format_is_refused(version):
     text = json.dumps({**json.loads(IMAGE.to_json()), "format": version})
-    with pytest.raises(PluginError, match="card: expected format 1; upgrade sightsound"):
+    with pytest.raises(PluginError, match="card: expected format 1 or 2, got .*; upgrade sightsound"):
         Card.from_json(text)
+
+
+def test_a_card_of_format_1_has_its_labels_as_classes():
+    fields = json.loads(SOUND.to_json())
+    del fields["classes"], fields["options"], fields["aliases"], fields["text"], fields["default_for"]
+    del fields["tolerance"]
+    old = {**fields, "format": 1, "labels": ["low", "high"], "label_ids": ["/m/1", "/m/2"]}
+    card = Card.from_json(json.dumps(old))
+    assert card.classes == ClassList("net.tag", ("low", "high"), ("/m/1", "/m/2"))
+    assert (card.labels, card.label_ids, card.dim) == (("low", "high"), ("/m/1", "/m/2"), 8)
+    assert Card.from_json(json.dumps({**old, "labels": [], "label_ids": [], "scores": None})).classes is None
 
 
 def test_unknown_fields_are_refused_and_named():
@@ -158,9 +174,15 @@ WRONG = [
     *(({"window": window}, "window and hop: expected samples") for window in (0, -5, 0.975)),
     ({"tail": "cut"}, "tail: expected 'pad' or 'drop', got 'cut'"),
     ({"scores": "logits"}, "scores: expected 'sigmoid', 'softmax' or None, got 'logits'"),
-    ({"scores": None}, "labels: expected exactly with scores"),
-    ({"labels": ()}, "labels: expected exactly with scores"),
-    *(({"labels": labels}, "labels: expected a tuple of texts") for labels in (["a"], "ab", (1, 2), None)),
+    ({"scores": None}, "classes: expected exactly with scores"),
+    ({"classes": None}, "classes: expected exactly with scores"),
+    *(({"classes": found}, "classes: expected a ClassList or None") for found in (("a", "b"), "ab", 3)),
+    *(({"tolerance": found}, "tolerance: expected a number between 0 and 1") for found in (0, 1, -1e-6, "1e-6", None)),
+    *(({"options": found}, "options: expected a tuple of Option") for found in ([Option("a")], ("a",), None)),
+    ({"options": (Option("a"), Option("a", int))}, "options: expected different names"),
+    *(({"aliases": found}, "aliases: expected a tuple of names") for found in (["net"], ("net[pca]",), (3,), None)),
+    *(({"default_for": found}, "default_for: expected 'sound' or None") for found in ("image", True, "")),
+    ({"text": 1}, "text: expected True or False"),
     *(({"revision": revision}, "revision: expected a positive int") for revision in (0, 1.5, None)),
     *(({"weights": found}, "weights: expected") for found in (["net.pth"], ("net.pth",), None, (None,))),
     ({"weights": (WeightFile(name="a"), WeightFile(name="a"))}, "weights: expected files of different names"),

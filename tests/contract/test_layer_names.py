@@ -9,7 +9,7 @@ import pytest
 
 import made
 from made import write_image
-from sightsound import Card, Host, Layer, SightsoundError, embed, hookimpl
+from sightsound import Card, Host, Layer, Option, SightsoundError, embed, hookimpl
 from sightsound.contract.errors import PluginError, UnknownModel
 from sightsound.contract.layer_names import alone, named, split
 from sightsound.pipeline.embeddings import save_embeddings
@@ -73,6 +73,9 @@ class Corners:
     def resolve_embedder(self, name, options):
         if name != "corners.tiny":
             return None
+        if not options:
+            card = dataclasses.replace(self.inner.card, name=name, options=(Option("layer", str),))
+            return card, lambda device, weights: made.Variant(self.inner, card, {}, 4, 1)
         names = options["layer"].split("+")
         layers = [{"name": n, "dim": self.sizes[n].stop - self.sizes[n].start} for n in names]
         card = dataclasses.replace(

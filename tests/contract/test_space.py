@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from sightsound import Card, SightsoundError, Space
+from sightsound import Card, ClassList, Option, SightsoundError, Space
 from sightsound.contract.errors import SpaceMismatch
 from sightsound.contract.space import Stage
 
@@ -21,7 +21,7 @@ CARD = Card(
     sample_rate=1000,
     window=100,
     hop=50,
-    labels=("low", "high"),
+    classes=ClassList("some", ("low", "high")),
     scores="softmax",
     constants={"bands": 64, "log": {"offset": 0.01}},
 )
@@ -66,8 +66,10 @@ def test_every_fact_that_determines_the_rows_determines_the_space(change):
         {"license": "MIT"},
         {"about": "the same network"},
         {"params": 5, "depth": 3, "top1": 70.5},
-        {"labels": ("deep", "shrill")},
-        {"labels": (), "scores": None},
+        {"classes": ClassList("others", ("deep", "shrill"))},
+        {"classes": None, "scores": None},
+        {"tolerance": 1e-3, "default_for": "sound", "aliases": ("net",), "text": True},
+        {"options": (Option("hop", float, help="seconds"),)},
         {"constants": {"log": {"offset": 0.01}, "bands": 64}},
     ],
     ids=str,

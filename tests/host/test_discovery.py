@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ import pytest
 from fake_plugins import OneEmbedder, card, listed
 from sightsound import Host, hookimpl
 from sightsound.contract.errors import PluginError, UnknownModel
+from sightsound.contract.hookspecs import API
 from sightsound.host import discovery
 
 IMAGE = np.full((20, 20, 3), 200, np.uint8)
@@ -26,11 +28,10 @@ REASONS = {
     "exits": "exits.py has had enough",
     "half": "half way through",
     "instance": "hashable",
-    "misspelt": "register_embeders",
+    "misspelt": "unknown hook 'register_embeders'; did you mean 'register_embedders'?",
     "raises": "KeyError",
     "stages": "plugin name 'stages' is taken by sightsound",
-    "twice": "embedder 'twice.broken' is taken by plugin 'twice'",
-    "usurper": "embedder 'colours.tiny' is taken by plugin 'tiny'",
+    "twice": "embedder 'twice.broken': registered twice by the same plugin",
     "wrong_argument": "batch",
     "wrong_card": "expected a Card",
 }
@@ -45,12 +46,12 @@ def sites(install: Callable[..., Path]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def crowd(sites: list[str]) -> Iterator[Host]:
-    """The host in the midst of them."""
+    """The host in the midst of them, with `tiny` preferred where names are claimed twice."""
     with pytest.MonkeyPatch.context() as patch:
         for site in sites:
             patch.syspath_prepend(site)
         patch.delenv("SIGHTSOUND_BLOCK", raising=False)
-        yield Host()
+        yield Host(prefer=["sightsound-tiny"])
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_the_reason_of_a_broken_plugin_is_one_line(crowd, name):
 
 def test_every_entry_point_of_the_broken_distribution_is_listed(crowd):
     names = {r.name for r in crowd.plugins if r.distribution == "sightsound-broken"}
-    assert names == {*REASONS, "witness"}
+    assert names == {*REASONS, "witness", "usurper"}
 
 
 def test_broken_plugins_do_not_affect_the_others(crowd):
@@ -114,7 +115,7 @@ def test_broken_plugins_do_not_affect_the_others(crowd):
 
 
 def test_a_plugin_that_fails_leaves_nothing_registered(crowd):
-    assert not [name for name in crowd.cards if name.endswith(".broken")]
+    assert [name for name in crowd.cards if name.endswith(".broken")] == ["usurper.broken"]
     assert crowd.cards["colours.tiny"].dim == 48, "the card of the first, not that of the usurper"
     model = crowd.load("colours.tiny")
     assert model.rows(IMAGE)[1].shape == (1, 48), "the stage of half.py is not called"
@@ -122,11 +123,34 @@ def test_a_plugin_that_fails_leaves_nothing_registered(crowd):
     assert model.plugin == "tiny"
 
 
-def test_a_taken_plugin_name_names_its_owner(crowd):
+# -- names that several plugins claim ----------------------------------------------------------------------------
+
+
+def test_a_preferred_plugin_has_the_names_that_others_claim_too(crowd):
+    assert crowd.cards["colours.tiny"].dim == 48
+    usurper = listed(crowd, "usurper")
+    assert (usurper.status, usurper.embedders) == ("contested", ("usurper.broken",))
+    assert "embedder 'colours.tiny' is claimed by the plugins 'tiny' (sightsound-tiny) and 'usurper'" in usurper.reason
+    assert "usurper.broken" in crowd.cards, "its other name is its own"
+
+
+def test_a_plugin_name_that_two_distributions_claim_belongs_to_the_preferred_one(crowd):
     found = listed(crowd, "tiny", "sightsound-twin")
-    assert found.status == "broken"
-    assert found.reason == "plugin name 'tiny' is taken by sightsound-tiny; rename one"
-    assert "twin.tiny" not in crowd.cards
+    assert found.status == "broken" and "twin.tiny" not in crowd.cards
+    assert found.reason == (
+        "plugin name 'tiny' is claimed by the plugins 'tiny' (sightsound-twin) and 'tiny' (sightsound-tiny); "
+        "choose one: --prefer sightsound-twin:tiny (or SIGHTSOUND_PREFER), or --block the others"
+    )
+
+
+def test_a_plugin_name_that_two_distributions_claim_belongs_to_neither_unless_the_user_chooses(among):
+    host = Host()
+    both = [plugin for plugin in host.plugins if plugin.name == "tiny"]
+    assert [plugin.status for plugin in both] == ["broken", "broken"]
+    with pytest.raises(UnknownModel, match="plugin name 'tiny' is claimed by the plugins"):
+        host.card("loudness.tiny")
+    assert "loudness.tiny" in Host(block=["sightsound-twin:tiny"]).cards
+    assert "twin.tiny" in Host(prefer="sightsound-twin").cards
 
 
 class EntryPoint:
@@ -144,17 +168,116 @@ def installed(monkeypatch, *points):
     monkeypatch.setattr(discovery, "entry_points", lambda group: points)
 
 
-def test_another_plugin_cannot_take_the_name_of_an_official_network(monkeypatch, caplog):
-    official = EntryPoint("yamnet", "sightsound-audioset", OneEmbedder("yamnet.audioset_i8", dim=7))
+def test_a_name_that_two_plugins_claim_is_refused_with_both_until_the_user_chooses(monkeypatch, caplog):
+    first = EntryPoint("yamnet", "sightsound-audioset", OneEmbedder("yamnet.audioset_i8", dim=7))
     thief = EntryPoint("aa", "acme-aa", OneEmbedder("yamnet.audioset_i8"))
-    installed(monkeypatch, thief)
-    assert Host().card("yamnet.audioset_i8").dim == 1, "its name comes first in the alphabet"
-    installed(monkeypatch, thief, official)
+    installed(monkeypatch, first)
+    assert Host().card("yamnet.audioset_i8").dim == 7
+    installed(monkeypatch, thief, first)
     host = Host()
-    assert host.card(host.default("sound")).dim == 7
-    assert (listed(host, "yamnet").status, listed(host, "aa").status) == ("ok", "broken")
-    assert "embedder 'yamnet.audioset_i8' is taken by plugin 'yamnet'" in listed(host, "aa").reason
-    assert "plugin aa is not in use: embedder 'yamnet.audioset_i8' is taken" in caplog.text
+    text = "embedder 'yamnet.audioset_i8' is claimed by the plugins 'aa' (acme-aa) and 'yamnet' (sightsound-audioset)"
+    assert [(plugin.status, text in plugin.reason) for plugin in host.plugins] == [("contested", True)] * 2
+    assert text in caplog.text, "it is said at every start"
+    assert "yamnet.audioset_i8" not in host.cards
+    for name in ("yamnet.audioset_i8", "yamnet.audioset_i8[hop=1]"):
+        with pytest.raises(PluginError, match=r"choose one: --prefer aa \(or SIGHTSOUND_PREFER\), or --block"):
+            host.load(name)
+    assert Host(prefer=["yamnet"]).card("yamnet.audioset_i8").dim == 7
+    assert Host(prefer="acme-aa, yamnet").card("yamnet.audioset_i8").dim == 1, "the first that is named"
+    assert Host(block=["aa"]).card("yamnet.audioset_i8").dim == 7
+    monkeypatch.setenv("SIGHTSOUND_PREFER", "sightsound-audioset:yamnet")
+    assert Host().card("yamnet.audioset_i8").dim == 7
+
+
+def test_an_alias_that_two_plugins_claim_is_refused_and_gives_way_to_a_name(monkeypatch):
+    def aliased(name, dim):
+        plugin = OneEmbedder(name)
+        plugin.register_embedders = hookimpl(
+            lambda register: register(dataclasses.replace(card(name, dim), aliases=("net",)), print)
+        )
+        return plugin
+
+    one, two = (
+        EntryPoint("one", "acme-one", aliased("net.one", 1)),
+        EntryPoint("two", "acme-two", aliased("net.two", 2)),
+    )
+    installed(monkeypatch, one)
+    assert Host().card("net").dim == 1
+    installed(monkeypatch, one, two)
+    assert Host().card("net.one").dim == 1, "their full names are their own"
+    with pytest.raises(PluginError, match="name 'net' is claimed by the plugins 'one'"):
+        Host().card("net")
+    assert Host(prefer=["two"]).card("net").dim == 2
+    installed(monkeypatch, one, two, EntryPoint("three", "acme-three", OneEmbedder("net", dim=3)))
+    assert Host().card("net").dim == 3
+
+
+def test_several_models_that_want_to_be_the_default_are_named_and_the_setting_decides(monkeypatch):
+    def wanting(name):
+        plugin = OneEmbedder(name)
+        wanted = dataclasses.replace(card(name), default_for="image")
+        plugin.register_embedders = hookimpl(lambda register: register(wanted, print))
+        return plugin
+
+    monkeypatch.delenv("SIGHTSOUND_IMAGE_MODEL", raising=False)
+    host = Host(installed=False)
+    with pytest.raises(UnknownModel, match="no plugin in use has a default model for images; install one"):
+        host.default("image")
+    host.register(wanting("one.net"), "one")
+    assert host.default("image") == "one.net"
+    host.register(wanting("two.net"), "two")
+    text = r"several models want to be the default for images: one.net, two.net; .*--model.*SIGHTSOUND_IMAGE_MODEL"
+    with pytest.raises(UnknownModel, match=text):
+        host.default("image")
+    monkeypatch.setenv("SIGHTSOUND_IMAGE_MODEL", "two.net")
+    assert host.default("image") == "two.net"
+    monkeypatch.setenv("SIGHTSOUND_SOUND_MODEL", "two.net")
+    with pytest.raises(UnknownModel, match="SIGHTSOUND_SOUND_MODEL: expected a model for sounds, got 'two.net'"):
+        host.default("sound")
+
+
+# -- what else a plugin may do wrong -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "step"), [(1, "upgrade the plugin"), (99, "upgrade sightsound"), ("2", "upgrade")])
+def test_a_plugin_for_another_version_of_the_contract_is_not_used(monkeypatch, version, step):
+    good, bad = OneEmbedder("good.net"), OneEmbedder("bad.net")
+    good.sightsound_api, bad.sightsound_api = API, version
+    installed(monkeypatch, EntryPoint("good", "acme-good", good), EntryPoint("bad", "acme-bad", bad))
+    host = Host()
+    assert (set(host.cards), listed(host, "bad").status) == ({"good.net"}, "broken")
+    assert f"written for version {version!r} of the contract, this is {API}; {step}" in listed(host, "bad").reason
+
+
+def test_a_plugin_that_prints_while_it_is_imported_does_not_disturb_the_output(monkeypatch, capsys, caplog):
+    class Printing(EntryPoint):
+        def load(self):
+            print("HELLO FROM ACME")
+            return self.plugin
+
+    installed(monkeypatch, Printing("loud", "acme-loud", OneEmbedder("loud.net")))
+    assert "loud.net" in Host().cards
+    assert capsys.readouterr().out == "" and "plugin loud prints while it is imported: HELLO FROM ACME" in caplog.text
+
+
+def test_the_error_for_an_unknown_model_says_why_a_plugin_is_not_in_use(monkeypatch):
+    class Failing(EntryPoint):
+        def load(self):
+            raise ModuleNotFoundError("No module named 'onnxruntime'")
+
+    installed(monkeypatch, Failing("broken", "acme-broken", None))
+    with pytest.raises(UnknownModel, match=r"plugins not in use: broken \(ModuleNotFoundError: No module named 'onnxr"):
+        Host().card("broken.acme")
+
+
+def test_what_is_registered_instead_of_a_card_is_described_in_short(tiny):
+    class Swapped:
+        @hookimpl
+        def register_embedders(self, register):
+            register(print, dataclasses.replace(card("a.b"), constants={"numbers": list(range(1000))}))
+
+    with pytest.raises(PluginError, match="expected a Card and a function, got .* and the card of 'a.b'$"):
+        tiny.register(Swapped(), "swapped")
 
 
 def test_the_traceback_of_a_broken_plugin_is_logged(monkeypatch, caplog):
@@ -214,7 +337,7 @@ def test_blocked_names_may_have_spaces_between_them(among, command):
 def test_blocking_a_name_blocks_every_distribution_that_has_it(among):
     host = Host(block=["tiny"])
     assert [r.status for r in host.plugins if r.name == "tiny"] == ["blocked", "blocked"]
-    assert listed(host, "usurper").status == "ok", "the name colours.tiny is free now"
+    assert listed(host, "usurper").status == "ok", "nobody else claims colours.tiny now"
 
 
 def test_the_error_for_an_unknown_model_names_the_plugins_that_are_not_in_use(among):
@@ -226,17 +349,18 @@ def test_the_error_for_an_unknown_model_names_the_plugins_that_are_not_in_use(am
 
 
 def test_the_command_plugins_lists_every_plugin_with_its_reason(among, command):
-    done = command("plugins")
+    done = command("--prefer", "sightsound-tiny", "plugins")
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
     for name, reason in REASONS.items():
         assert "broken" in lines[name] and reason in lines[name]
     assert "colours.tiny, loudness.tiny" in done.stdout
+    assert "contested" in lines["usurper"] and "embedder 'colours.tiny' is claimed" in lines["usurper"]
     assert len(done.stdout.splitlines()) == len(json.loads(command("plugins", "--json").stdout)) + 1
 
 
 def test_the_command_models_lists_every_card_although_plugins_are_broken(among, command):
-    done = command("models", "--json")
+    done = command("models", "--json", SIGHTSOUND_PREFER="sightsound-tiny")
     assert done.returncode == 0, done.stderr
     rows = {r["name"]: r for r in json.loads(done.stdout)}
     loudness = rows["loudness.tiny"]
@@ -250,8 +374,8 @@ def test_the_command_models_lists_every_card_although_plugins_are_broken(among, 
         "state": "none needed",
     }
     assert {"params", "license"} <= set(loudness)
-    assert not [name for name in rows if name.endswith(".broken")]
-    table = command("models").stdout
+    assert [name for name in rows if name.endswith(".broken")] == ["usurper.broken"]
+    table = command("--prefer", "sightsound-tiny", "models").stdout
     assert "loudness.tiny" in table and "1600" in table and "none needed" in table
 
 

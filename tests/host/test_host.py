@@ -13,7 +13,7 @@ import pytest
 
 from fake_plugins import OneEmbedder, card
 from sightsound import Card, Host, WeightFile, hookimpl
-from sightsound.contract.errors import PluginError, SightsoundError, UnknownModel
+from sightsound.contract.errors import PluginError, SightsoundError
 
 HEAVY = ("torch", "tensorflow", "faiss", "sklearn", "librosa", "pandas", "timm", "torchvision")
 
@@ -36,13 +36,6 @@ def test_no_framework_is_imported(code, install):
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(install("tiny")), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, "-c", watch], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "HEAVY", done.stdout.splitlines()[-1]
-
-
-def test_a_missing_default_model_names_the_package_to_install(tiny):
-    with pytest.raises(UnknownModel, match=r"default image model .* is not there; install sightsound-timm"):
-        tiny.default("image")
-    with pytest.raises(UnknownModel, match=r"default sound model .* install sightsound-audioset"):
-        tiny.default("sound")
 
 
 # -- loading -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from sightsound import Card, Host, Output, Windows, hookimpl
+from sightsound import Card, ClassList, Host, Output, Windows, hookimpl
 from sightsound.contract.errors import MediaError, PluginError
 
 IMAGE = Card(name="ones.image", modality="image", dim=4, input_shape=(2, 2, 3))
@@ -19,7 +19,7 @@ SOUND = Card(
     sample_rate=100,
     window=10,
     hop=5,
-    labels=("low", "high"),
+    classes=ClassList("some", ("low", "high")),
     scores="sigmoid",
 )
 PICTURE = np.zeros((5, 6, 3), np.uint8)
@@ -212,14 +212,13 @@ def test_a_block_of_sound_reaches_the_embedder_unchanged():
     assert [(media is SAMPLES, start, last) for media, start, last in seen] == [(True, 40, False), (True, 0, True)]
 
 
-@pytest.mark.parametrize("attribute", ["batch_size", "workers"])
+@pytest.mark.parametrize("attribute", ["batch_size", "workers", "threads"])
 @pytest.mark.parametrize("value", [0, -1, "two", "2", 1.5, None])
 def test_an_attribute_that_is_no_whole_number_from_1_is_named_with_its_plugin(attribute, value):
-    assert getattr(model(IMAGE, **{attribute: np.int64(2)}), attribute) == 2
-    wrong = model(IMAGE, **{attribute: value})
-    expected = f"{attribute} of ones.image (plugin maker): expected a whole number from 1, got {value!r}"
+    assert getattr(model(IMAGE, **{attribute: np.int64(2)}).execution, attribute) == 2
+    expected = f"ones.image (plugin maker): {attribute}: expected a whole number from 1, got {value!r}; correct"
     with pytest.raises(PluginError, match=re.escape(expected)):
-        getattr(wrong, attribute)
+        model(IMAGE, **{attribute: value})
 
 
 class Panic(BaseException):

@@ -9,8 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import sightsound.torch as sightsound_torch  # noqa: E402
-from sightsound.torch import forward  # noqa: E402
+from sightsound.torch import forward, running  # noqa: E402
 
 CPU = torch.device("cpu")
 ROW = np.ones((1, 3), np.float32)
@@ -85,7 +84,7 @@ def test_no_thread_computes_in_tf32_while_another_leaves_and_the_setting_of_the_
     before = cudnn.allow_tf32
     try:
         cudnn.allow_tf32 = users
-        first, second = sightsound_torch._float32(), sightsound_torch._float32()
+        first, second = running._float32(), running._float32()
         first.__enter__(), second.__enter__()
         first.__exit__(None, None, None)
         assert cudnn.allow_tf32 is False

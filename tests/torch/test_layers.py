@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from sightsound import Card, Layer, SightsoundError
+from sightsound import Card, ClassList, Layer, SightsoundError
 from sightsound.contract.errors import UnknownModel
 
 torch = pytest.importorskip("torch")
@@ -22,7 +22,7 @@ CARD = Card(
     modality="image",
     dim=4,
     input_shape=(3, 8, 8),
-    labels=("a", "b", "c", "d"),
+    classes=ClassList("some", ("a", "b", "c", "d")),
     scores="softmax",
     top1=50.0,
     constants={"mean": 0.5},

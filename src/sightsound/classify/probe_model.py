@@ -9,6 +9,7 @@ import numpy as np
 
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Card
+from sightsound.contract.classlist import ClassList
 from sightsound.contract.embedder import Output, Windows
 from sightsound.host.model import Model
 from sightsound.linear.model import LinearModel
@@ -17,7 +18,7 @@ from sightsound.linear.model import LinearModel
 def probe_card(card: Card, probe: LinearModel) -> Card:
     """Return the card of a network with the classes of a probe in place of its own."""
     labels = tuple(str(label) for label in probe.classes_)
-    return replace(card, labels=labels, label_ids=(), scores="softmax" if probe.single else "sigmoid")
+    return replace(card, classes=ClassList("probe", labels), scores="softmax" if probe.single else "sigmoid")
 
 
 def attach_probe(model: Model, probe: LinearModel) -> Model:

@@ -61,14 +61,29 @@ class _Commands(click.Group):
     metavar="[NAME=]PATH",
     help="Your own weight file, or a folder with such files; may be repeated.",
 )
+@click.option(
+    "--prefer",
+    multiple=True,
+    metavar="PLUGIN",
+    help="A plugin that gets names that several claim; may be repeated.",
+)
+@click.option("--runtime", default="", metavar="NAME|none", help="The runtime that runs networks, see `plugins`.")
 @click.option("-v", "--verbose", is_flag=True, help="Log to standard error, with tracebacks.")
 @click.pass_context
-def cli(context: click.Context, block: Sequence[str], weights: Sequence[str], verbose: bool) -> None:
+def cli(
+    context: click.Context,
+    block: Sequence[str],
+    weights: Sequence[str],
+    prefer: Sequence[str],
+    runtime: str,
+    verbose: bool,
+) -> None:
     """Index, search, tag and classify images and sounds.
 
     Start with `sightsound index PHOTOS --library zoo`, then `sightsound search cat.jpg --library zoo`.
     """
-    context.obj = Settings(tuple(part.strip() for text in block for part in text.split(",")), tuple(weights), verbose)
+    blocked, preferred = (tuple(part.strip() for t in texts for part in t.split(",")) for texts in (block, prefer))
+    context.obj = Settings(blocked, tuple(weights), verbose, preferred, runtime)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

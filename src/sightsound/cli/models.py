@@ -1,4 +1,4 @@
-"""The commands `sightsound models` and `sightsound models layers`."""
+"""The commands `sightsound models`, `sightsound models NAME` and `sightsound models layers`."""
 
 from __future__ import annotations
 
@@ -16,20 +16,35 @@ if TYPE_CHECKING:
     from sightsound.host.host import Host
 
 
-@click.group(invoke_without_command=True)
+class _Names(click.Group):
+    """A group whose commands are `layers`, and every name of a model."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or click.Command(
+            cmd_name, callback=click.pass_context(_show), params=[_json_of_one()], help=f"Describe {cmd_name}."
+        )
+
+
+@click.group(cls=_Names, invoke_without_command=True, subcommand_metavar="[NAME | layers NAME]")
 @json_option()
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> None:
-    """List every network: its input and output, its licence, and whether its weights are here."""
+    """List every network: its input and output, its licence, and whether its weights are here.
+
+    `models NAME` describes one network with its options, `models layers NAME` lists its layers.
+    """
     if context.invoked_subcommand is not None:
         return
     found = host(context)
-    described = [_describe(found, card) for card in found.cards.values()]
+    described = [_described(found, card) for card in found.cards.values()]
     if as_json:
         output.print_json(described)
         return
     header = ["name", "takes", "dim", "input", "rate", "classes", "params", "depth", "top-1", "weights", "licence"]
     output.print_table(header, [_cells(model) for model in described])
+    for alias, name in found.aliases.items():
+        if alias != name.partition(".")[0] or sum(each.partition(".")[0] == alias for each in found.cards) > 1:
+            output.echo(f"{alias} is {name}")
     output.echo(f"{len(described)} models; * is the default. Plugins may know more by name: see plugins/README.md")
 
 
@@ -47,15 +62,60 @@ def layers(context: click.Context, name: str, as_json: bool) -> None:
     output.print_table(["layer", "kind", "output", "dim", "calls"], rows)
 
 
-def _describe(found: Host, card: Card) -> dict[str, Any]:
-    """Return the fields of a card, whether it is a default, and the state of its weights."""
-    from sightsound.host.host import DEFAULTS
+def _json_of_one() -> click.Option:
+    return click.Option(["--json", "as_json"], is_flag=True, help="Print JSON instead of a table.")
 
+
+def _show(context: click.Context, as_json: bool) -> None:
+    """Describe the network whose name the command has."""
+    found, name = host(context), str(context.info_name)
+    described = _described(found, found.card(name))
+    described["options"] = [{**option.to_json(), "plugin": plugin} for option, plugin in found.options(name)]
+    described["runtime"] = found.runtime_of(name)
+    described["aliases"] = [alias for alias, full in found.aliases.items() if full == described["name"]]
+    if as_json or (context.parent is not None and context.parent.params["as_json"]):
+        output.print_json(described)
+        return
+    output.print_table(["field", "value"], _fields(described))
+    if described["options"]:
+        output.echo(f"options, as in {described['name']}[{_example(found, name)}]:")
+        rows = [(option.expected, option.default, plugin, option.help) for option, plugin in found.options(name)]
+        output.print_table(["option", "default", "plugin", "what it does"], rows)
+
+
+def _example(found: Host, name: str) -> str:
+    option = found.options(name)[0][0]
+    return option.name if option.type is bool else f"{option.name}=..."
+
+
+def _fields(described: dict[str, Any]) -> list[tuple[str, object]]:
+    weights = ", ".join(file["name"] for file in described["weights"]) or "none"
+    count = described["classes"]
+    rows = {
+        "name": described["name"],
+        "also": ", ".join(described["aliases"]),
+        "about": described["about"],
+        "takes": described["modality"] + (", text" if described["text"] else ""),
+        "dim": described["dim"],
+        "input": _shape(described["input_shape"]),
+        "sample rate": described["sample_rate"] and f"{described['sample_rate']} Hz",
+        "window, hop": described["window"] and f"{described['window']}, {described['hop']} samples",
+        "classes": count and f"{count} ({described['class_list']}), {described['scores']}",
+        "weights": f"{weights} ({described['state']})",
+        "runs in": described["runtime"] or "its own framework",
+        "default": f"for {described['modality']}s" if described["default"] else "",
+        "licence": described["license"],
+    }
+    return [(field, value) for field, value in rows.items() if value not in ("", None, 0)]
+
+
+def _described(found: Host, card: Card) -> dict[str, Any]:
+    """Return the fields of a card, whether it is a default, and the state of its weights."""
     states = [found.weights.state(file) for file in card.weights]
     state = next((s for s in ("missing", "fetchable") if s in states), "present" if states else "none needed")
     described = json.loads(card.to_json())
-    described["classes"] = len(described.pop("labels"))
-    return {**described, "state": state, "default": DEFAULTS.get(card.modality) == card.name}
+    described["classes"], described["class_list"] = len(card.labels), card.classes.name if card.classes else ""
+    return {**described, "state": state, "default": card.default_for == card.modality}
 
 
 def _cells(model: dict[str, Any]) -> list[object]:

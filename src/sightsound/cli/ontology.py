@@ -92,10 +92,9 @@ def show(context: click.Context, name: str, as_json: bool) -> None:
 def _load(context: click.Context) -> tuple[Ontology, frozenset[str]]:
     """Load the ontology, and the ids of the classes of the default sound network if that is installed."""
     from sightsound.classify.ontology_file import load_ontology
-    from sightsound.host.host import DEFAULTS
 
     here = host(context)
-    card = here.cards.get(DEFAULTS["sound"])
+    card = next((card for card in here.cards.values() if card.default_for == "sound"), None)
     return load_ontology(here.weights), frozenset(card.label_ids if card else ())
 
 

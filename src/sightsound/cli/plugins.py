@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import click
 
 from sightsound.cli import output
 from sightsound.cli.settings import host, json_option
+
+if TYPE_CHECKING:
+    from sightsound.host.discovery import Plugin
 
 
 @click.command()
@@ -19,8 +23,17 @@ def plugins(context: click.Context, as_json: bool) -> None:
     if as_json:
         output.print_json([dataclasses.asdict(plugin) for plugin in found])
         return
-    rows = [
-        (each.name, f"{each.distribution} {each.version}", each.status, each.reason or ", ".join(each.embedders))
-        for each in found
-    ]
-    output.print_table(["plugin", "distribution", "status", "embedders, or why not"], rows)
+    rows = [(each.name, f"{each.distribution} {each.version}", each.status, _provided(each)) for each in found]
+    output.print_table(["plugin", "distribution", "status", "what it has, or why not"], rows)
+
+
+def _provided(plugin: Plugin) -> str:
+    """Return what a plugin registers, after the reason if it is not in use, or not with all its names."""
+    kinds = {
+        "": plugin.embedders,
+        "stages: ": plugin.stages,
+        "runtimes: ": plugin.runtimes,
+        "options: ": plugin.options,
+    }
+    parts = [plugin.reason, *(kind + ", ".join(names) for kind, names in kinds.items() if names)]
+    return "; ".join(filter(None, parts)) or "answers for names that nobody registered"

@@ -25,6 +25,8 @@ class Settings:
     block: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
     verbose: bool = False
+    prefer: tuple[str, ...] = ()
+    runtime: str = ""
 
 
 def host(context: click.Context) -> Host:
@@ -38,7 +40,7 @@ def host(context: click.Context) -> Host:
         return given
     settings = context.find_object(Settings) or Settings()
     _set_up_logging(settings.verbose)
-    return Host(settings.block, weights=settings.weights)
+    return Host(settings.block, weights=settings.weights, prefer=settings.prefer, runtime=settings.runtime)
 
 
 class PrintableFormatter(logging.Formatter):

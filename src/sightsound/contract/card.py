@@ -9,12 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import PluginError
 from sightsound.contract.frozen_json import freeze, is_json, thaw
+from sightsound.contract.options import Option
 
 Modality = Literal["image", "sound"]
-FORMAT = 1
-"""The format of a card in JSON."""
+FORMAT = 2
+"""The format of a card in JSON. Format 1, with `labels` and `label_ids` instead of `classes`, is read too."""
+
+TOLERANCE = 1e-6
+"""1 - cosine that two programs may differ by: the rounding of float32 in other orders of addition."""
 
 _NAME = re.compile(r"[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*(\[[^\[\]\x00-\x1f\x7f]+\])?")
 
@@ -69,15 +74,22 @@ class Card:
         Length and distance of the windows in samples at `sample_rate`. Without them `preprocess` gets whole recordings.
     tail : {"pad", "drop"}
         Whether the samples after the last complete window are padded with zeros to a window, or dropped.
-    labels : tuple of str
-        The classes of the scores in order; empty if there are no scores.
-    label_ids : tuple of str
-        An id for each class, all different: AudioSet mids (`/m/05tny_`), WordNet ids (`n02123045`). Empty if the
-        classes have none.
+    classes : ClassList or None
+        The classes of the scores. None without scores.
     scores : {"sigmoid", "softmax"} or None
         What `Output.scores` are: independent probabilities, or probabilities that add up to 1. None without scores.
     weights : tuple of WeightFile
         Files that `load` needs, with different names.
+    text : bool
+        Whether the embedder has `text`, so that words can be queries.
+    options : tuple of Option
+        The options that the name may have. The plugin answers for them in `resolve_embedder`.
+    aliases : tuple of str
+        Shorter names of the same model, such as `yamnet`.
+    default_for : {"image", "sound"} or None
+        Its modality, if it wants to be the model for users who name none.
+    tolerance : float
+        1 - cosine by which the rows of a runtime may differ from those of the network.
     constants : mapping
         Every other number of pre- and postprocessing that changes a row, as JSON values with finite numbers. It is
         stored read-only: mappings as mapping proxies, lists as tuples.
@@ -104,10 +116,14 @@ class Card:
     window: int | None = None
     hop: int | None = None
     tail: Literal["pad", "drop"] = "pad"
-    labels: tuple[str, ...] = ()
-    label_ids: tuple[str, ...] = ()
+    classes: ClassList | None = None
     scores: Literal["sigmoid", "softmax"] | None = None
     weights: tuple[WeightFile, ...] = ()
+    text: bool = False
+    options: tuple[Option, ...] = ()
+    aliases: tuple[str, ...] = ()
+    default_for: Modality | None = None
+    tolerance: float = TOLERANCE
     constants: Mapping[str, Any] = field(default_factory=dict, hash=False)
     params: int | None = None
     depth: int | None = None
@@ -128,6 +144,8 @@ class Card:
         """Return the card as one line of JSON, from which `Card.from_json` makes an equal card."""
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         fields["weights"] = [dataclasses.asdict(file) for file in self.weights]
+        fields["options"] = [option.to_json() for option in self.options]
+        fields["classes"] = self.classes and dataclasses.asdict(self.classes)
         return json.dumps({"format": FORMAT, **thaw(fields)}, sort_keys=True, allow_nan=False)
 
     @classmethod
@@ -140,17 +158,40 @@ class Card:
             If the text has another format or unknown fields, or if a field has an invalid value.
         """
         fields = json.loads(text)
-        if fields.pop("format", None) != FORMAT:
-            raise PluginError(f"card: expected format {FORMAT}; upgrade sightsound to read this card")
+        version = fields.pop("format", None)
+        if version not in (1, FORMAT):
+            raise PluginError(f"card: expected format 1 or {FORMAT}, got {version!r}; upgrade sightsound to read it")
+        if version == 1:
+            fields["classes"] = _classes_of_format_1(fields)
         unknown = set(fields) - {each.name for each in dataclasses.fields(cls)}
         if unknown:
             raise PluginError(f"card {fields.get('name')!r}: unknown fields {sorted(unknown)}; upgrade sightsound")
         fields["weights"] = tuple(
             WeightFile(**{**weight, "sources": tuple(weight["sources"])}) for weight in fields.get("weights", ())
         )
-        for name in ("input_shape", "labels", "label_ids"):
+        if fields.get("classes"):
+            given = fields["classes"]
+            fields["classes"] = ClassList(given["name"], tuple(given["labels"]), tuple(given["ids"]))
+        fields["options"] = tuple(map(Option.from_json, fields.get("options", ())))
+        for name in ("input_shape", "aliases"):
             fields[name] = tuple(fields.get(name, ()))
         return cls(**fields)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes in the order of the scores; empty without scores."""
+        return self.classes.labels if self.classes else ()
+
+    @property
+    def label_ids(self) -> tuple[str, ...]:
+        """The ids of the classes; empty if they have none, and without scores."""
+        return self.classes.ids if self.classes else ()
+
+
+def _classes_of_format_1(fields: dict[str, Any]) -> dict[str, Any] | None:
+    """Remove the fields `labels` and `label_ids`, and return the class list that they stand for."""
+    labels, ids = fields.pop("labels", ()), fields.pop("label_ids", ())
+    return {"name": str(fields.get("name")).partition("[")[0], "labels": labels, "ids": ids} if labels else None
 
 
 # -- the rules, in the order in which they are checked -----------------------------------------------------------------
@@ -186,12 +227,9 @@ def _check_sound(card: Card) -> None:
 def _check_classes(card: Card) -> None:
     known = card.scores in (None, "sigmoid", "softmax")
     _require(card, known, f"scores: expected 'sigmoid', 'softmax' or None, got {card.scores!r}")
-    _require(card, _are_texts(card.labels), "labels: expected a tuple of texts")
-    _require(card, _are_texts(card.label_ids), "label_ids: expected a tuple of texts")
-    complete = len(card.label_ids) in (0, len(card.labels))
-    _require(card, complete, "label_ids: expected none, or one a label")
-    _require(card, len(set(card.label_ids)) == len(card.label_ids), "label_ids: expected all different")
-    _require(card, (card.scores is None) == (not card.labels), "labels: expected exactly with scores")
+    typed = card.classes is None or isinstance(card.classes, ClassList)
+    _require(card, typed, f"classes: expected a ClassList or None, got {type(card.classes).__name__}")
+    _require(card, (card.scores is None) == (card.classes is None), "classes: expected exactly with scores")
 
 
 def _check_weights(card: Card) -> None:
@@ -213,8 +251,23 @@ def _check_rest(card: Card) -> None:
     _require(card, isinstance(card.license, str), "license: expected a text")
     _require(card, isinstance(card.about, str), "about: expected a text")
     _require(card, _is_count(card.revision), f"revision: expected a positive int, got {card.revision!r}")
+    _check_names(card)
+    tolerance = type(card.tolerance) in (int, float) and 0 < card.tolerance < 1
+    _require(card, tolerance, f"tolerance: expected a number between 0 and 1, got {card.tolerance!r}")
     finite = isinstance(card.constants, Mapping) and is_json(card.constants)
     _require(card, finite, "constants: expected a mapping of finite JSON values")
+
+
+def _check_names(card: Card) -> None:
+    typed = isinstance(card.options, tuple) and all(isinstance(option, Option) for option in card.options)
+    _require(card, typed, "options: expected a tuple of Option")
+    names = [option.name for option in card.options]
+    _require(card, len(set(names)) == len(names), "options: expected different names")
+    named = _are_texts(card.aliases) and all(_NAME.fullmatch(name) and "[" not in name for name in card.aliases)
+    _require(card, named, "aliases: expected a tuple of names without options")
+    wanted = card.default_for in (None, card.modality)
+    _require(card, wanted, f"default_for: expected {card.modality!r} or None, got {card.default_for!r}")
+    _require(card, isinstance(card.text, bool), f"text: expected True or False, got {card.text!r}")
 
 
 def _is_count(value: object) -> bool:

@@ -10,8 +10,9 @@ The rules for all stages:
 
 * Row i depends on input i alone. A batch mixes windows of several items, in any number and order.
 * The same item gives the same rows in every call and after every load.
-* Arguments are read-only by agreement: the same array goes to several networks. A returned array belongs to the caller;
-  do not keep it, return it again or write to it later.
+* Arguments are read-only by agreement: the same array goes to several networks. A returned array must stay as it is
+  until the next call of the same stage in any thread; the host copies what it keeps.
+* `load` is light: it imports no framework. The network is built in `prepare`, or at the first use of what needs it.
 * `preprocess` and `postprocess` are called from several threads at once, `embed` from up to `workers` threads. Keep no
   state of a call in `self`.
 * All numbers are finite, for silent, tiny, huge and clipped items too.
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Card
+from sightsound.contract.options import Option, Value
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Output:
     ----------
     embeddings : float32 array (n, d)
         Vectors of any length d; `postprocess` makes rows of length `card.dim` from them.
-    scores : float32 array (n, len(card.labels)) or None
+    scores : float32 array (n, len(card.classes)) or None
         Probabilities from 0 to 1 as `card.scores` says, or None if that is None.
     """
 
@@ -104,10 +106,25 @@ class Layer:
 class Embedder(Protocol):
     """A card and three methods; there is no base class.
 
-    Optional attributes: `batch_size` (int, the number of inputs for which `embed` is most efficient on this device, by
-    default 8); `workers` (int, how many threads may call `embed` at once, each using one core, by default 1); `device`
-    (str, shown to the user, by default "cpu"); `layers` (a method without arguments that returns a list of the `Layer`
-    that `[layer=NAME]` may name).
+    Optional attributes say how the network runs, see `Execution`: `batch_size` (int, the number of inputs for which
+    `embed` is most efficient on this device, by default 8); `workers` (int, how many threads may call `embed` at once,
+    by default 1); `threads` (int, the cores that one call uses, by default 1); `device` (str, by default "cpu");
+    `precision` (str, by default "float32"). The host reads them after `prepare`.
+
+    Optional methods:
+
+    * `prepare() -> None` builds the network. The host calls it once before the first `embed`, unless a runtime runs the
+      network. What it raises is an error of loading.
+    * `text(texts: list[str]) -> float32 (n, d)` returns vectors of texts that may be compared with those of `embed`;
+      `postprocess` is applied to both. `card.text` is True then. What it needs is built at its first call.
+    * `layers() -> list[Layer]` lists what `[layer=NAME]` may name.
+    * `module() -> torch.nn.Module` returns a new copy of the network with its numbers, trainable and unfolded, in
+      evaluation mode. Called with the inputs as a tensor, it returns the embeddings, or a tuple that begins with them.
+    * `derive(card, state, head) -> Embedder` returns the same network with another card, with `state` (the state dict
+      of a `module()`), and with a linear head for the scores: `head` is None, or a pair of float32 arrays
+      (classes, d) and (classes,) that map embeddings to logits.
+    * `examples() -> tuple[Floats, Output]` returns a few inputs and what the network makes of them. Runtimes are
+      compared with these; without them the network itself is run once.
     """
 
     card: Card
@@ -140,7 +157,7 @@ class Embedder(Protocol):
 
 
 class Load(Protocol):
-    """A function that loads an embedder; it may be slow, and imports the framework.
+    """A function that loads an embedder. It reads small files at most, and imports no framework.
 
     It may have an attribute `layers`, a function like the method of an embedder. It is called instead of loading the
     network, so it needs no weights.
@@ -160,3 +177,9 @@ class Load(Protocol):
 
 Register = Callable[[Card, Load], None]
 """What the hook `register_embedders` receives; a plugin calls it once for each embedder."""
+
+Apply = Callable[[Card, Load, Value], tuple[Card, Load]]
+"""Returns the card and the load function of a model with an option that a plugin adds, for those without it."""
+
+RegisterOption = Callable[[Option, Callable[[Card], bool], Apply], None]
+"""What the hook `register_options` receives: an option, which cards have it, and what it makes of a model."""

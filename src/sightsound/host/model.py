@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,12 +14,10 @@ from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Card
 from sightsound.contract.embedder import Embedder, Layer, Output, Windows
 from sightsound.contract.errors import PluginError, SightsoundError
+from sightsound.contract.execution import Execution
 from sightsound.contract.space import Space
 
 log = logging.getLogger(__name__)
-
-BATCH_SIZE = 8
-"""For an embedder without `batch_size`."""
 
 
 class Model:
@@ -41,6 +38,8 @@ class Model:
         For each stage a function with the arguments of its hook. Its result is not checked.
     others : mapping of str to sequence of str
         For each stage the other plugins that wrap or replace it.
+    execution : Execution, optional
+        How the network runs. None stands for what the embedder says.
     """
 
     def __init__(
@@ -51,12 +50,14 @@ class Model:
         plugin: str,
         stages: Mapping[str, Callable[..., Any]],
         others: Mapping[str, Sequence[str]],
+        execution: Execution | None = None,
     ) -> None:
         self.embedder = embedder
         self.space = space
         self.plugin = plugin
         self.stages = stages
         self.others = others
+        self.execution = execution or execution_of(embedder, embedder.card, plugin)
 
     @property
     def card(self) -> Card:
@@ -65,24 +66,18 @@ class Model:
 
     @property
     def batch_size(self) -> int:
-        """The number of inputs for which `embed` is most efficient on this device.
-
-        Raises `PluginError` if the embedder states something else than a whole number from 1.
-        """
-        return self._positive("batch_size", BATCH_SIZE)
+        """The number of inputs for which `embed` is most efficient on this device."""
+        return self.execution.batch_size
 
     @property
     def workers(self) -> int:
-        """How many threads may call `embed` at the same time.
-
-        Raises `PluginError` if the embedder states something else than a whole number from 1.
-        """
-        return self._positive("workers", 1)
+        """How many threads may call `embed` at the same time."""
+        return self.execution.workers
 
     @property
     def device(self) -> str:
-        """The device on which it runs, "cpu" if the embedder does not state one."""
-        return str(getattr(self.embedder, "device", "cpu"))
+        """The device on which it runs."""
+        return self.execution.device
 
     def layers(self) -> list[Layer]:
         """Return the layers that the option `layer` may name, in the order of the network.
@@ -175,28 +170,47 @@ class Model:
         output = self.embed(windows.inputs)
         return windows.spans, self.postprocess(output), output.scores
 
-    def _positive(self, attribute: str, default: int) -> int:
-        """Return an attribute of the embedder that must be a whole number from 1."""
-        value = getattr(self.embedder, attribute, default)
-        try:
-            number = operator.index(value)
-        except TypeError:
-            number = 0
-        if number < 1:
-            name = f"{attribute} of {self.card.name} (plugin {self.plugin})"
-            raise PluginError(f"{name}: expected a whole number from 1, got {value!r}; correct the embedder")
-        return number
+    def text(self, texts: Sequence[str]) -> Floats:
+        """Return a row for each text, in the space of the rows of images or sounds.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Words, such as "a red car".
+
+        Returns
+        -------
+        float32 array (n, card.dim)
+            After `postprocess`, as rows of images and sounds are.
+
+        Raises
+        ------
+        SightsoundError
+            If the network takes no text.
+        PluginError
+            If the plugin fails, or returns something else.
+        """
+        if not self.card.text:
+            raise SightsoundError(f"{self.card.name}: takes no text; name a model that does, see `sightsound models`")
+        embed_text: Any = self.embedder
+        rows = self._guarded("text", lambda: embed_text.text(list(texts)))
+        self._check_array("text", "vectors", rows, np.float32, (len(texts), None))
+        return self.postprocess(Output(rows.copy())) if len(texts) else np.empty((0, self.card.dim), np.float32)
 
     def _call(self, stage: str, **arguments: Any) -> Any:
+        result = self._guarded(stage, lambda: self.stages[stage](embedder=self.embedder, **arguments))
+        if result is None:
+            raise self._error(stage, "returned nothing")
+        return result
+
+    def _guarded(self, stage: str, call: Callable[[], Any]) -> Any:
+        """Return what a plugin returns; if it raises, name it."""
         try:
-            result = self.stages[stage](embedder=self.embedder, **arguments)
+            return call()
         except (SightsoundError, MemoryError, KeyboardInterrupt):
             raise
         except BaseException as error:  # a panic of Rust is no Exception
             raise self._error(stage, f"{type(error).__name__}: {error}") from error
-        if result is None:
-            raise self._error(stage, "returned nothing")
-        return result
 
     def _check_array(self, stage: str, what: str, array: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
         """Compare an array with a dtype and a shape, in which None stands for any size."""
@@ -214,6 +228,20 @@ class Model:
             f"{stage} of {self.card.name} (plugin {self.plugin}{beside}): {' '.join(problem.split())}; "
             f"run `sightsound check-model {self.card.name}`"
         )
+
+
+def execution_of(embedder: object, card: Card, plugin: str) -> Execution:
+    """Return how an embedder runs by itself.
+
+    Raises
+    ------
+    PluginError
+        If one of its attributes has a wrong value; the text names the plugin.
+    """
+    try:
+        return Execution.of(embedder)
+    except PluginError as error:
+        raise PluginError(f"{card.name} (plugin {plugin}): {error}; correct the embedder") from error
 
 
 def layers_of(source: object, name: str, plugin: str) -> list[Layer]:

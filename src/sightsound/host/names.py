@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 from sightsound.contract.card import Card
 from sightsound.contract.errors import PluginError, SightsoundError, UnknownModel
+from sightsound.contract.options import Option, Value, parse_options, with_option
 from sightsound.contract.paths import nearest
-from sightsound.host.discovery import Registration, Registry, one_line
+from sightsound.host.discovery import AddedOption, Plugin, Registration, Registry, one_line, short
+from sightsound.host.runtimes import runtime_for
 
 log = logging.getLogger(__name__)
 _NAME = re.compile(r"(?P<base>[^\[\]]+)(\[(?P<options>[^\[\]]*)\])?")
+
+PRECISION = Option("precision", str, default="float32", help="the precision of a runtime, such as bf16")
+DECODE = Option("decode", str, default="full", help="how images are decoded")
+RESERVED = {option.name: option for option in (PRECISION, DECODE)}
+"""Options that no plugin may declare: the host answers for them."""
 
 
 def parse(name: str) -> tuple[str, dict[str, str | bool]]:
@@ -34,82 +44,228 @@ def parse(name: str) -> tuple[str, dict[str, str | bool]]:
     return match["base"], found
 
 
-def resolve(registry: Registry, name: str) -> Registration | None:
-    """Ask the plugins, the last registered first, for a name that nobody registered.
+def find(registry: Registry, name: str) -> Registration:
+    """Return the embedder that a name means.
 
     Parameters
     ----------
     registry : Registry
         The plugins.
     name : str
-        A name, with or without options.
+        A name or an alias, with or without options.
 
     Returns
     -------
-    Registration or None
-        The first answer, or None if no plugin knows the name.
+    Registration
+        Its card has the options in the order in which they are declared.
 
     Raises
     ------
-    SightsoundError
-        If no plugin answers and one raises it, for example because of an unknown option.
+    UnknownModel
+        If no plugin knows the name, or an option is not declared or has a wrong value.
     PluginError
-        If no plugin answers and one of them fails, or answers with the card of another network.
+        If several plugins claim the name, or one answers wrongly.
     """
-    base, options = parse(name)
+    base, given = parse(name)
+    reserved = {key: given.pop(key) for key in RESERVED if key in given}
+    found = registry.embedders.get(base) or registry.aliases.get(base) or _resolve(registry, base)
+    if given:
+        found = _with_options(registry, found, given)
+    return _with_reserved(registry, found, reserved)
+
+
+def declared_options(registry: Registry, found: Registration) -> list[tuple[Option, str]]:
+    """Return the options of a network with the plugins that offer them: its own, and those that others add."""
+    added = [(each.option, each.plugin) for each in _added(registry, found.card)]
+    return [*((option, found.plugin) for option in found.card.options), *added]
+
+
+# -- names without options ---------------------------------------------------------------------------------------------
+
+
+def _resolve(registry: Registry, base: str) -> Registration:
+    """Ask the plugins, the last registered first, for a name that nobody registered."""
     refusals: list[SightsoundError] = []
-    failures: list[PluginError] = []
+    failures: list[tuple[str, BaseException]] = []
     for plugin, implementation in reversed(registry.manager.list_name_plugin()):
         try:
-            answer = registry.hook_of(implementation, "resolve_embedder")(name=base, options=dict(options))
-            if answer is not None:
-                card, load = answer
-                _check_answer(card, base, answer)
-                return Registration(card, load, plugin)
+            found = _answer(registry, implementation, plugin, base)
+            if found is not None:
+                return found
         except (Exception, SystemExit) as error:
-            log.debug("resolving %r (plugin %s) failed", name, plugin, exc_info=True)
+            log.debug("resolving %r (plugin %s) failed", base, plugin, exc_info=True)
             if isinstance(error, SightsoundError) and not isinstance(error, PluginError):
                 refusals.append(error)
             else:
-                failures.append(_failure(name, plugin, error))
-    for problem in (*refusals, *failures):
-        raise problem
-    return None
+                failures.append((plugin, error))
+    if refusals:
+        raise refusals[0]
+    raise _unknown(registry, base, failures)
 
 
-def _check_answer(card: object, base: str, answer: object) -> None:
-    """Refuse an answer without a card, and the card of another architecture than the one that was asked for.
-
-    A tag may be completed or have another name, as `resnet50` is `resnet50.a1_in1k`.
-    """
-    if not isinstance(card, Card):
-        raise PluginError(f"expected (card, load) or None, got {answer!r}")
-    if _architecture(card.name) != _architecture(base):
-        raise PluginError(f"expected a card of {_architecture(base)!r} or None, got {card.name!r}")
-
-
-def _architecture(name: str) -> str:
-    return name.partition("[")[0].partition(".")[0]
-
-
-def _failure(name: str, plugin: str, error: BaseException) -> PluginError:
-    failure = PluginError(f"resolving {name!r} (plugin {plugin}): {one_line(error)}; or block it (--block {plugin})")
-    failure.__cause__ = error
-    return failure
-
-
-def unknown(registry: Registry, name: str) -> UnknownModel:
-    """Return the error for a name that no plugin knows, with the nearest name and the plugins that are not in use."""
-    base = name.partition("[")[0]
-    if base in registry.embedders:
-        return UnknownModel(f"model {base!r} has no options {name[len(base) :]}; see `sightsound models`")
-    similar = _nearest(name, list(registry.embedders))
-    advice = f"did you mean {similar!r}?" if similar else "see `sightsound models`"
-    unused = [plugin.name for plugin in registry.plugins.values() if plugin.status != "ok"]
-    return UnknownModel(
-        f"no embedder {name!r} among {len(registry.embedders)}; {advice}"
-        + (f" (plugins not in use: {', '.join(unused)})" if unused else "")
+def _answer(
+    registry: Registry,
+    implementation: object,
+    plugin: str,
+    base: str,
+    options: Mapping[Option, Value] = MappingProxyType({}),
+) -> Registration | None:
+    """Return what a plugin resolves a name to. Raises `PluginError` for the card of another network or of others."""
+    answer = registry.hook_of(implementation, "resolve_embedder")(
+        name=base, options={option.name: value for option, value in options.items()}
     )
+    if answer is None:
+        return None
+    try:
+        card, load = answer
+    except (TypeError, ValueError):
+        raise PluginError(f"expected (card, load) or None, got {short(answer)}") from None
+    if not isinstance(card, Card) or not callable(load):
+        raise PluginError(f"expected (card, load) or None, got {short(answer)}")
+    _check_name(card, base, options)
+    return Registration(card, load, plugin)
+
+
+def _check_name(card: Card, base: str, options: Mapping[Option, Value]) -> None:
+    """Raise `PluginError` if the name of a card is not the one that was asked for, with the same options.
+
+    A name without a tag may be completed. Another tag is right if the card has the name that was asked for as an alias.
+    """
+    name, written = parse(card.name)
+    completed = "." not in base and name.partition(".")[0] == base
+    if name != base and not completed and base not in card.aliases:
+        raise PluginError(f"expected a card of {base!r} or None, got {card.name!r}")
+    asked = {option.name: option.written(value).replace(" ", "") for option, value in options.items()}
+    got = {key: key if value is True else f"{key}={value}".replace(" ", "") for key, value in written.items()}
+    if asked != got:
+        texts = [f"[{','.join(each.values())}]" if each else "no options" for each in (asked, got)]
+        raise PluginError(f"expected a card of {base!r} with {texts[0]}, got {card.name!r} with {texts[1]}")
+
+
+# -- options -----------------------------------------------------------------------------------------------------------
+
+
+def _with_options(registry: Registry, found: Registration, given: Mapping[str, str | bool]) -> Registration:
+    base, added = found.card.name, _added(registry, found.card)
+    declared = declared_options(registry, found)
+    _check_declared_once(base, declared)
+    values = parse_options(base, [option for option, _ in declared], given)
+    own = {option: values[option.name] for option in found.card.options if option.name in values}
+    if own:
+        found = _with_own_options(registry, found, own)
+    for each in added:
+        if each.option.name in values:
+            found = _with_added_option(found, each, values[each.option.name])
+    return found
+
+
+def _with_own_options(registry: Registry, found: Registration, values: Mapping[Option, Value]) -> Registration:
+    """Ask the plugin of a network for the network with options."""
+    base, plugin = found.card.name, found.plugin
+    name = f"{base}[{','.join(option.written(value) for option, value in values.items())}]"
+    try:
+        answer = _answer(registry, registry.manager.get_plugin(plugin), plugin, base, values)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SightsoundError) and not isinstance(error, PluginError):
+            raise
+        raise _failure(f"resolving {name!r}", plugin, error) from error
+    if answer is None:
+        raise PluginError(f"resolving {name!r} (plugin {plugin}): expected (card, load), got None; report it")
+    return answer
+
+
+def _added(registry: Registry, card: Card) -> list[AddedOption]:
+    """Return the options that other plugins add to a network; a plugin that fails to say so adds none."""
+    found = []
+    for each in registry.options:
+        try:
+            if each.fits(card):
+                found.append(each)
+        except Exception as error:
+            log.warning("option %s of plugin %s left out: %s", each.option.name, each.plugin, one_line(error))
+    return found
+
+
+def _with_added_option(found: Registration, each: AddedOption, value: Value) -> Registration:
+    expected = with_option(found.card.name, each.option, value)
+    try:
+        card, load = each.apply(found.card, found.load, value)
+        if not isinstance(card, Card) or card.name != expected:
+            raise PluginError(f"expected a card with the name {expected!r}, got {short(card)}")
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SightsoundError) and not isinstance(error, PluginError):
+            raise
+        raise _failure(f"resolving {expected!r}", each.plugin, error) from error
+    return Registration(card, load, found.plugin)
+
+
+def _check_declared_once(name: str, declared: Sequence[tuple[Option, str]]) -> None:
+    plugins: dict[str, str] = {}
+    for option, plugin in declared:
+        if option.name in RESERVED:
+            raise PluginError(f"option {option.name!r} of plugin {plugin!r}: the host answers for it; rename it")
+        if option.name in plugins:
+            names = f"{plugins[option.name]!r} and {plugin!r}"
+            raise PluginError(f"option {option.name!r} of {name} is offered by the plugins {names}; --block one")
+        plugins[option.name] = plugin
+
+
+def _with_reserved(registry: Registry, found: Registration, given: Mapping[str, str | bool]) -> Registration:
+    """Return the network at another precision. Nothing offers another way to decode yet."""
+    values = parse_options(found.card.name, RESERVED.values(), given)
+    if "decode" in values:
+        raise UnknownModel(f"{found.card.name}: decode={values['decode']}: nothing offers it; leave the option out")
+    if "precision" not in values:
+        return found
+    precision = str(values["precision"])
+    if runtime_for(registry, found.card, "cpu", precision=precision) is None:
+        text = f"{found.card.name}: precision={precision}: no runtime offers it for this network"
+        raise UnknownModel(f"{text}; see `sightsound plugins`, or leave the option out")
+    card = replace(found.card, name=with_option(found.card.name, PRECISION, precision))
+    return replace(found, card=card, load=_Renamed(found, card), precision=precision)
+
+
+class _Renamed:
+    """Loads an embedder, and gives it another card."""
+
+    def __init__(self, found: Registration, card: Card) -> None:
+        self._load, self._card = found.load, card
+
+    def __call__(self, device: str, weights: Mapping[str, Any]) -> Any:
+        embedder: Any = self._load(device, weights)
+        embedder.card = self._card
+        return embedder
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+def _failure(what: str, plugin: str, error: BaseException) -> PluginError:
+    return PluginError(f"{what} (plugin {plugin}): {one_line(error)}; or block it (--block {plugin})")
+
+
+def _unknown(registry: Registry, name: str, failures: Sequence[tuple[str, BaseException]]) -> UnknownModel:
+    """Return the error for a name that no plugin knows: the nearest name, and plugins that fail or are not in use."""
+    known = [*registry.embedders.owned, *registry.aliases.owned]
+    similar = _nearest(name, known)
+    advice = f"did you mean {similar!r}?" if similar else "see `sightsound models`"
+    notes = [f"plugin {plugin} failed to resolve it: {one_line(e)}; --block {plugin}" for plugin, e in failures]
+    unused = [plugin for plugin in registry.plugins.values() if not plugin.in_use]
+    if unused:
+        unused.sort(key=lambda plugin: plugin.name not in name)  # that of the model first
+        others = [plugin.name for plugin in unused[2:]]
+        notes.append("plugins not in use: " + ", ".join([*map(_why_unused, unused[:2]), *others]))
+    error = UnknownModel(
+        f"no embedder {name!r} among {len(registry.embedders.owned)}; {advice}"
+        + (f" ({'; '.join(notes)})" if notes else "")
+    )
+    error.__cause__ = failures[0][1] if failures else None
+    return error
+
+
+def _why_unused(plugin: Plugin) -> str:
+    reason = plugin.reason if len(plugin.reason) <= 120 else plugin.reason[:100] + "..."
+    return f"{plugin.name} ({reason})"
 
 
 def _nearest(name: str, known: Sequence[str]) -> str | None:

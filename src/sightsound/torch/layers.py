@@ -24,13 +24,17 @@ from sightsound.contract.card import Card
 from sightsound.contract.embedder import Layer
 from sightsound.contract.errors import SightsoundError, UnknownModel
 from sightsound.contract.layer_names import named
+from sightsound.contract.options import Option
 from sightsound.contract.paths import nearest
 from sightsound.torch.layer_survey import Survey, survey, usable
 
 __all__ = ["OPTIONS", "POOLS", "Layer", "Plan", "Survey", "Tapped", "choose", "survey", "usable"]
 
-OPTIONS = ("layer", "pool")
-"""Options of a model's name: layers joined by +, and how the positions of a channel become one number."""
+OPTIONS = (
+    Option("layer", str, help="rows from layers, joined by +; see `sightsound models layers NAME`"),
+    Option("pool", str, default="avg", help="how positions become one number: avg, max, std, joined by +, or flat"),
+)
+"""Options of a model's name, for `Card.options`."""
 
 POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "avg": lambda x: x.mean(2),
@@ -97,8 +101,7 @@ class Plan:
             base,
             name=named(base.name, names, "" if pool == "avg" else pool),
             dim=self.dim,
-            labels=(),
-            label_ids=(),
+            classes=None,
             scores=None,
             top1=None,
             constants={**base.constants, "layers": columns, "pool": pool},
@@ -106,7 +109,7 @@ class Plan:
         )
 
 
-def choose(model: str, options: Mapping[str, str | bool], found: Survey) -> Plan:
+def choose(model: str, options: Mapping[str, Any], found: Survey) -> Plan:
     """Return the plan for the options of a model's name.
 
     Parameters
@@ -131,7 +134,7 @@ def choose(model: str, options: Mapping[str, str | bool], found: Survey) -> Plan
     """
     see = f"see `sightsound models layers {model}`"
     names = [part.strip() for part in str(options.get("layer", "")).split("+")]
-    if set(options) - set(OPTIONS) or not all(names) or options.get("layer") is True:
+    if set(options) - {option.name for option in OPTIONS} or not all(names) or options.get("layer") is True:
         got = ",".join(key if value is True else f"{key}={value}" for key, value in options.items())
         raise UnknownModel(f"{model}[{got}]: expected layer=NAME or layer=NAME+NAME, then pool=avg or another; {see}")
     if len(set(names)) < len(names):

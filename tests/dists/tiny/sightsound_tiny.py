@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from sightsound.plugin import Card, Output, Windows, frames, hookimpl
+from sightsound.plugin import Card, ClassList, Output, Windows, frames, hookimpl
 
 COLOURS = Card(
     name="colours.tiny",
@@ -23,7 +23,7 @@ LOUDNESS = Card(
     sample_rate=1600,
     window=1600,
     hop=800,
-    labels=("quiet", "loud"),
+    classes=ClassList("loudness", ("quiet", "loud")),
     scores="softmax",
     constants={"stretches": 16},
     about="root mean square of 16 stretches of a second",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from sightsound.plugin import ClassList
+
 
 @dataclass(frozen=True)
 class SoundClass:
@@ -32,3 +34,7 @@ def classes() -> tuple[SoundClass, ...]:
     """Return the 521 classes in the order of the scores."""
     table = files(__package__).joinpath("yamnet_classes.csv").read_text(encoding="utf-8")
     return tuple(SoundClass(int(row["index"]), row["mid"], row["name"]) for row in csv.DictReader(table.splitlines()))
+
+
+AUDIOSET = ClassList("audioset_yamnet", tuple(c.name for c in classes()), tuple(c.mid for c in classes()))
+"""The classes of both YAMNets, with their ids in the AudioSet ontology."""

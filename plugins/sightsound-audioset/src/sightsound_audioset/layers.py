@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from sightsound.torch.layers import Plan, Survey, choose, survey, usable
 from sightsound_audioset import vggish_network, yamnet_network, yamnet_weights
 
 
-def plan_layers(card: Card, options: Mapping[str, str | bool]) -> Plan:
+def plan_layers(card: Card, options: Mapping[str, Any]) -> Plan:
     """Return the plan for the options `layer` and `pool` of a card's name.
 
     Raises `UnknownModel` if the network does not have such layers or there is no such pool.

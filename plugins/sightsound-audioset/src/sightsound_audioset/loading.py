@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sightsound.plugin import Card, Embedder, Layer
+from sightsound.plugin import Card, Embedder, Layer, Option
 
 if TYPE_CHECKING:
     from sightsound.torch.layers import Plan
+
+
+LAYER_OPTIONS = (
+    Option("layer", str, help="rows from layers, joined by +; see `sightsound models layers NAME`"),
+    Option("pool", str, default="avg", help="how positions become one number: avg, max, std, joined by +, or flat"),
+)
+"""`sightsound.torch.layers.OPTIONS`, which would import torch."""
 
 
 class LoadCard(Protocol):
@@ -50,7 +57,7 @@ class Loader:
 
         return list_layers(self.card)
 
-    def with_layers(self, options: Mapping[str, str | bool]) -> Loader:
+    def with_layers(self, options: Mapping[str, Any]) -> Loader:
         """Return the loader for the options `layer` and `pool`. Raises `UnknownModel` as `layers.plan_layers`."""
         from sightsound_audioset.layers import plan_layers
 

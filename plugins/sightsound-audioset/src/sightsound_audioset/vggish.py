@@ -13,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightsound.plugin import Card, Embedder, Load, Register, UnknownModel, WeightFile, hookimpl
+from sightsound.plugin import Card, Embedder, Load, Option, Register, UnknownModel, WeightFile, hookimpl
 from sightsound_audioset import log_mel, pca
-from sightsound_audioset.loading import Loader
+from sightsound_audioset.loading import LAYER_OPTIONS, Loader
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from sightsound.torch.layers import Plan
 
 NETWORK = WeightFile(
@@ -41,6 +43,12 @@ F32 = Card(
     hop=log_mel.PATCH * log_mel.HOP,  # EXAMPLE_HOP_SECONDS 0.96: patches do not overlap
     tail="drop",
     weights=(NETWORK,),
+    options=(
+        Option("pca", help="Google's last step: projection, whitening, clipping to [-2, 2]"),
+        Option("8bit", help="with pca: whole numbers from 0 to 255, as in AudioSet's features"),
+        *LAYER_OPTIONS,
+    ),
+    aliases=("vggish",),
     constants={**log_mel.CONSTANTS, "log_offset": 0.01},  # LOG_OFFSET
     params=72_141_184,
     depth=9,
@@ -69,7 +77,7 @@ def resolve_embedder(name: str, options: Mapping[str, str | bool]) -> tuple[Card
     name : str
         The name without options.
     options : mapping
-        `pca`, or `pca` and `8bit`, or `layer` and optionally `pool`, as `sightsound.torch.layers.choose` takes them.
+        `pca`, or `pca` and `8bit`, or `layer` and optionally `pool`.
 
     Returns
     -------
@@ -79,7 +87,7 @@ def resolve_embedder(name: str, options: Mapping[str, str | bool]) -> tuple[Card
     Raises
     ------
     UnknownModel
-        For other options or combinations.
+        For other combinations.
     """
     if name != F32.name:
         return None
@@ -131,14 +139,17 @@ def load(device: str, weights: Mapping[str, Path], card: Card = F32, plan: Plan 
     Raises
     ------
     SightsoundError
-        If the file does not hold VGGish's weights.
+        If the file does not hold VGGish's weights, when the network is built.
     """
     from sightsound_audioset.embedder import PatchEmbedder
-    from sightsound_audioset.vggish_network import read
+
+    def build() -> nn.Module:
+        from sightsound_audioset.vggish_network import read
+
+        return read(weights[NETWORK.name])
 
     last_step = None
     if PCA in card.weights:
         projection = pca.read(weights[PCA.name])
         last_step = projection.eight_bit if "levels" in card.constants else projection.clipped
-    network = read(weights[NETWORK.name])
-    return PatchEmbedder(card, network, device, cpu_batch_size=8, last_step=last_step, plan=plan)
+    return PatchEmbedder(card, build, device, cpu_batch_size=8, last_step=last_step, plan=plan)

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sightsound.plugin import Card, Embedder, Load, Register, UnknownModel, WeightFile, hookimpl
+from sightsound.plugin import Card, Embedder, Load, Option, Register, WeightFile, hookimpl
 from sightsound_audioset import log_mel
-from sightsound_audioset.classes import classes
-from sightsound_audioset.loading import Loader
+from sightsound_audioset.classes import AUDIOSET
+from sightsound_audioset.loading import LAYER_OPTIONS, Loader
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from sightsound.torch.layers import Plan
 
 H5 = WeightFile(
@@ -34,6 +35,10 @@ TFLITE = WeightFile(
     size=4126810,
 )
 
+HOP = Option(
+    "hop", float, low=0.01, high=60, step=0.01, default=0.48, help="seconds between windows, a multiple of 10 ms"
+)
+
 F32 = Card(
     name="yamnet.audioset_f32",
     modality="sound",
@@ -43,10 +48,10 @@ F32 = Card(
     window=log_mel.WINDOW,
     hop=48 * log_mel.HOP,  # PATCH_HOP_SECONDS 0.48 of params.py
     tail="pad",
-    labels=tuple(label.name for label in classes()),
-    label_ids=tuple(label.mid for label in classes()),
+    classes=AUDIOSET,
     scores="sigmoid",
     weights=(H5,),
+    options=(HOP, *LAYER_OPTIONS),
     # LOG_OFFSET, BATCHNORM_EPSILON of params.py; the embedding is the mean over the last feature map
     constants={**log_mel.CONSTANTS, "log_offset": 0.001, "batch_norm_epsilon": 1e-4},
     params=3_729_481,
@@ -58,12 +63,13 @@ I8 = replace(
     F32,
     name="yamnet.audioset_i8",
     weights=(TFLITE,),
+    aliases=("yamnet",),
+    default_for="sound",
     # the scales are in the file; batch norm is folded into its weights; the mean and the classifier are not rounded
     constants={**log_mel.CONSTANTS, "log_offset": 0.001, "relu_ceiling": 6.0, "activations": "int8, half to even"},
     about="YAMNet, MobileNet v1 on log-mel patches, trained by Google on AudioSet; the int8 TFLite build",
 )
 
-_LONGEST_HOP = 60 * 100  # frames of 10 ms: one minute
 _CPU_BATCH_SIZE = 16  # measured with two workers: 1.1 ms per window, against 1.5 at 8 or 32 and 2.0 at 4
 
 
@@ -75,7 +81,7 @@ def register_embedders(register: Register) -> None:
 
 
 @hookimpl
-def resolve_embedder(name: str, options: Mapping[str, str | bool]) -> tuple[Card, Load] | None:
+def resolve_embedder(name: str, options: Mapping[str, Any]) -> tuple[Card, Load] | None:
     """Return the card and loader for one of the two networks with options.
 
     Parameters
@@ -83,8 +89,7 @@ def resolve_embedder(name: str, options: Mapping[str, str | bool]) -> tuple[Card
     name : str
         The name without options.
     options : mapping
-        `hop` in seconds, a multiple of 0.01; `layer` and optionally `pool`, as `sightsound.torch.layers.choose` takes
-        them.
+        `hop` in seconds, `layer` and `pool`.
 
     Returns
     -------
@@ -94,35 +99,19 @@ def resolve_embedder(name: str, options: Mapping[str, str | bool]) -> tuple[Card
     Raises
     ------
     UnknownModel
-        For other options, other hops, or layers that the network does not have.
+        For layers that the network does not have.
     """
     load = {F32.name: load_f32, I8.name: load_i8}.get(name)
     if load is None:
         return None
     card = F32 if name == F32.name else I8
-    of_layers = {key: value for key, value in options.items() if key in ("layer", "pool")}
-    loader = Loader(_with_hop(card, options) if len(of_layers) < len(options) else card, load)
+    if "hop" in options:
+        hop = round(options["hop"] * 100) * log_mel.HOP
+        card = replace(card, name=f"{name}[{HOP.written(options['hop'])}]", hop=hop)
+    of_layers = {key: value for key, value in options.items() if key != "hop"}
+    loader = Loader(card, load)
     loader = loader.with_layers(of_layers) if of_layers else loader
     return loader.card, loader
-
-
-def _with_hop(card: Card, options: Mapping[str, str | bool]) -> Card:
-    hop = _hop_in_frames(options.get("hop", ""))
-    if set(options) - {"layer", "pool"} != {"hop"} or not hop:
-        got = ",".join(key if value is True else f"{key}={value}" for key, value in options.items())
-        use = f"{card.name}[hop=0.24]"
-        raise UnknownModel(f"{card.name}[{got}]: expected a hop in seconds, a multiple of 0.01; use {use}, say")
-    same = hop * log_mel.HOP == card.hop
-    return card if same else replace(card, name=f"{card.name}[hop={hop / 100:g}]", hop=hop * log_mel.HOP)
-
-
-def _hop_in_frames(seconds: str | bool) -> int:
-    """Return the number of frames of 10 ms, or 0 if the text is not a positive multiple of 0.01."""
-    try:
-        frames = Decimal(str(seconds)) * 100
-        return int(frames) if 0 < frames <= _LONGEST_HOP and frames == int(frames) else 0
-    except ArithmeticError:
-        return 0
 
 
 def load_f32(device: str, weights: Mapping[str, Path], card: Card = F32, plan: Plan | None = None) -> Embedder:
@@ -147,14 +136,17 @@ def load_f32(device: str, weights: Mapping[str, Path], card: Card = F32, plan: P
     Raises
     ------
     SightsoundError
-        If the file does not hold YAMNet's weights in Google's Keras layout.
+        If the file does not hold YAMNet's weights in Google's Keras layout, when the network is built.
     """
     from sightsound_audioset.embedder import PatchEmbedder
-    from sightsound_audioset.yamnet_network import Yamnet
-    from sightsound_audioset.yamnet_weights import read_keras
 
-    layers = read_keras(weights[H5.name], F32.constants["batch_norm_epsilon"])
-    return PatchEmbedder(card, Yamnet(layers), device, cpu_batch_size=_CPU_BATCH_SIZE, plan=plan)
+    def build() -> nn.Module:
+        from sightsound_audioset.yamnet_network import Yamnet
+        from sightsound_audioset.yamnet_weights import read_keras
+
+        return Yamnet(read_keras(weights[H5.name], F32.constants["batch_norm_epsilon"]))
+
+    return PatchEmbedder(card, build, device, cpu_batch_size=_CPU_BATCH_SIZE, plan=plan)
 
 
 def load_i8(device: str, weights: Mapping[str, Path], card: Card = I8, plan: Plan | None = None) -> Embedder:
@@ -179,13 +171,19 @@ def load_i8(device: str, weights: Mapping[str, Path], card: Card = I8, plan: Pla
     Raises
     ------
     SightsoundError
-        If the file is not the int8 TFLite build of YAMNet.
+        If the file is not the int8 TFLite build of YAMNet, when the network is built.
     """
-    from sightsound.torch import choose_device
     from sightsound_audioset.embedder import PatchEmbedder
-    from sightsound_audioset.yamnet_int8 import read_tflite
-    from sightsound_audioset.yamnet_network import has_int8_instructions, int8_network
 
-    instructions = choose_device(device).type == "cpu" and has_int8_instructions()
-    network = int8_network(read_tflite(weights[TFLITE.name]), instructions=instructions)
-    return PatchEmbedder(card, network, device, cpu_batch_size=_CPU_BATCH_SIZE)
+    def build() -> nn.Module:
+        from sightsound_audioset.yamnet_int8 import read_tflite
+        from sightsound_audioset.yamnet_network import int8_network
+
+        return int8_network(read_tflite(weights[TFLITE.name]))
+
+    def fold(network: nn.Module) -> nn.Module:
+        from sightsound_audioset.yamnet_network import with_int8_instructions
+
+        return with_int8_instructions(network)
+
+    return PatchEmbedder(card, build, device, cpu_batch_size=_CPU_BATCH_SIZE, fold=fold)

@@ -64,22 +64,41 @@ class Yamnet(nn.Module):
         return embeddings, torch.sigmoid(self.classifier(embeddings))
 
 
-def int8_network(weights: Int8Yamnet, *, instructions: bool) -> Yamnet:
-    """Return the int8 network with exactly the numbers of TFLite up to the last feature map.
+def int8_network(weights: Int8Yamnet) -> Yamnet:
+    """Return the int8 network with exactly the numbers of TFLite up to the last feature map, in float32.
 
-    The mean and the classifier after it are not rounded here.
+    The mean and the classifier after it are not rounded here. With gradients, rounding passes them on as they are, so
+    that the network can be trained.
 
     Parameters
     ----------
     weights : Int8Yamnet
         The network, as `yamnet_int8.read_tflite` reads it.
-    instructions : bool
-        Whether pointwise layers use the int8 instructions of the processor instead of float32.
-        Both give the same numbers.
     """
     entry = _Quantize(weights.input_scale, weights.input_low, weights.input_high)
-    product = _Int8Pointwise if instructions else _pointwise
-    return Yamnet(weights.layers, entry=entry, product=product, unit=weights.output_scale)
+    return Yamnet(weights.layers, entry=entry, unit=weights.output_scale)
+
+
+def with_int8_instructions(network: nn.Module) -> nn.Module:
+    """Return a network of `int8_network` whose pointwise layers use the int8 instructions of the processor.
+
+    The numbers stay the same. Without such instructions, or if its weights are not whole numbers any more, the network
+    stays as it is.
+    """
+    body = network.get_submodule("body")
+    assert isinstance(body, nn.Sequential)
+    pointwise = [(position, layer) for position, layer in enumerate(body) if isinstance(layer, _Pointwise)]
+    if has_int8_instructions() and all(_is_int8(layer) for _, layer in pointwise):
+        for position, layer in pointwise:
+            kernel, bias = (tensor.detach().numpy() for tensor in (layer.weight, layer.bias))
+            body[position] = _Int8Pointwise(Layer(kernel, bias))
+    return network
+
+
+def _is_int8(layer: nn.Linear) -> bool:
+    with torch.no_grad():
+        whole = bool((layer.weight == layer.weight.round()).all() and (layer.bias == layer.bias.round()).all())
+        return whole and float(layer.weight.min()) >= -128 and float(layer.weight.max()) <= 127
 
 
 def has_int8_instructions() -> bool:
@@ -96,7 +115,7 @@ class _Quantize(nn.Module):
         self.scale, self.low, self.high = scale, low, high
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x / self.scale).round_().clamp_(self.low, self.high)
+        return _rounded(x / self.scale).clamp(self.low, self.high)
 
 
 class _RequantizedRelu6(nn.Module):
@@ -109,7 +128,14 @@ class _RequantizedRelu6(nn.Module):
         self.register_buffer("multiplier", torch.from_numpy(multiplier)[:, None, None])
 
     def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return _rounded(x * self.multiplier).clamp(0, 255)
         return x.mul_(self.multiplier).round_().clamp_(0, 255)
+
+
+def _rounded(x: Tensor) -> Tensor:
+    """Return whole numbers, half to even; with gradients, that of the result is passed on as it is."""
+    return x + (x.round() - x).detach() if torch.is_grad_enabled() else x.round_()
 
 
 class _Pointwise(nn.Linear):

@@ -32,7 +32,7 @@ def resolve_embedder(name: str, options: Mapping[str, Any]) -> tuple[Card, Load]
     name : str
         `arch` or `arch.tag`.
     options : mapping
-        Nothing, or `layer` and optionally `pool`, as `sightsound.torch.layers.choose` takes them.
+        Nothing, or some of `cards.LAYER_OPTIONS`.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def resolve_embedder(name: str, options: Mapping[str, Any]) -> tuple[Card, Load]
     Raises
     ------
     UnknownModel
-        If there are other options, or the network does not have these layers.
+        If the network does not have these layers.
     """
     from sightsound_timm import zoo
 
@@ -70,9 +70,10 @@ class _Load:
     plan: Plan | None = None
 
     def __call__(self, device: str, weights: Mapping[str, Path]) -> Embedder:
-        from sightsound_timm.embedder import load
+        from sightsound_timm.embedder import ImageEmbedder
 
-        return load(self.card, self.builder, device, weights, self.plan)
+        (path,) = (weights[file.name] for file in self.card.weights)
+        return ImageEmbedder(self.card, self.builder, path, device, self.plan)
 
     def layers(self) -> list[Layer]:
         """Return the layers that the option `layer` may name; no weights are needed."""

@@ -6,30 +6,31 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from sightsound.plugin import Card, WeightFile
+from sightsound.plugin import Card, ClassList, Option, WeightFile
 
 LITE = "EfficientNet-Lite (Google, 2020): no squeeze-and-excitation, ReLU6; weights converted from Google's checkpoints"
 LITE_TOP1 = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
 """Where the accuracies of the Lite networks come from: Google's table of float32 checkpoints."""
 
+LAYER_OPTIONS = (
+    Option("layer", str, help="rows from layers, joined by +; see `sightsound models layers NAME`"),
+    Option("pool", str, default="avg", help="how positions become one number: avg, max, std, joined by +, or flat"),
+)
+"""`sightsound.torch.layers.OPTIONS`, which would import torch."""
+
 TIMM_TAGS = {"IMAGENET1K_V1": "tv_in1k", "IMAGENET1K_V2": "tv2_in1k"}
 """timm's tags for torchvision's weights. Networks of torchvision that timm does not have are named by them too."""
 
 
-def imagenet1k() -> tuple[str, ...]:
-    """Return the 1,000 classes of ImageNet-1k in the usual order, in WordNet's words: `tench, Tinca tinca`."""
-    return tuple(words for _, words in _imagenet1k())
-
-
-def imagenet1k_ids() -> tuple[str, ...]:
-    """Return their WordNet ids, such as `n01440764`. Two classes are called crane; the ids tell them apart."""
-    return tuple(id_ for id_, _ in _imagenet1k())
-
-
 @cache
-def _imagenet1k() -> tuple[tuple[str, str], ...]:
+def imagenet1k() -> ClassList:
+    """Return the 1,000 classes of ImageNet-1k in the usual order, in WordNet's words: `tench, Tinca tinca`.
+
+    Their ids are those of WordNet, such as `n01440764`. Two classes are called crane; the ids tell them apart.
+    """
     lines = files("sightsound_timm").joinpath("imagenet1k.tsv").read_text("utf-8").splitlines()
-    return tuple((id_, words) for id_, _, words in (line.partition("\t") for line in lines))
+    pairs = [line.partition("\t")[::2] for line in lines]
+    return ClassList("imagenet1k", tuple(words for _, words in pairs), tuple(id_ for id_, _ in pairs))
 
 
 def constants(
@@ -69,10 +70,12 @@ def _lite(number: int, size: int, resize: int, weights: WeightFile, top1: float,
         modality="image",
         dim=1280,
         input_shape=(3, size, size),
-        labels=imagenet1k(),
-        label_ids=imagenet1k_ids(),
+        classes=imagenet1k(),
         scores="softmax",
         weights=(weights,),
+        options=LAYER_OPTIONS,
+        aliases=(f"tf_efficientnet_lite{number}",),
+        default_for="image" if number == 0 else None,
         constants=constants(resize, size, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
         params=params,
         depth=depth,
@@ -138,8 +141,7 @@ MOBILENET = Card(
     modality="image",
     dim=1280,
     input_shape=(3, 224, 224),
-    labels=imagenet1k(),
-    label_ids=imagenet1k_ids(),
+    classes=imagenet1k(),
     scores="softmax",
     weights=(
         WeightFile(
@@ -153,6 +155,8 @@ MOBILENET = Card(
             size=14212972,
         ),
     ),
+    options=LAYER_OPTIONS,
+    aliases=("mobilenet_v2",),
     constants=constants(256, 224, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     params=3504872,
     depth=53,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from sightsound.plugin import Card, WeightFile
-from sightsound_timm.cards import constants
+from sightsound.plugin import Card, ClassList, WeightFile
+from sightsound_timm.cards import LAYER_OPTIONS, constants
 
 ABOUT = "trained on 365 kinds of scenes by MIT CSAIL (Zhou et al., TPAMI 2017)"
 FILES = "https://places2.csail.mit.edu/models_places365"
@@ -30,9 +30,11 @@ def _card(arch: str, dim: int, params: int, depth: int) -> Card:
         modality="image",
         dim=dim,
         input_shape=(3, 224, 224),
-        labels=scenes(),
+        classes=ClassList("places365", scenes()),
         scores="softmax",
         weights=(WeightFile(name=file, sources=(f"{FILES}/{file}",)),),
+        options=LAYER_OPTIONS,
+        aliases=("places365",) if arch == "resnet18" else (),
         # as in the authors' demo: both sides become 256, whatever the shape of the image
         constants={
             **constants(256, 224, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),

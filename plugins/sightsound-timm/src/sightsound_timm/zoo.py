@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sightsound.plugin import Card, WeightFile
-from sightsound_timm.cards import REGISTERED, TIMM_TAGS, constants, imagenet1k, imagenet1k_ids
+from sightsound.plugin import Card, ClassList, WeightFile
+from sightsound_timm.cards import LAYER_OPTIONS, REGISTERED, TIMM_TAGS, constants, imagenet1k
 from sightsound_timm.places365 import PLACES365
 
 
@@ -28,8 +29,20 @@ def find_card(name: str) -> tuple[Card, str] | None:
     Parameters
     ----------
     name : str
-        `arch` or `arch.tag`. Without a tag, a registered network of that architecture comes first, then timm's default,
-        then torchvision's. With a tag, timm comes before torchvision.
+        `arch` or `arch.tag`, see `_card_of`. A card of another tag has `name` as an alias.
+    """
+    found = _card_of(name)
+    if found is None or found[0].name == name or "." not in name:
+        return found
+    card, builder = found
+    return replace(card, aliases=(*card.aliases, name)), builder
+
+
+def _card_of(name: str) -> tuple[Card, str] | None:
+    """Return the card and the builder for a name.
+
+    Without a tag, a registered network of that architecture comes first, then timm's default, then torchvision's. With
+    a tag, timm comes before torchvision.
     """
     from sightsound_timm import timm_networks, torchvision_networks
 
@@ -75,16 +88,16 @@ def timm_card(name: str) -> Card:
     config = timm.get_pretrained_cfg(name)
     assert config is not None, name
     dim, params = timm_networks.sizes(name)
-    labels, ids = _timm_labels(config)
+    classes = _timm_classes(config)
     return Card(
         name=name,
         modality="image",
         dim=dim,
         input_shape=tuple(config.input_size),
-        labels=labels,
-        label_ids=ids,
-        scores="softmax" if labels else None,
+        classes=classes,
+        scores="softmax" if classes else None,
         weights=(_timm_file(name, config),),
+        options=LAYER_OPTIONS,
         constants=_timm_constants(config),
         params=params,
         license=config.license or "",
@@ -119,18 +132,20 @@ def _timm_file(name: str, config: Any) -> WeightFile:
     return WeightFile(name=f"{name}.safetensors")
 
 
-def _timm_labels(config: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of the classes and their WordNet ids; none if timm has no names for the outputs."""
+def _timm_classes(config: Any) -> ClassList | None:
+    """Return the classes with their WordNet ids; None if timm has no names for the outputs."""
     from sightsound_timm import timm_networks
     from sightsound_timm.frameworks import timm
 
     known = timm.data.imagenet_info
     count = timm_networks.class_count(config)
     subset = known.infer_imagenet_subset({"num_classes": count})
+    if not count:
+        return None
     if count == 1000 or subset is None:
-        return (imagenet1k(), imagenet1k_ids()) if count else ((), ())
+        return imagenet1k()
     info = known.ImageNetInfo(subset)
-    return tuple(info.label_descriptions()), tuple(info.label_names())
+    return ClassList(subset, tuple(info.label_descriptions()), tuple(info.label_names()))
 
 
 # -- torchvision -------------------------------------------------------------------------------------------------------
@@ -147,10 +162,10 @@ def torchvision_card(name: str, arch: str, weights: Any) -> Card:
         modality="image",
         dim=torchvision_networks.feature_count(arch, len(classes)),
         input_shape=(3, transform.crop_size[0], transform.crop_size[0]),
-        labels=imagenet1k() if len(classes) == 1000 else classes,
-        label_ids=imagenet1k_ids() if len(classes) == 1000 else (),
+        classes=imagenet1k() if len(classes) == 1000 else ClassList(f"torchvision_{arch}", classes),
         scores="softmax",
         weights=(WeightFile(name=weights.url.rpartition("/")[2], sources=(weights.url,)),),
+        options=LAYER_OPTIONS,
         constants=constants(
             transform.resize_size[0],
             transform.crop_size[0],

@@ -1,0 +1,115 @@
+"""Names that plugins claim. A name belongs to the plugin that claims it, and to nobody if two do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sightsound.contract.errors import PluginError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A plugin as it is named in messages and by the user.
+
+    Parameters
+    ----------
+    plugin : str
+        The name of its entry point.
+    distribution : str
+        The package that has this entry point; empty for a plugin that was registered by hand.
+    """
+
+    plugin: str
+    distribution: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.plugin!r} ({self.distribution})" if self.distribution else repr(self.plugin)
+
+    def is_named(self, text: str) -> bool:
+        """Return whether `text` is the plugin, its distribution, or `DISTRIBUTION:PLUGIN`."""
+        return text in (self.plugin, self.distribution, f"{self.distribution}:{self.plugin}")
+
+
+class Contested(PluginError):
+    """A name that several plugins claim, so that the user has to choose one."""
+
+
+class Claims(Generic[T]):
+    """Names of one kind, and what the plugins that claim them mean by them.
+
+    Parameters
+    ----------
+    kind : str
+        What is named, for messages: "embedder", "runtime".
+    prefer : sequence of str
+        Plugins that get the names that they claim, the first before the others; see `Owner.is_named`.
+    """
+
+    def __init__(self, kind: str, prefer: Sequence[str] = ()) -> None:
+        self.kind = kind
+        self._prefer = prefer
+        self._claims: dict[str, list[tuple[Owner, T]]] = {}
+
+    def add(self, name: str, owner: Owner, thing: T) -> None:
+        """Let a plugin claim a name."""
+        self._claims.setdefault(name, []).append((owner, thing))
+
+    def remove(self, owner: Owner) -> None:
+        """Take back all claims of a plugin."""
+        kept = {name: [(who, thing) for who, thing in all_ if who != owner] for name, all_ in self._claims.items()}
+        self._claims = {name: claims for name, claims in kept.items() if claims}
+
+    def get(self, name: str) -> T | None:
+        """Return what the owner of a name means by it, or None if nobody claims it.
+
+        Raises
+        ------
+        Contested
+            If several plugins claim it, and the user prefers none of them.
+        """
+        claims = self._claims.get(name, ())
+        if not claims:
+            return None
+        owned = self._owned(name)
+        if owned is None:
+            raise Contested(self.dispute(name))
+        return owned
+
+    @property
+    def owned(self) -> dict[str, T]:
+        """What each name means, without the names that several plugins claim."""
+        found = {name: self._owned(name) for name in self._claims}
+        return {name: thing for name, thing in found.items() if thing is not None}
+
+    def contested(self, owner: Owner) -> list[str]:
+        """Return the names that a plugin claims and does not have."""
+        mine = [name for name, claims in self._claims.items() if any(who == owner for who, _ in claims)]
+        return [name for name in mine if not self._belongs(name, owner)]
+
+    def dispute(self, name: str) -> str:
+        """Return who claims a name, and what the user can do."""
+        owners = [owner for owner, _ in self._claims[name]]
+        names = ", ".join(map(str, owners[:-1])) + f" and {owners[-1]}"
+        same = len({owner.plugin for owner in owners}) < len(owners)
+        choice = f"{owners[0].distribution}:{owners[0].plugin}" if same else owners[0].plugin
+        return (
+            f"{self.kind} {name!r} is claimed by the plugins {names}; "
+            f"choose one: --prefer {choice} (or SIGHTSOUND_PREFER), or --block the others"
+        )
+
+    def _owned(self, name: str) -> T | None:
+        claims = self._claims[name]
+        if len(claims) == 1:
+            return claims[0][1]
+        return next((thing for text in self._prefer for who, thing in claims if who.is_named(text)), None)
+
+    def _belongs(self, name: str, owner: Owner) -> bool:
+        claims = self._claims[name]
+        if len(claims) == 1:
+            return True
+        preferred = next((who for text in self._prefer for who, _ in claims if who.is_named(text)), None)
+        return preferred == owner
