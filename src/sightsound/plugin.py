@@ -6,7 +6,7 @@ from sightsound.contract.card import Card, Modality, WeightFile
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.embedder import Embedder, Layer, Load, Output, Register, RegisterOption, Windows
 from sightsound.contract.errors import MediaError, PluginError, SightsoundError, UnknownModel
-from sightsound.contract.execution import Compiled, Execution, Runtime
+from sightsound.contract.execution import Compiled, Execution, RegisterRuntime, Runtime
 from sightsound.contract.hookspecs import API, hookimpl
 from sightsound.contract.options import Option, with_option
 from sightsound.media.framing import frames
@@ -28,6 +28,7 @@ __all__ = [
     "PluginError",
     "Register",
     "RegisterOption",
+    "RegisterRuntime",
     "Runtime",
     "Seconds",
     "SightsoundError",

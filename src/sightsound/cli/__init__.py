@@ -32,6 +32,7 @@ COMMANDS = (
     "forget",
     "relocate",
     "check-model",
+    "new-plugin",
 )
 """The names of the commands in the order of `--help`. Each is in the module of its name."""
 _CLOSED_PIPE = 141

@@ -139,3 +139,7 @@ class Runtime(Protocol):
             A folder for compiled files of this space, runtime, version, precision and processor. It exists, and what
             is in it was written by this runtime.
         """
+
+
+RegisterRuntime = Callable[[Runtime], None]
+"""What the hook `register_runtimes` receives; a plugin calls it once for each runtime."""
