@@ -27,8 +27,8 @@ _ABOUT: Mapping[str, str] = {
     "runtime": "A runtime for networks",
 }
 _NEXT: Mapping[str, str] = {
-    "network": "Replace the network in\n`src/{module}/__init__.py`, and `original` in `tests/make_golden.py` by its original"
-    " program; then run\n`python tests/make_golden.py`.",
+    "network": "Replace the network in\n`src/{module}/__init__.py`, and `original` in `tests/make_golden.py` by its"
+    " original program; then run\n`python tests/make_golden.py`.",
     "other": "Replace the code in\n`src/{module}/__init__.py`.",
 }
 
