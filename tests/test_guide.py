@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sightsound import testing
+from sightsound import plugin, testing
 from sightsound.plugin import Card
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,7 +38,6 @@ def test_the_python_blocks_run_in_order(tmp_path, monkeypatch, capsys):
 
 def test_the_first_commands_work_as_they_stand(tmp_path):
     (commands,) = (code for language, _, code in BLOCKS if language == "sh")
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
     site = tmp_path / "site"
     ours = {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -53,7 +52,7 @@ def test_the_first_commands_work_as_they_stand(tmp_path):
         ["bash", "-e", "-c", commands], cwd=tmp_path, env={**os.environ, **ours}, capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "logspec.acme" in ran.stdout
+    assert "birds.acme" in ran.stdout
     assert f"{len(testing.CHECKS)} of {len(testing.CHECKS)} checks passed" in ran.stdout
     assert " passed in " in ran.stdout
 
@@ -62,6 +61,12 @@ def test_the_table_of_the_card_names_every_field():
     table = GUIDE.partition("## The card")[2].partition("## Weights")[0]
     for field in dataclasses.fields(Card):
         assert f"`{field.name}`" in table
+
+
+def test_the_page_of_types_names_everything_that_a_plugin_can_import():
+    table = GUIDE.partition("## Types")[2].partition("## What the host does")[0]
+    for name in plugin.__all__:
+        assert f"`{name}`" in table
 
 
 def test_the_table_of_checks_has_every_check_with_its_rule():

@@ -147,11 +147,11 @@ def sound_loop(model: Model) -> Loop:
     if model.card.name != yamnet.I8.name:
         return same_loop(model)
     weights = yamnet_int8.read_tflite(Host().weights.get(yamnet.TFLITE).path)
-    return clip_by_clip(model, yamnet_network.int8_network(weights, instructions=False).eval())
+    return clip_by_clip(model, yamnet_network.int8_network(weights).eval())
 
 
 def same_loop(model: Model) -> Loop:
-    return clip_by_clip(model, model.embedder.network)  # type: ignore[attr-defined]
+    return clip_by_clip(model, model.embedder.network.module)  # type: ignore[attr-defined]
 
 
 def clip_by_clip(model: Model, network: Any) -> Loop:

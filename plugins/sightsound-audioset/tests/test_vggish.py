@@ -99,7 +99,7 @@ def test_batches_of_any_size_give_the_same_rows(published):
 
 
 def test_a_narrow_network_gives_the_same_rows_in_batches_from_1_to_256():
-    rows_in_batches(PatchEmbedder(vggish.F32, narrow(), "cpu", cpu_batch_size=8), 256, sizes=(1, 2, 3, 4, 6, 8, 12))
+    rows_in_batches(PatchEmbedder(vggish.F32, narrow, "cpu", cpu_batch_size=8), 256, sizes=(1, 2, 3, 4, 6, 8, 12))
 
 
 def narrow():

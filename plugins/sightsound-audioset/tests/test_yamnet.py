@@ -97,7 +97,7 @@ def test_a_file_of_another_kind_is_refused_in_one_line(tmp_path):
     with pytest.raises(
         SightsoundError, match=r"yamnet\.h5: expected YAMNet's Keras weights .*, got: .*signature"
     ) as error:
-        yamnet.load_f32("cpu", {"yamnet.h5": path})
+        yamnet.load_f32("cpu", {"yamnet.h5": path}).prepare()
     assert "\n" not in str(error.value)
 
 
@@ -106,7 +106,7 @@ def test_a_missing_tensor_and_one_of_another_shape_are_named(tmp_path):
     path = tmp_path / "yamnet.h5"
     write(path, {name: value for name, value in tensors.items() if not name.startswith("layer14/pointwise")})
     with pytest.raises(SightsoundError, match=r"expected YAMNet's Keras weights .* got: no layer14/pointwise_conv"):
-        yamnet.load_f32("cpu", {"yamnet.h5": path})
+        yamnet.load_f32("cpu", {"yamnet.h5": path}).prepare()
     write(path, tensors | {"dense/dense/kernel:0": np.zeros((1024, 10)), "dense/dense/bias:0": np.zeros(10)})
     with pytest.raises(SightsoundError, match=r"layer 28: expected weights \(521, 1024\), got \(10, 1024\)"):
-        yamnet.load_f32("cpu", {"yamnet.h5": path})
+        yamnet.load_f32("cpu", {"yamnet.h5": path}).prepare()

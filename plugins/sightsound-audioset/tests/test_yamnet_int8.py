@@ -15,7 +15,7 @@ from audioset_data import YAMNET_GOLDENS, cosines
 from sightsound import SightsoundError
 from sightsound_audioset import log_mel, yamnet
 from sightsound_audioset.yamnet_int8 import Int8Yamnet, read_tflite
-from sightsound_audioset.yamnet_network import int8_network
+from sightsound_audioset.yamnet_network import int8_network, with_int8_instructions
 from sightsound_audioset.yamnet_weights import BLOCKS, float32_layer, shapes
 
 LOG_MEL, FEATURE_MAP, MEAN, SCORES = 25, 113, 115, 120  # tensors of the file
@@ -160,8 +160,9 @@ def test_the_network_computes_in_whole_numbers_without_any_rounding_of_its_own(i
     import torch
 
     weights, patches = seeded_int8(), reference.patches(2)
+    network = int8_network(weights)
     with torch.inference_mode():
-        embeddings, _ = int8_network(weights, instructions=instructions)(torch.from_numpy(patches))
+        embeddings, _ = (with_int8_instructions(network) if instructions else network)(torch.from_numpy(patches))
     expected = whole_numbers(weights, patches)
     assert len(np.unique(expected)) > 100
     np.testing.assert_allclose(embeddings, expected.mean(axis=(1, 2)) * weights.output_scale, rtol=1e-6, atol=1e-7)
@@ -180,5 +181,5 @@ def test_a_file_of_another_kind_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "yamnet.tflite"
     path.write_bytes(content)
     with pytest.raises(SightsoundError, match=r"yamnet\.tflite: expected .*YAMNet.*, got") as error:
-        yamnet.load_i8("cpu", {"yamnet.tflite": path})
+        yamnet.load_i8("cpu", {"yamnet.tflite": path}).prepare()
     assert "\n" not in str(error.value)

@@ -24,17 +24,11 @@ from sightsound.contract.card import Card
 from sightsound.contract.embedder import Layer
 from sightsound.contract.errors import SightsoundError, UnknownModel
 from sightsound.contract.layer_names import named
-from sightsound.contract.options import Option
 from sightsound.contract.paths import nearest
+from sightsound.torch.layer_options import LAYER_OPTIONS
 from sightsound.torch.layer_survey import Survey, survey, usable
 
-__all__ = ["OPTIONS", "POOLS", "Layer", "Plan", "Survey", "Tapped", "choose", "survey", "usable"]
-
-OPTIONS = (
-    Option("layer", str, help="rows from layers, joined by +; see `sightsound models layers NAME`"),
-    Option("pool", str, default="avg", help="how positions become one number: avg, max, std, joined by +, or flat"),
-)
-"""Options of a model's name, for `Card.options`."""
+__all__ = ["POOLS", "Layer", "Plan", "Survey", "Tapped", "choose", "survey", "usable"]
 
 POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "avg": lambda x: x.mean(2),
@@ -134,7 +128,7 @@ def choose(model: str, options: Mapping[str, Any], found: Survey) -> Plan:
     """
     see = f"see `sightsound models layers {model}`"
     names = [part.strip() for part in str(options.get("layer", "")).split("+")]
-    if set(options) - {option.name for option in OPTIONS} or not all(names) or options.get("layer") is True:
+    if set(options) - {option.name for option in LAYER_OPTIONS} or not all(names) or options.get("layer") is True:
         got = ",".join(key if value is True else f"{key}={value}" for key, value in options.items())
         raise UnknownModel(f"{model}[{got}]: expected layer=NAME or layer=NAME+NAME, then pool=avg or another; {see}")
     if len(set(names)) < len(names):

@@ -7,17 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sightsound.plugin import Card, Embedder, Layer, Option
+from sightsound.plugin import Card, Embedder, Layer
 
 if TYPE_CHECKING:
     from sightsound.torch.layers import Plan
-
-
-LAYER_OPTIONS = (
-    Option("layer", str, help="rows from layers, joined by +; see `sightsound models layers NAME`"),
-    Option("pool", str, default="avg", help="how positions become one number: avg, max, std, joined by +, or flat"),
-)
-"""`sightsound.torch.layers.OPTIONS`, which would import torch."""
 
 
 class LoadCard(Protocol):

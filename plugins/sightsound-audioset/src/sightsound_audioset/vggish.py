@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightsound.plugin import Card, Embedder, Load, Option, Register, UnknownModel, WeightFile, hookimpl
+from sightsound.torch import LAYER_OPTIONS
 from sightsound_audioset import log_mel, pca
-from sightsound_audioset.loading import LAYER_OPTIONS, Loader
+from sightsound_audioset.loading import Loader
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightsound.plugin import Card, Embedder, Load, Option, Register, WeightFile, hookimpl
+from sightsound.torch import LAYER_OPTIONS
 from sightsound_audioset import log_mel
 from sightsound_audioset.classes import AUDIOSET
-from sightsound_audioset.loading import LAYER_OPTIONS, Loader
+from sightsound_audioset.loading import Loader
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,17 +6,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from sightsound.plugin import Card, ClassList, Option, WeightFile
+from sightsound.plugin import Card, ClassList, WeightFile
+from sightsound.torch import LAYER_OPTIONS
 
 LITE = "EfficientNet-Lite (Google, 2020): no squeeze-and-excitation, ReLU6; weights converted from Google's checkpoints"
 LITE_TOP1 = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
 """Where the accuracies of the Lite networks come from: Google's table of float32 checkpoints."""
-
-LAYER_OPTIONS = (
-    Option("layer", str, help="rows from layers, joined by +; see `sightsound models layers NAME`"),
-    Option("pool", str, default="avg", help="how positions become one number: avg, max, std, joined by +, or flat"),
-)
-"""`sightsound.torch.layers.OPTIONS`, which would import torch."""
 
 TIMM_TAGS = {"IMAGENET1K_V1": "tv_in1k", "IMAGENET1K_V2": "tv2_in1k"}
 """timm's tags for torchvision's weights. Networks of torchvision that timm does not have are named by them too."""

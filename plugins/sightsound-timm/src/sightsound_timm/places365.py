@@ -10,7 +10,8 @@ from functools import cache
 from importlib.resources import files
 
 from sightsound.plugin import Card, ClassList, WeightFile
-from sightsound_timm.cards import LAYER_OPTIONS, constants
+from sightsound.torch import LAYER_OPTIONS
+from sightsound_timm.cards import constants
 
 ABOUT = "trained on 365 kinds of scenes by MIT CSAIL (Zhou et al., TPAMI 2017)"
 FILES = "https://places2.csail.mit.edu/models_places365"

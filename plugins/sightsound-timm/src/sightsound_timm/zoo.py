@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sightsound.plugin import Card, ClassList, WeightFile
-from sightsound_timm.cards import LAYER_OPTIONS, REGISTERED, TIMM_TAGS, constants, imagenet1k
+from sightsound.torch import LAYER_OPTIONS
+from sightsound_timm.cards import REGISTERED, TIMM_TAGS, constants, imagenet1k
 from sightsound_timm.places365 import PLACES365
 
 
