@@ -183,13 +183,13 @@ def test_a_wrong_attribute_ends_the_run_before_anything_is_read(tiny, tmp_path, 
     files = pictures(tmp_path, 3)
     assert flat_events(tiny.load(register_variant(tiny, "fine.tiny")), files)
     (attribute,) = wrong
-    with pytest.raises(PluginError, match=rf"{attribute} of wrong.tiny \(plugin wrong\): expected a whole number"):
+    with pytest.raises(PluginError, match=rf"wrong.tiny \(plugin wrong\): {attribute}: expected a whole number"):
         flat_events(tiny.load(register_variant(tiny, "wrong.tiny", **wrong)), files)
 
 
 @pytest.mark.parametrize("size", [0, -3])
 def test_a_batch_size_below_1_is_refused(tiny, tmp_path, size):
-    with pytest.raises(SightsoundError, match=f"batch_size: expected a number from 1, got {size}"):
+    with pytest.raises(SightsoundError, match=f"batch_size: expected a whole number from 1, got {size}"):
         flat_events(tiny.load("colours.tiny"), pictures(tmp_path, 3), batch_size=size)
 
 

@@ -48,14 +48,10 @@ class Execution:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "workers", "threads"):
-            value = getattr(self, name)
             try:
-                number = 0 if isinstance(value, bool) else operator.index(value)
-            except TypeError:
-                number = 0
-            if number < 1:
-                raise PluginError(f"{name}: expected a whole number from 1, got {value!r}")
-            object.__setattr__(self, name, number)
+                object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+            except ValueError as error:
+                raise PluginError(str(error)) from None
         for name in ("device", "precision"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise PluginError(f"{name}: expected a text, got {getattr(self, name)!r}")
@@ -76,6 +72,17 @@ class Execution:
         """
         names = ("batch_size", "workers", "threads", "device", "precision")
         return cls(**{name: getattr(embedder, name) for name in names if hasattr(embedder, name)})
+
+
+def whole_number(name: str, value: object) -> int:
+    """Return a whole number from 1. Raises `ValueError`, which names it, for another value."""
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"{name}: expected a whole number from 1, got {value!r}")
+    return number
 
 
 @dataclass(frozen=True)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar
 
 from sightsound.contract.card import Card, Modality
-from sightsound.contract.embedder import Embedder, Layer
-from sightsound.contract.errors import PluginError, SightsoundError, UnknownModel
-from sightsound.contract.execution import Execution
+from sightsound.contract.embedder import Layer
+from sightsound.contract.errors import UnknownModel
 from sightsound.contract.options import Option
 from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
-from sightsound.host import names, stages
-from sightsound.host.discovery import STAGES, OfferedRuntime, Plugin, Registration, Registry, one_line, short
+from sightsound.host import names
+from sightsound.host.discovery import Plugin, Registration, Registry
 from sightsound.host.kept import Kept
-from sightsound.host.missing import how_to_install
-from sightsound.host.model import Model, execution_of, layers_of
-from sightsound.host.runtimes import Different, Running, compile_network, runtime_for, stage_of
-from sightsound.weights.store import LocalFile, Store
+from sightsound.host.loading import Loader
+from sightsound.host.model import Model, layers_of
+from sightsound.host.runtimes import advice_for_missing
+from sightsound.weights.store import Store
 
 DEFAULT_SETTINGS: Mapping[Modality, str] = MappingProxyType(
     {"image": "SIGHTSOUND_IMAGE_MODEL", "sound": "SIGHTSOUND_SOUND_MODEL"}
@@ -31,7 +27,6 @@ DEFAULT_SETTINGS: Mapping[Modality, str] = MappingProxyType(
 """The environment variables with the user's default models."""
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 class Host:
@@ -65,18 +60,27 @@ class Host:
         runtime: str = "",
         keep: int = 0,
     ) -> None:
-        self.weights = Store([os.fspath(path) for path in weights])
+        store = Store([os.fspath(path) for path in weights])
         self.runtime = runtime or os.environ.get("SIGHTSOUND_RUNTIME", "")
         self._registry = Registry(_names(prefer, os.environ.get("SIGHTSOUND_PREFER", "")))
         self._resolved: dict[str, Registration] = {}
         self._kept: Kept[Model] = Kept(keep)
-        self._warned: set[str] = set()
+        self._loader = Loader(self._registry, store, self.runtime, self._resolved)
         if installed:
             blocked = _names(block, os.environ.get("SIGHTSOUND_BLOCK", ""))
             self._registry.discover(blocked)
             for name in sorted(blocked):
                 if not any(plugin.owner.is_named(name) for plugin in self.plugins):
                     log.warning("--block %s: there is no such plugin; see `sightsound plugins`", name)
+
+    @property
+    def weights(self) -> Store:
+        """Where weight files are found."""
+        return self._loader.weights
+
+    @weights.setter
+    def weights(self, store: Store) -> None:
+        self._loader.weights = store
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
@@ -164,8 +168,13 @@ class Host:
     def runtime_of(self, name: str, device: str = "cpu") -> str:
         """Return the name of the runtime that would run a model, "" if it runs by itself."""
         found = self._find(name)
-        offered = self._offered(found, device)
+        offered = self._loader.offered(found, device)
         return offered.runtime.name if offered else ""
+
+    def missing_packages(self) -> dict[str, str]:
+        """Return the runtimes that cannot be used, since a package is missing: their names, and what to do."""
+        found = {name: advice_for_missing(each) for name, each in self._registry.runtimes.owned.items()}
+        return {name: advice for name, advice in found.items() if advice}
 
     def space(self, name: str) -> Space:
         """Return the space of a model's rows without loading it; its weight files are found or fetched, and hashed.
@@ -177,8 +186,7 @@ class Host:
         MissingWeights
             If a weight file is neither found nor fetched.
         """
-        found = self._find(name)
-        return self._space(found, self._files(found.card))
+        return self._loader.space(self._find(name))
 
     def layers(self, name: str) -> list[Layer]:
         """Return the layers that `name[layer=...]` may name, in the order of the network.
@@ -224,74 +232,7 @@ class Host:
         """
         left_out = frozenset(without)
         found = self._find(name)
-        return self._kept.get((found.card.name, device, left_out), lambda: self._load(found, device, left_out))
-
-    def _load(self, found: Registration, device: str, without: frozenset[str]) -> Model:
-        files = self._files(found.card)
-        self._warn_of_unused_weights(found.card)
-        space, paths = self._space(found, files), {key: file.path for key, file in files.items()}
-        with self.weights.loading():
-            embedder = self._embedder(found, device, paths)
-            embedder, execution = self._running(found, embedder, space, device, paths)
-        return Model(
-            embedder,
-            space=space,
-            plugin=found.plugin,
-            stages=stages.calls(self._registry, found.card, without),
-            others={stage: self._plugins_in(stage, found.card) for stage in STAGES},
-            execution=execution,
-        )
-
-    def _embedder(self, found: Registration, device: str, paths: Mapping[str, Path]) -> Embedder:
-        """Return the embedder without its network."""
-        embedder = self._asked(found, lambda: found.load(device, paths))
-        failed = f"loading {found.card.name} (plugin {found.plugin})"
-        if isinstance(embedder, type):
-            raise PluginError(f"{failed}: expected an embedder, got the class {embedder.__name__}; return an instance")
-        got = getattr(embedder, "card", None)
-        if got != found.card:
-            raise PluginError(f"{failed}: expected an embedder with the registered card, got {_other(found.card, got)}")
-        return embedder
-
-    def _running(
-        self, found: Registration, embedder: Embedder, space: Space, device: str, paths: Mapping[str, Path]
-    ) -> tuple[Embedder, Execution]:
-        """Return the embedder with a network that is ready to run, and how it runs."""
-        offered = self._offered(found, device)
-        if offered is not None:
-            try:
-                folder = self.weights.cache.folder.parent / "compiled"
-                how: dict[str, Any] = {
-                    "device": device,
-                    "precision": found.precision,
-                    "weights": paths,
-                    "folder": folder,
-                }
-                compiled = self._asked(found, lambda: compile_network(offered, embedder, space, **how))
-                return Running(embedder, compiled), compiled.execution
-            except PluginError as error:
-                if self.runtime or found.precision != "float32":
-                    raise
-                kind = "is not used" if isinstance(error, Different) else "failed"
-                log.warning("runtime %s %s: %s", offered.runtime.name, kind, error)
-        if hasattr(embedder, "prepare"):
-            self._asked(found, embedder.prepare)
-        return embedder, execution_of(embedder, found.card, found.plugin)
-
-    def _asked(self, found: Registration, ask: Callable[[], T]) -> T:
-        """Return what a plugin returns while a network is loaded; name the plugin if it raises."""
-        try:
-            return ask()
-        except (SightsoundError, MemoryError):
-            raise
-        except (Exception, SystemExit) as error:
-            failed = f"loading {found.card.name} (plugin {found.plugin})"
-            log.debug("%s", failed, exc_info=True)
-            raise PluginError(f"{failed}: {one_line(error)}{how_to_install(error, found.plugin)}") from error
-
-    def _offered(self, found: Registration, device: str) -> OfferedRuntime | None:
-        wanted = self.runtime if found.precision == "float32" or self.runtime != "none" else ""
-        return runtime_for(self._registry, found.card, device, wanted=wanted, precision=found.precision)
+        return self._kept.get((found.card.name, device, left_out), lambda: self._loader.load(found, device, left_out))
 
     def _find(self, name: str) -> Registration:
         found = self._resolved.get(name)
@@ -300,40 +241,8 @@ class Host:
             self._resolved |= {name: found, found.card.name: found}
         return found
 
-    def _files(self, card: Card) -> dict[str, LocalFile]:
-        return {file.name: self.weights.get(file, model=card.name) for file in card.weights}
-
-    def _warn_of_unused_weights(self, card: Card) -> None:
-        """Warn of weight files that the user named and that no model, registered or asked for, has."""
-        known = [*self._registry.embedders.owned.values(), *self._resolved.values()]
-        names = {file.name for each in known for file in each.card.weights}
-        for name in sorted(set(self.weights.named) - names - self._warned):
-            self._warned.add(name)
-            own = ", ".join(file.name for file in card.weights) or "none"
-            log.warning("--weights %s: not used; weight files of %s: %s (give NAME=FILE)", name, card.name, own)
-
-    def _space(self, found: Registration, files: Mapping[str, LocalFile]) -> Space:
-        sums = {name: file.sha256 for name, file in files.items()}
-        changes = stages.changes(self._registry, found.card)
-        if found.precision != "float32":
-            offered = self._offered(found, "cpu")
-            runtime = offered and stage_of(offered, found.precision)
-            changes = (*changes, runtime) if runtime else changes
-        return Space.of(found.card, sums, changes)
-
-    def _plugins_in(self, stage: str, card: Card) -> list[str]:
-        return [each.plugin_name for each in stages.plugins_in(self._registry, stage, card)]
-
 
 def _names(*lists: Iterable[str] | str) -> list[str]:
     """Return the names in texts that separate them by commas, each once."""
     texts = [text for each in lists for text in ([each] if isinstance(each, str) else each)]
     return list(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
-
-
-def _other(expected: Card, got: object) -> str:
-    """Return what an embedder has instead of the registered card."""
-    if not isinstance(got, Card):
-        return short(got) if got is not None else "none"
-    wrong = [each.name for each in dataclasses.fields(Card) if getattr(got, each.name) != getattr(expected, each.name)]
-    return f"another {', '.join(wrong)}" if got.name == expected.name else short(got)

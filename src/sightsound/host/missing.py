@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, entry_points, requires
 
 from sightsound.contract.hookspecs import PROJECT
@@ -21,12 +22,25 @@ def how_to_install(error: BaseException, plugin: str) -> str:
         missing = missing.__cause__
     if missing is None or not missing.name:
         return ""
-    root = missing.name.partition(".")[0]
-    package = _DISTRIBUTIONS.get(root, root)
+    return f"; install it: {pip_install([missing.name], plugin)}"
+
+
+def pip_install(packages: Sequence[str], plugin: str) -> str:
+    """Return the command that installs packages for a plugin.
+
+    Parameters
+    ----------
+    packages : sequence of str
+        What cannot be imported.
+    plugin : str
+        The plugin; an extra of its distribution that has the first of the packages is named instead.
+    """
+    roots = [name.partition(".")[0] for name in packages]
+    names = [_DISTRIBUTIONS.get(root, root) for root in roots]
     for point in entry_points(group=PROJECT, name=plugin):
-        if point.dist is not None and (extra := _extra_with(point.dist.name, package)):
-            return f'; install it: pip install "{point.dist.name}[{extra}]"'
-    return f"; install it: pip install {package}"
+        if point.dist is not None and (extra := _extra_with(point.dist.name, names[0])):
+            return f'pip install "{point.dist.name}[{extra}]"'
+    return f"pip install {' '.join(names)}"
 
 
 def _extra_with(distribution: str, package: str) -> str:

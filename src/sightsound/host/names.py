@@ -218,7 +218,7 @@ def _with_reserved(registry: Registry, found: Registration, given: Mapping[str, 
     if "precision" not in values:
         return found
     precision = str(values["precision"])
-    if runtime_for(registry, found.card, "cpu", precision=precision) is None:
+    if runtime_for(registry, found.card, "auto", precision=precision) is None:
         text = f"{found.card.name}: precision={precision}: no runtime offers it for this network"
         raise UnknownModel(f"{text}; see `sightsound plugins`, or leave the option out")
     card = replace(found.card, name=with_option(found.card.name, PRECISION, precision))

@@ -18,6 +18,7 @@ import numpy as np
 from sightsound._threads import cores
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.execution import whole_number
 from sightsound.contract.results import Item, Outcome, Rows
 from sightsound.host.model import Model
 from sightsound.pipeline.batches import Batch, Batcher, BatchResult, batch_events
@@ -85,11 +86,10 @@ def embed_stream(
     Raises
     ------
     SightsoundError
-        If `batch_size` is less than 1.
+        If `batch_size` is no whole number from 1.
     """
-    if batch_size is not None and batch_size < 1:
-        raise SightsoundError(f"batch_size: expected a number from 1, got {batch_size}")
-    with contextlib.closing(_batches(model, jobs, batch_size or model.batch_size)) as batches:
+    size = model.batch_size if batch_size is None else _checked_size(batch_size)
+    with contextlib.closing(_batches(model, jobs, size)) as batches:
         yield _flat(batches, after_batch)
 
 
@@ -113,6 +113,13 @@ def embed_items(model: Model, jobs: Iterable[Job], *, batch_size: int | None = N
     """
     with embed_stream(model, jobs, batch_size=batch_size) as events:
         yield _complete(events)
+
+
+def _checked_size(batch_size: object) -> int:
+    try:
+        return whole_number("batch_size", batch_size)
+    except ValueError as error:
+        raise SightsoundError(str(error)) from None
 
 
 def _complete(events: Iterator[Rows | Outcome]) -> Iterator[Embedded]:

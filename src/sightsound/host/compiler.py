@@ -1,0 +1,271 @@
+"""Networks in a runtime: their compiled files, and whether the runtime keeps the numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import re
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sightsound.contract.arrays import Floats, row_lengths
+from sightsound.contract.embedder import Embedder, Output
+from sightsound.contract.errors import PluginError, SightsoundError
+from sightsound.contract.execution import Compiled, Execution
+from sightsound.contract.space import Space
+from sightsound.host.discovery import OfferedRuntime, one_line
+from sightsound.host.missing import how_to_install
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_SCORES_APART = 1e-3  # scores of a runtime may differ by this
+_LENGTHS_APART = 1e-3  # and the lengths of rows by this fraction
+_WITHOUT = "run it without (--runtime none)"
+
+
+class Different(PluginError):
+    """A runtime that does not keep the numbers of a network."""
+
+
+class Running:
+    """An embedder whose network a runtime runs. Everything else is the embedder's own.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        The embedder.
+    compiled : Compiled
+        Its network in the runtime.
+    """
+
+    def __init__(self, embedder: Embedder, compiled: Compiled) -> None:
+        self._embedder = embedder
+        self.embed = compiled.embed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._embedder, name)
+
+
+class Compiler:
+    """Compiles a network for a runtime. When it is first compiled on a machine, its numbers are compared.
+
+    Parameters
+    ----------
+    offered : OfferedRuntime
+        The runtime.
+    space : Space
+        The space of the network.
+    device, precision : str
+        As in `Runtime.compile`.
+    folder : pathlib.Path
+        The folder for `compiled`, which has the compiled files of all networks.
+    """
+
+    def __init__(self, offered: OfferedRuntime, space: Space, device: str, precision: str, folder: Path) -> None:
+        self._offered, self._space, self._device, self._precision = offered, space, device, precision
+        runtime = offered.runtime
+        parts = [runtime.name, runtime.version, device, precision, processor()]
+        name = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part) for part in parts)
+        self._cache = folder / "compiled" / space.fingerprint[:32] / name
+
+    def compile(self, embedder: Embedder, weights: Mapping[str, Path]) -> Compiled:
+        """Return the network of an embedder in the runtime.
+
+        Parameters
+        ----------
+        embedder : Embedder
+            The embedder; its network is not built if the runtime has compiled it before.
+        weights : mapping of str to pathlib.Path
+            The files of its weights.
+
+        Returns
+        -------
+        Compiled
+            With the name of the runtime in its execution.
+
+        Raises
+        ------
+        Different
+            If the runtime does not keep the numbers, now or when they were compared.
+        PluginError
+            If it fails.
+        SightsoundError
+            If there is no room for compiled files.
+        """
+        self._make_cache()
+        known = _read(self._stamp)
+        if known is not None:
+            self._check(known, embedder)
+        compiled = self._compiled(embedder, weights)
+        if self._precision == "float32" and _read(self._stamp) is None:
+            apart = self._difference(embedder, compiled)
+            _write(self._stamp, json.dumps({"1 - cosine": apart}))
+            self._check(apart, embedder)
+        return compiled
+
+    @property
+    def _stamp(self) -> Path:
+        return self._cache / "compared.json"
+
+    @property
+    def _name(self) -> str:
+        return f"{self._offered.runtime.name} (plugin {self._offered.plugin})"
+
+    def _make_cache(self) -> None:
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SightsoundError(
+                f"{self._cache}: cannot be made ({error.strerror}); make room or make it writable, or {_WITHOUT}"
+            ) from error
+
+    def _compiled(self, embedder: Embedder, weights: Mapping[str, Path]) -> Compiled:
+        """Compile the network. If that fails with files of an earlier time, they are removed, and it is done again."""
+        runtime, what = self._offered.runtime, f"compiling {self._space.name} for"
+        how: dict[str, Any] = {"device": self._device, "precision": self._precision, "weights": weights}
+
+        def compile_() -> Compiled:
+            return runtime.compile(embedder, **how, cache=self._cache)
+
+        had_files = any(self._cache.iterdir())
+        try:
+            found = self._asked(what, compile_)
+        except PluginError as error:
+            if not had_files:
+                raise
+            log.info("%s; compiling it again without the files of last time", error)
+            shutil.rmtree(self._cache, ignore_errors=True)
+            self._make_cache()
+            found = self._asked(what, compile_)
+        if not isinstance(found, Compiled) or not isinstance(found.execution, Execution):
+            got = type(found).__name__
+            raise PluginError(f"{what} the runtime {self._name}: expected Compiled, got {got}; or {_WITHOUT}")
+        return replace(found, execution=replace(found.execution, runtime=runtime.name, precision=self._precision))
+
+    def _asked(self, what: str, ask: Callable[[], T]) -> T:
+        """Return what the runtime returns; name it if it raises."""
+        try:
+            return ask()
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a panic of Rust is no Exception
+            if isinstance(error, SightsoundError) and not isinstance(error, PluginError):
+                raise
+            log.debug("%s the runtime %s failed", what, self._name, exc_info=True)
+            text = f"{what} the runtime {self._name}: {one_line(error)}{how_to_install(error, self._offered.plugin)}"
+            raise PluginError(f"{text}; or {_WITHOUT}") from error
+
+    def _difference(self, embedder: Embedder, compiled: Compiled) -> float:
+        """Return the largest 1 - cosine between rows of the network and of the runtime; see `output_distance`."""
+        inputs, expected = example(embedder)
+        got = self._asked(f"running {self._space.name} in", lambda: compiled.embed(np.array(inputs)))
+        if not isinstance(got, Output):
+            raise PluginError(f"runtime {self._name}: embed: expected Output, got {type(got).__name__}; {_WITHOUT}")
+        shapes = [_shapes(each) for each in (expected, got)]
+        if shapes[0] != shapes[1]:
+            raise Different(
+                f"runtime {self._name}: expected {shapes[0]} of {self._space.name}, got {shapes[1]}; {_WITHOUT}"
+            )
+        return output_distance(expected, got)
+
+    def _check(self, apart: float, embedder: Embedder) -> None:
+        if apart > embedder.card.tolerance:
+            number = f"{apart:.2g} (1 - cosine)" if np.isfinite(apart) else "more than rounding"
+            text = f"runtime {self._name}: the rows of {self._space.name} differ by {number}, expected at most"
+            raise Different(
+                f"{text} {embedder.card.tolerance:g}; {_WITHOUT}, or remove {self._stamp} to compare them again"
+            )
+
+
+def example(embedder: Embedder) -> tuple[Floats, Output]:
+    """Return a few inputs of a network and its output: its `examples`, or noise that is run through it once."""
+    examples = getattr(embedder, "examples", None)
+    if examples is not None:
+        inputs, expected = examples()
+        return inputs, expected
+    if hasattr(embedder, "prepare"):
+        embedder.prepare()
+    inputs = example_inputs(embedder)
+    expected = embedder.embed(inputs.copy())
+    scores = None if expected.scores is None else np.array(expected.scores)
+    return inputs, Output(np.array(expected.embeddings), scores)
+
+
+def output_distance(expected: Output, got: Output) -> float:
+    """Return the largest 1 - cosine of rows at the same position.
+
+    It is infinity if shapes, lengths or scores differ, or a number is not finite.
+    """
+    if _shapes(expected) != _shapes(got):
+        return float("inf")
+    a, b = (np.asarray(each.embeddings, np.float64) for each in (expected, got))
+    lengths = row_lengths(a), row_lengths(b)
+    longer = np.maximum(*lengths)
+    same_lengths = np.abs(lengths[0] - lengths[1]) <= _LENGTHS_APART * longer  # not so if one is NaN
+    if not same_lengths.all() or not _same_scores(expected, got):
+        return float("inf")
+    units = [rows / np.maximum(length, 1e-30)[:, None] for rows, length in zip((a, b), lengths)]
+    apart = np.square(units[0] - units[1]).sum(axis=1) / 2  # 1 - cosine, without cancellation
+    return float(apart.max(initial=0, where=longer > 0))
+
+
+def example_inputs(embedder: Embedder) -> Floats:
+    """Return a few inputs of a network, made from seeded noise of several colours."""
+    card, random = embedder.card, np.random.default_rng(0)
+    if card.modality == "image":
+        coarse = random.integers(0, 256, (4, 8, 8, 3)).astype(np.uint8)
+        images = [each.repeat(32, axis=0).repeat(32, axis=1) for each in coarse]
+        return np.concatenate([embedder.preprocess(image, 0, True).inputs for image in images])
+    assert card.sample_rate is not None
+    length = (card.window or card.sample_rate) + 3 * (card.hop or 0)
+    noise = random.normal(0, 0.1, length).astype(np.float32)
+    return np.array(embedder.preprocess(np.convolve(noise, [1, 0.9, 0.5], "same"), 0, True).inputs[:4])
+
+
+def processor() -> str:
+    """Return a short text for the kind of this processor: code that is compiled for another may not run here."""
+    flags = ""
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    text = f"{platform.system()} {platform.machine()} {platform.processor()} {flags}"
+    return f"{platform.machine() or 'cpu'}{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _same_scores(expected: Output, got: Output) -> bool:
+    if expected.scores is None or got.scores is None:
+        return True
+    apart = np.abs(np.asarray(expected.scores, np.float64) - got.scores)
+    return bool((apart <= _SCORES_APART).all())
+
+
+def _shapes(output: Output) -> str:
+    shapes = f"embeddings {np.shape(output.embeddings)}"
+    return shapes if output.scores is None else f"{shapes} and scores {np.shape(output.scores)}"
+
+
+def _read(stamp: Path) -> float | None:
+    """Return how far the rows were apart when they were compared, None if they were not."""
+    try:
+        return float(json.loads(stamp.read_text(encoding="utf-8"))["1 - cosine"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(file: Path, text: str) -> None:
+    part = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, file)
+    except OSError as error:
+        log.warning("%s: cannot be written (%s); the runtime is compared again next time", file, error.strerror)

@@ -1,0 +1,452 @@
+"""Runtimes: which one runs a network, what it has compiled, whether it keeps the numbers, and how that is shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import made
+from distributions import DISTS
+from sightsound import Host, embed, hookimpl, index
+from sightsound.contract.errors import PluginError, SpaceMismatch, UnknownModel
+from sightsound.contract.execution import Execution
+from sightsound.contract.results import Item
+from sightsound.library.library import Library
+from sightsound.pipeline.reader import Job
+from sightsound.pipeline.stream import embed_items
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
+SECONDS = np.random.default_rng(0).normal(0, 0.3, 4000).astype(np.float32)
+BF16 = "colours.tiny[precision=bf16]"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where compiled files are kept in this test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("SIGHTSOUND_RUNTIME", "NUMPYRUN_FAULT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "cache" / "sightsound" / "compiled"
+
+
+@pytest.fixture
+def numpyrun(monkeypatch: pytest.MonkeyPatch):
+    """The module of the runtime, with its counts at zero."""
+    monkeypatch.syspath_prepend(DISTS / "tiny")
+    monkeypatch.syspath_prepend(DISTS / "numpyrun")
+    import sightsound_numpyrun
+
+    sightsound_numpyrun.calls.clear()
+    return sightsound_numpyrun
+
+
+@pytest.fixture
+def host(folder, numpyrun):
+    """`host()` is a new host with `tiny` and the runtime; the arguments are those of `Host`."""
+    import sightsound_tiny
+
+    def new(**options) -> Host:
+        found = Host(installed=False, **options)
+        found.register(sightsound_tiny, "tiny")
+        found.register(numpyrun, "numpyrun")
+        return found
+
+    return new
+
+
+class Lazy:
+    """A plugin with `lazy.tiny`, the network of `colours.tiny`, which is built in `prepare`."""
+
+    def __init__(self, tiny: Host, example=None, tolerance=1e-6):
+        import dataclasses
+
+        self.inner = tiny.load("colours.tiny").embedder
+        self.card = dataclasses.replace(self.inner.card, name="lazy.tiny", tolerance=tolerance)
+        self.built, self.ran = 0, 0
+        if example is not None:
+            self.examples = lambda: example
+
+    @hookimpl
+    def register_embedders(self, register):
+        register(self.card, lambda device, weights: self)
+
+    def prepare(self):
+        self.built += 1
+
+    def embed(self, inputs):
+        assert self.built
+        self.ran += 1
+        return self.inner.embed(inputs)
+
+    def preprocess(self, media, start, last):
+        return self.inner.preprocess(media, start, last)
+
+    def postprocess(self, output):
+        return output.embeddings
+
+
+def with_lazy(host: Host, **options) -> Lazy:
+    import sightsound_tiny
+
+    plain = Host(installed=False, runtime="none")
+    plain.register(sightsound_tiny, "tiny")
+    lazy = Lazy(plain, **options)
+    host.register(lazy, "lazy")
+    return lazy
+
+
+# -- a runtime stands in for a network -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("model", "media"), [("colours.tiny", IMAGE), ("loudness.tiny", SECONDS)])
+def test_a_runtime_that_fits_runs_the_network_with_equal_numbers_in_the_same_space(host, tiny, numpyrun, model, media):
+    running, plain = host().load(model, "cpu"), tiny.load(model, "cpu")
+    got, expected = running.rows(media), plain.rows(media)
+    assert numpyrun.calls["run"] >= 2, "once to compare, once for the rows"
+    np.testing.assert_allclose(got[1], expected[1], atol=1e-6)
+    if expected[2] is not None:
+        np.testing.assert_allclose(got[2], expected[2], atol=1e-6)
+    assert running.space == plain.space and running.card == plain.card
+
+
+def test_a_network_that_was_compared_is_not_built_again(host, numpyrun, folder):
+    first, second, third = host(), host(), host(runtime="none")
+    lazy = with_lazy(first)
+    first.load("lazy.tiny", "cpu").rows(IMAGE)
+    assert (lazy.built, lazy.ran, numpyrun.calls["read"]) == (1, 1, 0), "the comparison ran the network once"
+    (stamp,) = folder.rglob("compared.json")
+    assert json.loads(stamp.read_text())["1 - cosine"] < 1e-9
+    assert (stamp.parent / "matrix.npy").exists()
+    lazy = with_lazy(second)
+    second.load("lazy.tiny", "cpu").rows(IMAGE)
+    assert (lazy.built, lazy.ran, numpyrun.calls["read"]) == (0, 0, 1)
+    lazy = with_lazy(third)
+    third.load("lazy.tiny", "cpu").rows(IMAGE)
+    assert (lazy.built, lazy.ran) == (1, 1)
+
+
+def test_a_network_with_examples_is_compared_with_them_and_never_built(host, tiny, numpyrun):
+    inputs = np.concatenate([tiny.load("colours.tiny").preprocess(IMAGE).inputs] * 2)
+    lazy = with_lazy(found := host(), example=(inputs, tiny.load("colours.tiny").embed(inputs)))
+    found.load("lazy.tiny", "cpu").rows(IMAGE)
+    assert (lazy.built, lazy.ran, numpyrun.calls["run"]) == (0, 0, 2)
+    wrong = tiny.load("colours.tiny").embed(inputs[::-1] * np.linspace(0, 1, 16, dtype=np.float32)[:, None])
+    with_lazy(other := host(runtime="numpyrun"), example=(inputs * np.float32(0.5), wrong))
+    next(folder_of(other)).unlink()
+    with pytest.raises(PluginError, match=r"numpyrun.*lazy.tiny differ by"):
+        other.load("lazy.tiny", "cpu")
+
+
+def folder_of(host: Host):
+    return (host.weights.cache.folder.parent / "compiled").rglob("compared.json")
+
+
+def test_what_runs_says_batch_size_workers_and_device(host, tiny):
+    assert host().load("colours.tiny", "cpu").execution == Execution(
+        batch_size=16, workers=2, device="cpu", precision="float32", runtime="numpyrun"
+    )
+    assert str(host().load("loudness.tiny").execution) == "numpyrun, cpu, float32, 2 workers of 1 thread, batches of 16"
+    assert tiny.load("colours.tiny").execution.batch_size == 4
+    assert host(runtime="none").load("colours.tiny").execution == tiny.load("colours.tiny").execution
+
+
+@pytest.mark.parametrize(("size", "batches"), [(None, [16, 16, 8]), (20, [20, 20])])
+def test_the_batches_are_those_of_the_runtime_unless_the_user_says_otherwise(host, tmp_path, size, batches):
+    seen = []
+
+    class Watch:
+        same_numbers = True
+
+        @hookimpl(wrapper=True)
+        def embed(self, embedder, inputs):
+            seen.append(len(inputs))
+            return (yield)
+
+    (found := host()).register(Watch(), "watch")
+    jobs = [Job(Item(str(tmp_path), made.write_image(tmp_path / f"{i}.png", i).name)) for i in range(40)]
+    with embed_items(found.load("colours.tiny"), jobs, batch_size=size) as items:
+        assert [each.outcome.status for each in items] == ["ok"] * 40
+    assert sorted(seen, reverse=True) == batches
+
+
+@pytest.mark.parametrize("size", [0, -3, 1.5, "16", True])
+def test_a_batch_size_of_the_user_that_is_no_number_is_refused(host, tmp_path, size):
+    made.write_image(tmp_path / "a.png")
+    with pytest.raises(Exception, match=f"batch_size: expected a whole number from 1, got {size!r}"):
+        embed(tmp_path, "colours.tiny", host=host(), batch_size=size).matrix()
+
+
+def test_stage_plugins_see_the_calls_of_a_runtime(host, monkeypatch, numpyrun):
+    monkeypatch.syspath_prepend(DISTS / "count")
+    import sightsound_count
+
+    (found := host()).register(sightsound_count, "count")
+    sightsound_count.calls.clear()
+    model = found.load("colours.tiny")
+    model.rows(IMAGE)
+    assert (sightsound_count.calls["colours.tiny"], numpyrun.calls["run"]) == (1, 2)
+
+
+def test_the_other_methods_are_those_of_the_embedder(host):
+    lazy = with_lazy(found := host())
+    model = found.load("lazy.tiny")
+    assert model.embedder.preprocess(IMAGE, 0, True).inputs.shape == (1, 16, 16, 3)
+    assert model.embedder.inner is lazy.inner and model.card is lazy.card
+    assert not hasattr(model.embedder, "no_such_method")
+
+
+# -- a runtime that is wrong ---------------------------------------------------------------------------------------
+
+WRONG = {
+    "numbers": r"runtime numpyrun \(plugin numpyrun\): the rows of colours.tiny differ by [\d.e-]+ \(1 - cosine\)",
+    "lengths": "the rows of colours.tiny differ by more than rounding, expected at most 1e-06",
+    "nan": "the rows of colours.tiny differ by more than rounding",
+    "shape": r"expected embeddings \(4, 48\) of colours.tiny, got embeddings \(4, 47\)",
+    "compile": r"compiling colours.tiny for the runtime numpyrun \(plugin numpyrun\): RuntimeError: an operator that",
+    "none": r"compiling colours.tiny for the runtime numpyrun \(plugin numpyrun\): expected Compiled, got NoneType",
+    "run": r"running colours.tiny in the runtime numpyrun \(plugin numpyrun\): RuntimeError: illegal instruction",
+    "type": r"runtime numpyrun \(plugin numpyrun\): embed: expected Output, got ndarray",
+    "size": "batch_size: expected a whole number from 1, got 0",
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_a_wrong_runtime_is_left_out_with_a_warning_unless_it_was_named(host, tiny, monkeypatch, caplog, fault):
+    monkeypatch.setenv("NUMPYRUN_FAULT", fault)
+    with pytest.raises(PluginError, match=WRONG[fault]) as caught:
+        host(runtime="numpyrun").load("colours.tiny")
+    assert "--runtime none" in str(caught.value) and "\n" not in str(caught.value)
+    caplog.clear()
+    model = host().load("colours.tiny")
+    np.testing.assert_array_equal(model.rows(IMAGE)[1], tiny.load("colours.tiny").rows(IMAGE)[1])
+    assert model.execution.runtime == ""
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and record.getMessage().startswith("runtime numpyrun ")
+    assert "so colours.tiny runs by itself: " in record.getMessage()
+
+
+def test_scores_that_are_missing_or_wrong_are_a_difference(host, monkeypatch):
+    monkeypatch.setenv("NUMPYRUN_FAULT", "scores")
+    expected = r"expected embeddings \(4, 17\) and scores \(4, 2\) of loudness.tiny, got embeddings \(4, 17\);"
+    with pytest.raises(PluginError, match=expected):
+        host(runtime="numpyrun").load("loudness.tiny")
+
+
+def test_a_runtime_that_gave_other_numbers_is_not_compiled_and_compared_at_every_start(
+    host, numpyrun, monkeypatch, caplog, folder
+):
+    monkeypatch.setenv("NUMPYRUN_FAULT", "numbers")
+    host().load("colours.tiny")
+    assert numpyrun.calls == {"compile": 1, "run": 1}
+    host().load("colours.tiny")
+    assert numpyrun.calls == {"compile": 1, "run": 1}
+    (stamp,) = folder.rglob("compared.json")
+    assert f"or remove {stamp} to compare them again" in caplog.text
+    monkeypatch.delenv("NUMPYRUN_FAULT")
+    stamp.unlink()
+    assert host().load("colours.tiny").execution.runtime == "numpyrun"
+
+
+def test_a_card_says_how_much_a_runtime_may_differ(host, monkeypatch):
+    monkeypatch.setenv("NUMPYRUN_FAULT", "numbers")
+    with_lazy(found := host(runtime="numpyrun"), tolerance=0.5)
+    assert found.load("lazy.tiny").execution.runtime == "numpyrun"
+    with_lazy(other := host(runtime="numpyrun"), tolerance=1e-6)
+    with pytest.raises(PluginError, match="expected at most 1e-06"):
+        other.load("lazy.tiny")
+
+
+def test_a_runtime_whose_fits_raises_does_not_fit_and_is_named(host, monkeypatch, caplog):
+    monkeypatch.setenv("NUMPYRUN_FAULT", "fits")
+    assert host().load("colours.tiny").execution.runtime == ""
+    assert "runtime numpyrun (plugin numpyrun) left out: RuntimeError: no such processor" in caplog.text
+
+
+def test_a_runtime_that_runs_elsewhere_than_asked_is_said(host, monkeypatch, caplog):
+    monkeypatch.setenv("NUMPYRUN_FAULT", "device")
+    host().load("colours.tiny", "cpu")
+    assert "colours.tiny (plugin tiny): runs on wrong:0, not on 'cpu' (--device)" in caplog.text
+
+
+# -- what the user asks for ----------------------------------------------------------------------------------------
+
+
+def test_a_missing_package_leaves_a_runtime_out_and_names_the_line_that_installs_it(host, monkeypatch, install):
+    monkeypatch.setenv("NUMPYRUN_FAULT", "absent")
+    assert host().load("colours.tiny").execution.runtime == ""
+    assert host().missing_packages() == {"numpyrun": "an_engine is not installed; pip install an_engine"}
+    with pytest.raises(PluginError, match="^runtime 'numpyrun': an_engine is not installed; pip install an_engine$"):
+        host(runtime="numpyrun").load("colours.tiny")
+    monkeypatch.syspath_prepend(install("numpyrun"))
+    with pytest.raises(PluginError, match=r'is not installed; pip install "sightsound-numpyrun\[engine\]"$'):
+        host(runtime="numpyrun").load("colours.tiny")
+
+
+def test_the_setting_names_a_runtime_or_none(host, monkeypatch):
+    monkeypatch.setenv("SIGHTSOUND_RUNTIME", "none")
+    assert host().load("colours.tiny").execution.runtime == ""
+    assert host(runtime="numpyrun").load("colours.tiny").execution.runtime == "numpyrun"
+    monkeypatch.setenv("SIGHTSOUND_RUNTIME", "numpyrun")
+    assert host().load("colours.tiny").execution.runtime == "numpyrun"
+    assert (host().runtime_of("colours.tiny"), host(runtime="none").runtime_of("colours.tiny")) == ("numpyrun", "")
+
+
+def test_an_unknown_runtime_suggests_the_nearest(host, tiny):
+    with pytest.raises(PluginError, match="^no runtime 'numpirun'; did you mean 'numpyrun'"):
+        host(runtime="numpirun").load("colours.tiny")
+    with pytest.raises(PluginError, match="^no runtime 'openvino'; there are: numpyrun; see `sightsound plugins`"):
+        host(runtime="openvino").load("colours.tiny")
+
+
+def test_a_runtime_that_does_not_fit_is_refused_if_it_was_named(host):
+    assert host().load("colours.tiny", "mps").execution.runtime == ""
+    with pytest.raises(PluginError, match="runtime 'numpyrun' cannot run colours.tiny on 'mps'; leave --runtime out"):
+        host(runtime="numpyrun").load("colours.tiny", "mps")
+
+
+def test_a_runtime_name_that_two_plugins_claim_belongs_to_neither_until_the_user_chooses(
+    host, numpyrun, monkeypatch, install
+):
+    class Second:
+        @hookimpl
+        def register_runtimes(self, register):
+            register(numpyrun.NumpyRun())
+
+    with pytest.raises(PluginError, match="runtime 'numpyrun' is taken by plugin 'numpyrun'; rename one or block one"):
+        host().register(Second(), "second")
+    from sightsound.host import discovery
+
+    def point(name, plugin):
+        dist = SimpleNamespace(name=f"acme-{name}", version="1.0")
+        return SimpleNamespace(name=name, dist=dist, load=lambda: plugin)
+
+    import sightsound_tiny
+
+    points = [point("tiny", sightsound_tiny), point("first", numpyrun), point("second", Second())]
+    monkeypatch.setattr(discovery, "entry_points", lambda group: points)
+    text = r"runtime 'numpyrun' is claimed by the plugins 'first' \(acme-first\) and 'second' .*--prefer first"
+    with pytest.raises(PluginError, match=text):
+        Host(runtime="numpyrun").load("colours.tiny")
+    assert Host().load("colours.tiny").execution.runtime == "", "nobody has the name"
+    assert {plugin.name: plugin.status for plugin in Host().plugins} == {
+        "tiny": "ok",
+        "first": "contested",
+        "second": "contested",
+    }
+    assert Host(prefer=["second"]).load("colours.tiny").execution.runtime == "numpyrun"
+
+
+# -- other precisions ----------------------------------------------------------------------------------------------
+
+
+def test_another_precision_is_part_of_the_name_and_with_runtime_and_version_of_the_space(host, tiny):
+    found = host()
+    model = found.load(BF16, "cpu")
+    assert (model.card.name, model.space.name) == (BF16, BF16)
+    assert model.execution.precision == "bf16"
+    assert found.space("colours.tiny").differences(model.space) == [
+        f"name: expected colours.tiny, got {BF16}",
+        "stages: expected [], got numpyrun 1.1 bf16",
+    ]
+    rounded, exact = model.rows(IMAGE)[1], tiny.load("colours.tiny").rows(IMAGE)[1]
+    assert 1e-5 < np.abs(rounded - exact).max() < 1e-2, "it is rounded"
+    assert found.load("colours.tiny[precision=float32]").space == found.space("colours.tiny")
+
+
+def test_a_library_in_float32_refuses_rows_of_another_precision_with_the_differences(host, tmp_path):
+    made.write_image(tmp_path / "media" / "a.png")
+    found = host()
+    index(tmp_path / "media", tmp_path / "zoo", models=["colours.tiny"], host=found)
+    rows = found.load(BF16).rows(IMAGE)[1]
+    with Library(tmp_path / "zoo") as library:
+        assert library.search({found.space("colours.tiny"): rows}), "the same numbers under the name of its space"
+        with pytest.raises(SpaceMismatch, match="zoo has no vectors in space 'colours.tiny.precision=bf16.'"):
+            library.search({found.space(BF16): rows})
+        with pytest.raises(SpaceMismatch) as caught:
+            next(iter(library.spaces)).require(found.space(BF16), "zoo")
+        for text in ("name: expected colours.tiny, got", "stages: expected [], got numpyrun 1.1 bf16"):
+            assert text in str(caught.value)
+
+
+def test_a_library_in_another_precision_refuses_another_version_of_the_runtime(host, tmp_path, numpyrun, monkeypatch):
+    made.write_image(tmp_path / "media" / "a.png")
+    index(tmp_path / "media", tmp_path / "zoo", models=[BF16], host=host())
+    assert index(tmp_path / "media", tmp_path / "zoo", models=[BF16], host=host()).counts == {"unchanged": 1}
+    monkeypatch.setattr(numpyrun.NumpyRun, "version", "2.0")
+    with pytest.raises(SpaceMismatch, match="stages: expected numpyrun 1.1 bf16, got numpyrun 2.0 bf16"):
+        index(tmp_path / "media", tmp_path / "zoo", models=[BF16], host=host())
+
+
+def test_a_precision_that_nobody_offers_is_refused(host, tiny, monkeypatch):
+    for found, name in ((tiny, "bf16"), (host(), "int4")):
+        with pytest.raises(UnknownModel, match=f"precision={name}: no runtime offers it for this network"):
+            found.card(f"colours.tiny[precision={name}]")
+    with pytest.raises(PluginError, match="runtime 'numpyrun' cannot run .*bf16.* on 'cuda'"):
+        host().load(BF16, "cuda")
+    assert host(runtime="none").load(BF16).execution.runtime == "numpyrun", "the name needs it"
+
+
+# -- compiled files ------------------------------------------------------------------------------------------------
+
+
+def test_compiled_files_of_another_version_device_precision_or_space_are_not_used(host, numpyrun, monkeypatch, folder):
+    host().load("colours.tiny", "cpu")
+    host().load("colours.tiny", "auto")
+    host().load(BF16, "cpu")
+    host().load("loudness.tiny", "cpu")
+    monkeypatch.setattr(numpyrun.NumpyRun, "version", "2.0")
+    host().load("colours.tiny", "cpu")
+    assert numpyrun.calls["compile"] == 5 and numpyrun.calls["read"] == 0
+    assert len(list(folder.rglob("matrix.npy"))) == 5
+    host().load("colours.tiny", "cpu")
+    assert numpyrun.calls["read"] == 1
+
+
+@pytest.mark.parametrize("runtime", ["", "numpyrun"])
+def test_a_damaged_compiled_file_is_removed_and_compiled_again(host, numpyrun, folder, caplog, runtime):
+    host().load("colours.tiny", "cpu")
+    (file,) = folder.rglob("matrix.npy")
+    file.write_bytes(file.read_bytes()[:-40])
+    with caplog.at_level("INFO", "sightsound"):
+        model = host(runtime=runtime).load("colours.tiny", "cpu")
+    assert model.execution.runtime == "numpyrun" and model.rows(IMAGE)[1].shape == (1, 48)
+    assert "compiling it again" in caplog.text
+    assert (file.parent / "compared.json").exists(), "it was compared again too"
+    caplog.clear()
+    host().load("colours.tiny", "cpu")
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"1 - cosine": "much"}'])
+def test_a_damaged_note_of_the_comparison_means_that_it_is_compared_again(host, numpyrun, folder, content):
+    host().load("colours.tiny")
+    (stamp,) = folder.rglob("compared.json")
+    stamp.write_text(content)
+    before = numpyrun.calls["run"]
+    host().load("colours.tiny")
+    assert numpyrun.calls["run"] == before + 1
+    assert json.loads(stamp.read_text())["1 - cosine"] < 1e-9
+
+
+def test_a_cache_that_cannot_be_written_leaves_the_runtime_out_with_a_warning(host, folder, caplog):
+    folder.parent.mkdir(parents=True)
+    folder.write_text("a file where the folder should be")
+    assert host().load("colours.tiny").execution.runtime == ""
+    assert "so colours.tiny runs by itself: " in caplog.text and "make it writable" in caplog.text
+    with pytest.raises(Exception, match=r"compiled/.*: cannot be made .*--runtime none"):
+        host(runtime="numpyrun").load("colours.tiny")
+
+
+def test_a_comparison_that_cannot_be_noted_is_made_again_next_time(host, folder, monkeypatch, caplog, numpyrun):
+    monkeypatch.setattr("sightsound.host.compiler.os.replace", refuse)
+    assert host().load("colours.tiny").execution.runtime == "numpyrun"
+    assert "compared.json: cannot be written (No space left on device)" in caplog.text
+    monkeypatch.undo()
+
+
+def refuse(*arguments):
+    raise OSError(28, "No space left on device")
