@@ -78,6 +78,8 @@ from .library.maintenance import forget as forget
 from .library.maintenance import forget_missing as forget_missing
 from .library.maintenance import forget_space as forget_space
 from .library.maintenance import relocate as relocate
+from .library.query_types import Text as Text
+from .library.query_types import Vectors as Vectors
 from .library.search import search as search
 from .library.search import search_tags as search_tags
 from .library.stats import Stats as Stats

@@ -120,7 +120,7 @@ def test_models_and_plugins_have_tables_and_json(command):
 MISTAKES = [
     (("search", "nothing.wav", "-l", "{library}"), "sightsound: nothing.wav: no such file"),
     (("search", "--id", "99", "-l", "{library}"), "no item 99"),
-    (("search", "-l", "{library}"), "expected one of FILE, --id and --vector"),
+    (("search", "-l", "{library}"), "expected one of FILE, --id, --vector and --text"),
     (("search", "--id", "1", "-l", "nowhere"), "no library at"),
     (("search", "--id", "1", "-l", "{library}", "--fact", "seconds"), "expected KEY=VALUE"),
     (("index", "nowhere", "-l", "{library}"), "nowhere: no such file or folder"),

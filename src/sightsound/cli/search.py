@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 @click.argument("query", required=False, metavar="FILE[@START-STOP]")
 @library_option()
 @click.option("--id", "item", type=int, help="Search by an item of the library.")
-@click.option("--vector", metavar="NPY", help="Search by the vector, or rows, in a .npy file.")
+@click.option(
+    "--vector", metavar="NPY|NPZ", help="Search by the rows in a .npy file, or in the .npz of `embed`, in its space."
+)
+@click.option("--text", metavar="WORDS", help='Search by words, such as "a red car", with networks that take words.')
 @click.option("-k", default=10, show_default=True, type=click.IntRange(1), help="The number of items.")
 @click.option(
     "-m", "--model", "models", multiple=True, help="Only the vectors of this model; repeat it to combine several."
@@ -51,6 +54,7 @@ def search(
     library: str,
     item: int | None,
     vector: str | None,
+    text: str | None,
     k: int,
     models: Sequence[str],
     tags: tuple[str, ...],
@@ -62,7 +66,7 @@ def search(
     device: str,
     as_json: bool,
 ) -> None:
-    """Find the items most similar to a file, or to the seconds START to STOP of a recording.
+    """Find the items most similar to a file, to the seconds START to STOP of a recording, or to words.
 
     --tag alone finds the segments and images with one of these classes (after `index --tags`); --tag with a query
     finds only items that have all of them.
@@ -74,10 +78,10 @@ def search(
 
     here, where = host(context), Filter(labels, paths, facts, modality)
     with Library(library) as opened:
-        if tags and (query, item, vector) == (None, None, None):
+        if tags and (query, item, vector, text) == (None, None, None, None):
             hits = search_tags(tags, opened, k=k, models=models, host=here, min_score=min_score, where=where)
         else:
-            found = _read_query(query, item, vector)
+            found = _read_query(query, item, vector, text)
             where = dataclasses.replace(where, tags=expand_tags(tags, opened, here))
             hits = run(found, opened, k=k, models=models, host=here, device=device, min_score=min_score, where=where)
         unknown = [] if hits else _unknown_names(opened, where)
@@ -89,11 +93,17 @@ def search(
         output.echo(text, err=True)
 
 
-def _read_query(path: str | None, item: int | None, vector: str | None) -> Query:
-    given = [query for query in (path, item, vector) if query is not None]
+def _read_query(path: str | None, item: int | None, vector: str | None, text: str | None) -> Query:
+    from sightsound.library.query_types import Text, Vectors
+
+    given = [query for query in (path, item, vector, text) if query is not None]
     if len(given) != 1:
-        raise click.UsageError("expected one of FILE, --id and --vector, or --tag")
-    return given[0] if vector is None else _read_vector(vector)
+        raise click.UsageError("expected one of FILE, --id, --vector and --text, or --tag")
+    if text is not None:
+        return Text(text)
+    if vector is not None:
+        return Vectors.load(vector) if vector.lower().endswith(".npz") else _read_vector(vector)
+    return given[0]
 
 
 def _unknown_names(library: Library, where: Filter) -> list[str]:
@@ -120,7 +130,9 @@ def _read_vector(file: str) -> Any:
     except Exception as error:  # a damaged header raises whatever the parsers below NumPy do
         raise SightsoundError(f"{file}: expected a .npy file of numbers ({printable(error)})") from error
     if not isinstance(found, np.ndarray):
-        raise SightsoundError(f"{file}: expected a .npy file of one array, got several; save the one to search by")
+        raise SightsoundError(
+            f"{file}: expected a .npy file of one array, got several; call it .npz if `embed` made it"
+        )
     return found
 
 

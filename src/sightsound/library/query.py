@@ -1,4 +1,4 @@
-"""The vectors of a query, which is a file, a part of a recording, an item of a library, or vectors already."""
+"""The vectors of a query: of a file, a part of a recording, an item of a library, words, or vectors already."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from sightsound import media
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Modality
-from sightsound.contract.errors import MediaError, SightsoundError, SpaceMismatch
+from sightsound.contract.errors import MediaError, PluginError, SightsoundError, SpaceMismatch, UnknownModel
 from sightsound.contract.results import Outcome
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
 from sightsound.library.library import Library
+from sightsound.library.query_types import SpaceKey, Text, Vectors
 from sightsound.media import files
 from sightsound.pipeline.reader import Job
 from sightsound.pipeline.stream import embed_items
@@ -29,7 +30,7 @@ from sightsound.pipeline.stream import embed_items
 log = logging.getLogger(__name__)
 _PART = re.compile(r"(?P<path>.+)@(?P<start>\d+(\.\d+)?)-(?P<stop>\d+(\.\d+)?)", re.DOTALL)
 
-Query = str | os.PathLike[str] | int | NDArray[Any]
+Query = str | os.PathLike[str] | int | NDArray[Any] | Text | Vectors
 
 
 @dataclass
@@ -74,7 +75,7 @@ class QueryReader:
 
         Parameters
         ----------
-        query : path, int or ndarray
+        query : path, int, Text, Vectors or ndarray
             See `search`.
 
         Returns
@@ -94,6 +95,10 @@ class QueryReader:
             return self._of_array(query)
         if isinstance(query, int | np.integer):
             return self._of_item(int(query))
+        if isinstance(query, Text):
+            return self._of_text(query.text)
+        if isinstance(query, Vectors):
+            return self._of_vectors(query)
         return self._of_file(*split_part(query))
 
     def _of_array(self, query: NDArray[Any]) -> QueryVectors:
@@ -134,6 +139,30 @@ class QueryReader:
                 self._add_embedded(found, space, model, Job(files.item_of(path), start, stop))
         return found
 
+    def _of_text(self, text: str) -> QueryVectors:
+        found = QueryVectors()
+        for space, name in self._text_spaces():
+            self._library.require(space)
+            rows = self._host.load(name, self._device).text([text])
+            if not np.isfinite(rows).all():
+                raise PluginError(f"{name} gave NaN or infinity for {text!r}; run `sightsound check-model {name}`")
+            found.vectors[space] = rows
+        return found
+
+    def _of_vectors(self, query: Vectors) -> QueryVectors:
+        wanted = {self._host.card(name).name for name in self._models}
+        rows = {key: rows for key, rows in query.rows.items() if not wanted or key[0] in wanted}
+        names = ", ".join(name for name, _ in query.rows)
+        if not rows:
+            raise SightsoundError(f"{query.name}: no vectors of {', '.join(self._models)}, only of {names}")
+        spaces = {(space.name, space.fingerprint): space for space in self._library.spaces}
+        strange = [key for key in rows if key not in spaces]
+        if len(strange) == len(rows):
+            raise _other_space(self._library.path.name, strange[0], spaces)
+        for name, _ in strange:
+            log.warning("left out of this search: %s has no such vectors of %s", self._library.path.name, name)
+        return QueryVectors({spaces[key]: found for key, found in rows.items() if key in spaces})
+
     def _spaces(self, modality: Modality) -> list[tuple[Space, str]]:
         """Return the spaces to search with their models: those named, or those of the library that are installed."""
         if self._models:
@@ -141,19 +170,47 @@ class QueryReader:
             if wrong:
                 raise SightsoundError(f"{wrong[0]}: expected a model for {modality}s; see `sightsound models`")
             return [(self._host.space(name), name) for name in self._models]
+        name = self._library.path.name
+        missing = f"{name} has no {modality}s; index some: sightsound index PATH --library {name}"
+        return self._usable([space for space in self._library.spaces if space.modality == modality], missing)
+
+    def _text_spaces(self) -> list[tuple[Space, str]]:
+        """Return the spaces to search by words with their models: those named, or those that take words."""
+        installed = [name for name, card in self._host.cards.items() if card.text]
+        if self._models:
+            wrong = [name for name in self._models if not self._host.card(name).text]
+            if wrong:
+                advice = f"name a model that does: {', '.join(installed)}" if installed else "no installed model does"
+                raise SightsoundError(f"{wrong[0]}: takes no words; {advice}")
+            return [(self._host.space(name), name) for name in self._models]
+        name, spaces = self._library.path.name, list(self._library.spaces)
+        have = f"only {', '.join(space.name for space in spaces)}" if spaces else "and no others"
+        such = f", such as --model {installed[0]}" if installed else "; none is installed: see `sightsound models`"
+        missing = f"{name} has no space of a network that takes words, {have}; index with one that does{such}"
+        return self._usable([space for space in spaces if self._takes_text(space)], missing)
+
+    def _takes_text(self, space: Space) -> bool:
+        """Return whether the network of a space takes words, as far as it is installed."""
+        try:
+            return self._host.card(space.name).text
+        except UnknownModel:
+            return False
+
+    def _usable(self, spaces: Sequence[Space], missing: str) -> list[tuple[Space, str]]:
+        """Return those of the library's spaces that the installed models have, with their models.
+
+        Others are left out with a warning, or raise their error if there is none to search in.
+        """
         usable: list[tuple[Space, str]] = []
         problems: list[SightsoundError] = []
-        for space in self._library.spaces:
-            if space.modality == modality:
-                try:
-                    installed = self._host.space(space.name)
-                    space.require(installed, f"{self._library.path.name}, {space.name}")
-                    usable.append((installed, space.name))
-                except SightsoundError as error:
-                    problems.append(error)
+        for space in spaces:
+            try:
+                installed = self._host.space(space.name)
+                space.require(installed, f"{self._library.path.name}, {space.name}")
+                usable.append((installed, space.name))
+            except SightsoundError as error:
+                problems.append(error)
         if not usable:
-            name = self._library.path.name
-            missing = f"{name} has no {modality}s; index some: sightsound index PATH --library {name}"
             raise problems[0] if problems else SpaceMismatch(missing)
         for problem in problems:
             log.warning("left out of this search: %s", problem)
@@ -217,6 +274,17 @@ def _sha256(path: Path) -> bytes:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise MediaError(f"{path}: cannot be read, {error.strerror}; copy it anew, or leave it out") from error
+
+
+def _other_space(library: str, wanted: SpaceKey, spaces: Iterable[SpaceKey]) -> SpaceMismatch:
+    """Return the error for vectors of a space that the library does not have."""
+    name, fingerprint = wanted
+    known = next((other for other_name, other in spaces if other_name == name), None)
+    if known is not None:
+        both = f"fingerprint {known[:12]}, got {fingerprint[:12]}"
+        return SpaceMismatch(f"{library} has vectors of {name} from another space ({both}); embed the query anew")
+    have = ", ".join(name for name, _ in spaces) or "none"
+    return SpaceMismatch(f"{library} has no vectors in space {name!r}; it has {have}; index with --model {name}")
 
 
 def _no_vectors(outcome: Outcome, job: Job) -> SightsoundError:

@@ -26,20 +26,21 @@ def search(
     min_score: float | None = None,
     where: Filter | None = None,
 ) -> list[Hit]:
-    """Return the items of a library that look or sound most like a query.
+    """Return the items of a library that look or sound most like a query, or that words describe.
 
     Parameters
     ----------
-    query : path, int or ndarray of shape (dim,) or (n, dim)
+    query : path, int, Text, Vectors, or ndarray of shape (dim,) or (n, dim)
         A file; a part of a recording in seconds, as in "dog.wav@1.0-2.5" (a path that exists is a whole file); the id
-        of an item of the library; or one or several vectors of one space.
+        of an item of the library; words, as in `Text("a red car")`; vectors with their spaces; or one or several
+        vectors of one space.
     library : path or Library
         The library.
     k : int
         How many items to return at most.
     models : sequence of str
-        The models whose spaces are searched. Empty for every space of the query's modality. Over several spaces ranks
-        are fused, see `Library.search`.
+        The models whose spaces are searched. Empty for every space of the query's modality, for words every space of
+        a model that takes words. Over several spaces ranks are fused, see `Library.search`.
     host : Host or None
         Where models are looked up. None stands for a new host of the installed plugins.
     device : str
