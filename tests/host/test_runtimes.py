@@ -302,10 +302,15 @@ def test_an_unknown_runtime_suggests_the_nearest(host, tiny):
         host(runtime="openvino").load("colours.tiny")
 
 
-def test_a_runtime_that_does_not_fit_is_refused_if_it_was_named(host):
-    assert host().load("colours.tiny", "mps").execution.runtime == ""
-    with pytest.raises(PluginError, match="runtime 'numpyrun' cannot run colours.tiny on 'mps'; leave --runtime out"):
-        host(runtime="numpyrun").load("colours.tiny", "mps")
+def test_a_network_that_a_runtime_cannot_run_runs_by_itself_and_that_is_said_if_the_runtime_was_named(host, caplog):
+    made.register_variant(found := host(), "other.tiny", facts={"constants": {}})
+    caplog.clear()
+    assert found.load("other.tiny", "cpu").execution.runtime == "" and caplog.text == ""
+    made.register_variant(named := host(runtime="numpyrun"), "other.tiny", facts={"constants": {}})
+    assert [named.load(name).execution.runtime for name in ("other.tiny", "colours.tiny")] == ["", "numpyrun"]
+    text = "other.tiny (plugin other): the runtime 'numpyrun' cannot run it, so it runs by itself"
+    assert [record.getMessage() for record in caplog.records] == [text]
+    assert (named.runtime_of("other.tiny"), named.runtime_of("colours.tiny")) == ("", "numpyrun")
 
 
 def test_a_runtime_name_that_two_plugins_claim_belongs_to_neither_until_the_user_chooses(
@@ -450,3 +455,81 @@ def test_a_comparison_that_cannot_be_noted_is_made_again_next_time(host, folder,
 
 def refuse(*arguments):
     raise OSError(28, "No space left on device")
+
+
+# -- the command line ----------------------------------------------------------------------------------------------
+
+PLUGINS = ("tiny", "numpyrun")
+RUN = "numpyrun, cpu, float32, 2 workers of 1 thread, batches of 16"
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    made.write_image(tmp_path / "media" / "a.png")
+    made.write_sound(tmp_path / "media" / "b.wav", seconds=2)
+    return tmp_path / "media"
+
+
+def indexing(command, media, *words, before=(), **options):
+    models = ("-m", "colours.tiny", "-m", "loudness.tiny")
+    return command(*before, "index", media, "--library", media.parent / "zoo", *models, *words, **options)
+
+
+def test_index_shows_how_each_model_ran_and_only_those_that_did(command, media, folder):
+    ran = indexing(command, media, plugins=PLUGINS)
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert lines[0].startswith("2 embedded; 4 new vectors in ")
+    assert lines[1:] == [f"colours.tiny: {RUN}", f"loudness.tiny: {RUN}"]
+    assert len(indexing(command, media, plugins=PLUGINS).stdout.splitlines()) == 1
+    made.write_image(media / "c.png", 3)
+    plain = indexing(command, media, before=("--runtime", "none"), plugins=PLUGINS).stdout.splitlines()
+    assert plain[1:] == ["colours.tiny: cpu, float32, 2 workers of 1 thread, batches of 4"]
+
+
+def test_index_shows_how_each_model_ran_as_json_and_in_python(command, media, folder, host):
+    ran = indexing(command, media, "--json", plugins=PLUGINS)
+    expected = {"batch_size": 16, "workers": 2, "threads": 1, "device": "cpu", "precision": "float32"}
+    assert json.loads(ran.stdout)["execution"]["colours.tiny"] == {**expected, "runtime": "numpyrun"}
+    report = index(media, media.parent / "other", models=["loudness.tiny"], host=host())
+    assert {name: str(execution) for name, execution in report.execution.items()} == {"loudness.tiny": RUN}
+
+
+def test_embed_shows_how_the_model_ran(command, media, folder, host, tmp_path):
+    ran = command("embed", media / "a.png", "-m", "colours.tiny", "--out", tmp_path / "a.npz", plugins=PLUGINS)
+    assert ran.stdout.splitlines()[1:] == [f"colours.tiny: {RUN}"]
+    rows = embed(media / "a.png", "colours.tiny", host=host())
+    assert (rows.model, rows.execution) == ("", None)
+    rows.matrix()
+    assert (rows.model, str(rows.execution)) == ("colours.tiny", RUN)
+
+
+def test_models_says_which_runtime_a_network_would_get(command, folder):
+    listed = command("models", plugins=PLUGINS).stdout.splitlines()
+    assert listed[0].endswith("runs in")
+    assert [line.split()[-1] for line in listed if line.startswith(("colours", "loudness"))] == ["numpyrun"] * 2
+    assert "runs in" not in command("--runtime", "none", "models", plugins=PLUGINS).stdout
+    described = json.loads(command("models", "--json", plugins=PLUGINS).stdout)
+    assert {each["runtime"] for each in described if each["name"].endswith(".tiny")} == {"numpyrun"}
+    assert "runs in  " in command("models", "colours.tiny", plugins=PLUGINS).stdout
+    assert json.loads(command("models", "colours.tiny", "--json", plugins=PLUGINS).stdout)["runtime"] == "numpyrun"
+    wrong = command("--runtime", "numpirun", "models", plugins=PLUGINS)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1) and "did you mean 'numpyrun'?" in wrong.stderr
+
+
+def test_plugins_shows_a_runtime_and_the_package_that_it_lacks(command, folder):
+    shown = command("plugins", plugins=PLUGINS)
+    assert "runtimes: numpyrun\n" in shown.stdout
+    lacking = command("plugins", plugins=PLUGINS, NUMPYRUN_FAULT="absent").stdout
+    assert 'runtimes: numpyrun (an_engine is not installed; pip install "sightsound-numpyrun[engine]")' in lacking
+    as_json = json.loads(command("plugins", "--json", plugins=PLUGINS, NUMPYRUN_FAULT="absent").stdout)
+    (row,) = [each for each in as_json if each["name"] == "numpyrun"]
+    assert row["missing"] == ['an_engine is not installed; pip install "sightsound-numpyrun[engine]"']
+
+
+def test_a_wrong_runtime_that_was_named_ends_the_command_with_one_line(command, media, folder):
+    ran = indexing(command, media, before=("--runtime", "numpyrun"), plugins=PLUGINS, NUMPYRUN_FAULT="numbers")
+    assert ran.returncode == 2 and ran.stderr.count("\n") == 1
+    assert ran.stderr.startswith("sightsound: runtime numpyrun (plugin numpyrun): the rows of ")
+    left = indexing(command, media, plugins=PLUGINS, NUMPYRUN_FAULT="numbers")
+    assert left.returncode == 0 and left.stderr.count("runtime numpyrun is not used, so ") == 2

@@ -50,4 +50,5 @@ def embed(
     if len(failed) > _SHOWN:
         output.echo(f"... and {len(failed) - _SHOWN} more", err=True)
     output.echo(f"{count} rows of {len(rows.outcomes) - len(failed)} files in {printable(out)}")
+    output.echo(f"{rows.model}: {rows.execution}")
     context.exit(1 if failed else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,7 @@ def _report_json(report: IndexReport) -> dict[str, Any]:
         "seconds": round(report.elapsed, 3),
         "failed": [{"path": o.item.path, "root": o.item.root, "reason": o.reason} for o in report.failed],
         "unmatched": report.unmatched,
+        "execution": {model: dataclasses.asdict(execution) for model, execution in report.execution.items()},
     }
 
 
@@ -97,6 +99,8 @@ def _print_report(report: IndexReport) -> None:
     counts = ", ".join(f"{report.counts[key]} {word}" for key, word in _STATUS_WORDS.items() if report.counts[key])
     rows = f"{report.windows} new vectors" if report.windows else "nothing new"
     output.echo(f"{counts or 'no files'}; {rows} in {output.format_duration(report.elapsed)}")
+    for model, execution in report.execution.items():
+        output.echo(f"{model}: {execution}")
 
 
 def _print_gone(gone: Gone) -> None:

@@ -41,7 +41,10 @@ def models(context: click.Context, as_json: bool) -> None:
         output.print_json(described)
         return
     header = ["name", "takes", "dim", "input", "rate", "classes", "params", "depth", "top-1", "weights", "licence"]
-    output.print_table(header, [_cells(model) for model in described])
+    rows, runtimes = [_cells(model) for model in described], [model["runtime"] for model in described]
+    if any(runtimes):
+        header, rows = [*header, "runs in"], [[*row, runtime] for row, runtime in zip(rows, runtimes)]
+    output.print_table(header, rows)
     for alias, name in found.aliases.items():
         if alias != name.partition(".")[0] or sum(each.partition(".")[0] == alias for each in found.cards) > 1:
             output.echo(f"{alias} is {name}")
@@ -71,7 +74,6 @@ def _show(context: click.Context, as_json: bool) -> None:
     found, name = host(context), str(context.info_name)
     described = _described(found, found.card(name))
     described["options"] = [{**option.to_json(), "plugin": plugin} for option, plugin in found.options(name)]
-    described["runtime"] = found.runtime_of(name)
     described["aliases"] = [alias for alias, full in found.aliases.items() if full == described["name"]]
     if as_json or (context.parent is not None and context.parent.params["as_json"]):
         output.print_json(described)
@@ -115,7 +117,8 @@ def _described(found: Host, card: Card) -> dict[str, Any]:
     state = next((s for s in ("missing", "fetchable") if s in states), "present" if states else "none needed")
     described = json.loads(card.to_json())
     described["classes"], described["class_list"] = len(card.labels), card.classes.name if card.classes else ""
-    return {**described, "state": state, "default": card.default_for == card.modality}
+    runtime = found.runtime_of(card.name)
+    return {**described, "state": state, "default": card.default_for == card.modality, "runtime": runtime}
 
 
 def _cells(model: dict[str, Any]) -> list[object]:

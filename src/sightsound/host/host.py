@@ -44,8 +44,8 @@ class Host:
     prefer : str or iterable of str
         Plugins that get the names that several claim, before those in SIGHTSOUND_PREFER; written as in `block`.
     runtime : str
-        The runtime that runs networks; "none" for none. "" stands for SIGHTSOUND_RUNTIME, and else for the first by
-        name that fits.
+        The runtime that runs networks, those that it can; "none" for none. "" stands for SIGHTSOUND_RUNTIME, and else
+        for the first by name that fits.
     keep : int
         How many models stay loaded: `load` returns the same model for the same name and device then.
     """

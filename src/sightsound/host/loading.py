@@ -71,6 +71,7 @@ class Loader:
             embedder = self._embedder(found, device, paths)
             embedder, execution = self._running(found, embedder, space, device, paths)
         self._warn_of_another_device(found, device, execution.device)
+        log.info("%s (plugin %s): %s", found.card.name, found.plugin, execution)
         return Model(
             embedder,
             space=space,
@@ -110,6 +111,9 @@ class Loader:
                     raise
                 kind = "is not used" if isinstance(error, Different) else "failed"
                 log.warning("runtime %s %s, so %s runs by itself: %s", offered.runtime.name, kind, space.name, error)
+        elif self._runtime not in ("", NONE):
+            about, name = f"runtime {found.card.name}", f"{found.card.name} (plugin {found.plugin})"
+            self._warn_once(about, f"{name}: the runtime {self._runtime!r} cannot run it, so it runs by itself")
         if hasattr(embedder, "prepare"):
             _asked(found, embedder.prepare)
         return embedder, execution_of(embedder, found.card, found.plugin)

@@ -40,12 +40,13 @@ def runtime_for(
     Returns
     -------
     OfferedRuntime or None
-        It fits the card, and the packages that it requires are there.
+        It fits the card, and the packages that it requires are there. A wanted one that does not fit leaves the network
+        to itself: a setting for all networks must not exclude those that it cannot run.
 
     Raises
     ------
     PluginError
-        If a runtime of the wanted name does not exist, lacks a package, or does not fit.
+        If a runtime of the wanted name does not exist, lacks a package, or does not offer the precision.
     """
     if wanted == NONE:
         return None
@@ -84,7 +85,7 @@ def stage_of(offered: OfferedRuntime, precision: str) -> Stage | None:
     return Stage(offered.runtime.name, offered.runtime.version, precision)
 
 
-def _wanted(registry: Registry, card: Card, device: str, wanted: str, precision: str) -> OfferedRuntime:
+def _wanted(registry: Registry, card: Card, device: str, wanted: str, precision: str) -> OfferedRuntime | None:
     offered = registry.runtimes.get(wanted)
     if offered is None:
         known = list(registry.runtimes.owned)
@@ -96,9 +97,7 @@ def _wanted(registry: Registry, card: Card, device: str, wanted: str, precision:
     if precision not in _precisions(offered):
         offers = ", ".join(_precisions(offered))
         raise PluginError(f"runtime {wanted!r}: precision: expected one of {offers}, got {precision}")
-    if not fits(offered, card, device):
-        raise PluginError(f"runtime {wanted!r} cannot run {card.name} on {device!r}; leave --runtime out")
-    return offered
+    return offered if fits(offered, card, device) else None
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from sightsound.contract.execution import Execution
 from sightsound.contract.results import Outcome
 
 
@@ -27,6 +28,8 @@ class IndexReport:
         How many vectors were computed.
     elapsed : float
         Seconds.
+    execution : dict of str to Execution
+        How each model ran that embedded something in this run.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -35,3 +38,4 @@ class IndexReport:
     unmatched: list[str] = field(default_factory=list)
     windows: int = 0
     elapsed: float = 0.0
+    execution: dict[str, Execution] = field(default_factory=dict)

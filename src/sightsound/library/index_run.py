@@ -243,6 +243,7 @@ class ContentEmbedder:
     def run(self) -> None:
         """Embed what waits for the model, and what turns up meanwhile."""
         model, tagger = self._target.host.load(self._name, self._device), self._target.tagger
+        self._target.progress.report.execution[self._name] = model.execution
         classifier = tagger.classifier(model) if tagger else None
         item = classifier.start() if classifier else None
         with embed_stream(model, self._jobs(), after_batch=self._commit) as events:

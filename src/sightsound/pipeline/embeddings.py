@@ -18,6 +18,7 @@ from sightsound.contract import layer_names
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, SightsoundError
+from sightsound.contract.execution import Execution
 from sightsound.contract.paths import PathLike, as_list, printable
 from sightsound.contract.pooling import Pool, pooled
 from sightsound.contract.results import Item, Outcome, Row
@@ -158,6 +159,16 @@ class Embeddings:
     def files(self) -> list[Path]:
         """Return the paths of the files that are read."""
         return [found.file for found in self._found if isinstance(found, Item)]
+
+    @property
+    def model(self) -> str:
+        """The full name of the model of the last pass, "" before the first."""
+        return self._loaded.card.name if self._loaded else ""
+
+    @property
+    def execution(self) -> Execution | None:
+        """How the model ran in the last pass, None before the first."""
+        return self._loaded.execution if self._loaded else None
 
     def matrix(self, pool: Pool | None = "mean") -> Floats:
         """Return the embeddings as one array.
