@@ -24,6 +24,7 @@ class Kept(Generic[T]):
         self._lock = threading.Lock()
         self._things: OrderedDict[Hashable, T] = OrderedDict()
         self._making: dict[Hashable, threading.Lock] = {}
+        self._cleared = 0
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the thing of this key. It is made by the first thread that asks, while the others wait.
@@ -43,7 +44,7 @@ class Kept(Generic[T]):
         if not self._most:
             return make()
         with self._lock:
-            making = self._making.setdefault(key, threading.Lock())
+            making, cleared = self._making.setdefault(key, threading.Lock()), self._cleared
         with making:
             with self._lock:
                 if key in self._things:
@@ -51,7 +52,8 @@ class Kept(Generic[T]):
                     return self._things[key]
             thing = make()
             with self._lock:
-                self._things[key] = thing
+                if cleared == self._cleared:  # otherwise it was made of what is out of date
+                    self._things[key] = thing
                 while len(self._things) > self._most:
                     self._things.popitem(last=False)
             return thing
@@ -60,3 +62,4 @@ class Kept(Generic[T]):
         """Keep none of them any longer."""
         with self._lock:
             self._things.clear()
+            self._cleared += 1
