@@ -9,6 +9,7 @@ import pytest
 from words_host import write_zoo
 
 PLUGINS = ("words", "tiny")
+BOTH = ("-m", "colourwords.words", "-m", "soundwords.words")
 
 
 @pytest.fixture
@@ -23,8 +24,7 @@ def run(command):
 
 @pytest.fixture
 def library(run, zoo, tmp_path):
-    models = [word for name in ("colourwords.words", "soundwords.words") for word in ("-m", name)]
-    assert run("index", zoo, "-l", tmp_path / "lib", *models).returncode == 0
+    assert run("index", zoo, "-l", tmp_path / "lib", *BOTH).returncode == 0
     return tmp_path / "lib"
 
 
@@ -49,3 +49,39 @@ def test_the_rows_of_embed_are_a_query_in_their_own_space(run, library, zoo, tmp
     run("embed", zoo / "blue.png", "-m", "colours.tiny", "-o", tmp_path / "other.npz")
     done = run("search", "--vector", tmp_path / "other.npz", "-l", library)
     assert done.returncode == 2 and "lib has no vectors in space 'colours.tiny'" in done.stderr
+
+
+# -- classes in words ----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_tagged_with_classes_in_words(run, zoo):
+    done = run("tag", zoo, *BOTH, "--classes", "red, blue,loud,quiet", "--json")
+    found = {each["path"]: each for each in json.loads(done.stdout)}
+    assert done.returncode == 0 and found["red.png"]["top"][0]["label"] == "red"
+    assert {segment["label"] for segment in found["loud.wav"]["segments"]} == {"loud"}
+
+
+def test_classes_that_are_given_one_by_one_may_have_commas(run, zoo):
+    done = run("tag", zoo / "red.png", *BOTH, "--classes", "red, like a rose", "--classes", "blue", "-k", "9")
+    assert [line.split(maxsplit=1)[1] for line in done.stdout.splitlines()[1:]] == ["red, like a rose", "blue"]
+
+
+def test_a_stream_is_tagged_with_classes_in_words(command, zoo):
+    given = (zoo / "quiet.wav").read_bytes()
+    done = command("tag", "-", "-m", "soundwords.words", "--classes", "loud,quiet", plugins=PLUGINS, given=given)
+    assert done.returncode == 0 and "quiet" in done.stdout.splitlines()[0], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--classes", "red"], "classes: expected two or more, got 'red'"),
+        (["--classes", "red,red"], "classes: expected each once, got 'red' twice"),
+        (["--classes", "red,blue", "-m", "colours.tiny"], "colours.tiny: takes no words; name a model that does"),
+        (["--classes", ""], "--classes: expected names, got none"),
+    ],
+)
+def test_wrong_classes_are_refused_in_one_line(run, zoo, words, text):
+    done = run("tag", zoo, *words)
+    assert done.returncode == 2 and text in done.stderr and done.stdout == ""
+    assert len([line for line in done.stderr.splitlines() if line.startswith("sightsound: ")]) <= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from sightsound import media
 from sightsound.classify.classifier import Channels, Classifier, ItemClassifier, is_each, jobs_for, select_by_rules
 from sightsound.classify.model_choice import load_for
 from sightsound.classify.segments import SegmentRules
+from sightsound.classify.text_classes import check_classes
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import MediaError, PluginError, SightsoundError
 from sightsound.contract.paths import PathLike
@@ -29,6 +30,7 @@ def classify_image(
     model: str | Model | None = None,
     k: int = 5,
     *,
+    classes: Sequence[str] = (),
     host: Host | None = None,
     device: str = "auto",
 ) -> Classified:
@@ -43,6 +45,9 @@ def classify_image(
         for the default model for images.
     k : int
         How many classes to return at most.
+    classes : sequence of str
+        Classes of your own in words, such as ["dog", "cat"], in place of the model's. The model must take words;
+        without a name it is the only one that does, see `tag`.
     host : Host or None
         Where models are looked up. None stands for a new host of the installed plugins.
     device : str
@@ -57,11 +62,13 @@ def classify_image(
     ------
     MediaError
         If the file is no image.
+    UnknownModel
+        If no plugin has the model, or classes are given and no model or several take words.
     SightsoundError
         If the model has no classes or is for sounds, or the array is not uint8 RGB.
     """
     host = host or Host()
-    loaded = load_for(host, model, "image", device=device)
+    loaded = load_for(host, model, "image", device=device, classes=check_classes(classes))
     rules = SegmentRules()
     classifier = Classifier(loaded.card, select_by_rules(loaded.card, rules, host.weights), rules, k)
     if isinstance(image, str | os.PathLike):
@@ -82,6 +89,7 @@ def classify_sound(
     *,
     model: str | Model | None = None,
     k: int = 5,
+    classes: Sequence[str] = (),
     rules: SegmentRules | None = None,
     hop: float | None = None,
     channels: Channels = "mean",
@@ -106,6 +114,8 @@ def classify_sound(
         stands for the default model for sounds.
     k : int
         How many of the best classes to return at most.
+    classes : sequence of str
+        Classes of your own in words, as for `classify_image`.
     rules : SegmentRules or None
         Which classes count, and how scores become segments. None stands for `SegmentRules()`.
     hop : float or None
@@ -141,9 +151,9 @@ def classify_sound(
     if is_file == (sample_rate is not None):
         what = "not for files, which have their own" if is_file else "expected Hz with an array of samples"
         raise SightsoundError(f"sample_rate: {what}")
-    loaded = load_for(host, model, "sound", hop=hop, device=device)
-    classes = select_by_rules(loaded.card, rules, host.weights)
-    recording = Classifier(loaded.card, classes, rules, k, is_each(channels), keep_windows=True).start()
+    loaded = load_for(host, model, "sound", hop=hop, device=device, classes=check_classes(classes))
+    selected = select_by_rules(loaded.card, rules, host.weights)
+    recording = Classifier(loaded.card, selected, rules, k, is_each(channels), keep_windows=True).start()
     if is_file:
         outcome = _feed_file(loaded, sound, recording, is_each(channels))
     else:
@@ -159,6 +169,7 @@ def classify_stream(
     sample_rate: int,
     *,
     model: str | Model | None = None,
+    classes: Sequence[str] = (),
     rules: SegmentRules | None = None,
     hop: float | None = None,
     channels: Channels = "mean",
@@ -177,6 +188,8 @@ def classify_stream(
     sample_rate : int
         The rate of the samples in Hz.
     model : str, Model or None
+        As for `classify_sound`.
+    classes : sequence of str
         As for `classify_sound`.
     rules : SegmentRules or None
         As for `classify_sound`.
@@ -206,10 +219,10 @@ def classify_stream(
     >>> for segment in sightsound.classify_stream(microphone, 48000): print(segment.start, segment.label)
     """
     rules, host = rules or SegmentRules(), host or Host()
-    loaded = load_for(host, model, "sound", hop=hop, device=device)
-    classes = select_by_rules(loaded.card, rules, host.weights)
+    loaded = load_for(host, model, "sound", hop=hop, device=device, classes=check_classes(classes))
+    selected = select_by_rules(loaded.card, rules, host.weights)
     return SoundStream(
-        loaded, blocks, sample_rate, Classifier(loaded.card, classes, rules, each_channel=is_each(channels))
+        loaded, blocks, sample_rate, Classifier(loaded.card, selected, rules, each_channel=is_each(channels))
     )
 
 

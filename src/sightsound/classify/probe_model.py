@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,13 +15,34 @@ from sightsound.host.model import Model
 from sightsound.linear.model import LinearModel
 
 
-def probe_card(card: Card, probe: LinearModel) -> Card:
-    """Return the card of a network with the classes of a probe in place of its own."""
+def probe_card(card: Card, probe: LinearModel, name: str = "probe") -> Card:
+    """Return the card of a network with the classes of a probe in place of its own; `name` is that of their list."""
     labels = tuple(str(label) for label in probe.classes_)
-    return replace(card, classes=ClassList("probe", labels), scores="softmax" if probe.single else "sigmoid")
+    return card_with_classes(card, name, labels, "softmax" if probe.single else "sigmoid")
 
 
-def attach_probe(model: Model, probe: LinearModel) -> Model:
+def card_with_classes(card: Card, name: str, labels: tuple[str, ...], scores: Literal["sigmoid", "softmax"]) -> Card:
+    """Return the card of a network with other classes in place of its own.
+
+    Parameters
+    ----------
+    card : Card
+        The card.
+    name : str
+        The name of the list of classes.
+    labels : tuple of str
+        The names of the classes.
+    scores : {"sigmoid", "softmax"}
+        What the scores are.
+
+    Returns
+    -------
+    Card
+    """
+    return replace(card, classes=ClassList(name, labels), scores=scores)
+
+
+def attach_probe(model: Model, probe: LinearModel, *, name: str = "probe") -> Model:
     """Return a network whose scores are the probabilities of a probe, for each window or image.
 
     Parameters
@@ -31,6 +52,8 @@ def attach_probe(model: Model, probe: LinearModel) -> Model:
     probe : LinearModel
         The probe. One of items with another pool than the mean has no probabilities of single windows; its scores are
         0 for each window.
+    name : str
+        The name of the list of its classes.
 
     Returns
     -------
@@ -44,8 +67,8 @@ def attach_probe(model: Model, probe: LinearModel) -> Model:
         If the probe was not fitted to a data set of a library.
     """
     probe.require_feature_spec().space.require(model.space, "probe")
-    embedder = _ProbedEmbedder(model, probe)
-    stages = {name: _stage(embedder, name) for name in ("preprocess", "embed", "postprocess")}
+    embedder = _ProbedEmbedder(model, probe, name)
+    stages = {stage: _stage(embedder, stage) for stage in ("preprocess", "embed", "postprocess")}
     return Model(embedder, space=model.space, plugin=model.plugin, stages=stages, others=model.others)
 
 
@@ -57,8 +80,8 @@ def _stage(embedder: _ProbedEmbedder, name: str) -> Any:
 class _ProbedEmbedder:
     """Embeds with a network and its stages, and classifies with a probe."""
 
-    def __init__(self, model: Model, probe: LinearModel) -> None:
-        self.card = probe_card(model.card, probe)
+    def __init__(self, model: Model, probe: LinearModel, name: str) -> None:
+        self.card = probe_card(model.card, probe, name)
         self.batch_size, self.workers, self.device = model.batch_size, model.workers, model.device
         self._model, self._probe, self._spec = model, probe, probe.require_feature_spec()
         is_row = model.card.modality == "image" or self._spec.level == "window"

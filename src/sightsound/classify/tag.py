@@ -7,14 +7,22 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 from sightsound import media
 from sightsound._progress import bar
 from sightsound.classify.class_selection import ClassSelection
 from sightsound.classify.classifier import Channels, Classifier, is_each, jobs_for, select_by_rules
-from sightsound.classify.model_choice import name_with_hop
+from sightsound.classify.model_choice import (
+    models_for_words,
+    name_with_hop,
+    no_model_for_words,
+    require_text,
+    the_one_for_words,
+)
 from sightsound.classify.probe_model import attach_probe, probe_card
 from sightsound.classify.segments import SegmentRules
+from sightsound.classify.text_classes import check_classes, text_card, text_probe
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, SightsoundError
 from sightsound.contract.paths import PathLike, as_list
@@ -43,6 +51,7 @@ def tag(
     hop: float | None = None,
     channels: Channels = "mean",
     probes: Sequence[LinearModel] = (),
+    classes: Sequence[str] = (),
     host: Host | None = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -70,6 +79,10 @@ def tag(
         For sounds: average the channels, or classify each by itself.
     probes : sequence of LinearModel
         At most one for each modality. The classes are the probe's, and the model is the one it was fitted with.
+    classes : sequence of str
+        Classes of your own in words, such as ["dog", "cat", "car"], in place of the model's. The models must take
+        words. Where none are named they are, for each modality, the default one if it takes words, or the only one
+        that does; files of a modality without one are skipped, and a warning counts them.
     host : Host or None
         Where models are looked up. None stands for a new host of the installed plugins.
     device : str
@@ -87,7 +100,7 @@ def tag(
     Raises
     ------
     UnknownModel
-        If no plugin has one of the models.
+        If no plugin has one of the models, or classes are given and no model or several take words.
     UnknownClass
         If a name in the rules stands for no class.
     SightsoundError
@@ -98,16 +111,21 @@ def tag(
     --------
     >>> for found in sightsound.tag("recordings"): print(found.item, found.top[0].label, len(found.segments))
     """
-    host, each = host or Host(), is_each(channels)
+    host, each, words = host or Host(), is_each(channels), check_classes(classes)
+    if words and probes:
+        raise SightsoundError("classes and probes: expected one of them; tag with each in turn")
     probe_models = [probe.require_feature_spec().space.name for probe in probes]
     chosen = _chosen_models(host, [models] if isinstance(models, str) else models, probe_models, hop)
+    found = files.unique_items(files.find_items(as_list(paths)))
+    if words:
+        chosen = _models_for_words(host, chosen, found, hop)
     by_model, rules = dict(zip(probe_models, probes)), rules or SegmentRules()
-    run = _TagRun(host, device, chosen, by_model, rules, k, hop, each, batch_size)
+    run = _TagRun(host, device, chosen, by_model, words, rules, k, hop, each, batch_size, named=bool(models))
     if not chosen and (rules.include or rules.exclude):
         run.selection("sound")
     for modality in chosen:
         run.selection(modality)
-    return run.classify(files.unique_items(files.find_items(as_list(paths))), progress)
+    return run.classify(found, progress)
 
 
 def _chosen_models(
@@ -125,6 +143,36 @@ def _chosen_models(
         moved = hop if modality == "sound" else None
         chosen[modality] = name if name in probe_models else name_with_hop(host, name, modality, moved)
     return chosen
+
+
+def _models_for_words(
+    host: Host, named: dict[Modality, str], found: Sequence[Item | Outcome], hop: float | None
+) -> dict[Modality, str]:
+    """Return the models that were named, which must take words, or else the one of each modality that does.
+
+    Several models of a modality without files are no error.
+    """
+    for name in named.values():
+        require_text(host, host.card(name))
+    if named:
+        return named
+    chosen: dict[Modality, str] = {}
+    for modality in get_args(Modality):
+        count = len(models_for_words(host, modality))
+        if count == 1 or (count and any(_modality_of(file) == modality for file in found)):
+            name = the_one_for_words(host, modality)
+            chosen[modality] = name_with_hop(host, name, modality, hop if modality == "sound" else None)
+    if not chosen:
+        raise no_model_for_words()
+    return chosen
+
+
+def _modality_of(file: Item | Outcome) -> Modality | None:
+    """Return the modality of a file, None if it is no image or sound that can be read."""
+    try:
+        return None if isinstance(file, Outcome) else media.identify(file.file)
+    except MediaError:
+        return None
 
 
 class Tagger:
@@ -167,11 +215,14 @@ class _TagRun:
     device: str
     models: dict[Modality, str]
     probes: Mapping[str, LinearModel]
+    words: Sequence[str]
     rules: SegmentRules
     k: int
     hop: float | None
     each_channel: bool
     batch_size: int | None
+    named: bool
+    _text_probes: dict[str, LinearModel] = field(default_factory=dict)
     _failed: deque[Outcome] = field(default_factory=deque)
     _skipped: Counter[Modality] = field(default_factory=Counter)
 
@@ -182,7 +233,8 @@ class _TagRun:
                 shown.update()
                 yield classified
         for modality, count in self._skipped.items():
-            log.warning("%d %ss skipped: no model for them was named", count, modality)
+            why = "takes words" if self.words and not self.named else "was named"
+            log.warning("%d %ss skipped: no model for them %s", count, modality, why)
 
     def selection(self, modality: Modality) -> tuple[str, ClassSelection]:
         """Return the name of the model for a modality and its classes that count."""
@@ -191,6 +243,8 @@ class _TagRun:
         card = self.host.card(name)
         if name in self.probes:
             card = probe_card(card, self.probes[name])
+        if self.words:
+            card = text_card(card, self.words)
         rules = self.rules if modality == "sound" else SegmentRules()
         return name, select_by_rules(card, rules, self.host.weights)
 
@@ -244,9 +298,11 @@ class _TagRun:
     def _load(self, modality: Modality) -> tuple[Model, Classifier]:
         name, classes = self.selection(modality)
         model, probe = self.host.load(name, self.device), self.probes.get(name)
+        if self.words:
+            probe = self._text_probes[name] = self._text_probes.get(name) or text_probe(model, self.words)
         of_items = None
         if probe is not None:
-            model = attach_probe(model, probe)
+            model = attach_probe(model, probe, name="words" if self.words else "probe")
             if modality == "sound" and probe.require_feature_spec().level == "item":
                 of_items = probe
         return model, Classifier(model.card, classes, self.rules, self.k, self.each_channel, probe=of_items)

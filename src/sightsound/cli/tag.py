@@ -37,6 +37,12 @@ _STATUS_WORDS = {"ok": "tagged", **output.FAILURE_WORDS}
     "--probe", "probes", multiple=True, metavar="FILE", help="Use the classes of a probe, with its own network."
 )
 @click.option(
+    "--classes",
+    multiple=True,
+    metavar="NAMES",
+    help='Your own classes in words, "dog,cat,car", with a network that takes words; repeat it for names with commas.',
+)
+@click.option(
     "-k", "--top", default=5, show_default=True, type=click.IntRange(1), help="The number of classes of a file."
 )
 @click.option("--threshold", type=float, help="The lowest score of a class in a window.  [default: 0.35]")
@@ -78,6 +84,7 @@ def tag(
     paths: Sequence[str],
     models: Sequence[str],
     probes: Sequence[str],
+    classes: tuple[str, ...],
     top: int,
     hop: float | None,
     channels: Any,
@@ -107,7 +114,10 @@ def tag(
     read = [path for path in (*paths, *probes) if path != "-"]
     exports.check(form, out, one=one, plot=plot, wordcloud=wordcloud, inputs=read)
     given = SegmentRules(**{name: value for name, value in rules.items() if value not in (None, ())})
-    settings = {"hop": hop, "channels": channels, "host": host(context), "device": device}
+    settings = {
+        "classes": _class_names(classes),
+        **{"hop": hop, "channels": channels, "host": host(context), "device": device},
+    }
     if "-" in paths:
         if len(paths) > 1 or len(models) > 1 or plot or probes:
             raise click.UsageError("- is read alone, with one model, without --plot and --probe")
@@ -131,6 +141,15 @@ def tag(
     exports.draw(kept, plot, wordcloud)
     statuses = {tags.outcome.status for tags in kept}
     context.exit(1 if "failed" in statuses or (kept and "ok" not in statuses) else 0)
+
+
+def _class_names(given: tuple[str, ...]) -> list[str]:
+    """Return the classes of --classes: of a single one its parts between commas, of several each as it is."""
+    names = given[0].split(",") if len(given) == 1 else given
+    found = [name.strip() for name in names if name.strip()]
+    if given and not found:
+        raise click.UsageError("--classes: expected names, got none")
+    return found
 
 
 def _what_is_kept(kept: Sequence[Classified], form: str | None, out: str | None) -> str:

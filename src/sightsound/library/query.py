@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound import media
+from sightsound.classify.model_choice import require_text
+from sightsound.classify.text_classes import finite_text_rows
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Modality
-from sightsound.contract.errors import MediaError, PluginError, SightsoundError, SpaceMismatch, UnknownModel
+from sightsound.contract.errors import MediaError, SightsoundError, SpaceMismatch, UnknownModel
 from sightsound.contract.results import Outcome
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
@@ -143,10 +145,7 @@ class QueryReader:
         found = QueryVectors()
         for space, name in self._text_spaces():
             self._library.require(space)
-            rows = self._host.load(name, self._device).text([text])
-            if not np.isfinite(rows).all():
-                raise PluginError(f"{name} gave NaN or infinity for {text!r}; run `sightsound check-model {name}`")
-            found.vectors[space] = rows
+            found.vectors[space] = finite_text_rows(self._host.load(name, self._device), [text])
         return found
 
     def _of_vectors(self, query: Vectors) -> QueryVectors:
@@ -176,13 +175,11 @@ class QueryReader:
 
     def _text_spaces(self) -> list[tuple[Space, str]]:
         """Return the spaces to search by words with their models: those named, or those that take words."""
-        installed = [name for name, card in self._host.cards.items() if card.text]
         if self._models:
-            wrong = [name for name in self._models if not self._host.card(name).text]
-            if wrong:
-                advice = f"name a model that does: {', '.join(installed)}" if installed else "no installed model does"
-                raise SightsoundError(f"{wrong[0]}: takes no words; {advice}")
+            for name in self._models:
+                require_text(self._host, self._host.card(name))
             return [(self._host.space(name), name) for name in self._models]
+        installed = [name for name, card in self._host.cards.items() if card.text]
         name, spaces = self._library.path.name, list(self._library.spaces)
         have = f"only {', '.join(space.name for space in spaces)}" if spaces else "and no others"
         such = f", such as --model {installed[0]}" if installed else "; none is installed: see `sightsound models`"
