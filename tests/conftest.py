@@ -10,7 +10,7 @@ import pytest
 
 import made
 from distributions import DISTS
-from sightsound import Host, index
+from sightsound import ClassList, Host, index
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def warm(tiny: Host) -> str:
         means = inputs.mean(axis=(1, 2))
         return dataclasses.replace(output, scores=(means / means.sum(axis=1, keepdims=True)).astype(np.float32))
 
-    facts = {"labels": ("red", "green", "blue"), "label_ids": ("r", "g", "b"), "scores": "softmax"}
+    facts = {"classes": ClassList("warm", ("red", "green", "blue"), ("r", "g", "b")), "scores": "softmax"}
     return made.register_variant(tiny, "warm.tiny", facts=facts, embed=embed)
 
 

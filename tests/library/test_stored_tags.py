@@ -9,7 +9,7 @@ import soundfile
 
 import made
 from made import RATE, loud_and_silent
-from sightsound import Filter, Library, SegmentRules, SightsoundError, index, search, search_tags
+from sightsound import ClassList, Filter, Library, SegmentRules, SightsoundError, index, search, search_tags
 from sightsound.contract.errors import LibraryError, UnknownClass
 from sightsound.library.check import check
 from sightsound.library.maintenance import forget, forget_space
@@ -160,7 +160,7 @@ def test_two_classes_of_one_name_are_told_apart_by_their_ids(zoo, tiny, tmp_path
         scores = (means / means.sum(axis=1, keepdims=True)).astype("f4")
         return dataclasses.replace(inner.embed(inputs), scores=scores)
 
-    facts = {"labels": ("crane", "crane", "blue"), "label_ids": ("n1", "n2", "n3"), "scores": "softmax"}
+    facts = {"classes": ClassList("cranes", ("crane", "crane", "blue"), ("n1", "n2", "n3")), "scores": "softmax"}
     name = made.register_variant(tiny, "cranes.tiny", facts=facts, embed=embed)
     index(zoo, tmp_path / "lib", models=[name], host=tiny, tags=True)
     with Library(tmp_path / "lib") as library:
