@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -28,7 +29,7 @@ def embedder():
             yield yamnet_weights.float32_layer(kernel, random.normal(0, 0.01, shape[0]))
 
     fixed = list(layers())
-    return PatchEmbedder(yamnet.F32, lambda: Yamnet(fixed), "cpu", cpu_batch_size=16)
+    return PatchEmbedder(yamnet.F32, lambda: Yamnet(copy.deepcopy(fixed)), "cpu", cpu_batch_size=16)
 
 
 def test_the_module_gives_the_rows_and_gradients_reach_every_layer(embedder):

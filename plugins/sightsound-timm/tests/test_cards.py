@@ -31,7 +31,8 @@ def test_registering_imports_no_framework() -> None:
 
 @pytest.mark.parametrize("card", LITE, ids=lambda card: card.name)
 def test_a_lite_card_is_what_timm_says_of_the_network(card: cards.Card) -> None:
-    ours = dataclasses.replace(card, weights=(), depth=None, top1=None, about="", license=card.license.lower())
+    plain = {"weights": (), "depth": None, "top1": None, "about": "", "aliases": (), "default_for": None}
+    ours = dataclasses.replace(card, license=card.license.lower(), **plain)
     told = zoo.timm_card(card.name)
     assert ours == dataclasses.replace(told, weights=(), about="")
 
@@ -39,7 +40,7 @@ def test_a_lite_card_is_what_timm_says_of_the_network(card: cards.Card) -> None:
 def test_the_mobilenet_card_is_what_torchvision_says_of_the_network() -> None:
     weights = torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1
     told = zoo.torchvision_card("mobilenet_v2.tv_in1k", "mobilenet_v2", weights)
-    plain = {"weights": (), "depth": None, "about": ""}
+    plain = {"weights": (), "depth": None, "about": "", "aliases": ()}
     assert dataclasses.replace(cards.MOBILENET, **plain) == dataclasses.replace(told, **plain)
     assert weights.url in cards.MOBILENET.weights[0].sources
 
@@ -55,7 +56,8 @@ def test_the_class_names_are_those_that_timm_lists() -> None:
     info = timm.data.ImageNetInfo("imagenet-1k")
     lines = files("sightsound_timm").joinpath("imagenet1k.tsv").read_text("utf-8").splitlines()
     assert lines == [f"{a}\t{b}" for a, b in zip(info.label_names(), info.label_descriptions(), strict=True)]
-    assert cards.imagenet1k() == tuple(info.label_descriptions())
+    assert cards.imagenet1k().labels == tuple(info.label_descriptions())
+    assert cards.imagenet1k().ids == tuple(info.label_names())
 
 
 @pytest.mark.parametrize("card", [card for card, _ in cards.REGISTERED], ids=lambda card: card.name)

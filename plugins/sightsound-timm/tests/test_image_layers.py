@@ -240,12 +240,12 @@ SEE = r"see `sightsound models layers resnet18\.tv_in1k`"
         ("layer=q", rf"^layer 'q' of {RESNET}: expected a module's name; {SEE}$"),
         ("layer=layer2+layer2", "expected each layer once"),
         ("layer=layer2+", "expected layer=NAME or layer=NAME\\+NAME"),
-        ("layer", "expected layer=NAME"),
+        ("layer", "expected layer=TEXT, got layer;"),
         ("pool=max", "expected layer=NAME"),
-        ("layer=layer2,hop=1", r"\[layer=layer2,hop=1\]: expected layer=NAME"),
+        ("layer=layer2,hop=1", "no option 'hop', only layer, pool"),
         ("layer=layer2,pool=mean", r"expected flat, or some of avg, max, std joined by \+, got 'mean'; use pool=avg"),
         ("layer=layer2,pool=flat+avg", "got 'flat\\+avg'"),
-        ("layer=layer2,pool", "use pool=avg"),
+        ("layer=layer2,pool", "expected pool=TEXT, got pool;"),
     ],
 )
 def test_mistakes_in_options(zoo: Host, options: str, error: str) -> None:
