@@ -16,7 +16,7 @@ from sightsound_timm.embedder import ImageEmbedder
 from sightsound_timm.zoo import find_card
 
 NAMES = ("lcnet_050", "mobilenet_v2.tv_in1k", "squeezenet1_1.tv_in1k")
-"""One of timm with batch norms and activations, one of torchvision with batch norms, one whose head is a convolution."""
+"""Batch norms with activations of timm, batch norms of torchvision, and a head that is a convolution."""
 
 
 @pytest.fixture(scope="module", params=NAMES)

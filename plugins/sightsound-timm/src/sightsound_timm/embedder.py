@@ -40,6 +40,7 @@ class ImageEmbedder(TorchEmbedder):
 
     def __init__(self, card: Card, builder: str, file: Path, device: str, plan: Plan | None = None) -> None:
         super().__init__(card, device, cpu_batch_size=CPU_BATCH_SIZE, plan=plan)
+        self._network_card = card  # `derive` gives the embedder another card, whose network has the same parts
         self._builder = builder
         self._file = file
 
@@ -50,7 +51,7 @@ class ImageEmbedder(TorchEmbedder):
         """
         from sightsound_timm.filling import filled_network
 
-        return filled_network(self.card, self._builder, self._file, with_features=self._plan is None)
+        return filled_network(self._network_card, self._builder, self._file, with_features=self._plan is None)
 
     def folded(self, network: nn.Module) -> nn.Module:
         """Return the network with its batch norms folded into the convolutions before them."""
@@ -71,7 +72,7 @@ class ImageEmbedder(TorchEmbedder):
         """Return the layers that the option `layer` may name."""
         from sightsound_timm.layers import list_layers
 
-        return list_layers(self.card, self._builder)
+        return list_layers(self._network_card, self._builder)
 
     @cached_property
     def _prepare_image(self) -> Callable[[NDArray[Any]], Floats]:
