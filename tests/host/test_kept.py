@@ -136,7 +136,7 @@ def test_a_load_that_fails_in_one_thread_is_tried_again_in_the_next():
 
 
 def test_a_plugin_that_registers_later_changes_what_is_loaded():
-    host, plugin = with_plugin(2, "a")
+    host, _plugin = with_plugin(2, "a")
     first = host.load("a.net")
 
     class Stage:
@@ -164,5 +164,5 @@ def test_a_model_whose_loading_began_before_a_change_is_not_kept():
 
 
 def test_models_without_the_stages_of_a_plugin_are_others():
-    host, plugin = with_plugin(2, "a")
+    host, _plugin = with_plugin(2, "a")
     assert host.load("a.net", without=["stage"]) is not host.load("a.net")

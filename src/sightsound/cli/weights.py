@@ -26,7 +26,12 @@ def weights() -> None:
 @settings.json_option()
 @click.pass_context
 def list_(context: click.Context, as_json: bool) -> None:
-    """List every weight file, and AudioSet's ontology: size, state (present, fetchable, missing) and licence."""
+    """List every weight file, and AudioSet's ontology: its size, state, identity and licence.
+
+    The state is present, fetchable or missing. The identity is what the content is compared with: a published SHA-256,
+    a git blob id, the first digits of the SHA-256 in the file's name, or nothing: such a file is taken as it is on its
+    first use, and must be the same later.
+    """
     from sightsound.classify import ontology_file
 
     host = settings.host(context)
@@ -37,8 +42,13 @@ def list_(context: click.Context, as_json: bool) -> None:
     if as_json:
         output.print_json(rows)
         return
-    cells = [(r["model"], r["file"], output.format_size(r["size"]), r["state"], r["license"]) for r in rows]
-    output.print_table(["model", "file", "size", "state", "licence"], cells)
+    cells = [
+        (r["model"], r["file"], output.format_size(r["size"]), r["state"], _identity(r), r["license"]) for r in rows
+    ]
+    output.print_table(["model", "file", "size", "state", "identity", "licence"], cells)
+    for row in rows:
+        if row["problem"]:
+            output.echo(f"{printable(row['model'])}, {printable(row['file'])}: {row['problem']}", err=True)
 
 
 @weights.command()
@@ -53,12 +63,12 @@ def get(context: click.Context, name: str | None, everything: bool) -> None:
     failed = False
     for model, file in _files(host, name):
         try:
-            found = host.weights.get(file, model=model)
+            found = host.weights.get(file, model=model, plugin=_plugin(host, model))
         except SightsoundError as error:
             if not everything:
                 raise
             failed = True
-            output.echo(f"{printable(model)}: {printable(error)}", err=True)
+            output.echo(printable(error), err=True)
         else:
             output.echo(found.sha256.encode() + b"  " + os.fsencode(found.path))
     if failed:
@@ -107,16 +117,32 @@ def _files(host: Host, name: str | None) -> list[tuple[str, WeightFile]]:
 def _find_file(host: Host, model: str, file: WeightFile) -> Path:
     found = host.weights.find(file)
     if found is None:
-        raise host.weights.missing(file, model=model)
+        raise host.weights.missing(file, model=model, plugin=_plugin(host, model))
     return found.path
 
 
+def _plugin(host: Host, model: str) -> str:
+    """Return the plugin that a model belongs to; the ontology belongs to none."""
+    return "" if model == "ontology" else host.plugin_of(model)
+
+
+def _identity(row: dict[str, Any]) -> str:
+    seen = row["first_seen"]
+    return f"{row['identity']}: {seen[:8]}..." if seen and row["identity"] == "taken on first use" else row["identity"]
+
+
 def _describe_file(host: Host, model: str, license: str, file: WeightFile) -> dict[str, Any]:
+    from sightsound.weights.hashes import identity
+
+    state, problem = host.weights.examine(file)
     return {
         "model": model,
         "file": file.name,
         "size": file.size,
-        "state": host.weights.state(file),
+        "state": state,
+        "problem": problem,
+        "identity": identity(file),
+        "first_seen": host.weights.cache.first_seen(file) if not (file.sha256 or file.git_blob) else "",
         "license": license,
         "sha256": file.sha256,
         "git_blob": file.git_blob,

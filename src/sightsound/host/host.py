@@ -161,6 +161,10 @@ class Host:
             + "; install one, see `sightsound plugins` and the README, or name a model (--model)"
         )
 
+    def plugin_of(self, name: str) -> str:
+        """Return the name of the plugin that a model belongs to."""
+        return self._find(name).plugin
+
     def options(self, name: str) -> list[tuple[Option, str]]:
         """Return the options that the name of a model may have, each with the plugin that offers it."""
         return names.declared_options(self._registry, self._find(name))

@@ -60,11 +60,11 @@ class Loader:
 
     def space(self, found: Registration) -> Space:
         """Return the space of a network; its weight files are found or fetched, and hashed."""
-        return self._space(found, self._files(found.card))
+        return self._space(found, self._files(found))
 
     def load(self, found: Registration, device: str, without: frozenset[str]) -> Model:
         """Return a loaded network with its stages; see `Host.load`."""
-        files = self._files(found.card)
+        files = self._files(found)
         self._warn_of_unused_weights(found.card)
         space, paths = self._space(found, files), {key: file.path for key, file in files.items()}
         with self.weights.loading():
@@ -118,8 +118,9 @@ class Loader:
             _asked(found, embedder.prepare)
         return embedder, execution_of(embedder, found.card, found.plugin)
 
-    def _files(self, card: Card) -> dict[str, LocalFile]:
-        return {file.name: self.weights.get(file, model=card.name) for file in card.weights}
+    def _files(self, found: Registration) -> dict[str, LocalFile]:
+        names = {"model": found.card.name, "plugin": found.plugin}
+        return {file.name: self.weights.get(file, **names) for file in found.card.weights}
 
     def _warn_of_unused_weights(self, card: Card) -> None:
         """Warn of weight files that the user named and that no model, registered or asked for, has."""

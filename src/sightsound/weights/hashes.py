@@ -26,6 +26,16 @@ def is_published(file: WeightFile) -> bool:
     return bool(file.sha256 or file.git_blob)
 
 
+def identity(file: WeightFile) -> str:
+    """Return what is known of the content: "SHA-256", "git blob", "digits in its name" or "taken on first use".
+
+    A file of the last kind is accepted as it is when it is first fetched, and must be the same later.
+    """
+    if is_published(file):
+        return "SHA-256" if file.sha256 else "git blob"
+    return "digits in its name" if digits_in_name(file) else "taken on first use"
+
+
 def digits_in_name(file: WeightFile) -> str:
     """Return the first digits of the SHA-256 that the name states, "" if it states none or a hash is published."""
     match = _IN_NAME.fullmatch(file.name)

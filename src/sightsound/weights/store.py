@@ -18,7 +18,7 @@ from sightsound.contract.card import WeightFile
 from sightsound.contract.errors import MissingWeights
 from sightsound.contract.paths import PathLike
 from sightsound.weights.cache import Cache, CachedFile, files_named
-from sightsound.weights.hashes import SHA1, SHA256, actual, expected, is_published, remembered_sha256
+from sightsound.weights.hashes import SHA1, SHA256, actual, expected, identity, is_published, remembered_sha256
 from sightsound.weights.hub_setting import hubs_offline
 
 State = Literal["present", "fetchable", "missing"]
@@ -103,18 +103,17 @@ class Store:
         _check(file)
         if file.name in self.named:
             return _named_by_user(self.named[file.name], file)
-        places = [(path, expected(file)) for path in self._in_folders(file)] + self.cache.candidates(file)
-        return next((found for path, what in places if (found := _verified(path, file, what))), None)
+        return next((found for path, what in self._places(file) if (found := _verified(path, file, what))), None)
 
-    def get(self, file: WeightFile, *, model: str = "") -> LocalFile:
+    def get(self, file: WeightFile, *, model: str = "", plugin: str = "") -> LocalFile:
         """Return the verified file; fetch it if it is not on this machine.
 
         Parameters
         ----------
         file : WeightFile
             What to get.
-        model : str
-            The model that needs it, for the advice in the error.
+        model, plugin : str
+            The model that needs it and its plugin, for the error.
 
         Raises
         ------
@@ -124,17 +123,28 @@ class Store:
         reasons: list[str] = []
         found = self.find(file) or self._fetched(file, reasons)
         if found is None:
-            raise self.missing(file, reasons, model=model)
+            raise self.missing(file, reasons, model=model, plugin=plugin)
         return found
 
     def state(self, file: WeightFile) -> State:
         """Return whether a file is present, fetchable or missing, judged by existence and size, without the network."""
-        from sightsound.weights.sources import obstacle
+        return self.examine(file)[0]
 
-        paths = [*self._in_folders(file), *(path for path, _ in self.cache.candidates(file))]
-        if file.name in self.named or any(_has_size(path, file) for path in paths):
-            return "present"
-        return "fetchable" if not self.offline and not all(map(obstacle, file.sources)) else "missing"
+    def examine(self, file: WeightFile) -> tuple[State, str]:
+        """Return the state of a file and what is wrong with its description, "" if nothing is.
+
+        A file is read only if it has another size than the one that is stated, to tell which of them is wrong.
+        """
+        from sightsound.weights.sources import fetchable
+
+        paths = [(path, what) for path, what in self._places(file) if path.is_file()]
+        if file.name in self.named or any(_has_size(path, file) for path, _ in paths):
+            return "present", ""
+        for path, what in paths:
+            if what and _has_content(path, file, what):
+                problem = f"size: the card says {file.size:,} bytes, the right file has {path.stat().st_size:,}"
+                return "present", f"{problem}; tell the plugin's author"
+        return "fetchable" if not self.offline and any(map(fetchable, file.sources)) else "missing", ""
 
     def loading(self) -> contextlib.AbstractContextManager[None]:
         """Return a context in which plugins load networks: no hub is used if this store is offline."""
@@ -144,7 +154,9 @@ class Store:
         """Yield every file of the cache with its hash computed anew."""
         return self.cache.verify()
 
-    def missing(self, file: WeightFile, reasons: Iterable[str] = (), *, model: str = "") -> MissingWeights:
+    def missing(
+        self, file: WeightFile, reasons: Iterable[str] = (), *, model: str = "", plugin: str = ""
+    ) -> MissingWeights:
         """Return the error for a file that `find` did not find.
 
         Parameters
@@ -153,26 +165,30 @@ class Store:
             What was searched for.
         reasons : iterable of str
             Why each source failed.
-        model : str
-            The model that needs it.
+        model, plugin : str
+            The model that needs it, and its plugin.
 
         Returns
         -------
         MissingWeights
             It says what the file is, where it was searched for, and what to do.
         """
-        places = [text for folder in self.folders for text in _described(folder, file)]
-        cached = "cache, with another or damaged file" if self.cache.candidates(file) else "cache"
-        places = [*(places or ["SIGHTSOUND_WEIGHTS (no folder)"]), f"{self.cache.folder} ({cached})"]
-        command = f"`sightsound weights get {model or file.name}`"
-        steps = [f"run {command}", f"give --weights {file.name}=PATH"]
-        if not file.sources:
-            reasons, steps = ["no source is known"], steps[1:]
-        elif self.offline:
-            reasons, steps[0] = ["not fetched (offline)"], f"unset SIGHTSOUND_OFFLINE and run {command}"
-        what = expected(file) or "a file of any hash"
-        parts = [f"{file.name}: expected {what}, found none", f"looked in {', '.join(places)}", *reasons]
-        return MissingWeights("; ".join([*parts, " or ".join(steps)]))
+        from sightsound.weights.not_found import next_steps, places, reasons_offline
+
+        reasons = list(reasons) or (reasons_offline(file) if self.offline else [])
+        looked = ", ".join(places(file, self.folders, self.cache))
+        steps = next_steps(file, reasons, offline=self.offline, model=model, plugin=plugin)
+        found = "others" if any("expected " in each and ", got " in each for each in reasons) else "none"
+        named = model if model != file.name else ""
+        owner = ", ".join(filter(None, [named, plugin and f"plugin {plugin}"]))
+        what = f"{file.name} ({owner})" if owner else file.name
+        head = f"{what}: expected {expected(file) or 'a file of any hash'}, found {found}"
+        return MissingWeights("; ".join([head, f"looked in {looked}", *reasons, steps]))
+
+    def _places(self, file: WeightFile) -> list[tuple[Path, str]]:
+        """Return where a file may be on this machine, each with what its content must be."""
+        places = [*self._in_folders(file), *_in_packages(file)]
+        return [(path, expected(file)) for path in places] + self.cache.candidates(file)
 
     def _in_folders(self, file: WeightFile) -> list[Path]:
         return [path for folder in self.folders for path in files_named(file.name, folder)]
@@ -195,9 +211,12 @@ class Store:
             ) from error
 
     def _fetched_from(self, source: str, target: Path, file: WeightFile, reasons: list[str]) -> LocalFile | None:
-        from sightsound.weights.sources import fetch  # imports urllib and zipfile
+        from sightsound.weights.sources import fetch, in_package  # imports urllib and zipfile
         from sightsound.weights.transfer import Unavailable
 
+        if (place := in_package(source)) is not None:  # `find` has read it in place
+            reasons.append(f"{source}: expected {expected(file)}, got {actual(place, file)}")
+            return None
         try:
             fetch(source, target, file.size, complete=bool(expected(file)))
         except Unavailable as error:
@@ -213,6 +232,8 @@ class Store:
                 reasons.append(f"{source}: expected {what}{hint}, got {got}")
                 log.warning("%s; removed", reasons[-1])
                 return None
+        if identity(file) == "taken on first use" and not self.cache.first_seen(file):
+            log.warning("%s: taken on first use: SHA-256 %s; later it must be the same", file.name, digest)
         return LocalFile(self.cache.store(target, file), digest, is_published(file))
 
 
@@ -271,11 +292,20 @@ def _warn_once(text: str) -> None:
     log.warning("%s", text)
 
 
-def _described(folder: Path, file: WeightFile) -> list[str]:
-    """Return the texts for a folder in the error: the folder, or the files in it that have another content."""
-    if not folder.is_dir():
-        return [f"{folder} (no such folder)"]
-    return [f"{path} (another file)" for path in files_named(file.name, folder)] or [str(folder)]
+def _in_packages(file: WeightFile) -> list[Path]:
+    """Return the places of a file in installed packages."""
+    if not any(source.startswith("package:") for source in file.sources):
+        return []
+    from sightsound.weights.sources import in_package
+
+    return [place for place in map(in_package, file.sources) if place is not None]
+
+
+def _has_content(path: Path, file: WeightFile, what: str) -> bool:
+    try:
+        return (actual(path, file) if what == expected(file) else f"SHA-256 {remembered_sha256(path)}") == what
+    except OSError:
+        return False
 
 
 def _has_size(path: Path, file: WeightFile) -> bool:
