@@ -8,11 +8,13 @@ from sightsound.contract.embedder import Embedder, Layer, Load, Output, Register
 from sightsound.contract.errors import MediaError, PluginError, SightsoundError, UnknownModel
 from sightsound.contract.execution import Compiled, Execution, RegisterRuntime, Runtime
 from sightsound.contract.hookspecs import API, hookimpl
+from sightsound.contract.layer_names import LAYER_OPTIONS
 from sightsound.contract.options import Option, with_option
 from sightsound.media.framing import frames
 
 __all__ = [
     "API",
+    "LAYER_OPTIONS",
     "Card",
     "ClassList",
     "Compiled",

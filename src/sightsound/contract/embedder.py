@@ -157,7 +157,7 @@ class Embedder(Protocol):
 
 
 class Load(Protocol):
-    """A function that loads an embedder. It reads small files at most, and imports no framework.
+    """A function that loads an embedder; it reads small files at most, and imports no framework.
 
     It may have an attribute `layers`, a function like the method of an embedder. It is called instead of loading the
     network, so it needs no weights.

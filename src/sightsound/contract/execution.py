@@ -16,7 +16,7 @@ from sightsound.contract.errors import PluginError
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How a network is run. It belongs to what runs the network: the embedder itself, or a runtime.
+    """How a network is run, by the embedder itself or by a runtime.
 
     Parameters
     ----------
@@ -124,7 +124,19 @@ class Runtime(Protocol):
     version: str
 
     def fits(self, card: Card, device: str) -> bool:
-        """Return whether it can run the network of this card on this device. Import no framework here."""
+        """Return whether it can run a network; import no framework here.
+
+        Parameters
+        ----------
+        card : Card
+            The card of the network.
+        device : str
+            As in `Load`.
+
+        Returns
+        -------
+        bool
+        """
 
     def compile(
         self, embedder: Embedder, *, device: str, precision: str, weights: Mapping[str, Path], cache: Path
@@ -145,6 +157,11 @@ class Runtime(Protocol):
         cache : pathlib.Path
             A folder for compiled files of this space, runtime, version, precision and processor. It exists, and what
             is in it was written by this runtime.
+
+        Returns
+        -------
+        Compiled
+            The network and how it runs.
         """
 
 

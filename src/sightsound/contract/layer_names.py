@@ -8,6 +8,13 @@ from collections.abc import Sequence
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Card
 from sightsound.contract.errors import UnknownModel
+from sightsound.contract.options import Option
+
+LAYER_OPTIONS = (
+    Option("layer", str, help="rows from layers, joined by +; see `sightsound models layers NAME`"),
+    Option("pool", str, default="avg", help="how positions become one number: avg, max, std, joined by +, or flat"),
+)
+"""For `Card.options` of a network with layers. `sightsound.torch.layers.choose` reads their values."""
 
 _LAYER = re.compile(r"(?<=[\[,])layer=([^,\]]+)")
 

@@ -182,6 +182,22 @@ def parse_options(model: str, declared: Iterable[Option], given: Mapping[str, st
 def with_option(name: str, option: Option, value: Value) -> str:
     """Return the name of a model with an option added behind its others.
 
+    Parameters
+    ----------
+    name : str
+        The name, with or without options.
+    option : Option
+        The option.
+    value : bool, int, float or str
+        Its value.
+
+    Returns
+    -------
+    str
+        The name with the option in its brackets.
+
+    Examples
+    --------
     >>> with_option("net.tag[hop=0.5]", Option("pca", int), 64)
     'net.tag[hop=0.5,pca=64]'
     """

@@ -170,7 +170,19 @@ class Host:
         return names.declared_options(self._registry, self._find(name))
 
     def runtime_of(self, name: str, device: str = "cpu") -> str:
-        """Return the name of the runtime that would run a model, "" if it runs by itself."""
+        """Return the name of the runtime that would run a model, "" if it runs by itself.
+
+        Parameters
+        ----------
+        name : str
+            The model.
+        device : str
+            As in `load`.
+
+        Returns
+        -------
+        str
+        """
         found = self._find(name)
         offered = self._loader.offered(found, device)
         return offered.runtime.name if offered else ""

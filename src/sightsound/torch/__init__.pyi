@@ -1,5 +1,4 @@
 from .embedder import TorchEmbedder as TorchEmbedder
-from .layer_options import LAYER_OPTIONS as LAYER_OPTIONS
 from .running import choose_device as choose_device
 from .running import forward as forward
 from .running import import_torchvision as import_torchvision

@@ -84,7 +84,7 @@ class TorchEmbedder:
 
         on = self._device
         module = self.module()
-        return Network(module if self._plan else self._with_head(self.folded(module)), on)
+        return Network(self._with_head(module if self._plan else self.folded(module)), on)
 
     @cached_property
     def _device(self) -> torch.device:
@@ -157,8 +157,8 @@ class TorchEmbedder:
         return derived
 
     def _with_head(self, module: nn.Module) -> nn.Module:
-        from sightsound.torch.network import Embeddings, WithHead
+        from sightsound.torch.network import EmbeddingsOnly, WithHead
 
         if self._head is not None:
             return WithHead(module, *self._head, kind=self.card.scores or "softmax")
-        return module if self.card.scores else Embeddings(module)
+        return module if self.card.scores else EmbeddingsOnly(module)

@@ -23,9 +23,8 @@ from torch import Tensor, nn
 from sightsound.contract.card import Card
 from sightsound.contract.embedder import Layer
 from sightsound.contract.errors import SightsoundError, UnknownModel
-from sightsound.contract.layer_names import named
+from sightsound.contract.layer_names import LAYER_OPTIONS, named
 from sightsound.contract.paths import nearest
-from sightsound.torch.layer_options import LAYER_OPTIONS
 from sightsound.torch.layer_survey import Survey, survey, usable
 
 __all__ = ["POOLS", "Layer", "Plan", "Survey", "Tapped", "choose", "survey", "usable"]

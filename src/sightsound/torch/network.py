@@ -34,7 +34,7 @@ class Network:
         return Output(*found) if isinstance(found, tuple) else Output(found)
 
 
-class Embeddings(nn.Module):
+class EmbeddingsOnly(nn.Module):
     """The embeddings of a network without its scores.
 
     Parameters
@@ -54,7 +54,7 @@ class Embeddings(nn.Module):
         return embeddings
 
 
-class WithHead(Embeddings):
+class WithHead(EmbeddingsOnly):
     """A network with a linear classifier of its embeddings.
 
     Parameters

@@ -13,8 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightsound.plugin import Card, Embedder, Load, Option, Register, UnknownModel, WeightFile, hookimpl
-from sightsound.torch import LAYER_OPTIONS
+from sightsound.plugin import LAYER_OPTIONS, Card, Embedder, Load, Option, Register, UnknownModel, WeightFile, hookimpl
 from sightsound_audioset import log_mel, pca
 from sightsound_audioset.loading import Loader
 

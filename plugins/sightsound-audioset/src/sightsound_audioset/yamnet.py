@@ -13,8 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightsound.plugin import Card, Embedder, Load, Option, Register, WeightFile, hookimpl
-from sightsound.torch import LAYER_OPTIONS
+from sightsound.plugin import LAYER_OPTIONS, Card, Embedder, Load, Option, Register, WeightFile, hookimpl
 from sightsound_audioset import log_mel
 from sightsound_audioset.classes import AUDIOSET
 from sightsound_audioset.loading import Loader

@@ -6,8 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from sightsound.plugin import Card, ClassList, WeightFile
-from sightsound.torch import LAYER_OPTIONS
+from sightsound.plugin import LAYER_OPTIONS, Card, ClassList, WeightFile
 
 LITE = "EfficientNet-Lite (Google, 2020): no squeeze-and-excitation, ReLU6; weights converted from Google's checkpoints"
 LITE_TOP1 = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"

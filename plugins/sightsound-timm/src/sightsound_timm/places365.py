@@ -9,8 +9,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from sightsound.plugin import Card, ClassList, WeightFile
-from sightsound.torch import LAYER_OPTIONS
+from sightsound.plugin import LAYER_OPTIONS, Card, ClassList, WeightFile
 from sightsound_timm.cards import constants
 
 ABOUT = "trained on 365 kinds of scenes by MIT CSAIL (Zhou et al., TPAMI 2017)"

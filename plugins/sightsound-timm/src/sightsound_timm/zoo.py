@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sightsound.plugin import Card, ClassList, WeightFile
-from sightsound.torch import LAYER_OPTIONS
+from sightsound.plugin import LAYER_OPTIONS, Card, ClassList, WeightFile
 from sightsound_timm.cards import REGISTERED, TIMM_TAGS, constants, imagenet1k
 from sightsound_timm.places365 import PLACES365
 
