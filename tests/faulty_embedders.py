@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from sightsound.plugin import Card, ClassList, Output, Windows, frames
+from sightsound.plugin import Card, ClassList, Option, Output, Windows, frames
 
 SOUND = Card(
     name="correct.sound",
@@ -69,6 +69,74 @@ class CorrectImage(CorrectSound):
 
 def changed(output, **fields):
     return dataclasses.replace(output, **fields)
+
+
+# -- wrong loading -----------------------------------------------------------------------------------------------------
+
+
+class LoadsAClass:
+    """Each of these returns something else than an instance, as a load function may."""
+
+    card = SOUND
+
+    def __new__(cls, device, weights):
+        return CorrectSound
+
+
+class LoadsNothing(LoadsAClass):
+    def __new__(cls, device, weights):
+        return None
+
+
+class LoadsAnotherCard(LoadsAClass):
+    def __new__(cls, device, weights):
+        return CorrectImage()
+
+
+class LoadsALaterRevision(LoadsAClass):
+    card = dataclasses.replace(SOUND, revision=2)
+
+    def __new__(cls, device, weights):
+        return CorrectSound()
+
+
+class LoadRaises(LoadsAClass):
+    def __new__(cls, device, weights):
+        raise ModuleNotFoundError("No module named 'acme_engine'", name="acme_engine")
+
+
+class PrepareRaises(CorrectSound):
+    def prepare(self):
+        raise ValueError("head.bias: expected 521 numbers, got 527")
+
+
+class WithoutPostprocess(CorrectSound):
+    postprocess = None
+
+
+class BatchOfNothing(CorrectSound):
+    batch_size = 0
+
+
+class WorkersInWords(CorrectSound):
+    workers = "two"
+
+
+class ThreadsInFractions(CorrectSound):
+    threads = 1.5
+
+
+class NoDevice(CorrectSound):
+    device = None
+
+
+class KeepsTheNameOfTheDevice(CorrectSound):
+    def __init__(self, device="cpu", weights=()):
+        self.device = device
+
+
+class AlwaysOnTheAccelerator(CorrectSound):
+    device = "cuda:0"
 
 
 # -- wrong rows --------------------------------------------------------------------------------------------------------
@@ -243,6 +311,18 @@ class OneBufferForAllRows(CorrectSound):
         return self.memory[: len(output.embeddings)]
 
 
+class ThreeBuffersForAllOutputs(CorrectSound):
+    """As a runtime that writes to three pieces of memory in turn."""
+
+    memory = np.empty((3, 10_000, 8), np.float32)
+    calls = itertools.count()
+
+    def embed(self, inputs):
+        rows = self.memory[next(self.calls) % 3][: len(inputs)]
+        rows[:] = super().embed(inputs).embeddings
+        return changed(super().embed(inputs), embeddings=rows)
+
+
 class CrashesOnOneSample(CorrectSound):
     def preprocess(self, media, start, last):
         media[1]
@@ -262,6 +342,11 @@ class Logits(CorrectSound):
     def embed(self, inputs):
         output = super().embed(inputs)
         return changed(output, scores=output.embeddings[:, :3] * 5)
+
+
+class RaisesInEmbed(CorrectSound):
+    def embed(self, inputs):
+        raise RuntimeError("no kernel image")
 
 
 class SoftmaxOverAWrongAxis(CorrectSound):
@@ -308,7 +393,39 @@ class CardOfItsOwn(CorrectSound):
     card = LongerCard(**{f.name: getattr(SOUND, f.name) for f in dataclasses.fields(SOUND)}, paper="Acme 2026")
 
 
+HOP = Option("hop", float, low=0.1, high=0.4, default=0.2, help="seconds from window to window")
+
+
+class OptionWithoutHelp(CorrectSound):
+    card = dataclasses.replace(SOUND, options=(dataclasses.replace(HOP, help=" "),))
+
+
+class DefaultOutOfBounds(CorrectSound):
+    card = dataclasses.replace(SOUND, options=(dataclasses.replace(HOP, default=2.0),))
+
+
+class OptionWithoutResolver(CorrectSound):
+    card = dataclasses.replace(SOUND, options=(HOP,))
+
+
 FAULTS = [
+    (LoadsAClass, "embedder_loads", "got the class CorrectSound; return an instance"),
+    (LoadsNothing, "embedder_loads", "expected an embedder with the registered card, got none"),
+    (LoadsAnotherCard, "embedder_loads", "got the card of 'correct.image'"),
+    (LoadsALaterRevision, "embedder_loads", "got another revision"),
+    (LoadRaises, "embedder_loads", "No module named 'acme_engine'; install it: pip install acme_engine"),
+    (PrepareRaises, "embedder_loads", "head.bias: expected 521 numbers, got 527"),
+    (WithoutPostprocess, "embedder_loads", "expected the method postprocess, got none"),
+    (BatchOfNothing, "execution_is_valid", "batch_size: expected a whole number from 1, got 0"),
+    (WorkersInWords, "execution_is_valid", "workers: expected a whole number from 1, got 'two'"),
+    (ThreadsInFractions, "execution_is_valid", "threads: expected a whole number from 1, got 1.5"),
+    (NoDevice, "execution_is_valid", "device: expected a text, got None"),
+    (KeepsTheNameOfTheDevice, "device_is_honoured", "one that says 'cuda:99'; likely `device` is kept as it was given"),
+    (AlwaysOnTheAccelerator, "device_is_honoured", "device 'cpu': expected the network there, got 'cuda:0'"),
+    (OptionWithoutHelp, "options_resolve", "option 'hop': expected a help text, got none"),
+    (DefaultOutOfBounds, "options_resolve", "option 'hop': default: expected hop=a number from 0.1 to 0.4"),
+    (OptionWithoutResolver, "options_resolve", "expected a card for correct.sound[hop=0.1], got"),
+    (RaisesInEmbed, "shapes_and_dtypes", "embed raised RuntimeError: no kernel image"),
     (Float64, "shapes_and_dtypes", "got float64; convert with .astype(np.float32)"),
     (WrongDim, "shapes_and_dtypes", "expected float32 (6, 8), got (6, 7)"),
     (ListForArray, "shapes_and_dtypes", "expected a NumPy array float32 (6, 8), got list"),
@@ -332,6 +449,7 @@ FAULTS = [
     (WritesIntoInputs, "inputs_stay_unchanged", "embed changed its inputs"),
     (WritesIntoEmbeddings, "inputs_stay_unchanged", "postprocess changed its embeddings"),
     (OneBufferForAllOutputs, "results_stay_unchanged", "embed changed the embeddings that it had returned"),
+    (ThreeBuffersForAllOutputs, "results_stay_unchanged", "embed changed the embeddings that it had returned"),
     (OneBufferForAllRows, "results_stay_unchanged", "postprocess changed the rows that it had returned"),
     (OneBufferForAllThreads, "safe_in_threads", "likely a buffer or a setting kept in self"),
     (CrashesOnOneSample, "odd_inputs_work", "one sample: preprocess raised IndexError"),
@@ -340,7 +458,7 @@ FAULTS = [
     (SoftmaxOverAWrongAxis, "scores_in_range", "a softmax over the wrong axis"),
     (ABackgroundClass, "scores_in_range", "a background class too many"),
     (NoScores, "scores_in_range", "got None; embed has to return Output(rows, scores)"),
-    (ScoresUndeclared, "scores_in_range", "declare scores and labels, or drop them"),
+    (ScoresUndeclared, "scores_in_range", "declare scores and classes, or drop them"),
     (LabelsWithLineEnds, "labels_name_the_scores", "likely a table read with its line ends"),
     (TwoOfOneName, "labels_name_the_scores", "got 'low' twice; tell the classes apart, or give label_ids"),
     (ScoresOfNothing, "labels_name_the_scores", "expected different ones for different items, got the same"),

@@ -38,7 +38,7 @@ FUNCTIONS = {
     "check": "check",
     "forget": "forget, forget_missing, forget_space",
     "relocate": "relocate",
-    "check-model": "testing.check_model",
+    "check-model": "testing.check_model, testing.bench_model",
 }
 
 

@@ -1,41 +1,16 @@
 """The conformance kit: a correct embedder passes every check, and a fault fails its own check and no other."""
 
 import dataclasses
-import json
-import sys
 
 import numpy as np
 import pytest
 
-from faulty_embedders import FAULTS, SOUND, CorrectImage, CorrectSound
-from sightsound import Host, UnknownModel, testing
-from sightsound.cli import main
+import faulty_words
+from faulty_embedders import FAULTS, SOUND, CorrectImage, CorrectSound, LoadsAClass, RaisesInEmbed
+from kit_runs import failures, host_of, installed, results
+from sightsound import UnknownModel, testing
 from sightsound.plugin import Windows, hookimpl
-
-
-class Plugin:
-    """A plugin of one embedder, registered by hand."""
-
-    def __init__(self, embedder):
-        self.embedder = embedder
-
-    @hookimpl
-    def register_embedders(self, register):
-        register(self.embedder.card, self.embedder)
-
-
-def host_of(embedder, *stages):
-    host = Host(installed=False)
-    host.register(Plugin(embedder), "own")
-    for stage in stages:
-        host.register(stage, type(stage).__name__)
-    return host
-
-
-def failures(embedder, *stages, **options):
-    results = testing.check_model(embedder.card.name, host=host_of(embedder, *stages), **options)
-    assert [result.check for result in results] == [check.__name__ for check in testing.CHECKS]
-    return {result.check: result.reason for result in results if not result.passed}
+from sightsound.testing.checks import NEEDS
 
 
 @pytest.mark.parametrize("embedder", [CorrectSound, CorrectImage])
@@ -77,7 +52,45 @@ def test_a_stage_that_returns_nothing_is_a_failed_check():
     assert "postprocess returned nothing" in failures(Nothing)["shapes_and_dtypes"]
 
 
-# -- stage plugins, imports, golden files ------------------------------------------------------------------------------
+# -- one fault, one line -----------------------------------------------------------------------------------------------
+
+
+def test_a_check_that_relies_on_a_failed_one_is_not_run():
+    found = results(RaisesInEmbed)
+    assert [name for name, each in found.items() if each.status == "failed"] == ["shapes_and_dtypes"]
+    for name in ("rows_are_finite", "same_after_a_reload", "labels_name_the_scores", "safe_in_threads"):
+        assert found[name].status == "skipped"
+        assert found[name].reason == "not run: shapes and dtypes failed first"
+    assert found["card_survives_json"].status == "passed"
+
+
+def test_a_network_that_does_not_load_is_one_failed_check_and_the_card_is_checked_still():
+    found = results(LoadsAClass)
+    assert {name for name, each in found.items() if each.status == "passed"} == {"card_survives_json", "card_is_usual"}
+    assert sum(each.reason == "not run: embedder loads failed first" for each in found.values()) > 20
+
+
+def test_what_does_not_apply_is_skipped_with_its_reason():
+    found = results(CorrectImage)
+    assert (found["spans_are_ordered_and_inside"].status, found["text_gives_rows"].status) == ("skipped", "skipped")
+    assert found["spans_are_ordered_and_inside"].reason == "an image has no seconds"
+    assert found["text_gives_rows"].reason == "the card says text=False"
+    assert found["golden_file_agrees"].passed
+
+
+def test_a_failed_check_keeps_its_traceback():
+    found = results(RaisesInEmbed)
+    assert 'raise RuntimeError("no kernel image")' in found["shapes_and_dtypes"].traceback
+    assert found["rows_are_finite"].traceback == found["card_survives_json"].traceback == ""
+
+
+def test_the_checks_that_a_check_relies_on_are_run_before_it():
+    order = [check.__name__ for check in testing.CHECKS]
+    for check, needed in NEEDS.items():
+        assert all(order.index(each.__name__) < order.index(check.__name__) for each in needed)
+
+
+# -- stage plugins and imports -----------------------------------------------------------------------------------------
 
 
 class Rounds:
@@ -116,18 +129,38 @@ def test_a_stage_plugin_that_breaks_its_same_numbers_is_named():
     assert "stage plugin 'Rounds'" in found["same_numbers_plugins_keep_them"]
 
 
+class Cuts:
+    """Returns fewer numbers than the card says."""
+
+    @hookimpl(wrapper=True)
+    def postprocess(self, embedder, output):
+        return (yield)[:, :7]
+
+
+class Breaks:
+    @hookimpl
+    def embed(self, embedder, inputs):
+        raise RuntimeError("no session")
+
+
+class Logits:
+    @hookimpl(wrapper=True)
+    def embed(self, embedder, inputs):
+        output = yield
+        return dataclasses.replace(output, scores=output.scores * 9)
+
+
+@pytest.mark.parametrize(
+    ("stage", "check"), [(Cuts(), "shapes_and_dtypes"), (Breaks(), "shapes_and_dtypes"), (Logits(), "scores_in_range")]
+)
+def test_a_stage_plugin_is_named_where_its_stage_fails(stage, check):
+    found = failures(CorrectSound, stage)
+    assert list(found) == [check]
+    assert f"the stage plugin '{type(stage).__name__}' takes part in it" in found[check]
+
+
 def test_stage_plugins_that_keep_the_numbers_or_declare_that_they_change_them_pass():
     assert failures(CorrectSound, Counts(), Doubles()) == {}
-
-
-def installed(folder, monkeypatch, code):
-    """A distribution with one entry point, as pip would install it."""
-    (folder / "acme_heavy.py").write_text(code)
-    info = folder / "acme_heavy-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-heavy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[sightsound]\nown = acme_heavy\n")
-    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
 
 
 @pytest.mark.parametrize(
@@ -141,52 +174,37 @@ def test_a_plugin_that_imports_its_framework_too_early_fails_a_check_that_names_
     found = failures(CorrectSound)
     assert list(found) == ["import_is_light"]
     assert (
-        "import of acme_heavy: expected no framework, got torch; move its import into load" in found["import_is_light"]
+        "import of acme_heavy: expected no framework, got torch; move its import into the methods"
+        in found["import_is_light"]
     )
+
+
+def test_a_plugin_that_prints_while_it_is_imported_fails_a_check_that_shows_the_text(tmp_path, monkeypatch):
+    installed(tmp_path, monkeypatch, "print('HELLO FROM ACME')")
+    found = failures(CorrectSound)
+    assert list(found) == ["import_prints_nothing"]
+    assert "import of acme_heavy: expected no output, got 'HELLO FROM ACME'" in found["import_prints_nothing"]
+
+
+def test_an_import_that_takes_long_is_remarked(tmp_path, monkeypatch):
+    installed(tmp_path, monkeypatch, "import numpy")
+    assert results(CorrectSound)["import_is_light"].reason == ""
+    monkeypatch.setattr("sightsound.testing.checks.plugin.SLOW", 0.0)
+    found = results(CorrectSound)["import_is_light"]
+    assert found.status == "passed"
+    assert "import of acme_heavy: 0." in found.reason and "for which every command waits" in found.reason
+
+
+def test_a_plugin_that_cannot_be_imported_fails_with_the_last_line_of_its_error(tmp_path, monkeypatch):
+    installed(tmp_path, monkeypatch, "import acme_engine")
+    found = failures(CorrectSound)
+    assert list(found) == ["import_is_light"]
+    assert "import of acme_heavy: ModuleNotFoundError: No module named 'acme_engine'" in found["import_is_light"]
 
 
 def test_a_light_plugin_passes_the_import_check(tmp_path, monkeypatch):
     installed(tmp_path, monkeypatch, "import numpy")
     assert failures(CorrectSound) == {}
-
-
-def test_a_golden_file_that_the_model_wrote_agrees(tmp_path):
-    testing.write_golden(tmp_path / "correct.npz", "correct.sound", host=host_of(CorrectSound))
-    assert failures(CorrectSound, golden=tmp_path / "correct.npz") == {}
-
-
-def test_a_golden_file_of_other_numbers_is_refused_with_the_distance(tmp_path):
-    media = {"hum": np.sin(np.arange(1000, dtype=np.float32))}
-    testing.write_golden(
-        tmp_path / "other.npz",
-        "correct.sound",
-        media,
-        {"hum": np.ones((4, 8), np.float32)},
-        about="the original program",
-        host=host_of(CorrectSound),
-    )
-    found = failures(CorrectSound, golden=tmp_path / "other.npz")
-    assert list(found) == ["golden_file_agrees"]
-    assert "golden 'hum': expected rows within 0.001, got" in found["golden_file_agrees"]
-    assert "made by correct.sound revision 1 (the original program)" in found["golden_file_agrees"]
-
-
-def test_a_golden_file_of_another_revision_says_to_write_it_anew(tmp_path):
-    testing.write_golden(tmp_path / "old.npz", "correct.sound", host=host_of(CorrectSound))
-
-    class Newer(CorrectSound):
-        card = dataclasses.replace(SOUND, revision=2)
-
-    found = failures(Newer, golden=tmp_path / "old.npz")
-    assert "expected revision 2, got one made by correct.sound revision 1" in found["golden_file_agrees"]
-
-
-def test_a_file_of_another_kind_is_refused_as_a_golden_file(tmp_path):
-    (tmp_path / "notes.npz").write_text("not an archive")
-    np.savez(tmp_path / "rows.npz", rows=np.ones(3))
-    for name in ("notes.npz", "rows.npz"):
-        found = failures(CorrectSound, golden=tmp_path / name)
-        assert "golden file: expected a file of testing.write_golden, got" in found["golden_file_agrees"]
 
 
 # -- how the kit is called ---------------------------------------------------------------------------------------------
@@ -204,11 +222,27 @@ def test_an_unknown_model_is_an_error_and_not_a_result():
         testing.check_model("wrong.sound", host=host_of(CorrectSound))
 
 
+def test_a_case_of_conformance_passes_fails_or_is_skipped_with_the_reason():
+    cases = {check.__name__: check for check in testing.CHECKS}
+    test = testing.conformance("correct.sound", host=host_of(RaisesInEmbed))
+    test(cases["embedder_loads"])
+    with pytest.raises(AssertionError, match="embed raised RuntimeError: no kernel image"):
+        test(cases["shapes_and_dtypes"])
+    with pytest.raises(pytest.skip.Exception, match="not run: shapes and dtypes failed first"):
+        test(cases["safe_in_threads"])
+    with pytest.raises(pytest.skip.Exception, match="no runtime runs this network|not run"):
+        test(cases["runtime_keeps_the_numbers"])
+    with pytest.raises(pytest.skip.Exception, match="the card has no weights"):
+        test(cases["weights_are_as_declared"])
+
+
 def test_every_check_has_a_docstring_and_a_wrong_embedder():
-    tested = {check for _, check, _ in FAULTS}
-    elsewhere = {"import_is_light", "same_numbers_plugins_keep_them", "golden_file_agrees"}
+    tested = {check for _, check, _ in (*FAULTS, *faulty_words.FAULTS)}
+    tested |= {"module_gives_the_rows", "module_is_a_trainable_copy", "derive_gives_the_same_network"}  # with torch
+    elsewhere = {"import_is_light", "import_prints_nothing", "same_numbers_plugins_keep_them", "golden_file_agrees"}
+    elsewhere |= {"card_is_usual", "weights_are_as_declared", "runtime_keeps_the_numbers"}
     assert tested | elsewhere == {check.__name__ for check in testing.CHECKS}
-    assert all(check.__doc__ for check in testing.CHECKS)
+    assert all(check.__doc__.startswith("Check that ") for check in testing.CHECKS)
 
 
 def test_the_media_are_the_same_at_every_call_and_all_different():
@@ -223,54 +257,3 @@ def test_generated_sounds_are_mono_float32_within_full_scale():
         assert media.dtype == np.float32
         assert media.ndim == 1
         assert np.abs(media).max() <= 1
-
-
-# -- the command -------------------------------------------------------------------------------------------------------
-
-
-def command(capsys, *arguments):
-    with pytest.raises(SystemExit) as left:
-        main(["check-model", *map(str, arguments)])
-    shown = capsys.readouterr()
-    return left.value.code, shown.out, shown.err
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch):
-    """`correct.sound` and `WrongDim`'s network as an installed plugin."""
-    code = "import dataclasses, faulty_embedders as t\nfrom sightsound.plugin import hookimpl\nclass Bad(t.WrongDim):\n"
-    code += "    card = dataclasses.replace(t.SOUND, name='wrong.dim')\n@hookimpl\ndef register_embedders(register):\n"
-    code += "    register(t.SOUND, t.CorrectSound)\n    register(Bad.card, Bad)\n"
-    installed(tmp_path, monkeypatch, code)
-
-
-def test_the_command_prints_a_row_for_each_check_and_leaves_with_0(own, capsys):
-    code, out, _ = command(capsys, "correct.sound")
-    assert code == 0
-    assert all(check.__name__.replace("_", " ") in out for check in testing.CHECKS)
-    assert f"{len(testing.CHECKS)} of {len(testing.CHECKS)} checks passed" in out
-
-
-def test_the_command_names_what_failed_and_leaves_with_1(own, capsys):
-    code, out, _ = command(capsys, "wrong.dim")
-    assert code == 1
-    assert "postprocess(): expected float32 (6, 8), got (6, 7)" in out
-
-
-def test_the_command_prints_json_for_programs(own, capsys):
-    code, out, _ = command(capsys, "wrong.dim", "--json")
-    assert code == 1
-    assert [row["check"] for row in json.loads(out) if not row["passed"]] == ["shapes_and_dtypes"]
-
-
-def test_the_command_takes_a_golden_file(own, capsys, tmp_path):
-    testing.write_golden(tmp_path / "correct.npz", "correct.sound", host=host_of(CorrectSound))
-    code, out, _ = command(capsys, "correct.sound", "--golden", tmp_path / "correct.npz")
-    assert code == 0
-    assert "no golden file" not in out
-
-
-def test_the_command_leaves_with_2_for_an_unknown_model(own, capsys):
-    code, _, err = command(capsys, "corect.sound")
-    assert code == 2
-    assert "did you mean 'correct.sound'?" in err

@@ -3,35 +3,93 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import host, json_option
+from sightsound.cli.settings import Settings, host, json_option
+
+if TYPE_CHECKING:
+    from sightsound.testing import BenchRow, Result
 
 
-@click.command("check-model")
+class _Command(click.Command):
+    """A command that says where the options of `sightsound` itself are given."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name
+            if ctx.parent is None or not any(name in each.opts for each in ctx.parent.command.params):
+                raise
+            text = f"{name} goes before the command: sightsound {name} ... {ctx.info_name} ..."
+            raise click.UsageError(text, ctx) from error
+
+
+@click.command("check-model", cls=_Command)
 @click.argument("name")
 @click.option(
     "--golden",
     type=click.Path(exists=True, dir_okay=False),
     help="Reference rows, a file that sightsound.testing.write_golden wrote.",
 )
+@click.option("--traceback", is_flag=True, help="Print where a check failed (as `sightsound -v check-model` does).")
+@click.option("--bench", is_flag=True, help="Measure batch sizes and workers instead of checking.")
 @json_option()
 @click.pass_context
-def check_model(context: click.Context, name: str, golden: str | None, as_json: bool) -> None:
+def check_model(
+    context: click.Context, name: str, golden: str | None, traceback: bool, bench: bool, as_json: bool
+) -> None:
     """Check that network NAME keeps to the contract for plugins; exit code 1 if it does not."""
     from sightsound import testing
 
+    if bench:
+        if golden or traceback:
+            raise click.UsageError("--bench: expected without --golden and --traceback; it checks nothing")
+        _print_bench(testing.bench_model(name, host=host(context)), as_json)
+        return
     results = testing.check_model(name, host=host(context), golden=golden)
-    passed = sum(result.passed for result in results)
+    settings = context.find_object(Settings)
+    _print_results(results, traceback or (settings is not None and settings.verbose), as_json)
+    context.exit(0 if all(result.passed for result in results) else 1)
+
+
+def _print_results(results: Sequence[Result], with_traceback: bool, as_json: bool) -> None:
     if as_json:
-        output.print_json([dataclasses.asdict(result) for result in results])
-    else:
-        rows = [
-            (each.check.replace("_", " "), "ok" if each.passed else "failed", f"{each.seconds:.2f}", each.reason)
-            for each in results
-        ]
-        output.print_table(["check", "result", "seconds", "reason"], rows)
-        output.echo(f"{passed} of {len(results)} checks passed")
-    context.exit(0 if passed == len(results) else 1)
+        fields = [{**dataclasses.asdict(result), "passed": result.passed} for result in results]
+        output.print_json(
+            [{key: value for key, value in each.items() if with_traceback or key != "traceback"} for each in fields]
+        )
+        return
+    words = {"passed": "ok", "failed": "failed", "skipped": "-"}
+    rows = [(each.check.replace("_", " "), words[each.status], f"{each.seconds:.2f}", each.reason) for each in results]
+    output.print_table(["check", "result", "seconds", "reason"], rows)
+    for each in results if with_traceback else ():
+        if each.traceback:
+            output.echo(f"\n{each.check.replace('_', ' ')}:\n{each.traceback.rstrip()}\n")
+    count = {status: sum(each.status == status for each in results) for status in words}
+    failed = f"{count['failed']} failed, " if count["failed"] else ""
+    output.echo(f"{count['passed']} of {len(results)} checks passed, {failed}{count['skipped']} skipped")
+
+
+def _print_bench(rows: Sequence[BenchRow], as_json: bool) -> None:
+    if as_json:
+        output.print_json([dataclasses.asdict(row) for row in rows])
+        return
+    workers = sorted({row.workers for row in rows})
+    cells = {(row.batch_size, row.workers): _cell(row) for row in rows}
+    header = ["batch size", *(output.count_of(count, "worker") for count in workers)]
+    sizes = sorted({row.batch_size for row in rows})
+    output.print_table(header, [(size, *(cells.get((size, count)) for count in workers)) for size in sizes])
+    best = next(row for row in rows if row.best)
+    output.echo(f"inputs in a second; * is the best: batch_size = {best.batch_size}, workers = {best.workers}")
+    for row in rows:
+        if row.reason:
+            output.echo(f"batch size {row.batch_size}, {output.count_of(row.workers, 'worker')}: {row.reason}")
+
+
+def _cell(row: BenchRow) -> str:
+    return "failed" if row.reason else f"{row.per_second:.1f}" + " *" * row.best

@@ -1,4 +1,4 @@
-"""Images and sounds to test a model on, made from fixed seeds: ordinary items and odd ones."""
+"""Images, sounds and texts to test a model on, made from fixed seeds: ordinary items and odd ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from sightsound.contract.card import Card
 from sightsound.media.framing import BLOCK_SECONDS
 
 Media = NDArray[Any]
+
+TEXTS = ("a red car", "a dog that barks", "rain on a roof", "the sea at night")
+"""Ordinary texts."""
 
 
 def images() -> dict[str, Media]:
@@ -72,6 +75,22 @@ def odd_items(card: Card) -> dict[str, Media]:
         "silence": np.zeros(window + hop + 1, np.float32),
         "loud (10 times full scale)": 100 * noise[: window + hop + 1],
         "very long": noise,
+    }
+
+
+def odd_texts() -> dict[str, str]:
+    """Return unusual texts by name, as users type them: empty, in other scripts, of many lines and very long."""
+    return {
+        "an empty text": "",
+        "a space": " ",
+        "one letter": "a",
+        "German": "Straßenbahn, größer als üblich",
+        "Japanese": "赤い車が雨の中を走る",
+        "Arabic": "سيارة حمراء",
+        "emoji": "🐕‍🦺 barks 🚗",
+        "combining marks": "e\u0301a\u0308" * 3,
+        "two lines and a tab": "a red car\n\ta dog",
+        "a very long text": "a red car and a dog that barks at it, " * 300,
     }
 
 

@@ -1,71 +1,34 @@
-"""Checks of the card, the import of the plugin, other plugins in its stages, and the golden file."""
+"""Checks of the import of the plugin, of other plugins in its stages, and of the golden file."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import zipfile
-from importlib.metadata import entry_points
+from sightsound.testing.golden import read_golden
+from sightsound.testing.imports import Imported
+from sightsound.testing.subject import TOLERANCE, NotApplicable, Subject, distance, row_distance, score_distance
 
-import numpy as np
-
-from sightsound.contract import hookspecs
-from sightsound.contract.card import Card
-from sightsound.contract.paths import PathLike
-from sightsound.testing.media import Media
-from sightsound.testing.subject import TOLERANCE, Subject, distance, row_distance
-
-FRAMEWORKS = (
-    *("torch", "torchvision", "torchaudio", "timm", "tensorflow", "keras", "tf_keras", "jax", "onnxruntime"),
-    *("openvino", "faiss", "sklearn", "librosa", "numba", "pandas"),
-)
-"""What a plugin may import when it loads a network, but not before."""
-
-_IMPORT = """
-import sys, importlib, numpy, pluggy, sightsound.plugin
-before = set(sys.modules)
-module, _, path = sys.argv[1].partition(":")
-plugin = importlib.import_module(module)
-for name in filter(None, path.split(".")):
-    plugin = getattr(plugin, name)
-if hasattr(plugin, "register_embedders"):
-    plugin.register_embedders(register=lambda card, load: None)
-print(*(name for name in sys.argv[2:] if name in set(sys.modules) - before))
-"""
-
-
-def card_survives_json(subject: Subject) -> str | None:
-    """Check that the card written as JSON and read again is the same card."""
-    card = subject.card
-    advice = "use Python's own str, int, float and tuples, not NumPy numbers or lists"
-    try:
-        again = Card.from_json(card.to_json())
-    except (TypeError, ValueError) as error:
-        raise AssertionError(f"card: expected JSON, got {error}; {advice}") from error
-    wrong = [field for field in vars(card) if getattr(again, field) != getattr(card, field)]
-    assert not wrong, f"card: {', '.join(wrong)}: expected the same after JSON; {advice}"
-    return None
+SLOW = 1.0
+"""Seconds of an import from which on it is remarked."""
 
 
 def import_is_light(subject: Subject) -> str | None:
     """Check that import and registration of the plugin, which every command needs, import no framework."""
-    points = [p for p in entry_points(group=hookspecs.PROJECT) if p.name == subject.model.plugin]
-    if not points:
-        return "not checked: the plugin was registered by hand, without an entry point"
-    for point in points:
-        ran = subprocess.run(
-            [sys.executable, "-c", _IMPORT, point.value, *FRAMEWORKS],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            capture_output=True,
-            text=True,
+    slow = ""
+    for found in _imports(subject):
+        assert not found.error, f"import of {found.point}: {found.error}"
+        assert not found.frameworks, (
+            f"import of {found.point}: expected no framework, got {', '.join(found.frameworks)}; move its import into "
+            "the methods that need it (`from sightsound import torch` counts as torch)"
         )
-        assert ran.returncode == 0, f"import of {point.value}: {ran.stderr.strip().splitlines()[-1]}"
-        found = ran.stdout.split()
-        assert not found, (
-            f"import of {point.value}: expected no framework, got {', '.join(found)}; move its import into load, or "
-            "into the methods that need it (`from sightsound import torch` counts as torch)"
-        )
+        if found.seconds > SLOW:
+            slow = f"import of {found.point}: {found.seconds:.1f} s, for which every command waits; import less"
+    return slow or None
+
+
+def import_prints_nothing(subject: Subject) -> str | None:
+    """Check that import and registration of the plugin print nothing, which would mix with the output of commands."""
+    for found in _imports(subject):
+        text = " ".join(found.printed.split())
+        assert not text, f"import of {found.point}: expected no output, got {text[:80]!r}; use logging, or drop it"
     return None
 
 
@@ -74,9 +37,7 @@ def same_numbers_plugins_keep_them(subject: Subject) -> str | None:
     in_its_stages = sorted({name for names in subject.model.others.values() for name in names})
     names = [row.name for row in subject.host.plugins if row.name in in_its_stages and row.same_numbers]
     if not names:
-        return "no such stage plugin is installed"
-    if not subject.repeatable:
-        return "not checked: not the same twice"
+        raise NotApplicable("no such stage plugin is installed")
     for plugin in names:
         bare = subject.without(plugin)
         for name, media in subject.media.items():
@@ -91,32 +52,42 @@ def same_numbers_plugins_keep_them(subject: Subject) -> str | None:
 
 
 def golden_file_agrees(subject: Subject) -> str | None:
-    """Check that the model gives the rows in the golden file for the inputs in the golden file."""
+    """Check that the model gives the rows and scores in the golden file for the inputs in the golden file."""
     if subject.golden is None:
-        return "no golden file given"
-    stored = _read_golden(subject.golden)
-    card, revision, tolerance = subject.card, int(stored["revision"]), float(stored["tolerance"])
-    made = f"made by {stored['model']} revision {revision}" + (f" ({stored['about']})" if str(stored["about"]) else "")
-    assert revision == card.revision, (
-        f"golden file: expected revision {card.revision}, got one {made}; write it anew with testing.write_golden"
+        raise NotApplicable("no golden file given")
+    golden, card = read_golden(subject.golden), subject.card
+    assert golden.revision == card.revision, (
+        f"golden file: expected revision {card.revision}, got one {golden.made}; write it anew (testing.write_golden)"
     )
-    for key in (key.removeprefix("media/") for key in stored if key.startswith("media/")):
-        found, expected = subject.answer(stored[f"media/{key}"]).embeddings, stored[f"embeddings/{key}"]
-        assert found.shape == expected.shape, f"golden {key!r}: expected {expected.shape}, got {found.shape}; {made}"
-        far = row_distance(found, expected)
-        assert far <= tolerance, (
-            f"golden {key!r}: expected rows within {tolerance:.2g}, got {far:.2g} apart; {made}; likely other weights, "
-            "another preprocessing or a new version of a library; if it is meant, raise card.revision and write it anew"
+    advice = (
+        "likely other weights, another preprocessing or a new version of a library; if it is meant, raise "
+        "card.revision and write it anew"
+    )
+    for key, media in golden.media.items():
+        answer, rows, scores = subject.answer(media), golden.embeddings[key], golden.scores.get(key)
+        got = answer.embeddings
+        assert got.shape == rows.shape, f"golden {key!r}: expected {rows.shape}, got {got.shape}; {golden.made}"
+        far = row_distance(got, rows)
+        assert far <= golden.tolerance, (
+            f"golden {key!r}: expected rows within {golden.tolerance:.2g}, got {far:.2g} apart; {golden.made}; {advice}"
         )
+        if scores is None:
+            continue
+        shape = None if answer.scores is None else answer.scores.shape
+        assert answer.scores is not None and shape == scores.shape, (
+            f"golden {key!r}: expected scores {scores.shape}, got {shape}; {golden.made}"
+        )
+        far = score_distance(answer.scores, scores)
+        assert far <= golden.score_tolerance, (
+            f"golden {key!r}: expected scores within {golden.score_tolerance:.2g}, got {far:.2g} apart; {golden.made}; "
+            f"likely a sigmoid for a softmax or one taken twice, or classes in another order; or {advice}"
+        )
+    if card.scores and not golden.scores:
+        return "the golden file has no scores, so wrong ones are not found; give write_golden scores too"
     return None
 
 
-def _read_golden(file: PathLike) -> dict[str, Media]:
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            found = {key: stored[key] for key in stored.files}
-    except (AttributeError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise AssertionError(f"golden file: expected a file of testing.write_golden, got {error}") from error
-    missing = {"model", "revision", "tolerance", "about"} - set(found)
-    assert not missing, f"golden file: expected a file of testing.write_golden, got one without {sorted(missing)}"
-    return found
+def _imports(subject: Subject) -> list[Imported]:
+    if not subject.imports:
+        raise NotApplicable("the plugin was registered by hand, without an entry point")
+    return subject.imports

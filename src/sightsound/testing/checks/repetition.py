@@ -6,8 +6,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
 from sightsound.testing.media import Media
 from sightsound.testing.subject import TOLERANCE, Answer, Subject, distance
 
@@ -25,8 +23,6 @@ def same_twice(subject: Subject) -> str | None:
 
 def same_after_a_reload(subject: Subject) -> str | None:
     """Check that loading the network again gives the same rows."""
-    if not subject.repeatable:
-        return "not checked: not the same twice"
     again = Subject(subject.card.name, host=subject.host)
     name, media = next(iter(subject.media.items()))
     far = distance(again.answer(media), subject.baseline[name])
@@ -39,9 +35,7 @@ def same_after_a_reload(subject: Subject) -> str | None:
 
 def independent_of_the_batch(subject: Subject) -> str | None:
     """Check that a row depends on its own input alone, not on the number, the content or the order of the others."""
-    if not subject.repeatable:
-        return "not checked: not the same twice"
-    inputs = np.concatenate([subject.preprocess(media).inputs[:3] for media in subject.media.values()])[:8]
+    inputs = subject.inputs
     whole = subject.answer_for_inputs(None, inputs)
     for what, chosen in _selections(len(inputs)):
         alone = subject.answer_for_inputs(None, inputs[chosen])
@@ -56,8 +50,6 @@ def independent_of_the_batch(subject: Subject) -> str | None:
 
 def safe_in_threads(subject: Subject) -> str | None:
     """Check that several threads may preprocess at once, and as many as the embedder has workers may embed at once."""
-    if not subject.repeatable:
-        return "not checked: not the same twice"
     workers = threading.BoundedSemaphore(subject.model.workers)
 
     def answer(media: Media) -> Answer:

@@ -11,7 +11,7 @@ from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Card
 from sightsound.media import framing
 from sightsound.testing.media import Media, odd_items
-from sightsound.testing.subject import Subject, copied, row_distance
+from sightsound.testing.subject import NotApplicable, Subject, copied, row_distance
 
 
 def shapes_and_dtypes(subject: Subject) -> str | None:
@@ -19,17 +19,19 @@ def shapes_and_dtypes(subject: Subject) -> str | None:
     card = subject.card
     for name, media in subject.media.items():
         windows = subject.preprocess(media)
+        inside = subject.beside("preprocess")
+        check_array(f"preprocess({name!r}).inputs", windows.inputs, np.float32, (None, *card.input_shape), inside)
         n = len(windows.inputs)
-        _check_array(f"preprocess({name!r}).inputs", windows.inputs, np.float32, (None, *card.input_shape))
         if card.modality == "sound":
-            _check_array(f"preprocess({name!r}).spans", windows.spans, np.float64, (n, 2))
+            check_array(f"preprocess({name!r}).spans", windows.spans, np.float64, (n, 2), inside)
         else:
-            assert windows.spans is None, "preprocess: spans: expected None for an image; leave them out"
+            assert windows.spans is None, f"preprocess: spans: expected None for an image; leave them out{inside}"
         output = subject.embed(windows.inputs)
-        _check_array("embed().embeddings", output.embeddings, np.float32, (n, None))
+        check_array("embed().embeddings", output.embeddings, np.float32, (n, None), subject.beside("embed"))
         if output.scores is not None:
-            _check_array("embed().scores", output.scores, np.float32, (n, None))
-        _check_array("postprocess()", subject.postprocess(output), np.float32, (n, card.dim))
+            check_array("embed().scores", output.scores, np.float32, (n, None), subject.beside("embed"))
+        rows = subject.postprocess(output)
+        check_array("postprocess()", rows, np.float32, (n, card.dim), subject.beside("postprocess"))
     return None
 
 
@@ -50,6 +52,7 @@ def rows_are_finite(subject: Subject) -> str | None:
             assert np.isfinite(found).all(), (
                 f"{stage} of {name!r}: expected finite numbers, got NaN or infinity; likely log(0) or a division by a "
                 "norm or deviation of 0: add the network's own small constant before it"
+                f"{subject.beside('embed' if stage == 'scores' else stage)}"
             )
     return None
 
@@ -59,39 +62,40 @@ def inputs_stay_unchanged(subject: Subject) -> str | None:
     for media in subject.media.values():
         given = media.copy()
         windows = subject.call("preprocess", media=given, start=0, last=True)
-        _check_unchanged("preprocess", "media", media, given)
+        _check_unchanged(subject, "preprocess", "media", media, given)
         inputs = np.array(windows.inputs[:2])
         output = subject.call("embed", inputs=inputs)
-        _check_unchanged("embed", "inputs", windows.inputs[:2], inputs)
+        _check_unchanged(subject, "embed", "inputs", windows.inputs[:2], inputs)
         copy = copied(output)
         subject.call("postprocess", output=copy)
-        _check_unchanged("postprocess", "embeddings", output.embeddings, copy.embeddings)
+        _check_unchanged(subject, "postprocess", "embeddings", output.embeddings, copy.embeddings)
         if output.scores is not None:
-            _check_unchanged("postprocess", "scores", output.scores, copy.scores)
+            _check_unchanged(subject, "postprocess", "scores", output.scores, copy.scores)
     return None
 
 
 def results_stay_unchanged(subject: Subject) -> str | None:
-    """Check that what a stage returned stays as it was when the stage is called for another item."""
-    first, *_, last = subject.media.values()
+    """Check that what a stage returned stays as it was when the stage is called for other items."""
+    first, *others = subject.media.values()
+    later_media = [*others, first, *others]
     one = subject.preprocess(first)
     kept_inputs = np.array(one.inputs)
-    other = subject.preprocess(last)
-    _check_kept("preprocess", "inputs", kept_inputs, one.inputs)
-    n = min(len(one.inputs), len(other.inputs), 2)
+    later_windows = [subject.preprocess(media) for media in later_media]
+    _check_kept(subject, "preprocess", "inputs", kept_inputs, one.inputs)
+    n = min(2, *(len(windows.inputs) for windows in (one, *later_windows)))
     if not n:
-        return "not checked: an item without windows"
-    inputs = [np.array(windows.inputs[:n]) for windows in (one, other)]
-    output = subject.call("embed", inputs=inputs[0])
+        raise NotApplicable("an item has no windows")
+    output = subject.call("embed", inputs=np.array(one.inputs[:n]))
     kept = copied(output)
-    later = copied(subject.call("embed", inputs=inputs[1]))
-    _check_kept("embed", "embeddings", kept.embeddings, output.embeddings)
+    later = [copied(subject.call("embed", inputs=np.array(each.inputs[:n]))) for each in later_windows]
+    _check_kept(subject, "embed", "embeddings", kept.embeddings, output.embeddings)
     if kept.scores is not None:
-        _check_kept("embed", "scores", kept.scores, output.scores)
+        _check_kept(subject, "embed", "scores", kept.scores, output.scores)
     rows = subject.call("postprocess", output=copied(kept))
     kept_rows = np.array(rows)
-    subject.call("postprocess", output=later)
-    _check_kept("postprocess", "rows", kept_rows, rows)
+    for each in later:
+        subject.call("postprocess", output=each)
+    _check_kept(subject, "postprocess", "rows", kept_rows, rows)
     return None
 
 
@@ -124,29 +128,31 @@ def odd_inputs_work(subject: Subject) -> str | None:
     return None
 
 
-def _check_array(what: str, found: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
+def check_array(what: str, found: Any, dtype: type, shape: tuple[int | None, ...], beside: str = "") -> None:
+    """Raise `AssertionError` if an array has another dtype or shape, in which None stands for any size."""
     want = f"{np.dtype(dtype)} ({', '.join('n' if size is None else str(size) for size in shape)})"
-    assert isinstance(found, np.ndarray), f"{what}: expected a NumPy array {want}, got {type(found).__name__}"
+    assert isinstance(found, np.ndarray), f"{what}: expected a NumPy array {want}, got {type(found).__name__}{beside}"
     fits = found.ndim == len(shape) and all(size in (None, got) for size, got in zip(shape, found.shape, strict=True))
-    assert fits, f"{what}: expected {want}, got {found.shape}; does the card say what the network does?"
+    assert fits, f"{what}: expected {want}, got {found.shape}; does the card say what the network does?{beside}"
     assert found.dtype == dtype, (
-        f"{what}: expected {want}, got {found.dtype}; convert with .astype(np.{np.dtype(dtype)})"
+        f"{what}: expected {want}, got {found.dtype}; convert with .astype(np.{np.dtype(dtype)}){beside}"
     )
 
 
-def _check_unchanged(stage: str, what: str, before: Media, after: Media | None) -> None:
+def _check_unchanged(subject: Subject, stage: str, what: str, before: Media, after: Media | None) -> None:
     same = after is not None and np.array_equal(before, after, equal_nan=True)
     assert same, (
         f"{stage} changed its {what}: expected them as they were; likely an operation in place (`-=`, `out=`, torch's "
-        "`sub_`): work on a copy"
+        f"`sub_`): work on a copy{subject.beside(stage)}"
     )
 
 
-def _check_kept(stage: str, what: str, before: Media, after: Media | None) -> None:
+def _check_kept(subject: Subject, stage: str, what: str, before: Media, after: Media | None) -> None:
     same = after is not None and np.array_equal(before, after, equal_nan=True)
     assert same, (
         f"{stage} changed the {what} that it had returned when it was called again: expected them as they were; likely "
-        "one buffer for all outputs (IO binding, shared outputs of a runtime): return a copy"
+        "one buffer for several outputs (IO binding, shared outputs of a runtime): return a copy"
+        f"{subject.beside(stage)}"
     )
 
 

@@ -7,13 +7,13 @@ import numpy as np
 from sightsound.contract.embedder import Windows
 from sightsound.media import framing
 from sightsound.testing.media import odd_items, rate_window_hop
-from sightsound.testing.subject import TOLERANCE, Subject, distance
+from sightsound.testing.subject import TOLERANCE, NotApplicable, Subject, distance
 
 
 def spans_are_ordered_and_inside(subject: Subject) -> str | None:
     """Check that spans in seconds start before they end, lie inside the item, and are in the order of time."""
     if subject.card.modality == "image":
-        return "an image has no seconds"
+        raise NotApplicable("an image has no seconds")
     rate, _, _ = rate_window_hop(subject.card)
     for name, media in subject.media.items():
         spans = subject.preprocess(media).spans
@@ -33,7 +33,7 @@ def spans_are_ordered_and_inside(subject: Subject) -> str | None:
 def windows_as_the_card_says(subject: Subject) -> str | None:
     """Check that the number of windows follows from `window`, `hop` and `tail`, and `padded` reports added zeros."""
     if subject.card.window is None:
-        return "the card has no windows"
+        raise NotApplicable("the card has no windows")
     _, window, hop = rate_window_hop(subject.card)
     noise = odd_items(subject.card)["very long"]
     for n in (max(1, window // 2), window, window + 1, window + hop, window + 2 * hop + hop // 2):
@@ -56,9 +56,7 @@ def windows_as_the_card_says(subject: Subject) -> str | None:
 def blocks_equal_the_whole(subject: Subject) -> str | None:
     """Check that a recording that comes in blocks, between those of another recording, has the rows of the whole."""
     if subject.card.window is None:
-        return "images and whole recordings come in one piece"
-    if not subject.repeatable:
-        return "not checked: not the same twice"
+        raise NotApplicable("images and whole recordings come in one piece")
     names = list(subject.media)[:2]
     for size in (1, 2, 3):
         pieces: dict[str, list[Windows]] = {name: [] for name in names}
