@@ -29,8 +29,9 @@ MAY_IMPORT: dict[str, str] = {
     "learn": "_progress contract host library linear pipeline",
     "plot": "_atomic contract learn linear media",
     "plugin": "_threads contract media",
-    "testing": "contract host media",
-    "torch": "contract",
+    "session": "classify contract host learn library pipeline",
+    "testing": "_threads contract host media",
+    "torch": "_threads contract",
 }
 """Each wing and those it may import, exactly: an import that is not in the table fails, and so does a permission that
 nobody uses. `cli` may import all but `torch`, nothing imports `cli`, and `sightsound/__init__.py` imports modules when

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from sightsound import SightsoundError
-from sightsound.testing.new_plugin import KINDS, new_plugin
+from sightsound.testing.plugin_package import KINDS, new_plugin
 
 QUICK = ("sound", "stage")
 LINES = 85

@@ -23,7 +23,7 @@ def new_plugin(name: str, kind: Any, folder: str) -> None:
     `sound` and `image` are networks in NumPy to be replaced by yours, `onnx` runs an ONNX file, `stage` changes the
     rows of other networks, `runtime` runs networks in another program.
     """
-    from sightsound.testing.new_plugin import new_plugin as run
+    from sightsound.testing.plugin_package import new_plugin as run
 
     made = run(name, kind, folder)
     for file in sorted(path for path in made.rglob("*") if path.is_file()):
