@@ -25,11 +25,21 @@ from sightsound.testing.checks import CHECKS, Check
 from sightsound.testing.media import Media, images, sounds
 from sightsound.testing.subject import TOLERANCE, Subject
 
-__all__ = ["CHECKS", "Check", "Result", "Subject", "check_model", "conformance", "images", "sounds", "write_golden"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "CheckResult",
+    "Subject",
+    "check_model",
+    "conformance",
+    "images",
+    "sounds",
+    "write_golden",
+]
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """The result of one check.
 
     Attributes
@@ -50,7 +60,7 @@ class Result:
     seconds: float
 
 
-def check_model(model: str | Model, *, host: Host | None = None, golden: PathLike | None = None) -> list[Result]:
+def check_model(model: str | Model, *, host: Host | None = None, golden: PathLike | None = None) -> list[CheckResult]:
     """Run every check on one model.
 
     Parameters
@@ -64,7 +74,7 @@ def check_model(model: str | Model, *, host: Host | None = None, golden: PathLik
 
     Returns
     -------
-    list of Result
+    list of CheckResult
         In the order of `CHECKS`.
 
     Raises
@@ -142,7 +152,7 @@ def write_golden(
         np.savez_compressed(out, allow_pickle=False, **arrays, **{key: np.array(value) for key, value in facts.items()})
 
 
-def _result(check: Check, subject: Subject) -> Result:
+def _result(check: Check, subject: Subject) -> CheckResult:
     start = time.perf_counter()
     try:
         remark, passed = check(subject) or "", True
@@ -150,4 +160,4 @@ def _result(check: Check, subject: Subject) -> Result:
         remark, passed = str(error), False
     except Exception as error:  # an unexpected error is a failed check too
         remark, passed = f"{type(error).__name__}: {error}", False
-    return Result(check.__name__, passed, remark, time.perf_counter() - start)
+    return CheckResult(check.__name__, passed, remark, time.perf_counter() - start)
