@@ -94,7 +94,9 @@ class FFmpeg:
         self.sample_rate = int((first or stream.codec_context).sample_rate)
         self.channels = int((first or stream.codec_context).layout.nb_channels)
         self.expects_frames = bool(stream.duration or self._container.duration)
-        self.announced, self.decoded = 0, 0
+        only = len(self._container.streams) == 1  # the duration of a film is that of its longest track
+        self.announced = int((self._container.duration or 0) / 1e6 * self.sample_rate) if only else 0
+        self.decoded = 0
 
     def blocks(self, size: int) -> Iterator[Floats]:
         """Yield float32 (n, channels), n about `size`."""
