@@ -6,7 +6,7 @@ import json
 import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sightsound import media
 from sightsound._progress import bar
@@ -22,6 +22,7 @@ from sightsound.contract.results import Classified, Item, Outcome, Rows
 from sightsound.host.host import Host
 from sightsound.host.model import Model
 from sightsound.linear.model import LinearModel
+from sightsound.linear.rejection import NoneBelow, threshold
 from sightsound.media import files
 from sightsound.pipeline.outcomes import failed_outcome
 from sightsound.pipeline.queues import ModelQueues
@@ -43,6 +44,7 @@ def tag(
     hop: float | None = None,
     channels: Channels = "mean",
     probes: Sequence[LinearModel] = (),
+    none_below: NoneBelow | None = None,
     host: Host | None = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -70,6 +72,9 @@ def tag(
         For sounds: average the channels, or classify each by itself.
     probes : sequence of LinearModel
         At most one for each modality. The classes are the probe's, and the model is the one it was fitted with.
+    none_below : float or "auto", optional
+        With a probe: the `label` of a file whose highest probability is under this number is None, and windows under it
+        make no segment. "auto" is the threshold that `fit_probe` found.
     host : Host or None
         Where models are looked up. None stands for a new host of the installed plugins.
     device : str
@@ -91,8 +96,8 @@ def tag(
     UnknownClass
         If a name in the rules stands for no class.
     SightsoundError
-        If a path does not exist, a model has no classes, or two are named for one modality. All errors are raised
-        before a file is read.
+        If a path does not exist, a model has no classes, two are named for one modality, or `none_below` has no probe,
+        or none with a threshold. All errors are raised before a file is read.
 
     Examples
     --------
@@ -101,8 +106,11 @@ def tag(
     host, each = host or Host(), is_each(channels)
     probe_models = [probe.require_feature_spec().space.name for probe in probes]
     chosen = _chosen_models(host, [models] if isinstance(models, str) else models, probe_models, hop)
+    if none_below is not None and not probes:
+        raise SightsoundError("none below: expected a probe, whose probabilities it is for, got none; name one")
+    thresholds = {name: threshold(probe, none_below) for name, probe in zip(probe_models, probes)}
     by_model, rules = dict(zip(probe_models, probes)), rules or SegmentRules()
-    run = _TagRun(host, device, chosen, by_model, rules, k, hop, each, batch_size)
+    run = _TagRun(host, device, chosen, by_model, thresholds, rules, k, hop, each, batch_size)
     if not chosen and (rules.include or rules.exclude):
         run.selection("sound")
     for modality in chosen:
@@ -167,6 +175,7 @@ class _TagRun:
     device: str
     models: dict[Modality, str]
     probes: Mapping[str, LinearModel]
+    thresholds: Mapping[str, float | None]
     rules: SegmentRules
     k: int
     hop: float | None
@@ -244,12 +253,14 @@ class _TagRun:
     def _load(self, modality: Modality) -> tuple[Model, Classifier]:
         name, classes = self.selection(modality)
         model, probe = self.host.load(name, self.device), self.probes.get(name)
-        of_items = None
+        of_items, least = None, self.thresholds.get(name)
         if probe is not None:
             model = attach_probe(model, probe)
             if modality == "sound" and probe.require_feature_spec().level == "item":
                 of_items = probe
-        return model, Classifier(model.card, classes, self.rules, self.k, self.each_channel, probe=of_items)
+        rules = self.rules if least is None else replace(self.rules, threshold=max(least, self.rules.threshold))
+        classifier = Classifier(model.card, classes, rules, self.k, self.each_channel, probe=of_items, none_below=least)
+        return model, classifier
 
     def _jobs(
         self, modality: Modality, queues: ModelQueues[Item | Outcome, Modality], counts: deque[int]

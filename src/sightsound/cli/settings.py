@@ -82,6 +82,19 @@ def device_option() -> Decorator:
     )
 
 
+def none_below_option() -> Decorator:
+    """Return the option for the probability under which a file has none of the classes of a probe."""
+
+    def parse(context: click.Context, parameter: click.Parameter, value: str | None) -> float | str | None:
+        try:
+            return value if value in (None, "auto") else float(value)
+        except ValueError:
+            raise click.BadParameter(f"expected auto or a number from 0 to 1, got {value!r}") from None
+
+    text = "No class for a file whose highest probability is under P; auto takes the threshold of the probe."
+    return click.option("--none-below", metavar="P|auto", callback=parse, help=text)
+
+
 def json_option() -> Decorator:
     """Return the option for JSON."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

@@ -66,6 +66,8 @@ def _model(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name
         model.feature_spec_ = None if spec is None else FeatureSpec.from_json(spec)
         model.report_ = None if report is None else ProbeReport.from_json(report)
         model.seen_, model.fold_sizes_ = arrays["seen"], metadata["folds"]
+        none_below = metadata.get("none_below")  # earlier files have none
+        model.none_below_ = None if none_below is None else float(none_below)
         _check_state(model)
     except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
         raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound probe fit") from error
@@ -103,6 +105,7 @@ def _check_state(model: LinearModel) -> None:
         (coef.shape == (columns, features) and intercept.shape == (columns,), "shapes of coefficients"),
         (np.isfinite(coef).all() and np.isfinite(intercept).all(), "coefficients that are no numbers"),
         (1e-100 < model.temperature_ < 1e100 and 0 < model.C_ < np.inf, "temperature or C"),
+        (model.none_below_ is None or 0 <= model.none_below_ < 2, "threshold"),
         (seen.ndim == 1 and seen.dtype == np.uint64, "content ids"),
     ]
     for holds, text in rules:

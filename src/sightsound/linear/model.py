@@ -65,6 +65,8 @@ class LinearModel:
         uint64: content ids of the items it was fitted to.
     fold_sizes_ : list of int or None
         Rows in each fold of the cross-validation. None where `C` was given.
+    none_below_ : float or None
+        The highest probability under which an item may have none of the classes. `fit_probe` sets it.
 
     Examples
     --------
@@ -106,6 +108,7 @@ class LinearModel:
         self.report_: ProbeReport | None = None
         self.seen_ = np.empty(0, np.uint64)
         self.fold_sizes_: list[int] | None = None
+        self.none_below_: float | None = None
 
     def __repr__(self) -> str:
         classes = f"{len(self.classes_)} {'classes' if self._single else 'labels'}"
@@ -231,13 +234,7 @@ class LinearModel:
         BadInput
             For a class that it does not know.
         """
-        from sightsound.linear import metrics
-
-        decisions, Y = self._decisions(X), self.encode(y)
-        calibrated, raw = (probabilities(decisions, t, self._single) for t in (self.temperature_, 1.0))
-        groups = None if groups is None else check_column(groups, len(Y))
-        settings: dict[str, Any] = {"single": self._single, "raw": raw, "groups": groups}
-        return metrics.report("rows that were given", self._labels(), Y, calibrated, **settings)
+        return _evaluation(self, X, y, groups)
 
     def encode(self, y: Any) -> Matrix:
         """Return targets, classes (n,) or labels (n, k) in {0, 1}, as float64 (n, k) in {0, 1}.
@@ -269,6 +266,7 @@ class LinearModel:
             "scaling": self.scaling_,
             "sqrt": self.sqrt_,
             "folds": self.fold_sizes_,
+            "none_below": self.none_below_,
             "origin": None if self.feature_spec_ is None else self.feature_spec_.to_json(),
             "report": None if self.report_ is None else self.report_.to_json(),
         }
@@ -282,6 +280,20 @@ def _as_python(model: LinearModel) -> str:
     changed = {name: value for name, value in changed.items() if value != getattr(defaults, name)}
     shown = {**changed, "scaling": model.scaling_, "sqrt": model.sqrt_}
     return f"LinearProbe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def _evaluation(model: LinearModel, X: Any, y: Any, groups: Any) -> ProbeReport:
+    """Return what `LinearModel.evaluate` describes."""
+    from sightsound.linear import metrics
+
+    D = model.decision_function(X)
+    decisions = np.stack([np.zeros_like(D), D], axis=1) if D.ndim == 1 else D
+    calibrated, raw = (probabilities(decisions, t, model.single) for t in (model.temperature_, 1.0))
+    Y = model.encode(y)
+    groups = None if groups is None else check_column(groups, len(Y))
+    labels = [str(label) for label in model.classes_]
+    settings: dict[str, Any] = {"single": model.single, "raw": raw, "groups": groups}
+    return metrics.report("rows that were given", labels, Y, calibrated, **settings)
 
 
 def _encoded(model: LinearModel, y: Any) -> Matrix:
