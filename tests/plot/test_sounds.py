@@ -66,7 +66,7 @@ def test_words_are_drawn_in_a_png(tmp_path):
 
 
 def test_a_word_cloud_needs_segments(tmp_path):
-    with pytest.raises(SightsoundError, match="nothing to draw, there are no segments; lower --threshold"):
+    with pytest.raises(SightsoundError, match="nothing to draw, there are no segments; lower the threshold"):
         plot_wordcloud([], tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
 

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 @click.option(
     "--tag", "tags", multiple=True, metavar="CLASS", help="Only what was tagged with this class, or subtree:NAME."
 )
-@click.option("--min-score", type=float, help="The lowest cosine in each network, or the lowest score of a tag.")
+@click.option(
+    "--min-score",
+    type=float,
+    help="The lowest cosine in a network, before ranks are combined; or the lowest score of a tag.",
+)
 @click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
 @click.option("--modality", type=click.Choice(["image", "sound"]), help="Only images, or only sounds.")
 @click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths that match.")
@@ -146,7 +150,11 @@ def _print_hits(hits: list[Hit]) -> None:
     labelled = any(hit.labels for hit in hits)
     tagged = any(hit.tag for hit in hits)
     header = [
-        *("score", *(["seconds"] if timed else []), *(["tag"] if tagged else [])),
+        *(
+            "ranks" if any(len(hit.spaces) > 1 for hit in hits) else "score",
+            *(["seconds"] if timed else []),
+            *(["tag"] if tagged else []),
+        ),
         *("id", "path", *(["labels"] if labelled else [])),
     ]
     rows = []

@@ -337,5 +337,5 @@ def _mismatch(name: str, spaces: Mapping[Space, int], wanted: Space) -> SpaceMis
     have = ", ".join(f"{space.name!r} ({count} vectors)" for space, count in spaces.items()) or "none"
     return SpaceMismatch(
         f"{name} has no vectors in space {wanted.name!r}; it has {have}; "
-        f"index with --model {wanted.name}, or search with one of those"
+        f"index with the model {wanted.name}, or search with one of those"
     )

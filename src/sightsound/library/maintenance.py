@@ -84,12 +84,12 @@ def _missing(root: str, items: Sequence[Item], yes: bool) -> list[Item]:
     if not yes and not os.path.isdir(root):
         raise LibraryError(
             f"{root}: the folder is not there (an unplugged drive?); plug it in, `sightsound relocate` it, "
-            f"or forget its {len(items)} items with --yes"
+            f"or forget its {len(items)} items all the same (--yes)"
         )
     if not yes and 2 * len(missing) > len(items):
         raise LibraryError(
             f"{root}: {len(missing)} of {len(items)} items are missing, more than half; "
-            "see that the drive is mounted, or forget them with --yes"
+            "see that the drive is mounted, or forget them all the same (--yes)"
         )
     return missing
 

@@ -31,8 +31,8 @@ def search(
     Parameters
     ----------
     query : path, int or ndarray of shape (dim,) or (n, dim)
-        A file; a part of a recording in seconds, as in "dog.wav@1.0-2.5" (a path that exists is a whole file); the id
-        of an item of the library; or one or several vectors of one space.
+        A file; a part of a recording, as in "dog.wav@1.0-2.5" or "dog.wav@1:30-1:40" (a path that exists is a whole
+        file); the id of an item of the library; or one or several vectors of one space.
     library : path or Library
         The library.
     k : int

@@ -94,7 +94,7 @@ def plot_wordcloud(segments: Iterable[Segment], out: PathLike) -> None:
 
     weights = segment_weights(segments)
     if not weights:
-        raise SightsoundError(f"{os.fspath(out)}: nothing to draw, there are no segments; lower --threshold")
+        raise SightsoundError(f"{os.fspath(out)}: nothing to draw, there are no segments; lower the threshold")
     style = {"background_color": "white", "colormap": "viridis", "prefer_horizontal": 1.0}
     cloud = WordCloud(width=1000, height=600, random_state=0, **style)
     image: Any = cloud.generate_from_frequencies(dict(weights)).to_image()

@@ -170,6 +170,8 @@ class Store:
             reasons, steps = ["no source is known"], steps[1:]
         elif self.offline:
             reasons, steps[0] = ["not fetched (offline)"], f"unset SIGHTSOUND_OFFLINE and run {command}"
+        elif reasons := list(reasons):
+            steps[0] = "try again later"  # the command would fetch from the same sources
         what = expected(file) or "a file of any hash"
         parts = [f"{file.name}: expected {what}, found none", f"looked in {', '.join(places)}", *reasons]
         return MissingWeights("; ".join([*parts, " or ".join(steps)]))
