@@ -149,12 +149,9 @@ def _print_hits(hits: list[Hit]) -> None:
     timed = any(hit.seconds for hit in hits)
     labelled = any(hit.labels for hit in hits)
     tagged = any(hit.tag for hit in hits)
+    score = "ranks" if any(len(hit.spaces) > 1 for hit in hits) else "score"
     header = [
-        *(
-            "ranks" if any(len(hit.spaces) > 1 for hit in hits) else "score",
-            *(["seconds"] if timed else []),
-            *(["tag"] if tagged else []),
-        ),
+        *(score, *(["seconds"] if timed else []), *(["tag"] if tagged else [])),
         *("id", "path", *(["labels"] if labelled else [])),
     ]
     rows = []

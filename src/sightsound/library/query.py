@@ -220,7 +220,10 @@ def split_part(query: str | os.PathLike[str]) -> tuple[Path, float, float | None
 
 def _seconds(text: str) -> float:
     """Return the seconds of a time such as 12.5, 1:30 or 1:02:03.5."""
-    return sum(float(part) * 60**power for power, part in enumerate(reversed(text.split(":"))))
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
 
 
 def _sha256(path: Path) -> bytes:

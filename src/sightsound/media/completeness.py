@@ -125,7 +125,7 @@ def _end_of_caf(file: io.FileIO) -> int | None:
         head = _read(file, offset, 12)
         if len(head) < 12:
             return None
-        name, size = struct.unpack(">4sq", head)
+        name, size = head[:4], int.from_bytes(head[4:], "big", signed=True)
         if name == b"data":  # -1: the data reach to the end of the file
             return offset + 12 + size if size >= 0 else None
         offset += 12 + max(0, size)
@@ -134,7 +134,7 @@ def _end_of_caf(file: io.FileIO) -> int | None:
 
 def _end_of_voc(file: io.FileIO) -> int | None:
     """Return the end of the last block that the file names. A complete file ends with a block of type 0."""
-    (offset,) = struct.unpack("<20xH", _read(file, 0, 22))
+    offset = int.from_bytes(_read(file, 20, 2), "little")
     for _ in range(1000):
         head = _read(file, offset, 4)
         if len(head) < 4 or head[0] == 0:
@@ -145,19 +145,21 @@ def _end_of_voc(file: io.FileIO) -> int | None:
 
 def _end_of_nist(file: io.FileIO) -> int | None:
     head = _read(file, 0, 1024)
-    facts = dict(re.findall(rb"(?m)^(sample_count|sample_n_bytes|channel_count) -i (\d+)", head))
-    if len(facts) < 3 or b"sample_coding -s3 pcm" not in head:  # other codings are compressed
+    numbers: list[tuple[bytes, bytes]] = re.findall(rb"(?m)^(sample_count|sample_n_bytes|channel_count) -i (\d+)", head)
+    if len(numbers) != 3 or b"sample_coding -s3 pcm" not in head:  # other codings are compressed
         return None
-    return int(head[8:16]) + math.prod(map(int, facts.values()))
+    size: int = math.prod(int(number) for _, number in numbers)
+    return int(head[8:16]) + size
 
 
 def _end_of_avr(file: io.FileIO) -> int | None:
-    channels, bits, frames = struct.unpack(">12xHH10xI", _read(file, 0, 30))
-    return 128 + frames * (2 if channels else 1) * bits // 8
+    stereo, bits, frames = struct.unpack(">12xHH10xI", _read(file, 0, 30))
+    samples: int = frames * (2 if stereo else 1) * bits // 8
+    return 128 + samples
 
 
 def _end_of_avi(file: io.FileIO) -> int | None:
-    (size,) = struct.unpack("<4xI", _read(file, 0, 8))
+    size = int.from_bytes(_read(file, 4, 4), "little")
     return None if size in _UNKNOWN_SIZES else 8 + size
 
 

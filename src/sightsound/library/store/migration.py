@@ -20,7 +20,7 @@ from sightsound.media.safe_open import error_line
 
 
 def migrate(db: sqlite3.Connection, file: Path, format_: int) -> None:
-    """Copy the file of a library, then apply every step to the present format.
+    """Copy the file of a library, then apply every step to the present format in one transaction.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ def migrate(db: sqlite3.Connection, file: Path, format_: int) -> None:
     copy, is_new = _back_up(db, file, format_)
     try:
         db.execute("PRAGMA foreign_keys = OFF")
+        db.execute("BEGIN IMMEDIATE")
         for step in range(format_, schema.FORMAT):
-            db.execute("BEGIN IMMEDIATE")
             _apply(step, db, file)
-            db.execute(f"PRAGMA user_version = {step + 1}")
-            db.execute("COMMIT")
+        db.execute(f"PRAGMA user_version = {schema.FORMAT}")
+        db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
