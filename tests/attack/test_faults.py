@@ -11,7 +11,8 @@ import random
 
 import pytest
 
-from attack.scenarios import FAULTS, SCENARIOS, Scene, content
+from attack.scenarios import SCENARIOS
+from attack.scenes import FAULTS, Scene, content
 from sightsound import _atomic
 
 QUICK = ("index --tags --label-from folder", "index what changed", "forget --missing", "migrate format 2", "embed")
