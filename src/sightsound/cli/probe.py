@@ -40,9 +40,9 @@ def probe() -> None:
 )
 @click.option(
     "--scaling",
-    type=click.Choice(["auto", "none", "global", "unit", "standard"]),
+    type=click.Choice(["auto", "none", "global", "unit", "centred", "standard"]),
     default="auto",
-    help="How features are scaled: all by one number, rows to length 1, or z-scores.  [auto]",
+    help="How features are scaled: all by one number, rows to length 1 (also around their mean), or z-scores.  [auto]",
 )
 @click.option("--sqrt/--no-sqrt", default=None, help="Take square roots of the features.  [auto]")
 @click.option("--folds", "cv", type=click.IntRange(2), help="Folds of the cross-validation.  [5]")

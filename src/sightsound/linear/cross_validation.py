@@ -308,15 +308,16 @@ def shared_rotation(X: NDArray[Any], weights: Matrix, folds: Ints, *, scaling: S
         Weights (n,) of rows.
     folds : int array (n,)
         Fold (n,) of each row.
-    scaling : {"none", "global", "unit", "standard"}
+    scaling : {"none", "global", "unit", "centred", "standard"}
         As of `PrincipalAxes.of`.
 
     Returns
     -------
     ndarray or None
-        (d, d). None where folds have fewer rows than features, or rows have the weight 0: then each fold has its own.
+        (d, d). None where folds have fewer rows than features or their own centres, or rows have the weight 0: then
+        each fold has its own.
     """
     count = folds.max() + 1
-    if len(X) - (folds >= 0).sum() / count <= X.shape[1] or not weights.all():
+    if len(X) - (folds >= 0).sum() / count <= X.shape[1] or scaling == "centred" or not weights.all():
         return None
     return PrincipalAxes.of(X, weights, scaling=scaling).rotation

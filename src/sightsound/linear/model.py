@@ -15,7 +15,7 @@ from sightsound.linear import file as probe_file
 from sightsound.linear.decisions import decision_values, indicators, probabilities, rank
 from sightsound.linear.features import FeatureSpec
 from sightsound.linear.report import ProbeReport
-from sightsound.linear.scaling import Preparation, Scaling
+from sightsound.linear.scaling import Preparation, Scaling, around
 from sightsound.linear.validation import BadInput, check_column, check_indicators, check_rows
 
 if TYPE_CHECKING:
@@ -46,14 +46,16 @@ class LinearModel:
         Inverse regularisation strength it was fitted with.
     kind, scoring, calibrate : optional
         Parameters of the `LinearProbe` that fitted it.
-    scaling : {'none', 'global', 'unit', 'standard'}
-        How features were scaled. Only `unit` concerns prediction; the others are part of the coefficients.
+    scaling : {'none', 'global', 'unit', 'centred', 'standard'}
+        How features were scaled. Only `unit` and `centred` concern prediction; the others are part of the coefficients.
     sqrt : bool
         Whether the coefficients are those of the square roots of the features.
+    centre : array (d,), optional
+        Mean (d,) of the training rows at length 1, for the scaling `centred`.
 
     Attributes
     ----------
-    classes_, coef_, intercept_, temperature_, C_, scaling_, sqrt_
+    classes_, coef_, intercept_, temperature_, C_, scaling_, sqrt_, centre_
         As the parameters.
     n_features_in_ : int
         Number d of features.
@@ -90,11 +92,12 @@ class LinearModel:
         calibrate: bool = True,
         scaling: Scaling = "none",
         sqrt: bool = False,
+        centre: Matrix | None = None,
     ) -> None:
         self.kind = kind
         self.scoring = scoring
         self.calibrate = calibrate
-        self.scaling_, self.sqrt_ = scaling, sqrt
+        self.scaling_, self.sqrt_, self.centre_ = scaling, sqrt, centre
         self._reset(classes, single)
         self.coef_, self.intercept_ = coef, intercept
         self.C_, self.temperature_ = C, temperature
@@ -171,7 +174,7 @@ class LinearModel:
 
     @property
     def preparation(self) -> Preparation:
-        """How rows are prepared before the coefficients apply."""
+        """How rows are prepared, before they are centred and the coefficients apply."""
         return Preparation(self.scaling_, self.sqrt_)
 
     def columns(self) -> tuple[Matrix, Matrix]:
@@ -186,9 +189,8 @@ class LinearModel:
         """Return decision values (n, k), zeros for the first of two classes."""
         self._check_fitted()
         rows = check_rows(X, features=self.n_features_in_, owner=type(self).__name__)
-        return decision_values(
-            self.preparation.rows(rows), self.coef_.T, self.intercept_, two_classes=self._two_classes
-        )
+        rows = around(self.preparation.rows(rows), self.centre_)
+        return decision_values(rows, self.coef_.T, self.intercept_, two_classes=self._two_classes)
 
     def require_feature_spec(self) -> FeatureSpec:
         """Return which rows it takes.
@@ -257,6 +259,7 @@ class LinearModel:
         """Return what a file holds: arrays, and metadata for JSON."""
         self._check_fitted()
         arrays = {"coef": self.coef_, "intercept": self.intercept_, "seen": self.seen_}
+        arrays |= {} if self.centre_ is None else {"centre": self.centre_}
         metadata = {
             "classes": self.classes_.tolist(),
             "single": self._single,
