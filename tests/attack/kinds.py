@@ -90,7 +90,9 @@ def _scenes(name: str, target: int, attack_scene: Callable[[Scene, Random], None
 
 def _damage(name: str, target: int) -> Kind:
     """Damage to a file of a target."""
-    return Kind(f"damage: {name}", target, lambda place: Ground(TARGETS[name], place.new(name), place.plain).attack)
+    return Kind(
+        f"damage: {name}", target, lambda place: Ground(TARGETS[name], place.new(f"damaged {name}"), place.plain).attack
+    )
 
 
 def _media(name: str, target: int, method: Callable[[MediaGround, int, int], None]) -> Kind:

@@ -271,7 +271,7 @@ TARGETS = {
                 *READING,
                 ("search", "{media}/red/0.png", *LIBRARY),
                 ("forget", "--missing", *LIBRARY),
-                ("relocate", "{media}", "{media}", *LIBRARY),
+                ("search", "--id", "1", "--label", "red", *LIBRARY),
                 ("probe", "fit", *LIBRARY, "-m", "colours.tiny", "--folds", "2", "-o", "{case}/b.probe"),
                 ("index", "{media}", *LIBRARY, *MODELS),
                 ("forget", "--space", "colours.tiny", "--yes", *LIBRARY),

@@ -13,7 +13,7 @@ from made import write_shade, write_sound
 
 ODD = ("\x1b]0;title\x07", "\x1b[31m", "\nforged line", "\r", "\x9b31m", "\x7f", "\u202e", "\udcff", "\t")
 LIBRARY = ("-l", "lib")
-FIT = ("probe", "fit", *LIBRARY, "-m", "colours.tiny", "--folds", "2", "--label", "label", "-o", "a.probe")
+FIT = ("probe", "fit", *LIBRARY, "-m", "colours.tiny", "--folds", "2", "--label-column", "label", "-o", "a.probe")
 COMMANDS = (
     ("index", "media", *LIBRARY, *MODELS, "--tags", "--label-from", "labels.csv"),
     ("index", "media", *LIBRARY, *MODELS, "--label-from", "folder"),
@@ -34,7 +34,7 @@ COMMANDS = (
     FIT,
     ("probe", "predict", "a.probe", "media/red/0.png"),
     ("probe", "show", "a.probe"),
-    ("probe", "eval", "a.probe", *LIBRARY, "--label", "label"),
+    ("probe", "eval", "a.probe", *LIBRARY, "--label-column", "label"),
     ("probe", "export", "a.probe", "-o", "out.onnx"),
     ("stack", *LIBRARY, "-m", "colours.tiny"),
     ("ontology", "find", "dog"),
