@@ -102,6 +102,30 @@ def keep_for_training(held_out: Ints, Y: Matrix) -> Ints:
     return numbers
 
 
+def kept_notes(names: Sequence[str], Y: Matrix, held_out: Ints) -> tuple[str, ...]:
+    """Return a note on the classes of which no row is held out.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names (k,) of the classes.
+    Y : array (n, k)
+        Targets (n, k) in {0, 1}.
+    held_out : int array (n,)
+        Folds (n,) from `keep_for_training`.
+
+    Returns
+    -------
+    tuple of str
+        The note, if there are such classes.
+    """
+    kept = [name for name, column in zip(names, Y.T) if not (held_out[column > 0] >= 0).any()]
+    if not kept:
+        return ()
+    more = f" and {len(kept) - 3} more" if len(kept) > 3 else ""
+    return (f"too few items to hold some out, so used for training alone: {', '.join(kept[:3])}{more}",)
+
+
 def official(folds: Sequence[Any] | NDArray[Any], Y: Matrix, names: Sequence[str], *, strict: bool = True) -> Ints:
     """Return folds that come with a data set as numbers from 0.
 
