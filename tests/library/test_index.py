@@ -740,6 +740,23 @@ def test_labels_come_from_the_folder(add, library, zoo):
         assert found.labels(items["dogs/1.wav"].id) == {"label": ("dogs",)}
 
 
+def test_files_that_are_no_media_get_no_label_from_their_folder(add, library, zoo):
+    (zoo / "cats" / "readme.txt").write_text("a text")
+    add(zoo, label_from="folder")
+    with library() as found:
+        items = by_path(found)
+        assert found.labels(items["cats/readme.txt"].id) == {}
+        assert found.labels(items["cats/1.png"].id) == {"label": ("cats",)}
+
+
+@pytest.mark.parametrize("stop", ["stop", "end"])
+def test_a_table_of_parts_of_recordings_is_refused(add, zoo, tmp_path, stop):
+    (tmp_path / "table.csv").write_text(f"path,start,{stop},who\ndogs/1.wav,0,1,Rex\n")
+    with pytest.raises(SightsoundError, match=r"table.csv: expected labels of whole files, got the columns start and"):
+        add(zoo, label_from=tmp_path / "table.csv")
+    assert not (tmp_path / "lib").exists()
+
+
 def test_labels_from_the_folder_are_given_to_known_files_too(add, library, zoo):
     add(zoo)
     add(zoo, label_from="folder")

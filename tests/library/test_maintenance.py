@@ -288,7 +288,7 @@ def test_a_path_without_a_library_is_refused(tmp_path, call):
 def test_the_commands_print_what_they_did(command, library, zoo, tmp_path):
     where = ("-l", tmp_path / "lib")
     done = command("forget", zoo / "cats" / "1.png", *where)
-    assert (done.returncode, done.stdout) == (0, "forgot cats/1.png\n1 items forgotten\n")
+    assert (done.returncode, done.stdout) == (0, "forgot cats/1.png\n1 item forgotten\n")
     shutil.rmtree(zoo / "cats")
     (zoo / "copy.png").unlink()
     refused = command("forget", "--missing", *where)

@@ -212,6 +212,12 @@ def test_pictures_find_pictures_alone(library, zoo, tiny):
         search(zoo / "cats" / "0.png", library, host=tiny, models=["loudness.tiny"])
 
 
+def test_a_modality_that_the_query_cannot_find_is_refused(library, zoo, tiny):
+    with pytest.raises(SightsoundError, match="modality image: expected sound, since the query is of sounds"):
+        search(zoo / "dogs" / "0.wav", library, host=tiny, where=Filter(modality="image"))
+    assert search(zoo / "dogs" / "0.wav", library, host=tiny, where=Filter(modality="sound"))
+
+
 def test_a_sound_is_refused_by_a_library_without_sounds(tiny, zoo, tmp_path):
     index(zoo / "cats", tmp_path / "cats only", models=MODELS, host=tiny)
     with pytest.raises(SpaceMismatch, match="cats only has no sounds; index some"):

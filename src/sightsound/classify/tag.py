@@ -191,7 +191,7 @@ class _TagRun:
                 shown.update()
                 yield classified
         for modality, count in self._skipped.items():
-            log.warning("%d %ss skipped: no model for them was named", count, modality)
+            log.warning("%d %s%s skipped: no model for %ss was named", count, modality, "s"[: count > 1], modality)
 
     def selection(self, modality: Modality) -> tuple[str, ClassSelection]:
         """Return the name of the model for a modality and its classes that count."""

@@ -122,7 +122,8 @@ def _read_vector(file: str) -> Any:
     try:
         found: Any = np.load(file, allow_pickle=False)
     except Exception as error:  # a damaged header raises whatever the parsers below NumPy do
-        raise SightsoundError(f"{file}: expected a .npy file of numbers ({printable(error)})") from error
+        why = "another kind of file" if "pickle" in str(error) else printable(error)  # NumPy takes it for a pickle
+        raise SightsoundError(f"{file}: expected a .npy file of numbers, got {why}") from error
     if not isinstance(found, np.ndarray):
         raise SightsoundError(f"{file}: expected a .npy file of one array, got several; save the one to search by")
     return found

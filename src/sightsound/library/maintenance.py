@@ -125,9 +125,10 @@ def forget_space(space: str, library: PathLike | Library) -> int:
         meant = [each for each in opened.spaces if space == each.name or _abbreviates(space, each.fingerprint)]
         if len(meant) != 1:
             have = ", ".join(f"{each.name} ({each.fingerprint[:12]})" for each in opened.spaces) or "none"
+            several = f"it means {len(meant)} spaces; " if meant else ""
             raise LibraryError(
-                f"space {space!r}: expected the name of a space or the first {_PREFIX} digits of its fingerprint, "
-                f"meant {len(meant)}; there are {have}"
+                f"space {space!r}: expected the name of a space or the first {_PREFIX} digits of its fingerprint; "
+                f"{several}there are {have}"
             )
         with opened.writing() as writer:
             return writer.forget_space(meant[0])

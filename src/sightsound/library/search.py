@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sightsound.classify.ontology import SUBTREE_PREFIX
 from sightsound.classify.ontology_file import load_ontology
-from sightsound.contract.errors import LibraryError, MissingWeights, UnknownClass
+from sightsound.contract.errors import LibraryError, MissingWeights, SightsoundError, UnknownClass
 from sightsound.contract.paths import PathLike, nearest
 from sightsound.contract.results import Hit
 from sightsound.host.host import Host
@@ -67,6 +67,10 @@ def search(
     """
     with open_library(library) as opened:
         found = QueryReader(opened, host or Host(), device, models).read(query)
+        modalities = {space.modality for space in found.vectors}
+        if where is not None and where.modality not in (None, *modalities):
+            (modality,) = modalities
+            raise SightsoundError(f"modality {where.modality}: expected {modality}, since the query is of {modality}s")
         return opened.search(
             found.vectors, k, min_score=min_score, where=where, leave_out=found.content, query_spans=found.spans
         )

@@ -186,7 +186,7 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         what = f"{width} x {height} pixels, at most {max_pixels / 1e6:g} megapixels are read"
-        raise MediaError(f"{name}: {what}; make it smaller, or raise max_pixels")
+        raise MediaError(f"{name}: {what}; make it smaller, or leave it out")
 
 
 def _rgb(image: Image, key: tuple[int, ...] | None) -> Pixels:
