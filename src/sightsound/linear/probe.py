@@ -253,7 +253,9 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
             Where `C` was given or nothing could be held out, so that there was no cross-validation.
         """
         found = self._require_cross_validation("report", "fit with C=None, or use evaluate")
-        more: dict[str, Any] = {"notes": (*found.notes(), *_kept_notes(self, found))}
+        more: dict[str, Any] = {
+            "notes": (*found.notes(), *folding.kept_notes(self._labels(), found.truth, found.folds))
+        }
         if self._single and self.scoring == "accuracy":
             more["corrected"] = found.corrected
         if X is not None:
@@ -288,15 +290,6 @@ def _assign_folds(probe: LinearProbe, X: NDArray[Any], y: Any, Y: Matrix, groups
     else:
         found = folding.official(folding.partition(probe.cv, X, np.asarray(y), groups), Y, names, strict=False)
     return folding.keep_for_training(found, Y)
-
-
-def _kept_notes(probe: LinearProbe, found: CrossValidation) -> list[str]:
-    """Return a note on the classes that were kept for training alone."""
-    names = [name for name, count in zip(probe._labels(), found.truth.sum(axis=0)) if not count]
-    if not names:
-        return []
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return [f"too few items to hold some out, so used for training alone: {', '.join(names[:3])}{more}"]
 
 
 def _baselines(probe: LinearProbe, X: NDArray[Any], found: CrossValidation, curve: bool) -> dict[str, Any]:
