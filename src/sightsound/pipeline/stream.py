@@ -7,6 +7,7 @@ bounded by blocks and batches, not by the number or length of the files.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -25,6 +26,8 @@ from sightsound.pipeline.reader import Job, read_ahead
 
 _BATCHES_PER_WORKER = 4  # batches under way, so that workers do not wait while the consumer stores rows
 _ITEMS_PER_READER = 4  # items that are read ahead
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +92,9 @@ def embed_stream(
     """
     if batch_size is not None and batch_size < 1:
         raise SightsoundError(f"batch_size: expected a number from 1, got {batch_size}")
-    with contextlib.closing(_batches(model, jobs, batch_size or model.batch_size)) as batches:
+    size = batch_size or model.batch_size
+    log.info("%s runs on %s: %d inputs at once in %d threads", model.card.name, model.device, size, model.workers)
+    with contextlib.closing(_batches(model, jobs, size)) as batches:
         yield _flat(batches, after_batch)
 
 

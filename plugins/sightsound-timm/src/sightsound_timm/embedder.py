@@ -56,6 +56,11 @@ class ImageEmbedder:
         own = "resize" in card.constants
         self._prepare = CenterCrop(card.constants) if own else timm_transform(card.constants)
 
+    @property
+    def device(self) -> str:
+        """The device of the network: `cpu`, `cuda:0`, ..."""
+        return str(self._device)
+
     def preprocess(self, media: NDArray[Any], start: int, last: bool) -> Windows:
         """Return one input, float32 (1, 3, height, width), for an image, uint8 RGB (h, w, 3)."""
         return Windows(self._prepare(media))
