@@ -107,7 +107,7 @@ def _media(name: str, target: int, method: Callable[[MediaGround, int, int], Non
 
 DAMAGE = {
     **{"library": 1020, "library with a log": 580, "crafted library": 330, "probe": 600, "stack": 300},
-    **{"metadata of a probe": 600, "vector": 200, "vectors (.npz)": 100, "ontology": 200, "table of labels": 200},
+    **{"metadata of a probe": 600, "vector": 300, "ontology": 200, "table of labels": 200},
     **{"yamnet.tflite named by the user": 130, "mobilenet_v2-b0353104.pth named by the user": 130},
     **{"yamnet.tflite in the cache": 60, "mobilenet_v2-b0353104.pth in the cache": 60},
 }
@@ -123,9 +123,7 @@ KINDS = {
         _media("odd sounds and images", 2_000, MediaGround.odd),
         _media("odd names and kinds", 1_000, MediaGround.odd_names),
         Kind("writers and readers at once", 150, lambda place: Crowd(place.new("crowd"), place.plain).attack),
-        Kind(
-            "odd texts in names, labels, options", 400, lambda place: OddTexts(place.new("texts"), place.plain).attack
-        ),
+        Kind("odd texts in names and options", 400, lambda place: OddTexts(place.new("texts"), place.plain).attack),
         Kind("links in a library", 200, lambda place: Links(place.new("links"), place.plain).attack),
         Kind("lying servers, odd sources", 200, lambda place: Liar(place.new("liar"), place.plain).attack),
     )

@@ -154,11 +154,6 @@ def _vector(ground: Ground) -> None:
     np.save(ground.sound / "vector.npy", np.linspace(0, 1, 48, dtype=np.float32))
 
 
-def _vectors(ground: Ground) -> None:
-    _ran(ground, "index", "{media}", "-l", "{sound}/lib", *MODELS)
-    _ran(ground, "embed", "{media}/red/0.png", "-m", "colours.tiny", "-o", "{sound}/vectors.npz")
-
-
 def _stack(ground: Ground) -> None:
     for colour, name in enumerate(("red", "green")):
         for i in range(4, 12):
@@ -172,7 +167,7 @@ class Absent(Exception):
     """What an attack needs is not on this machine."""
 
 
-def _weights(name: str, below: str = "{sound}") -> Callable[[Ground], None]:
+def _weights(name: str, below: str = "") -> Callable[[Ground], None]:
     """The weight file NAME from the cache of this user, and media for its network."""
 
     def prepare(ground: Ground) -> None:
@@ -300,12 +295,6 @@ TARGETS = {
                 environment={"XDG_CACHE_HOME": "{case}/cache", "SIGHTSOUND_OFFLINE": "1", "SIGHTSOUND_WEIGHTS": ""},
             )
             for (file, media, model, module), digest in zip(NETWORKS, DIGESTS)
-        ),
-        Target(
-            "vectors (.npz)",
-            _vectors,
-            ("vectors.npz",),
-            (("search", "--vector", "{case}/vectors.npz", "-m", "colours.tiny", "-l", "{sound}/lib"),),
         ),
         Target(
             "vector",

@@ -56,10 +56,10 @@ class OddTexts:
         self.case.mkdir(parents=True)
         media, rows = self.case / "media", ["path,label"]
         for i, odd in enumerate((*ODD, "")):
-            for colour, name in enumerate((f"red{odd}", f"green{odd}")):
-                if odd.isprintable() or odd.isascii():
-                    rows.append(f'"{name}/{i}{odd}.png","{name}"')
-                write_shade(media / name / f"{i}{odd}.png", colour, 10 * colour + i)
+            for colour, name in enumerate(("red", "green")):
+                if "\udcff" not in odd:  # CSV is UTF-8
+                    rows.append(f'"{name}{odd}/{i}{odd}.png","{name}{ODD[i % 2]}"')
+                write_shade(media / f"{name}{odd}" / f"{i}{odd}.png", colour, 10 * colour + i)
         write_sound(media / "red" / "sound\x1b[31m.wav", 1, seconds=2)
         (media / "broken\x1b[31m.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
         (self.case / "labels.csv").write_text("\n".join([*rows, ""]), newline="")

@@ -183,6 +183,10 @@ QUERIES = {
     " JOIN items i ON i.id = o.item LEFT JOIN spaces s ON s.id = o.space",
     "tags": "SELECT hex(c.hash), t.label, t.start, t.stop FROM tags t JOIN contents c ON c.id = t.content",
 }
+VECTORS = (
+    "SELECT hex(c.hash), s.name, v.start, v.embedding FROM vectors v"
+    " JOIN contents c ON c.id = v.content JOIN spaces s ON s.id = v.space"
+)
 
 
 def content(case: Path) -> dict:
@@ -191,10 +195,7 @@ def content(case: Path) -> dict:
     if (case / "lib" / "library.sqlite").exists():
         with Library(case / "lib") as library:
             found = {name: sorted(library.rows(query), key=repr) for name, query in QUERIES.items()}
-            query = (
-                "SELECT hex(c.hash), v.space, v.start, v.embedding FROM vectors v JOIN contents c ON c.id = v.content"
-            )
-            rows = library.rows(query)
+            rows = library.rows(VECTORS)
         found["vectors"] = sorted([(*key, np.frombuffer(row, "<f4").round(4).tolist()) for *key, row in rows], key=repr)
     for name, data in tree(case).items():
         if name.startswith("out") and "/.fetching/" not in name:
