@@ -89,10 +89,13 @@ def _scenes(name: str, target: int, attack_scene: Callable[[Scene, Random], None
 
 
 def _damage(name: str, target: int) -> Kind:
-    """Damage to a file of a target."""
-    return Kind(
-        f"damage: {name}", target, lambda place: Ground(TARGETS[name], place.new(f"damaged {name}"), place.plain).attack
-    )
+    """Damage to a file of a target. Each command that opens a crafted library is a case."""
+    cases = len(TARGETS[name].commands) if name == "crafted library" else 1
+
+    def prepare(place: Place) -> Attack:
+        return Ground(TARGETS[name], place.new(f"damaged {name}"), place.plain).attack
+
+    return Kind(f"damage: {name}", target, prepare, cases)
 
 
 def _media(name: str, target: int, method: Callable[[MediaGround, int, int], None]) -> Kind:
@@ -115,15 +118,15 @@ KINDS = {
     kind.name: kind
     for kind in (
         *map(_faults, SCENARIOS),
-        _scenes("kills at random times", 400, Scene.kill_again_and_again),
+        _scenes("kills at random times", 200, Scene.kill_again_and_again),
         _scenes("^C, TERM and HUP at random times", 176, Scene.interrupt),
         _scenes("closed and full streams", 72, Scene.run_without_streams),
         *(_damage(name, target) for name, target in DAMAGE.items()),
         _media("damaged", 19_000, MediaGround.attack),
-        _media("odd sounds and images", 2_000, MediaGround.odd),
-        _media("odd names and kinds", 1_000, MediaGround.odd_names),
+        _media("odd sounds and images", 1_000, MediaGround.odd),
+        _media("odd names and kinds", 400, MediaGround.odd_names),
         Kind("writers and readers at once", 150, lambda place: Crowd(place.new("crowd"), place.plain).attack),
-        Kind("odd texts in names and options", 400, lambda place: OddTexts(place.new("texts"), place.plain).attack),
+        Kind("odd texts in names and options", 200, lambda place: OddTexts(place.new("texts"), place.plain).attack),
         Kind("links in a library", 200, lambda place: Links(place.new("links"), place.plain).attack),
         Kind("lying servers, odd sources", 200, lambda place: Liar(place.new("liar"), place.plain).attack),
     )
