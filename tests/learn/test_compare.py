@@ -99,9 +99,17 @@ def test_a_class_with_few_items_does_not_stop_a_comparison(coloured, count):
     assert stack.predict_proba([data.X for data in few]).shape == (len(items), 3)
 
 
+def test_a_stack_averages_in_a_comparison_where_inner_folds_have_too_few_items(coloured):
+    both = load(coloured, "colours.tiny", "tints.tiny")
+    sizes = {"red": 2, "blue": 3, "green": 3}  # two folds, so that one or two items of a class remain in each
+    items = [i for name in both[0].classes for i in np.flatnonzero(both[0].y == name)[: sizes[name]]]
+    found = compare([data.subset(items) for data in both], stack=FAST)
+    assert found.report.rows == 8 and found.candidates[-1].name == "stack (svm on concatenated)"
+
+
 def test_official_folds_of_single_classes_are_refused(coloured):
     both = [dataclasses.replace(data, folds=data.y) for data in load(coloured, "colours.tiny", "tints.tiny")]
-    with pytest.raises(SightsoundError, match="stack: expected a class in two folds or more, got each in one; use oth"):
+    with pytest.raises(SightsoundError, match="stack: expected two classes in two folds or more, got most in one; u"):
         compare(both, stack=FAST)
 
 

@@ -137,7 +137,7 @@ def compare(
     folds = folding.keep_for_training(folds, Y)
     held = folds >= 0
     if not held.any():
-        raise SightsoundError("stack: expected a class in two folds or more, got each in one; use other folds")
+        raise SightsoundError("stack: expected two classes in two folds or more, got most in one; use other folds")
     probabilities = _held_out_probabilities(aligned, folds, len(classes), stack, progress)
     probabilities = {name: table[held] for name, table in probabilities.items()}
     candidates = _score(probabilities, Y[held], first.groups[held], [data.model for data in aligned])
@@ -241,12 +241,16 @@ def _check(datasets: Sequence[Dataset]) -> list[Dataset]:
         raise SightsoundError(f"stack: expected two different networks or more, got {got}; name another")
     aligned = align_datasets(datasets)
     first = aligned[0]
-    sizes = {name: len(np.unique(first.groups[first.y == name])) for name in first.classes}
-    enough = [name for name, size in sizes.items() if size >= _MIN_CLASS_ITEMS]
+    enough = _classes_with(_MIN_CLASS_ITEMS, first.y, first.groups)
     if len(enough) < _MIN_CLASSES:
         least = f"two classes with {_MIN_CLASS_ITEMS} items or more"
         raise SightsoundError(f"stack: expected {least}, got {', '.join(enough) or 'none'}; add items")
     return aligned
+
+
+def _classes_with(least: int, y: NDArray[Any], groups: NDArray[np.intp]) -> list[str]:
+    """Return the classes of rows that are in at least so many groups."""
+    return [str(name) for name in np.unique(y) if len(np.unique(groups[y == name])) >= least]
 
 
 def _stack_name(stack: Stack) -> str:
@@ -276,7 +280,10 @@ def _predict_fold(
     from sightsound.linear.stack import Stack
 
     y, groups = datasets[0].y[train], datasets[0].groups[train]
-    fitted = Stack(**{**stack.get_params(deep=False), "cv": None})
+    settings = {**stack.get_params(deep=False), "cv": None}
+    if len(_classes_with(2, y, groups)) < _MIN_CLASSES:  # too few for the inner folds, so the mean is the best guess
+        settings["top"] = None
+    fitted = Stack(**settings)
     fitted.fit([data.X[train] for data in datasets], y, groups=groups)
     concatenated = _side_by_side([data.X for data in datasets], train)
     joint = LinearProbe(Cs=stack.Cs, sqrt=False, random_state=stack.random_state)

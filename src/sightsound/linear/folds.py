@@ -92,10 +92,13 @@ def keep_for_training(held_out: Ints, Y: Matrix) -> Ints:
     Returns
     -------
     ndarray
-        Folds (n,), from 0 without gaps, and -1. All are -1 where fewer than two folds remain.
+        Folds (n,), from 0 without gaps, and -1. All are -1 where fewer than two folds remain, or of rows with one class
+        each fewer than two classes.
     """
     alone = [column > 0 for column in Y.T if len(np.unique(held_out[column > 0])) < 2]
     kept = np.any(alone, axis=0) if alone else np.zeros(len(Y), bool)
+    if len(alone) > Y.shape[1] - 2 and (Y.sum(axis=1) == 1).all():
+        return np.full(len(Y), -1)
     numbers, found = np.full(len(Y), -1), np.unique(held_out[~kept], return_inverse=True)[1]
     if found.size and found.max() > 0:
         numbers[~kept] = found

@@ -122,8 +122,10 @@ class Stack(BaseEstimator, StackModel):  # type: ignore[misc]
         if folds is None:
             names = [str(label) for label in classes]
             folds = folding.split(Y, names, groups, self.cv, seed=self.random_state, strict=False)
-        if len(np.unique(folds)) < 2:
-            raise SightsoundError("stack: expected a class with two items or more, one of which can be held out")
+        numbers = np.unique(folds, return_inverse=True)[1]
+        if self.top is not None and folding.keep_for_training(numbers, Y).max() < 0:
+            raise SightsoundError("stack: expected two classes with two items or more in two folds; or use top=None")
+        folds = folds if numbers.max() > 0 else None
         probes = [self._probe("logistic").fit(X, y, groups=groups, folds=folds) for X in Xs]
         top_model = None
         if self.top is not None:
