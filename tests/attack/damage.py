@@ -12,6 +12,10 @@ import tempfile
 from pathlib import Path
 from random import Random
 
+from safetensors.numpy import load, save
+
+from sightsound.linear.file import _checksum
+
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f]")
 ODD_BYTES = (
     b"\0",
@@ -87,14 +91,13 @@ def _places(value: object) -> list[tuple]:
 
 
 def odd_probe(data: bytes, random: Random) -> bytes:
-    """Return a safetensors file whose metadata are odd and whose arrays, and their checksum, are whole."""
+    """Return a probe or stack whose metadata are odd, with the checksum of what it holds."""
     (size,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + size])
-    metadata = header["__metadata__"]
-    metadata["sightsound"] = odd_json(metadata["sightsound"], random)
-    packed = json.dumps(header).encode()
-    packed += b" " * (-len(packed) % 8)
-    return struct.pack("<Q", len(packed)) + packed + data[8 + size :]
+    text = json.loads(data[8 : 8 + size])["__metadata__"]["sightsound"]
+    arrays, metadata = load(data), json.loads(odd_json(text, random))
+    with contextlib.suppress(ValueError, TypeError, AttributeError):  # no object, or with a text that is no Unicode
+        metadata["sha256"] = _checksum(arrays, metadata)
+    return save(arrays, {"sightsound": json.dumps(metadata)})
 
 
 MADE_UP = (

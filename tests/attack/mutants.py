@@ -257,6 +257,7 @@ TARGETS = {
             (SHOW, PREDICT, ("probe", "predict", "{case}/a.probe", *LIBRARY)),
             odd_probe,
         ),
+        Target("metadata of a stack", _stack, ("a.probe",), (SHOW, PREDICT), odd_probe),
         Target("stack", _stack, ("a.probe",), (SHOW, PREDICT)),
         Target(
             "crafted library",

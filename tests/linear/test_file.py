@@ -236,6 +236,26 @@ def test_metadata_that_do_not_match_the_checksum_are_refused(saved, change):
         load_probe(saved[0])
 
 
+@pytest.mark.parametrize("value", [True, None, 1, [], {}])
+@pytest.mark.parametrize("field", ["space", "facts", "column", "level"])
+def test_a_feature_specification_of_other_types_is_refused(tmp_path, field, value):
+    file = tmp_path / "b.probe"
+    file.write_bytes((FORMAT_1 / "stack.probe").read_bytes())
+    assert all(isinstance(spec[field], str) for spec in metadata_of(file)["origins"])
+    edit_metadata(file, lambda metadata: metadata["origins"][0].update({field: value}))
+    with pytest.raises(SightsoundError, match=r"damaged \("):
+        load_probe(file)
+
+
+@pytest.mark.parametrize("facts", ["", "{}", "[]", '{"dim": "x"}', '{"dim": -1}', "[" * 100_000])
+def test_a_space_of_made_up_facts_is_refused(tmp_path, facts):
+    file = tmp_path / "b.probe"
+    file.write_bytes((FORMAT_1 / "stack.probe").read_bytes())
+    edit_metadata(file, lambda metadata: metadata["origins"][0].update(facts=facts))
+    with pytest.raises(SightsoundError, match=r"damaged"):
+        load_probe(file)
+
+
 @pytest.mark.parametrize("count", [3, 300])
 @pytest.mark.parametrize("kind", ["probe", "stack"])
 def test_a_small_file_with_a_class_of_extreme_length_is_refused_before_it_takes_memory(saved, tmp_path, count, kind):
