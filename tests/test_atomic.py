@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import signal
 import stat
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -39,7 +45,7 @@ def test_the_content_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypat
     assert synced == [(file.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
 
 
-def test_the_temporary_name_cannot_be_guessed_and_nobody_else_may_enter(tmp_path):
+def test_each_write_has_a_folder_of_its_own_that_nobody_else_may_enter(tmp_path):
     with atomic_path(tmp_path / "a") as first, atomic_path(tmp_path / "a") as second:
         assert first.parent != second.parent
         assert stat.S_IMODE(first.parent.stat().st_mode) == 0o700
@@ -85,3 +91,61 @@ def test_a_place_can_be_checked_before_the_work(tmp_path):
     with pytest.raises(SightsoundError, match=r"cannot be written \(No such file or directory\)"):
         check_writable(tmp_path / "gone" / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+def folders_of_killed(target):
+    """Let a process be killed while it writes; return the names beside the file that it left."""
+    code = (
+        "import os, signal, sys; from sightsound._atomic import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as part:\n    part.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(target)], check=False).returncode == -signal.SIGKILL
+    left = [path for path in target.parent.iterdir() if path.name.startswith(".sightsound-")]
+    assert left and not target.exists(), "something was left behind"
+    return left
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks on folders")
+def test_what_a_killed_process_left_is_removed_when_the_same_file_is_written_again(tmp_path):
+    folders_of_killed(tmp_path / "a.csv")
+    folders_of_killed(tmp_path / "b.csv")
+    for name in ("a.csv", "b.csv"):
+        with atomic_path(tmp_path / name) as part:
+            part.write_text("whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks on folders")
+@pytest.mark.parametrize("kind", ["in use", "other content", "a link", "open to others", "a file"])
+def test_a_folder_that_a_killed_process_did_not_leave_stays(tmp_path, kind):
+    (left,) = folders_of_killed(tmp_path / "a.csv")
+    with contextlib.ExitStack() as stack:
+        if kind == "in use":
+            stack.enter_context(atomic_path(tmp_path / "a.csv")).write_text("mine")
+        elif kind == "other content":
+            (left / "b").write_text("mine")
+        elif kind == "a link":
+            left.rename(tmp_path / "elsewhere")
+            left.symlink_to(tmp_path / "elsewhere")
+        elif kind == "open to others":
+            left.chmod(0o755)
+        else:
+            shutil.rmtree(left)
+            left.write_text("mine")
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        with atomic_path(tmp_path / "a.csv") as part:
+            assert part.parent != left
+            part.write_text("whole")
+        assert before.items() <= {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}.items()
+        assert (tmp_path / "a.csv").read_text() == "whole"
+
+
+def test_many_threads_write_the_same_file_and_leave_nothing_else(tmp_path):
+    def write(number):
+        with atomic_path(tmp_path / "a.csv") as part:
+            part.write_text(str(number) * 1000)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(10, 60)))
+    (only,) = tmp_path.iterdir()
+    assert len(set(zip(*[iter(only.read_text())] * (len(only.read_text()) // 1000)))) == 1, "one writer's content"

@@ -71,6 +71,7 @@ from .learn.transformer import EmbeddingTransformer as EmbeddingTransformer
 from .library.check import Problem as Problem
 from .library.check import check as check
 from .library.filters import Filter as Filter
+from .library.gone import Gone as Gone
 from .library.index import index as index
 from .library.index_report import IndexReport as IndexReport
 from .library.library import Library as Library
@@ -102,6 +103,7 @@ from .plot.reports import plot_candidates as plot_candidates
 from .plot.reports import plot_report as plot_report
 from .plot.sounds import plot_sound as plot_sound
 from .plot.sounds import plot_wordcloud as plot_wordcloud
+from .testing import CheckResult as CheckResult
 from .testing import check_model as check_model
 
 __version__: str

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_FOLDERS = 100
+"""How many processes can write the same file at once, each in a folder whose name is found again."""
 
 
 def check_writable(file: PathLike) -> None:
@@ -63,8 +73,8 @@ def atomic_path(file: PathLike) -> Iterator[Path]:
     Yields
     ------
     pathlib.Path
-        A path with the same file name in a new private folder beside `file`. The folder has a random name, so that no
-        other user can prepare a link there. It is removed in any case.
+        A path with the same file name in a private folder beside `file`. The folder is removed in any case; what a
+        killed process left of it is removed when the same file is written again.
 
     Raises
     ------
@@ -76,14 +86,77 @@ def atomic_path(file: PathLike) -> Iterator[Path]:
         if target.exists() and not target.is_file():
             yield target
             return
-        with tempfile.TemporaryDirectory(
-            prefix=".sightsound-", dir=target.absolute().parent, ignore_cleanup_errors=True
-        ) as folder:
-            part = Path(folder, target.name)
+        with _private_folder(target.absolute()) as folder:
+            part = folder / target.name
             yield part
             replace(part, target)
     except OSError as error:
         raise _refused(file, error.strerror or str(error)) from error
+
+
+@contextlib.contextmanager
+def _private_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` that no other process uses, and remove it at the end.
+
+    Its name follows from that of `target`, so that one left by a killed process is found again. It is locked while it
+    is used; the lock ends with its process.
+    """
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+    for number in range(_FOLDERS):
+        folder = target.with_name(f".sightsound-{digest}-{number}")
+        with _lock(folder, target.name) as ours:
+            if ours:
+                try:
+                    yield folder
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+                return
+    with tempfile.TemporaryDirectory(prefix=".sightsound-", dir=target.parent, ignore_cleanup_errors=True) as random:
+        yield Path(random)
+
+
+@contextlib.contextmanager
+def _lock(folder: Path, name: str) -> Iterator[bool]:
+    """Create a folder, or take one that a killed process left, and yield whether this process may use it."""
+    if fcntl is None:
+        yield False
+        return
+    created = True
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        created = False
+    with contextlib.ExitStack() as opened:
+        try:
+            number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:  # removed since, a link, or not ours
+            yield False
+            return
+        opened.callback(os.close, number)
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            ours = False
+        except OSError:  # some network file systems cannot lock a folder
+            ours = created
+        else:
+            ours = _is_emptied(number, folder, name)
+        yield ours
+
+
+def _is_emptied(number: int, folder: Path, name: str) -> bool:
+    """Remove the unfinished file `name` from a locked folder; return whether the folder is ours, and now empty."""
+    opened = os.fstat(number)
+    try:
+        if not os.path.samestat(opened, os.lstat(folder)):
+            return False  # another process removed it before it was locked here
+        if opened.st_uid != os.geteuid() or opened.st_mode & 0o077 or not {name}.issuperset(os.listdir(number)):
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=number)
+    except OSError:
+        return False
+    return True
 
 
 def replace(part: Path, target: Path) -> None:

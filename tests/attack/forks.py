@@ -9,13 +9,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 COUNT, KILL, TEAR, FAIL, FULL = range(5)
 """The modes of `faults.c`."""
+Words = Sequence[str | os.PathLike]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,32 @@ class Fault:
     errno: int = 0
 
 
+@dataclass(frozen=True)
+class Task:
+    """A command line and how it runs.
+
+    `memory` is how many bytes it may use more than at its start; 0 for no limit. After `seconds` it is ended by
+    SIGALRM. `signals` are (seconds, signal). `closed` and `full` are the standard streams (1, 2) that are closed, or on
+    a full disk.
+    """
+
+    words: Words
+    fault: Fault | None = None
+    seconds: float = 60
+    memory: int = 0
+    signals: Sequence[tuple[float, int]] = ()
+    closed: Sequence[int] = ()
+    full: Sequence[int] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    work_in: Path | None = None
+
+    def plain(self) -> dict:
+        """Return the task as JSON has it."""
+        values = {**vars(self), "words": [os.fspath(word) for word in self.words], "work_in": str(self.work_in or "")}
+        fault = values.pop("fault")
+        return values | ({**vars(fault), "folder": str(fault.folder)} if fault else {})
+
+
 class Forks:
     """A process with sightsound imported, in whose forks commands run.
 
@@ -54,32 +82,23 @@ class Forks:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self._process = subprocess.Popen(words, env=env, text=True, **pipes)
 
-    def run(
-        self,
-        words: Sequence[str | os.PathLike],
-        fault: Fault | None = None,
-        *,
-        seconds: float = 60,
-        memory: int = 0,
-        imports: Sequence[str] = (),
-    ) -> Ran:
-        """Run a command line and return its end.
+    def run(self, words: Words, fault: Fault | None = None, *, imports: Sequence[str] = (), **how: Any) -> Ran:
+        """Run a command line and return its end; `how` are more fields of `Task`.
 
-        `memory` is how many bytes it may use more than at its start; 0 for no limit. After `seconds` it is ended by
-        SIGALRM. `imports` are modules that the process imports before, once.
+        `imports` are modules that the process imports before, once.
         """
-        task: dict = {"words": [os.fspath(word) for word in words], "seconds": seconds, "memory": memory}
-        task["imports"] = list(imports)
-        task["output"] = str(Path(self._folder.name, "output"))
-        if fault:
-            folder = str(fault.folder)
-            task |= {"folder": folder, "mode": fault.mode, "nth": fault.nth, "errno": fault.errno}
-        self._process.stdin.write(json.dumps(task) + "\n")
+        return self.run_together([Task(words, fault, **how)], imports)[0]
+
+    def run_together(self, tasks: Sequence[Task], imports: Sequence[str] = ()) -> list[Ran]:
+        """Run command lines at the same time and return their ends."""
+        folder = self._folder.name
+        asked = [{**task.plain(), "output": str(Path(folder, f"output{i}"))} for i, task in enumerate(tasks)]
+        self._process.stdin.write(json.dumps({"tasks": asked, "imports": list(imports)}) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError("the process that forks has ended")
-        return Ran(**json.loads(line))
+        return [Ran(**end) for end in json.loads(line)]
 
     def close(self) -> None:
         """End the process."""

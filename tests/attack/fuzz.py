@@ -13,68 +13,45 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from attack.forks import Forks, built_shim, why_no_faults
-from attack.media_files import MediaGround
-from attack.mutants import TARGETS, Ground
-from attack.scenarios import FAULTS, SCENARIOS, Scene
-from distributions import DISTS, installed
+from attack.kinds import KINDS, Attack, Place
+from attack.mutants import Absent
+from distributions import DISTS, installed, together
 
 ROOT = Path(__file__).parents[2]
-Attack = Callable[[int], None]
 
 
 class State:
-    """The seed of all runs, how many attacks of each kind were tried, and the failures; in a JSON file."""
+    """The seed of all runs, how many cases of each kind were tried in how many seconds, and the failures; in JSON."""
 
     def __init__(self, file: Path, seed: int) -> None:
         self.file = file
         found = json.loads(file.read_text()) if file.exists() else {}
         self.seed: int = found.get("seed", seed)
         self.tried: dict[str, int] = found.get("tried", {})
+        self.seconds: dict[str, float] = found.get("seconds", {})
         self.failures: list[dict] = found.get("failures", [])
 
     def save(self) -> None:
         """Write the file, which is complete at any time."""
         part = self.file.with_suffix(".part")
-        part.write_text(json.dumps({"seed": self.seed, "tried": self.tried, "failures": self.failures}, indent=1))
+        part.write_text(json.dumps({name: value for name, value in vars(self).items() if name != "file"}, indent=1))
         os.replace(part, self.file)
 
 
-def faults_of(name: str, folder: Path, forks: Forks) -> Attack:
-    """Return an attack with a random fault at a random call of a scenario."""
-    scene = Scene(SCENARIOS[name], folder, forks)
-
-    def attack(seed: int) -> None:
-        chance = random.Random(seed)
-        scene.attack(chance.choice(sorted(FAULTS)), chance.randint(1, scene.calls))
-
-    return attack
-
-
-def makers() -> dict[str, tuple[bool, Callable[[Path, Forks], Attack]]]:
-    """Return for each kind of attack whether it needs faults, and what prepares it in a folder."""
-    made: dict = {}
-    for name in SCENARIOS:
-        made[f"fault: {name}"] = True, lambda folder, forks, name=name: faults_of(name, folder, forks)
-    for name in TARGETS:
-        made[f"damage: {name}"] = False, lambda folder, forks, name=name: Ground(TARGETS[name], folder, forks).attack
-    made["damage: 40 media files"] = False, lambda folder, forks: MediaGround(folder, forks).attack
-    return made
-
-
-def prepared(only: str, folder: Path, plain: Forks, faulty: Forks | None, state: State) -> dict[str, Attack]:
-    """Return the attacks by name; one that cannot be prepared is a failure."""
+def prepared(only: str, place: Place, state: State) -> dict[str, Attack]:
+    """Return the attacks by name; one that cannot be prepared is a failure, or is left out if its files are absent."""
     attacks: dict[str, Attack] = {}
-    for number, (name, (needs_faults, make)) in enumerate(makers().items()):
-        forks = faulty if needs_faults else plain
-        if only in name and forks is not None:
+    for name, kind in KINDS.items():
+        if only in name and not (kind.faults and place.faulty is None):
             try:
-                attacks[name] = make(folder / str(number), forks)
+                attacks[name] = kind.prepare(place)
+            except Absent as error:
+                print(f"left out: {name}: {error}")
             except AssertionError as error:
                 failed(state, name, -1, error)
     return attacks
@@ -87,31 +64,41 @@ def failed(state: State, name: str, seed: int, error: AssertionError) -> None:
 
 
 def run(attacks: dict[str, Attack], state: State, seconds: float) -> None:
-    """Try one attack of each kind in turn, the least tried first, until the time is over."""
+    """Try the attack of which the least part of its target was tried, again and again until the time is over."""
     end, saved = time.monotonic() + seconds, time.monotonic()
     while attacks and time.monotonic() < end:
-        for name, attack in sorted(attacks.items(), key=lambda pair: state.tried.get(pair[0], 0)):
-            if time.monotonic() >= end:
-                break
-            number = state.tried.get(name, 0)
-            seed = random.Random(f"{state.seed} {name} {number}").randrange(2**32)
-            try:
-                attack(seed)
-            except AssertionError as error:
-                failed(state, name, seed, error)
-            state.tried[name] = number + 1
-            if time.monotonic() > saved + 5:
-                state.save()
-                saved = time.monotonic()
+        name = min(attacks, key=lambda name: state.tried.get(name, 0) / target_of(name))
+        number = state.tried.get(name, 0)
+        seed, began = random.Random(f"{state.seed} {name} {number}").randrange(2**32), time.monotonic()
+        try:
+            attacks[name](seed)
+        except AssertionError as error:
+            failed(state, name, seed, error)
+        state.tried[name] = number + cases_of(name)
+        state.seconds[name] = state.seconds.get(name, 0) + time.monotonic() - began
+        if time.monotonic() > saved + 5:
+            state.save()
+            saved = time.monotonic()
+
+
+def target_of(name: str) -> int:
+    """Return how many cases of a kind should be tried."""
+    return KINDS[name].target if name in KINDS else 1
+
+
+def cases_of(name: str) -> int:
+    """Return how many cases an attack tries."""
+    return KINDS[name].cases if name in KINDS else 1
 
 
 def table(state: State) -> str:
-    """Return how many attacks of each kind were tried and survived, over all runs."""
+    """Return how many cases of each kind were to be tried, were tried, and survived, over all runs, and the seconds."""
     lost = [failure["attack"] for failure in state.failures]
-    lines = [f"{'attack':45} {'tried':>7} {'survived':>9}"]
+    lines = [f"{'attack':50} {'target':>7} {'tried':>7} {'survived':>9} {'seconds':>8}"]
     for name in sorted({*state.tried, *lost}):
         tried = max(state.tried.get(name, 0), lost.count(name))
-        lines.append(f"{name:45} {tried:7} {tried - lost.count(name):9}")
+        counts = f"{target_of(name):7} {tried:7} {tried - lost.count(name):9} {state.seconds.get(name, 0):8.0f}"
+        lines.append(f"{name:50} {counts}")
     return "\n".join(lines)
 
 
@@ -128,13 +115,13 @@ def main() -> int:
     known = len(state.failures)
     with tempfile.TemporaryDirectory(prefix="fuzz") as place:
         folder = Path(place)
-        site = installed(DISTS / "tiny", folder)
+        site = together([installed(DISTS / name, folder) for name in ("tiny", "fetch")], folder / "site")
         faulty = None if why_no_faults() else Forks(site, built_shim(folder))
         if faulty is None:
             print(f"no faults: {why_no_faults()}")
         with Forks(site) as plain:
             print("preparing", flush=True)
-            attacks = prepared(options.only, folder, plain, faulty, state)
+            attacks = prepared(options.only, Place(folder, plain, faulty), state)
             if options.again is not None:
                 for attack in attacks.values():
                     attack(options.again)

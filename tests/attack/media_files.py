@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,9 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from attack.damage import CONTROL, damaged
 from attack.forks import Forks
+from attack.odd_media import odd_file, odd_image, odd_sound
 from sightsound import check
 
 IMAGES = {
@@ -21,6 +24,8 @@ IMAGES = {
     **{"avif": "AVIF", "mpo": "MPO"},
 }
 """Pillow's formats by suffix."""
+MEMORY = 1_500_000_000
+"""How many bytes `index` may use, beyond those of a process that has imported the package."""
 MODES = ("RGB", "L", "P", "RGBA", "I;16", "CMYK", "1")
 
 
@@ -64,7 +69,7 @@ def _write_sounds(folder: Path) -> None:
 
 
 class MediaGround:
-    """Valid media files, damaged copies of which are indexed at once."""
+    """Valid media files, and a folder with damaged or odd ones which are indexed at once."""
 
     def __init__(self, folder: Path, forks: Forks) -> None:
         self.forks, self.case, self.valid = forks, folder / "case", folder / "valid"
@@ -72,19 +77,38 @@ class MediaGround:
 
     def attack(self, seed: int, count: int = 40) -> None:
         """Index damaged files; assert that each has an outcome and that the library is sound."""
-        from attack.mutants import MEMORY, damaged
 
+        def write(file: Path, random: Random) -> None:
+            whole = random.choice(self.files)
+            file.with_name(f"{file.name}-{whole.name}").write_bytes(damaged(whole.read_bytes(), random))
+
+        self.index(seed, count, write)
+
+    def odd(self, seed: int, count: int = 40) -> None:
+        """The same with odd sounds, and images that claim odd sizes."""
+        self.index(seed, count, lambda file, random: random.choice([odd_sound, odd_image])(file, random))
+
+    def odd_names(self, seed: int, count: int = 40) -> None:
+        """The same with files of odd names, kinds and times; `embed` and `tag` read them too."""
+        self.index(seed, count, odd_file, every_file=False)
+        for words in (("embed", "-m", "colours.tiny", "-o", self.case / "out.npz"), ("tag", "-m", "loudness.tiny")):
+            ran = self.forks.run([words[0], self.case / "media", *words[1:]], memory=MEMORY)
+            told = f"odd names {seed}: {words[0]}: exit code {ran.code}\n{ran.text!a}"
+            assert ran.code in (0, 1, 2) and "Traceback" not in ran.text and not CONTROL.search(ran.text), told
+
+    def index(self, seed: int, count: int, write: Callable[[Path, Random], None], every_file: bool = True) -> None:
+        """Index `count` files, with two or eight threads, with or without tags."""
         random = Random(f"media {seed}")
-        shutil.rmtree(self.case, ignore_errors=True)
+        subprocess.run(["rm", "-rf", self.case], check=True)
         (self.case / "media").mkdir(parents=True)
         for number in range(count):
-            file = random.choice(self.files)
-            (self.case / "media" / f"{number}-{file.name}").write_bytes(damaged(file.read_bytes(), random))
-        models = ("-m", "colours.tiny", "-m", "loudness.tiny")
+            write(self.case / "media" / str(number), random)
+        models = ("-m", "colours.tiny", "-m", "loudness.tiny", *random.choice([(), ("--tags",)]))
         words = ("index", self.case / "media", "-l", self.case / "lib", *models, "--json")
-        ran = self.forks.run(words, seconds=60, memory=MEMORY)
-        told = f"media {seed}: exit code {ran.code}, {ran.seconds:.1f} s\n{ran.text}"
-        assert ran.code in (0, 1) and "Traceback" not in ran.text, told
-        counts = json.loads(ran.text[ran.text.index("{") :])["counts"]
-        assert sum(counts.values()) >= count, told
+        threads = {"SIGHTSOUND_THREADS": random.choice(["2", "8"])}
+        ran = self.forks.run(words, seconds=60, memory=MEMORY, environment=threads)
+        told = f"media {seed}: exit code {ran.code}, {ran.seconds:.1f} s\n{ran.text!a}"
+        assert ran.code in (0, 1) and "Traceback" not in ran.text and not CONTROL.search(ran.text), told
+        counts = json.loads(ran.text[ran.text.index("{\n") :])["counts"]
+        assert sum(counts.values()) >= (count if every_file else 1), told
         assert check(self.case / "lib") == [], told

@@ -2,108 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import shutil
 import sqlite3
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import numpy as np
 
+from attack.damage import CONTROL, damaged, made_up_library, odd_json, odd_probe
 from attack.forks import Forks, Ran
-from attack.scenarios import MODELS, tree, write_media
+from attack.scenarios import FITTING, MODELS
+from attack.scenes import tree, write_media
+from made import write_image, write_shade, write_sound
 
 MEMORY = 1_000_000_000
 """How many bytes a command may use, beyond those of a process that has imported the package."""
 SECONDS = 20
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f]")
-ODD_BYTES = (
-    b"\0",
-    b"\xff",
-    b"\x7f",
-    b"\x80",
-    b"\xff\xff\xff\xff",
-    b"\0\0\0\0",
-    b"\x7f\xff\xff\xff",
-    b"\x1b[31m",
-    b"\n",
-)
-ODD_VALUES = (
-    *(None, True, -1, 0, 1, 2**31, 2**64, 1e308, float("nan"), float("-inf"), "", "x" * 10_000, "\x1b]0;title\x07"),
-    *("\ud800", [], {}, [[]], [None], {"a": None}, ["a"] * 1000, "../../x", "/dev/zero"),
-)
-
-
-def damaged(data: bytes, random: Random) -> bytes:
-    """Return bytes with one to four changes: replaced, removed, repeated, zeroed or odd bytes, or an early end."""
-    changed = bytearray(data)
-    for _ in range(random.randint(1, 4)):
-        if not changed:
-            return b""
-        start = random.randrange(min(len(changed), 512)) if random.random() < 0.4 else random.randrange(len(changed))
-        stop = start + random.choice([1, 1, 2, 4, 16, 200, 4096])
-        kind = random.randrange(7)
-        if kind == 0:
-            changed[start] ^= 1 << random.randrange(8)
-        elif kind == 1:
-            changed[start:stop] = random.randbytes(len(changed[start:stop]))
-        elif kind == 2:
-            odd = random.choice(ODD_BYTES)
-            changed[start : start + len(odd)] = odd
-        elif kind == 3:
-            changed[start:stop] = bytes(len(changed[start:stop]))
-        elif kind == 4:
-            del changed[start : stop if random.random() < 0.5 else None]
-        elif kind == 5:
-            changed[start:start] = changed[start:stop]
-        else:
-            other = random.randrange(len(changed))
-            changed[start:stop] = changed[other : other + len(changed[start:stop])]
-    return bytes(changed)
-
-
-def odd_json(text: str, random: Random) -> str:
-    """Return JSON in which one to three values are replaced by odd ones, removed or repeated."""
-    value = json.loads(text)
-    for _ in range(random.randint(1, 3)):
-        places = list(_places(value))
-        if not places:
-            break
-        inside, key = random.choice(places)
-        kind = random.randrange(4)
-        if kind == 0:
-            del inside[key]
-        elif kind == 1 and isinstance(inside, list):
-            inside.insert(key, copy.deepcopy(random.choice(inside)))
-        elif kind == 2 and isinstance(inside[key], str) and inside[key][:1] in ("{", "["):
-            inside[key] = odd_json(inside[key], random)
-        else:
-            inside[key] = copy.deepcopy(random.choice(ODD_VALUES))
-    return json.dumps(value)
-
-
-def _places(value: object) -> list[tuple]:
-    """Return every place in a JSON value: what holds it, and its key or index there."""
-    pairs = (
-        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
-    )
-    return [place for key, inner in pairs for place in [(value, key), *_places(inner)]]
-
-
-def odd_probe(data: bytes, random: Random) -> bytes:
-    """Return a safetensors file whose metadata are odd and whose arrays, and their checksum, are whole."""
-    (size,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + size])
-    metadata = header["__metadata__"]
-    metadata["sightsound"] = odd_json(metadata["sightsound"], random)
-    packed = json.dumps(header).encode()
-    packed += b" " * (-len(packed) % 8)
-    return struct.pack("<Q", len(packed)) + packed + data[8 + size :]
 
 
 @dataclass(frozen=True)
@@ -112,6 +30,7 @@ class Target:
 
     `prepare(ground)` writes the files into `ground.sound`. One of `files` is damaged by `damage` for each seed.
     `numbers` gives the numbers of an answer, for a target of which `check` must find every damage that changes them.
+    `codes` are the exit codes of commands that read a damaged file.
     """
 
     name: str
@@ -120,6 +39,9 @@ class Target:
     commands: tuple[tuple[str, ...], ...]
     damage: Callable[[bytes, Random], bytes] = damaged
     numbers: Callable[[str], object] | None = None
+    codes: tuple[int, ...] = (0, 1, 2)
+    imports: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -146,7 +68,9 @@ class Ground:
     def run(self, command: tuple[str, ...]) -> Ran:
         """Run a command under the limits."""
         words = [word.format(media=self.media, case=self.case, sound=self.sound) for word in command]
-        return self.forks.run(words, seconds=SECONDS, memory=MEMORY)
+        environment = {name: value.format(case=self.case) for name, value in self.target.environment.items()}
+        how = {"imports": self.target.imports, "environment": environment}
+        return self.forks.run(words, seconds=SECONDS, memory=MEMORY, **how)
 
     def attack(self, seed: int) -> None:
         """Damage a file, run every command, and assert what must hold."""
@@ -154,14 +78,16 @@ class Ground:
         shutil.rmtree(self.case)
         shutil.copytree(self.sound, self.case)
         victim = self.case / random.choice(self.target.files)
-        victim.write_bytes(self.target.damage(victim.read_bytes(), random))
+        whole = victim.read_bytes()
+        victim.write_bytes(self.target.damage(whole, random))
+        codes = self.target.codes if victim.read_bytes() != whole else (0, 1)
         changed, found = [], False
         for command in self.target.commands:
             ran = self.run(command)
             told = (
                 f"{self.target.name} {seed}: {' '.join(command)}\nexit code {ran.code}, {ran.seconds:.1f} s\n{ran.text}"
             )
-            assert ran.code in (0, 1, 2), told
+            assert ran.code in codes, told
             assert "Traceback" not in ran.text and "MemoryError" not in ran.text, told
             assert not CONTROL.search(ran.text), f"{told!r}"
             found = found or (command[0] == "check" and ran.code != 0)
@@ -220,12 +146,44 @@ def _library_with_wal(ground: Ground) -> None:
 def _probe(ground: Ground) -> None:
     _ran(ground, "index", "{media}", "-l", "{sound}/lib", *MODELS, "--label-from", "folder")
     fit = ("probe", "fit", "-l", "{sound}/lib", "-m", "colours.tiny", "--folds", "2", "-o", "{sound}/a.probe")
-    _ran(ground, *fit, codes=(0,), imports=("sklearn.linear_model", "scipy.optimize", "scipy.stats"))
+    _ran(ground, *fit, codes=(0,), imports=FITTING)
 
 
 def _vector(ground: Ground) -> None:
     _ran(ground, "index", "{media}", "-l", "{sound}/lib", *MODELS)
     np.save(ground.sound / "vector.npy", np.linspace(0, 1, 48, dtype=np.float32))
+
+
+def _stack(ground: Ground) -> None:
+    for colour, name in enumerate(("red", "green")):
+        for i in range(4, 12):
+            write_shade(ground.media / name / f"{i}.png", colour, 100 * colour + i)
+    _ran(ground, "index", "{media}", "-l", "{sound}/lib", *MODELS, "-m", "pixels.fetch", "--label-from", "folder")
+    fit = ("stack", "-l", "{sound}/lib", "-m", "colours.tiny", "-m", "pixels.fetch", "--folds", "2")
+    _ran(ground, *fit, "-o", "{sound}/a.probe", codes=(0,), imports=FITTING)
+
+
+class Absent(Exception):
+    """What an attack needs is not on this machine."""
+
+
+def _weights(name: str, below: str = "") -> Callable[[Ground], None]:
+    """The weight file NAME from the cache of this user, and media for its network."""
+
+    def prepare(ground: Ground) -> None:
+        import platformdirs
+
+        cache = platformdirs.user_cache_path("sightsound") / "weights"
+        found = next(iter(sorted(cache.glob(f"*/{name}"))), None)
+        if found is None:
+            raise Absent(f"{name} is not in {cache}")
+        target = ground.sound / below / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(found, target)
+        write_image(ground.media / "a.png")
+        write_sound(ground.media / "a.wav", rate=16000)
+
+    return prepare
 
 
 def _ontology(ground: Ground) -> None:
@@ -254,6 +212,16 @@ def _labels(ground: Ground) -> None:
 
 LIBRARY = ("-l", "{case}/lib")
 ONTOLOGY = ("--weights", "ontology.json={case}/ontology.json", "ontology")
+SHOW = ("probe", "show", "{case}/a.probe")
+PREDICT = ("probe", "predict", "{case}/a.probe", "{media}/red/0.png")
+NETWORKS = (
+    ("yamnet.tflite", "{media}/a.wav", "yamnet.audioset_i8", "sightsound_audioset.yamnet_int8"),
+    ("mobilenet_v2-b0353104.pth", "{media}/a.png", "mobilenet_v2.tv_in1k", "sightsound_timm.torchvision_networks"),
+)
+DIGESTS = (
+    "10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de",
+    "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+)
 READING = (
     ("check", *LIBRARY),
     ("search", "--id", "1", *LIBRARY),
@@ -280,18 +248,54 @@ TARGETS = {
             "probe",
             _probe,
             ("a.probe",),
-            (("probe", "show", "{case}/a.probe"), ("probe", "predict", "{case}/a.probe", "{media}/red/0.png")),
+            (SHOW, PREDICT),
         ),
         Target(
             "metadata of a probe",
             _probe,
             ("a.probe",),
-            (
-                ("probe", "show", "{case}/a.probe"),
-                ("probe", "predict", "{case}/a.probe", "{media}/red/0.png"),
-                ("probe", "predict", "{case}/a.probe", *LIBRARY),
-            ),
+            (SHOW, PREDICT, ("probe", "predict", "{case}/a.probe", *LIBRARY)),
             odd_probe,
+        ),
+        Target("metadata of a stack", _stack, ("a.probe",), (SHOW, PREDICT), odd_probe),
+        Target("stack", _stack, ("a.probe",), (SHOW, PREDICT)),
+        Target(
+            "crafted library",
+            _library,
+            ("lib/library.sqlite",),
+            (
+                *READING,
+                ("search", "{media}/red/0.png", *LIBRARY),
+                ("forget", "--missing", *LIBRARY),
+                ("search", "--id", "1", "--label", "red", *LIBRARY),
+                ("probe", "fit", *LIBRARY, "-m", "colours.tiny", "--folds", "2", "-o", "{case}/b.probe"),
+                ("index", "{media}", *LIBRARY, *MODELS),
+                ("forget", "--space", "colours.tiny", "--yes", *LIBRARY),
+            ),
+            made_up_library,
+            imports=FITTING,
+        ),
+        *(
+            Target(
+                f"{file} named by the user",
+                _weights(file),
+                (file,),
+                (("--weights", f"{file}={{case}}/{file}", "embed", media, "-m", model, "-o", "{case}/out.npz"),),
+                imports=("torch", module),
+            )
+            for file, media, model, module in NETWORKS
+        ),
+        *(
+            Target(
+                f"{file} in the cache",
+                _weights(file, f"cache/sightsound/weights/{digest}"),
+                (f"cache/sightsound/weights/{digest}/{file}",),
+                (("embed", media, "-m", model, "-o", "{case}/out.npz"),),
+                codes=(2,),
+                imports=("torch", module),
+                environment={"XDG_CACHE_HOME": "{case}/cache", "SIGHTSOUND_OFFLINE": "1", "SIGHTSOUND_WEIGHTS": ""},
+            )
+            for (file, media, model, module), digest in zip(NETWORKS, DIGESTS)
         ),
         Target(
             "vector",

@@ -1,163 +1,22 @@
-"""Commands that write, each with what is there before, and the faults that are tried on them."""
+"""The commands that write, each with what is there before."""
 
 from __future__ import annotations
 
-import errno
 import gzip
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from attack.forks import COUNT, FAIL, FULL, KILL, TEAR, Fault, Forks, Ran
+from attack.scenes import Scenario, Scene
+from attack.servers import FETCHING, NO_PROXY, honest_port
 from made import write_image, write_shade, write_sound
-from sightsound import Library, check
 
 LIBRARIES = Path(__file__).parents[1] / "libraries"
 MODELS = ("-m", "colours.tiny", "-m", "loudness.tiny")
-FAULTS = {
-    "kill": (KILL, 0),
-    "torn write": (TEAR, 0),
-    "ENOSPC once": (FAIL, errno.ENOSPC),
-    "EIO once": (FAIL, errno.EIO),
-    "full disk": (FULL, errno.ENOSPC),
-}
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """A command that writes below a folder `case`.
-
-    `prepare(scene)` makes the state before. `words` is the command line, in which {media} and {case} are folders.
-    `codes` are its exit codes without a fault, `imports` the modules that it needs and that take long to import.
-    """
-
-    name: str
-    words: tuple[str, ...]
-    prepare: Callable[[Scene], None] | None = None
-    codes: frozenset[int] = frozenset({0})
-    imports: tuple[str, ...] = ()
-
-
-@dataclass
-class Scene:
-    """A scenario on disk: the media, the state before the command, and the folder in which it runs."""
-
-    scenario: Scenario
-    folder: Path
-    forks: Forks
-    expected: dict = field(default_factory=dict)
-    calls: int = 0
-    names: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.media, self.before, self.case = (self.folder / name for name in ("media", "before", "case"))
-        write_media(self.media)
-        self.case.mkdir(parents=True)
-        if self.scenario.prepare:
-            self.scenario.prepare(self)
-        shutil.copytree(self.case, self.before)
-        self.inputs = tree(self.media)
-        ran = self.run(self.fault(COUNT))
-        assert ran.code in self.scenario.codes, ran.text
-        self.calls, self.expected, self.names = ran.calls, content(self.case), self._leftovers()
-        assert self.calls > 0, "a scenario without a write shows nothing"
-        assert self.expected, "a scenario without a result shows nothing"
-
-    def words(self, words: tuple[str, ...]) -> list[str]:
-        """Return a command line with the folders in it."""
-        return [word.format(media=self.media, case=self.case) for word in words]
-
-    def run(self, fault: Fault | None = None) -> Ran:
-        """Run the command from the state that is there."""
-        return self.forks.run(self.words(self.scenario.words), fault, imports=self.scenario.imports)
-
-    def fault(self, mode: int, nth: int = 0, number: int = 0) -> Fault:
-        """Return a fault in the folder of the command."""
-        return Fault(self.case, mode, nth, number)
-
-    def attack(self, kind: str, nth: int) -> None:
-        """Run the command with a fault at its Nth call, then without, and assert what must hold after both."""
-        shutil.rmtree(self.case)
-        shutil.copytree(self.before, self.case)
-        mode, number = FAULTS[kind]
-        ran = self.run(self.fault(mode, nth, number))
-        told = f"{self.scenario.name}, {kind} at call {nth} of {self.calls}: exit code {ran.code}\n{ran.text}"
-        assert "Traceback" not in ran.text, told
-        assert ran.code in (((-9,) if mode in (KILL, TEAR) else (0, 1, 2)) + tuple(self.scenario.codes)), told
-        self._assert_sound(told)
-        if ran.code == 0 and not self.scenario.codes - {0}:
-            assert content(self.case) == self.expected, told
-        again = self.run()
-        assert "Traceback" not in again.text, f"{told}\nand then:\n{again.text}"
-        assert again.code in (0, 1, 2), f"{told}\nand then {again.code}:\n{again.text}"
-        self._assert_sound(told)
-        assert content(self.case) == self.expected, f"{told}\nand then:\n{again.text}"
-        assert tree(self.media) == self.inputs, f"the media were changed\n{told}"
-        assert self._leftovers() <= self.names, f"left behind: {self._leftovers() - self.names}\n{told}"
-
-    def _leftovers(self) -> set[str]:
-        """Return the files of the folder but for those of SQLite, the lock, killed outputs, and copies of old formats.
-
-        A migration that is killed after its copy makes another copy the next time.
-        """
-        kept = (".sightsound-", "lib/writer.", "lib/library.format")
-        names = {name for name in tree(self.case) if not name.startswith(kept)}
-        return {name for name in names if not name.endswith(("-wal", "-shm"))}
-
-    def _assert_sound(self, told: str) -> None:
-        if (self.case / "lib" / "library.sqlite").exists():
-            assert check(self.case / "lib") == [], told
-
-
-def write_media(folder: Path) -> None:
-    """Write images of two colours, a recording, a copy and a file that is neither."""
-    for colour, name in enumerate(("red", "green")):
-        for i in range(4):
-            write_shade(folder / name / f"{i}.png", colour, 10 * colour + i)
-    write_sound(folder / "red" / "sound.wav", 1, seconds=2)
-    shutil.copy(folder / "red" / "0.png", folder / "copy.png")
-    (folder / "text").write_text("hello")
-
-
-def tree(folder: Path) -> dict[str, bytes | None]:
-    """Return the bytes of each file below a folder, None for a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
-
-
-QUERIES = {
-    "items": "SELECT i.path, r.path, hex(c.hash) FROM items i JOIN roots r ON r.id = i.root"
-    " LEFT JOIN contents c ON c.id = i.content",
-    "labels": 'SELECT i.path, l."column", l.value FROM labels l JOIN items i ON i.id = l.item',
-    "outcomes": "SELECT i.path, coalesce(s.name, ''), o.status, o.reason, o.flags, o.seconds, o.windows FROM outcomes o"
-    " JOIN items i ON i.id = o.item LEFT JOIN spaces s ON s.id = o.space",
-    "tags": "SELECT hex(c.hash), t.label, t.start, t.stop FROM tags t JOIN contents c ON c.id = t.content",
-}
-
-
-def content(case: Path) -> dict:
-    """Return what is in the library of a folder, and the bytes of the other files that a command wrote."""
-    found: dict = {}
-    if (case / "lib" / "library.sqlite").exists():
-        with Library(case / "lib") as library:
-            found = {name: sorted(library.rows(query), key=repr) for name, query in QUERIES.items()}
-            query = (
-                "SELECT hex(c.hash), v.space, v.start, v.embedding FROM vectors v JOIN contents c ON c.id = v.content"
-            )
-            rows = library.rows(query)
-        found["vectors"] = sorted([(*key, np.frombuffer(row, "<f4").round(4).tolist()) for *key, row in rows], key=repr)
-    for file in case.glob("out*"):
-        found[file.name] = file.read_bytes()
-    return found
-
-
-# -- the scenarios --------------------------------------------------------------------------------------------------
-
-
-def _ran(scene: Scene, *words: str) -> None:
-    ran = scene.forks.run(scene.words(words))
+def _ran(scene: Scene, *words: str, imports: tuple[str, ...] = ()) -> None:
+    ran = scene.forks.run(scene.words(words), imports=imports)
     assert ran.code in (0, 1), ran.text
 
 
@@ -194,6 +53,15 @@ def _format(number: int) -> Callable[[Scene], None]:
     return prepare
 
 
+def _for_a_stack(scene: Scene) -> None:
+    """More images, which the cross-validation in a cross-validation needs, with the vectors of two networks."""
+    for colour, name in enumerate(("red", "green")):
+        for i in range(4, 12):
+            write_shade(scene.media / name / f"{i}.png", colour, 100 * colour + i)
+    _indexed(scene)
+    _ran(scene, "index", "{media}", *LIBRARY, "-m", "pixels.fetch")
+
+
 def _csv_labels(scene: Scene) -> None:
     rows = [f"{path.relative_to(scene.media)},{path.stem}" for path in sorted(scene.media.rglob("*.png"))]
     (scene.media / "labels.csv").write_text("\n".join(["path,label", *rows, ""]))
@@ -203,7 +71,26 @@ def _existing_output(scene: Scene) -> None:
     (scene.case / "out.npz").write_bytes(b"old")
 
 
+def _probe(scene: Scene) -> None:
+    _indexed(scene)
+    _ran(scene, *PROBE, "{case}/a.probe", imports=FITTING)
+
+
+def _served(kind: str) -> Callable[[Scene], None]:
+    """A server on this machine that has the weight file of the network KIND.fetch, and an empty cache."""
+
+    def prepare(scene: Scene) -> None:
+        scene.environment.update(SIGHTSOUND_FETCH=f"http://127.0.0.1:{honest_port()}/{kind}", **NO_PROXY)
+        scene.environment.update(XDG_CACHE_HOME=str(scene.case / "out-cache"))
+
+    return prepare
+
+
 LIBRARY = ("-l", "{case}/lib")
+FITTING = ("sklearn.linear_model", "sklearn.svm", "scipy.optimize", "scipy.stats", "sightsound.learn.fit")
+PLOTTING = ("matplotlib.pyplot", "sightsound.plot.reports", "sightsound.plot.sounds")
+PROBE = ("probe", "fit", *LIBRARY, "-m", "colours.tiny", "--folds", "2", "-o")
+TAG = ("tag", "{media}/red/sound.wav", "-m", "loudness.tiny")
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -227,15 +114,31 @@ SCENARIOS = {
         Scenario("migrate format 1", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(1)),
         Scenario("migrate format 2", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(2)),
         Scenario("embed", ("embed", "{media}/green", "-m", "colours.tiny", "-o", "{case}/out.npz"), _existing_output),
+        Scenario("tag --csv", (*TAG, "--csv", "-o", "{case}/out.csv")),
+        Scenario("tag --raven", (*TAG, "--raven", "-o", "{case}/out.txt")),
+        Scenario("tag --json", (*TAG, "--json", "-o", "{case}/out.json")),
+        Scenario("tag --audacity", (*TAG, "{media}/red/sound.wav", "--audacity", "-o", "{case}/out")),
+        Scenario("tag --plot", (*TAG, "--plot", "{case}/out.png"), imports=PLOTTING),
+        Scenario("tag --wordcloud", (*TAG, "--wordcloud", "{case}/out.png"), imports=(*PLOTTING, "wordcloud")),
+        Scenario("probe fit", (*PROBE, "{case}/out.probe"), _indexed, imports=FITTING),
         Scenario(
-            "tag --csv",
-            ("tag", "{media}/red/sound.wav", "-m", "loudness.tiny", "--csv", "-o", "{case}/out.csv"),
+            "probe show --plot",
+            ("probe", "show", "{case}/a.probe", "--plot", "{case}/out.png"),
+            _probe,
+            imports=PLOTTING,
         ),
         Scenario(
-            "probe fit",
-            (*("probe", "fit", *LIBRARY, "-m", "colours.tiny", "--folds", "2"), "-o", "{case}/out.probe"),
-            _indexed,
-            imports=("sklearn.linear_model", "scipy.optimize", "scipy.stats"),
+            "probe export", ("probe", "export", "{case}/a.probe", "-o", "{case}/out.onnx"), _probe, imports=("onnx",)
+        ),
+        Scenario(
+            "stack",
+            ("stack", *LIBRARY, "-m", "colours.tiny", "-m", "pixels.fetch", "--folds", "2", "-o", "{case}/out.probe"),
+            _for_a_stack,
+            imports=FITTING,
+        ),
+        *(
+            Scenario(f"weights get ({kind})", ("weights", "get", f"{kind}.fetch"), _served(kind), imports=FETCHING)
+            for kind in ("sha256", "blob", "unknown")
         ),
     )
 }

@@ -22,6 +22,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
@@ -83,13 +84,24 @@ def embedded(model, options):  # type: ignore[no-untyped-def]
 # -- methods -------------------------------------------------------------------------------------------------------
 
 
+class Span(TransformerMixin, BaseEstimator):
+    """Rows in axes of the space that training rows span: linear classifiers are the same, and faster to fit."""
+
+    def fit(self, X, y=None):  # type: ignore[no-untyped-def]
+        self.axes_ = np.linalg.qr(np.asarray(X, np.float64).T)[0]
+        return self
+
+    def transform(self, X):  # type: ignore[no-untyped-def]
+        return X @ self.axes_
+
+
 def recipes():  # type: ignore[no-untyped-def]
     """Return the plain recipes by name: a scaling and a classifier."""
     scalings = {"raw": FunctionTransformer, "z": StandardScaler, "unit": Normalizer}
     classifiers = {
-        "LR C=1": lambda: LogisticRegression(C=1, max_iter=300),
-        "LR C=100": lambda: LogisticRegression(C=100, max_iter=300),
-        "SVM": lambda: LinearSVC(max_iter=300),
+        "LR C=1": lambda: make_pipeline(Span(), LogisticRegression(C=1, max_iter=2000)),
+        "LR C=100": lambda: make_pipeline(Span(), LogisticRegression(C=100, max_iter=2000)),
+        "SVM": lambda: make_pipeline(Span(), LinearSVC(max_iter=2000)),
         "centroid": NearestCentroid,
         "1-NN": lambda: KNeighborsClassifier(1),
     }

@@ -88,7 +88,8 @@ def hard(X: Any, y: Any, folds: Any) -> tuple[Any, Any, Any]:
 
 def race(title: str, X: Any, y: Any, folds: Any, Cs: Any, converged: bool) -> None:
     S = (X - X.mean(axis=0)) / np.where(X.std(axis=0) > 0, X.std(axis=0), 1)
-    ours, probe = timed(lambda: LinearProbe(Cs=Cs).fit(S, y, folds=folds))
+    # the peer has no choice of scaling, so both get z-scores
+    ours, probe = timed(lambda: LinearProbe(Cs=Cs, scaling="standard", sqrt=False).fit(S, y, folds=folds))
     print(f"{title}: LinearProbe {ours:.2f} s", flush=True)
     split = PredefinedSplit(np.unique(folds, return_inverse=True)[1])
     peer = LogisticRegressionCV(Cs=Cs, cv=split, l1_ratios=(0,), use_legacy_attributes=False, scoring="accuracy")

@@ -91,7 +91,7 @@ def test_pictures_and_sounds_of_a_folder_go_to_their_models(zoo, tiny, warm):
 
 def test_files_without_a_model_are_skipped_and_counted(zoo, tiny, caplog):
     assert {t.item.path for t in tag(zoo, models="loudness.tiny", host=tiny)} == {"dogs/0.wav", "dogs/1.wav"}
-    assert "3 images skipped: no model for them was named" in caplog.text
+    assert "3 images skipped: no model for images was named" in caplog.text
 
 
 def test_rules_for_sounds_do_not_apply_to_pictures(zoo, tiny, warm):

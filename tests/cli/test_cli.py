@@ -235,6 +235,15 @@ def test_a_search_that_finds_nothing_names_the_columns_and_keys_that_do_not_exis
     assert (fine.stdout, fine.stderr) == ("nothing found\n", "")
 
 
+def test_a_library_is_named_once(command, library, tmp_path, monkeypatch):
+    done = command("stats", "-l", library, "--library", "other")
+    assert done.returncode == 2 and f"--library: expected once, got {library} and other" in done.stderr
+    monkeypatch.setenv("SIGHTSOUND_LIBRARY", str(library.rename(tmp_path / "of two words")))
+    assert command("stats").returncode == 0
+    monkeypatch.setenv("SIGHTSOUND_LIBRARY", "")
+    assert "Missing option" in command("check").stderr
+
+
 def test_one_format_at_a_time(command, media):
     done = command("tag", media, "-m", "loudness.tiny", "--json", "--csv")
     assert done.returncode == 2 and "--json and --csv: expected one of them" in done.stderr

@@ -32,7 +32,7 @@ def test_fit_prints_the_report_and_show_prints_it_again(command, library, tmp_pa
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("LinearProbe(scaling='unit', sqrt=False) on items of colours.tiny (") and lines[
+    assert lines[0].startswith("LinearProbe(scaling='centred', sqrt=False) on items of colours.tiny (") and lines[
         0
     ].endswith("): label")
     assert re.fullmatch(r"class +rows +precision +recall +F1", lines[1])
@@ -51,6 +51,14 @@ def test_fit_prints_the_report_and_show_prints_it_again(command, library, tmp_pa
     assert parsed["report"]["accuracy"]["value"] > 0.5 and len(parsed["spaces"][0]["fingerprint"]) == 64
 
 
+def test_the_learning_curve_can_be_left_out(command, library, tmp_path):
+    words = ("probe", "fit", "-l", library, "-m", "colours.tiny", "-o", tmp_path / "a.probe")
+    with_curve, without = (json.loads(command(*words, *more, "--json").stdout) for more in ((), ("--no-curve",)))
+    assert len(with_curve["report"].pop("curve")) == 5 and without["report"].pop("curve") == []
+    assert with_curve["report"] == without["report"]
+    assert "accuracy by items per class" not in command("probe", "show", tmp_path / "a.probe").stdout
+
+
 def test_predict_prints_classes_and_the_reasons_of_failures(command, fitted, tmp_path):
     made.write_shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
     (tmp_path / "new" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
@@ -59,6 +67,57 @@ def test_predict_prints_classes_and_the_reasons_of_failures(command, fitted, tmp
     assert re.search(r"^\d\.\d{3}  red    a.png  \w+ \d\.\d{3}, \w+ \d\.\d{3}$", done.stdout, re.M)
     parsed = json.loads(command("probe", "predict", fitted, tmp_path / "new", "--json").stdout)
     assert [each["status"] for each in parsed] == ["ok", "failed"] and parsed[0]["classes"][0]["label"] == "red"
+
+
+def test_an_image_under_the_threshold_has_a_dash_for_its_class(command, fitted, tmp_path):
+    made.write_shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
+    done = command("probe", "predict", fitted, tmp_path / "new", "--none-below", "1")
+    assert re.search(r"^0\.\d{3}  -      a.png  red 0\.\d{3}, \w+ 0\.\d{3}, \w+ 0\.\d{3}$", done.stdout, re.M)
+    assert done.stdout.splitlines()[-1] == "1 of 1 items have no class, as all probabilities are under 1.000"
+    for words, label in ((["--none-below", "1"], None), (["--none-below", "0.4"], "red"), ([], "red")):
+        (parsed,) = json.loads(command("probe", "predict", fitted, tmp_path / "new", *words, "--json").stdout)
+        assert parsed["label"] == label and parsed["classes"][0]["label"] == "red" and len(parsed["classes"]) == 3
+    for word, text in (("2", "expected auto or a number from 0 to 1, got 2"), ("much", "from 0 to 1, got 'much'")):
+        done = command("probe", "predict", fitted, tmp_path / "new", "--none-below", word)
+        assert done.returncode == 2 and text in done.stderr
+
+
+def test_the_threshold_comes_from_a_background(command, library, tmp_path):
+    words = ("-l", library, "-m", "colours.tiny", "-o", tmp_path / "b.probe", "--no-curve")
+    done = command("probe", "fit", *words, "--background", "green")
+    assert done.returncode == 0, done.stderr
+    note = (
+        r"^no class under 0\.\d{3} \(--none-below auto\): 0 of 12 background items and "
+        r"\d+ of 24 held-out items get one$"
+    )
+    assert re.search(note, done.stdout, re.M) and "green" not in done.stdout
+    found = json.loads(
+        command("probe", "predict", tmp_path / "b.probe", "-l", library, "--none-below", "auto", "--json").stdout
+    )
+    assert {each["label"] for each in found if each["path"].startswith("green")} == {None}
+    assert {each["label"] for each in found if each["label"]} in ({"red"}, {"blue"}, {"red", "blue"})
+    shown = json.loads(command("probe", "show", tmp_path / "b.probe", "--json").stdout)
+    assert 0 < shown["none_below"] < 1
+    done = command("probe", "eval", tmp_path / "b.probe", "-l", library, "--background", "green")
+    assert done.returncode == 0 and "0 of 12 background items and " in done.stdout
+    done = command("probe", "fit", *words, "--background", "unlabelled")
+    assert done.returncode == 2 and "lib: expected background items, unlabelled in the column 'label'" in done.stderr
+
+
+def test_tag_with_a_probe_gives_no_class_under_the_threshold(command, fitted, tmp_path):
+    for i in range(2):
+        made.write_shade(tmp_path / "new" / f"{i}.png", 0, 200 + i, noise=9)
+    words = ("tag", "--probe", fitted, tmp_path / "new", "--none-below", "1")
+    done = command(*words)
+    assert re.search(r"^0.png  -: red 0\.\d\d, ", done.stdout, re.M) and "class  files" not in done.stdout
+    rows = command(*words, "--csv").stdout.splitlines()
+    assert len(rows) == 3 and re.match(r"0.png,,,,,0\.\d{4},0\.\d{4},,colours.tiny,ok,", rows[1])
+    parsed = json.loads(command(*words, "--json").stdout)
+    assert [each["label"] for each in parsed] == [None, None] and parsed[0]["top"][0]["label"] == "red"
+    one = command("tag", "--probe", fitted, tmp_path / "new" / "0.png", "--none-below", "1").stdout.splitlines()
+    assert re.fullmatch(r"0\.\d{4} +-", one[1]) and re.fullmatch(r"0\.\d{4} +red", one[2])
+    done = command("tag", tmp_path / "new", "--none-below", "1")
+    assert done.returncode == 2 and "none below: expected a probe" in done.stderr
 
 
 def test_predict_takes_either_a_library_or_files(command, fitted, library, shades):

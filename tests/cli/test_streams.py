@@ -68,6 +68,13 @@ def test_a_full_disk_behind_standard_output_is_one_line_for_every_kind_of_output
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("words", ["models", "stats -l nowhere", "--nonsense"])
+def test_a_full_disk_behind_both_streams_is_exit_code_2(shell, words):
+    done = shell(f"$S {words} > /dev/full 2> /dev/full")
+    assert done.returncode == 2
+
+
 def test_another_error_is_not_taken_for_one_of_standard_output(command, monkeypatch):
     from sightsound.library import stats
 

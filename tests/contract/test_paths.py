@@ -56,3 +56,10 @@ def test_the_nearest_name_ignores_case(name, found):
 def test_the_cutoff_decides_how_similar_a_name_must_be():
     assert nearest("dxxg", ["dog"], cutoff=0.5) == "dog"
     assert nearest("dxxg", ["dog"], cutoff=0.7) is None
+
+
+def test_a_word_of_a_name_is_nearer_than_similar_letters():
+    known = ["tray", "strawberry", "tabby, tabby cat", "Persian cat", "tiger cat", "Dogsled, dog sled"]
+    assert nearest("tabby", known, 0.5) == "tabby, tabby cat"
+    assert nearest("cat", known) == "tiger cat"
+    assert nearest("Tray", known) == nearest("traj", known) == "tray"

@@ -159,5 +159,10 @@ def test_a_surplus_plugin_is_named_with_the_option_that_blocks_it():
     assert "--block whiten" in str(caught.value)
 
 
+def test_a_space_is_shown_in_one_short_line():
+    space = Space("net.acme", '{"dim": 4}')
+    assert repr(space) == f"Space('net.acme', {space.fingerprint[:12]})"
+
+
 def test_a_space_is_hashable_and_equal_by_its_facts():
     assert len({Space.of(CARD, WEIGHTS), Space.of(dataclasses.replace(CARD, about="x"), WEIGHTS)}) == 1

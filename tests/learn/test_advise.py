@@ -143,3 +143,11 @@ def test_the_imbalance_of_the_classes_is_measured(tiny, shades, tmp_path):
     index(shades, tmp_path / "lib", models=["colours.tiny"], host=tiny, label_from="folder")
     found = advise(load(tmp_path / "lib", "colours.tiny"))
     assert found.counts == (("blue", 12), ("red", 6)) and found.imbalance == 2
+
+
+def test_classes_that_cannot_be_held_out_get_one_line_and_not_a_failed_assertion(coloured):
+    few = [data.subset([0, 12, 13, 24]) for data in load(coloured, "colours.tiny", "tints.tiny")]
+    with pytest.raises(
+        SightsoundError, match="advise: expected two classes with two items or more, got fewer; label som"
+    ):
+        advise(few)

@@ -75,9 +75,49 @@ def test_data_sets_that_cannot_be_compared_are_refused(coloured, rhythms):
         compare(one * 2)
     with pytest.raises(SightsoundError, match="stack: expected items with one class each; leave out --level window"):
         compare([*one, *load(rhythms, "loudness.tiny", level="window")])
-    few = [data.subset([0, 1, 12, 13, 24, 25]) for data in load(coloured, "colours.tiny", "tints.tiny")]
-    with pytest.raises(SightsoundError, match="class 'blue': expected 3 items or more for a stack, got 2; add some"):
-        compare(few)
+    few = [data.subset([0, 1, 2, 12, 13, 24, 25]) for data in load(coloured, "colours.tiny", "tints.tiny")]
+    for call in (compare, fit_stack):
+        with pytest.raises(
+            SightsoundError, match="stack: expected two classes with 3 items or more, got blue; add ite"
+        ):
+            call(few)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_class_with_few_items_does_not_stop_a_comparison(coloured, count):
+    """With one item the class is used for training alone; with two it is held out, but not in the inner folds."""
+    both = load(coloured, "colours.tiny", "tints.tiny")
+    items = [i for name in both[0].classes for i in np.flatnonzero(both[0].y == name)[: count if name == "red" else 9]]
+    few = [data.subset(items) for data in both]
+    found = compare(few, stack=FAST)
+    assert found.report.rows == 18 + (count if count > 1 else 0)
+    note = "too few items to hold some out, so used for training alone: red"
+    assert (note in found.report.notes) == (count == 1)
+    assert max(each.accuracy.value for each in found.candidates[:2]) > 0.5
+    stack = fit_stack(few, FAST)
+    assert stack.classes_.tolist() == ["blue", "green", "red"]
+    assert stack.predict_proba([data.X for data in few]).shape == (len(items), 3)
+
+
+def test_a_stack_averages_in_a_comparison_where_inner_folds_have_too_few_items(coloured):
+    both = load(coloured, "colours.tiny", "tints.tiny")
+    sizes = {"red": 2, "blue": 3, "green": 3}  # two folds, so that one or two items of a class remain in each
+    items = [i for name in both[0].classes for i in np.flatnonzero(both[0].y == name)[: sizes[name]]]
+    found = compare([data.subset(items) for data in both], stack=FAST)
+    assert found.report.rows == 8 and found.candidates[-1].name == "stack (svm on concatenated)"
+
+
+def test_official_folds_of_single_classes_are_refused(coloured):
+    both = [dataclasses.replace(data, folds=data.y) for data in load(coloured, "colours.tiny", "tints.tiny")]
+    with pytest.raises(SightsoundError, match="stack: expected two classes in two folds or more, got most in one; u"):
+        compare(both, stack=FAST)
+
+
+def test_features_side_by_side_count_alike_whatever_the_scale_of_a_network(coloured):
+    colours, tints = load(coloured, "colours.tiny", "tints.tiny")
+    large = dataclasses.replace(colours, X=1000 * colours.X)
+    accuracies = [compare([data, tints], stack=FAST).candidates[2].accuracy for data in (colours, large)]
+    assert accuracies[0] == accuracies[1]
 
 
 def test_a_library_is_compared_with_measured_times_and_a_fitted_stack(coloured, tiny):

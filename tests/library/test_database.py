@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import os
 import shutil
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -306,6 +307,38 @@ def test_the_copy_before_a_migration_does_not_replace_an_earlier_copy(future, zo
     index(zoo, future, models=MODELS, host=tiny)
     assert earlier.read_text() == "the only copy of last year"
     assert labels_in(future / f"library.format{schema.FORMAT - 1}-2.sqlite") == []
+
+
+def test_a_migration_that_was_killed_after_its_copy_keeps_this_copy_the_next_time(tmp_path, tiny, zoo):
+    where = old_library(tmp_path / "lib", 2)
+    code = (
+        "import os, signal, sys; from sightsound import _atomic, forget_missing\n"
+        "replace = _atomic.replace\n"
+        "_atomic.replace = lambda *paths: (replace(*paths), os.kill(os.getpid(), signal.SIGKILL))\n"
+        "forget_missing(sys.argv[1], yes=True)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(where)], check=False, capture_output=True, text=True)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    copy = where / "library.format2.sqlite"
+    first = copy.stat().st_ino, copy.read_bytes()
+    forget_missing(where, yes=True)
+    assert (copy.stat().st_ino, copy.read_bytes()) == first
+    assert [path.name for path in where.glob("library.format*")] == [copy.name]
+    with Library(where) as library:
+        assert check(library) == []
+
+
+def test_an_earlier_copy_that_a_migration_used_is_kept_if_it_fails(future, zoo, tiny, monkeypatch):
+    def breaks(db):
+        raise RuntimeError("power cut")
+
+    index(zoo, future, models=MODELS, host=tiny)
+    (copy,) = future.glob("library.format*")
+    (future / "library.sqlite").write_bytes(copy.read_bytes())
+    monkeypatch.setitem(schema.MIGRATIONS, schema.FORMAT - 1, breaks)
+    with pytest.raises(RuntimeError, match="power cut"):
+        index(zoo, future, models=MODELS, host=tiny)
+    assert list(future.glob("library.format*")) == [copy]
 
 
 @pytest.mark.root

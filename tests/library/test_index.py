@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 
 from made import ordinary_user, register_tints, register_variant, start_command, write_image, write_sound
-from sightsound import Library, SightsoundError, hookimpl, index, search
+from sightsound import Gone, Library, SightsoundError, hookimpl, index, search
 from sightsound.contract.errors import MediaError
+from sightsound.library import gone
 from sightsound.library.check import check
 from sightsound.library.store import database, items
+from sightsound.library.store.items import is_missing
 from sightsound.library.store.transaction import Transaction
 
 MODELS = ("colours.tiny", "loudness.tiny")
@@ -463,6 +465,42 @@ def test_a_backup_does_not_take_the_items_of_an_unplugged_drive(add, library, zo
     assert [who for _, labels in before.values() for who in labels.get("who", ())] == ["Tom"]
 
 
+@pytest.mark.parametrize("below", ["", "photos"])
+def test_a_backup_in_the_same_root_does_not_take_the_items_of_an_unplugged_drive(add, library, zoo, tmp_path, below):
+    (zoo / "drive").mkdir()
+    for folder in ("cats", "dogs"):
+        (zoo / "drive" / below).mkdir(exist_ok=True)
+        (zoo / folder).rename(zoo / "drive" / below / folder)
+    add(zoo, label_from="folder")
+    with library() as found:
+        before = {item.file: (item.id, found.labels(item.id)) for item in found.items()}
+    assert len(before) == 5
+    shutil.copytree(zoo / "drive", zoo / "backup")
+    (zoo / "drive").rename(tmp_path / "unplugged")
+    (zoo / "drive").mkdir()  # the mount point, which was there before the drive
+    os.utime(zoo / "drive", (10**9, 10**9))
+    assert add(zoo).counts == {"ok": 5}
+    (zoo / "drive").rmdir()
+    (tmp_path / "unplugged").rename(zoo / "drive")
+    with library() as found:
+        after = {item.file: (item.id, found.labels(item.id)) for item in found.items()}
+    assert len(after) == 10 and after.items() >= before.items()
+
+
+def test_files_that_all_leave_a_folder_are_recognised(add, library, zoo):
+    add(zoo, label_from="folder")
+    with library() as found:
+        before = {item.id: found.labels(item.id) for item in found.items()}
+    (zoo / "animals").mkdir()
+    for file in sorted((zoo / "cats").iterdir()):
+        file.rename(zoo / "animals" / file.name)
+    (zoo / "dogs").rename(zoo / "hounds")
+    assert set(add(zoo).counts) == {"ok"}
+    with library() as found:
+        assert {item.id: found.labels(item.id) for item in found.items()} == before
+        assert {item.path.split("/")[0] for item in found.items()} == {"animals", "hounds"}
+
+
 def test_a_file_that_moved_to_another_root_is_recognised_if_its_old_root_has_other_files(add, library, zoo, tmp_path):
     add(zoo)
     with library() as found:
@@ -489,6 +527,18 @@ def test_a_file_that_may_not_be_examined_is_not_taken_for_a_renamed_one(add, lib
     monkeypatch.undo()
     with library() as found:
         assert {"cats/1.png", "dogs/copy.png"} <= by_path(found).keys()
+
+
+def test_the_report_counts_the_files_that_are_gone_and_examines_no_others(add, zoo, monkeypatch):
+    assert add(zoo).gone == Gone()
+    (zoo / "cats" / "1.png").unlink()
+    examined = []
+    monkeypatch.setattr(gone, "is_missing", lambda path: examined.append(os.fspath(path)) or is_missing(path))
+    assert add(zoo).gone == Gone(items=1)
+    assert examined == [str(zoo), str(zoo / "cats" / "1.png")]
+    assert add(zoo / "dogs").gone == Gone()
+    zoo.rename(zoo.with_name("moved"))
+    assert add(zoo.with_name("moved") / "dogs").gone == Gone(roots={str(zoo): 5})
 
 
 def test_a_file_with_a_time_after_2262_is_indexed_and_known_again(add, library, zoo, command, tmp_path):
@@ -688,6 +738,23 @@ def test_labels_come_from_the_folder(add, library, zoo):
         items = by_path(found)
         assert found.labels(items["cats/1.png"].id) == {"label": ("cats",)}
         assert found.labels(items["dogs/1.wav"].id) == {"label": ("dogs",)}
+
+
+def test_files_that_are_no_media_get_no_label_from_their_folder(add, library, zoo):
+    (zoo / "cats" / "readme.txt").write_text("a text")
+    add(zoo, label_from="folder")
+    with library() as found:
+        items = by_path(found)
+        assert found.labels(items["cats/readme.txt"].id) == {}
+        assert found.labels(items["cats/1.png"].id) == {"label": ("cats",)}
+
+
+@pytest.mark.parametrize("stop", ["stop", "end"])
+def test_a_table_of_parts_of_recordings_is_refused(add, zoo, tmp_path, stop):
+    (tmp_path / "table.csv").write_text(f"path,start,{stop},who\ndogs/1.wav,0,1,Rex\n")
+    with pytest.raises(SightsoundError, match=r"table.csv: expected labels of whole files, got the columns start and"):
+        add(zoo, label_from=tmp_path / "table.csv")
+    assert not (tmp_path / "lib").exists()
 
 
 def test_labels_from_the_folder_are_given_to_known_files_too(add, library, zoo):

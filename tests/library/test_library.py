@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from library_files import raw_database
-from made import register_tints, register_variant, start_command, write_sound
+from made import register_tints, register_variant, start_command, write_image, write_sound
 from sightsound import Item, Library, LibraryError, SightsoundError, SpaceMismatch, check, index, search, stats
 
 MODELS = ("colours.tiny", "loudness.tiny")
@@ -209,3 +209,13 @@ def test_vectors_that_a_crash_left_incomplete_are_not_found_and_the_next_writer_
         with library.writing():
             pass
         assert library.rows("SELECT count(*) FROM vectors WHERE content = ?", id_) == [(0,)]
+
+
+def test_a_library_is_shown_by_its_path_and_counts_its_items(tiny, tmp_path):
+    with Library(tmp_path / "empty", create=True) as empty:
+        assert (len(empty), bool(empty), repr(empty)) == (0, True, f"Library('{tmp_path}/empty')")
+    write_image(tmp_path / "a.png", 1)
+    index(tmp_path / "a.png", tmp_path / "lib", models=["colours.tiny"], host=tiny)
+    with Library(tmp_path / "lib") as library:
+        assert len(library) == 1
+    assert repr(library) == f"Library('{tmp_path}/lib')", "closed too"

@@ -145,6 +145,23 @@ def test_forget_missing_refuses_if_more_than_half_is_missing(library, zoo):
     assert len(forget_missing(library, yes=True)) == 4
 
 
+@pytest.mark.parametrize("folder", ["drive", "drive/photos"])
+def test_forget_missing_refuses_if_a_folder_is_an_unused_mount_point(tiny, tmp_path, folder):
+    for name in ("a.png", "b.png", "c.png", f"{folder}/d.png"):
+        (tmp_path / "zoo" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(tmp_path / "zoo" / name, 1)
+    index(tmp_path / "zoo", tmp_path / "l", models=["colours.tiny"], host=tiny)
+    drive = tmp_path / "zoo" / folder.removesuffix("/photos")
+    drive.rename(tmp_path / "unplugged")
+    drive.mkdir()
+    with pytest.raises(LibraryError, match=f"{drive}: the folder is empty now .*; plug it in, delete the folder, or"):
+        forget_missing(tmp_path / "l")
+    with Library(tmp_path / "l") as library:
+        assert len(library) == 4
+    drive.rmdir()
+    assert len(forget_missing(tmp_path / "l")) == 1
+
+
 def test_forget_missing_removes_nothing_if_one_root_is_refused(library, zoo, tiny, tmp_path):
     write_image(tmp_path / "more" / "a.png", 80)
     index(tmp_path / "more", library, models=MODELS, host=tiny)
@@ -288,7 +305,7 @@ def test_a_path_without_a_library_is_refused(tmp_path, call):
 def test_the_commands_print_what_they_did(command, library, zoo, tmp_path):
     where = ("-l", tmp_path / "lib")
     done = command("forget", zoo / "cats" / "1.png", *where)
-    assert (done.returncode, done.stdout) == (0, "forgot cats/1.png\n1 items forgotten\n")
+    assert (done.returncode, done.stdout) == (0, "forgot cats/1.png\n1 item forgotten\n")
     shutil.rmtree(zoo / "cats")
     (zoo / "copy.png").unlink()
     refused = command("forget", "--missing", *where)

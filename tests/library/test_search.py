@@ -132,6 +132,15 @@ def test_only_the_last_part_of_a_path_is_split_off(tmp_path):
     assert split_part(f"{tmp_path}/dog.wav@1-2@3-4.5") == (tmp_path / "dog.wav@1-2", 3.0, 4.5)
 
 
+@pytest.mark.parametrize(
+    ("part", "start", "stop"),
+    [("90-100", 90, 100), ("1:30-1:40", 90, 100), ("59.5-1:00.25", 59.5, 60.25), ("1:02:03-1:02:04.5", 3723, 3724.5)],
+)
+def test_a_part_is_in_seconds_or_with_minutes_and_hours(tmp_path, part, start, stop):
+    song = write_sound(tmp_path / "song.wav")
+    assert split_part(f"{song}@{part}") == (song, start, stop)
+
+
 def test_an_item_is_asked_for_by_its_id(library, zoo, tiny):
     ids = {item.path: item.id for item in library.items()}
     assert search(ids["dogs/3.wav"], library, host=tiny) == search(zoo / "dogs" / "3.wav", library, host=tiny)
@@ -151,7 +160,7 @@ def test_a_vector_that_fits_two_spaces_needs_a_model(library, zoo, tiny):
     other = register_variant(tiny, "other.tiny")
     index(zoo, library, models=[other], host=tiny)
     with pytest.raises(
-        SightsoundError, match=r"fits 2 spaces of lib \(colours.tiny, other.tiny\); name one with --model"
+        SightsoundError, match=r"fits 2 spaces of lib \(colours.tiny, other.tiny\); name one of these models"
     ):
         search(np.ones(48), library, host=tiny)
     assert len(search(np.ones(48), library, host=tiny, models=[other])) == 7
@@ -177,6 +186,10 @@ def test_an_array_that_is_no_vector_is_refused(library, tiny, query, words):
         ("nowhere.wav", SightsoundError, "nowhere.wav: no such file"),
         ("nowhere.wav@1-2", SightsoundError, "nowhere.wav: no such file"),
         ("{zoo}/dogs/1.wav@2-2", SightsoundError, "expected @START-STOP with START before STOP"),
+        ("{zoo}/dogs/1.wav@1:00-0:59", SightsoundError, "START before STOP.* or as 1:30.*, got 60 to 59 s"),
+        ("{zoo}/dogs/1.wav@1:30", SightsoundError, "dogs/1.wav@1:30: expected @START-STOP .*, got @1:30"),
+        ("{zoo}/dogs/1.wav@1m-2m", SightsoundError, "expected @START-STOP .*, got @1m-2m"),
+        ("nowhere.wav@1:30", SightsoundError, r"no such file; a query is a file, an id \(--id\) or a vector"),
         ("{zoo}/dogs/1.wav@7-9", MediaError, r"nothing to search by between 7 and 9 s \(it lasts 2 s\)"),
         ("{zoo}/cats/1.png@1-2", SightsoundError, "expected a recording before @1-2, got an image"),
         ("{zoo}/cats", MediaError, "a folder, expected a file"),
@@ -197,6 +210,12 @@ def test_pictures_find_pictures_alone(library, zoo, tiny):
     assert set(paths(search(zoo / "cats" / "0.png", library, host=tiny, k=100))) == {*cats(zoo, 0), "copy.png"}
     with pytest.raises(SightsoundError, match="loudness.tiny: expected a model for images"):
         search(zoo / "cats" / "0.png", library, host=tiny, models=["loudness.tiny"])
+
+
+def test_a_modality_that_the_query_cannot_find_is_refused(library, zoo, tiny):
+    with pytest.raises(SightsoundError, match="modality image: expected sound, since the query is of sounds"):
+        search(zoo / "dogs" / "0.wav", library, host=tiny, where=Filter(modality="image"))
+    assert search(zoo / "dogs" / "0.wav", library, host=tiny, where=Filter(modality="sound"))
 
 
 def test_a_sound_is_refused_by_a_library_without_sounds(tiny, zoo, tmp_path):
@@ -429,7 +448,7 @@ def test_a_model_that_was_never_indexed_is_refused(library, zoo, tiny):
         search(zoo / "cats" / "0.png", library, host=tiny, models=[name])
     assert str(caught.value) == (
         "lib has no vectors in space 'tints.tiny'; it has 'colours.tiny' (6 vectors), 'loudness.tiny' (25 vectors); "
-        "index with --model tints.tiny, or search with one of those"
+        "index with the model tints.tiny, or search with one of those"
     )
 
 
@@ -453,6 +472,12 @@ def test_the_command_shows_scores_seconds_and_ids(ask, library, zoo, tiny):
         str(hit.item.id),
         hit.item.path,
     ]
+
+
+def test_the_command_shows_that_scores_are_combined_ranks(ask, both):
+    ((id_,),) = both.rows("SELECT id FROM items WHERE path = ?", b"cats/0.png")
+    assert ask("--id", str(id_)).stdout.split()[0] == "ranks"
+    assert ask("--id", str(id_), "-m", "colours.tiny").stdout.split()[0] == "score"
 
 
 def test_the_command_finds_the_same_as_the_function(ask, library, zoo, tiny, tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightsound.contract.arrays import unit_rows
+from sightsound.library import vector_index
 from sightsound.library.vector_index import VectorIndex
 
 EXACT = 2e-6
@@ -64,8 +65,10 @@ def test_the_result_equals_brute_force(case):
     assert_equals_brute_force(vectors, contents, queries, allowed, k, min_score)
 
 
-@pytest.mark.parametrize("queries", [1, 255, 256, 257, 600])
-def test_a_query_of_many_rows_equals_brute_force(queries):
+@pytest.mark.parametrize("copied", [0, 2**30])
+@pytest.mark.parametrize("queries", [1, 64, 65, 255, 256, 257, 600])
+def test_a_query_of_many_rows_equals_brute_force(queries, copied, monkeypatch):
+    monkeypatch.setattr(vector_index, "_COPIED_BYTES", copied)
     random = np.random.default_rng(queries)
     vectors = random.normal(size=(900, 8)).astype(np.float32)
     contents = np.repeat(np.arange(90), 10).astype(np.int64)

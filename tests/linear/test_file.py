@@ -14,7 +14,17 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from linear_data import rows
-from sightsound import LinearModel, LinearProbe, ProbeReport, SightsoundError, StackModel, load_probe
+from sightsound import (
+    FeatureSpec,
+    LinearModel,
+    LinearProbe,
+    ProbeReport,
+    SightsoundError,
+    Space,
+    Stack,
+    StackModel,
+    load_probe,
+)
 from sightsound.linear import file as probe_file
 
 FORMAT_1 = Path(__file__).with_name("format_1")
@@ -31,7 +41,7 @@ def saved(tmp_path):
     return tmp_path / "a.probe", probe, X
 
 
-@pytest.mark.parametrize("scaling", ["none", "global", "unit", "standard"])
+@pytest.mark.parametrize("scaling", ["none", "global", "unit", "centred", "standard"])
 @pytest.mark.parametrize("sqrt", [False, True])
 def test_the_scaling_is_saved_with_a_probe(tmp_path, scaling, sqrt):
     X, y = rows(k=3, noise=3.0)
@@ -41,6 +51,33 @@ def test_the_scaling_is_saved_with_a_probe(tmp_path, scaling, sqrt):
     assert (loaded.scaling_, loaded.sqrt_) == (scaling, sqrt)
     assert loaded.predict_proba(X).tolist() == probe.predict_proba(X).tolist()
     assert loaded.fitted_by == f"LinearProbe(scaling={scaling!r}, sqrt={sqrt})"
+    assert metadata_of(tmp_path / "a.probe")["format"] == (3 if scaling == "centred" else 2)
+
+
+def test_a_stack_of_few_rows_gives_the_same_answers(tmp_path):
+    X, y = rows(n=30, noise=3.0)
+    stack = Stack().fit([X, X[:, :35]], y)
+    metadata = json.dumps({"modality": "image", "dim": 8, "stages": []})
+    stack.feature_specs_ = [FeatureSpec(Space(name, metadata)) for name in ("a.x", "b.x")]
+    stack.save(tmp_path / "a.probe")
+    assert [probe.scaling_ for probe in stack.probes_] == ["centred", "centred"]
+    assert load_probe(tmp_path / "a.probe").predict_proba([X, X[:, :35]]).tolist() == (
+        stack.predict_proba([X, X[:, :35]]).tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    "centre", [None, np.zeros(39), np.zeros((1, 40)), np.full(40, np.nan), np.full(40, 1e9), np.zeros(40, np.int64)]
+)
+def test_a_file_with_a_wrong_centre_is_refused(tmp_path, centre):
+    X, y = rows(n=30)
+    arrays, metadata = LinearProbe(C=1.0).fit(X, y).state()
+    given = {"coef": arrays["coef"], "intercept": arrays["intercept"], "seen": arrays["seen"]}
+    assert set(arrays) - set(given) == {"centre"}
+    given |= {} if centre is None else {"centre": centre}
+    probe_file.write(tmp_path / "a.probe", "probe", given, metadata)
+    with pytest.raises(SightsoundError, match=r"damaged \(centre\)"):
+        load_probe(tmp_path / "a.probe")
 
 
 @pytest.mark.parametrize("kind", ["classes", "two", "numbers", "several"])
@@ -144,7 +181,7 @@ def edit_metadata(file, change):
         (lambda f: f.write_bytes(f.read_bytes()[:-10]), "expected a probe, got another file or a damaged one"),
         (lambda f: f.write_bytes(pickle.dumps({"coef": 1})), "expected a probe, got another file"),
         (lambda f: save_file({"a": np.ones(3)}, f), "expected a probe, got another file or a damaged one"),
-        (lambda f: edit_metadata(f, lambda m: m.update(format=3)), "expected a probe of format 2 or less, got 3; upgr"),
+        (lambda f: edit_metadata(f, lambda m: m.update(format=4)), "expected a probe of format 3 or less, got 4; upgr"),
         (lambda f: edit_metadata(f, lambda m: m.update(kind="tree")), "expected a probe or a stack, got 'tree'"),
         (
             lambda f: edit_metadata(f, lambda m: m.update(classes=["a"])),
@@ -197,6 +234,26 @@ def test_metadata_that_do_not_match_the_checksum_are_refused(saved, change):
     save_file(load_file(saved[0]), saved[0], {"sightsound": json.dumps(metadata)})
     with pytest.raises(SightsoundError, match="damaged .its content has changed"):
         load_probe(saved[0])
+
+
+@pytest.mark.parametrize("value", [True, None, 1, [], {}])
+@pytest.mark.parametrize("field", ["space", "facts", "column", "level"])
+def test_a_feature_specification_of_other_types_is_refused(tmp_path, field, value):
+    file = tmp_path / "b.probe"
+    file.write_bytes((FORMAT_1 / "stack.probe").read_bytes())
+    assert all(isinstance(spec[field], str) for spec in metadata_of(file)["origins"])
+    edit_metadata(file, lambda metadata: metadata["origins"][0].update({field: value}))
+    with pytest.raises(SightsoundError, match=r"damaged \("):
+        load_probe(file)
+
+
+@pytest.mark.parametrize("facts", ["", "{}", "[]", '{"dim": "x"}', '{"dim": -1}', "[" * 100_000])
+def test_a_space_of_made_up_facts_is_refused(tmp_path, facts):
+    file = tmp_path / "b.probe"
+    file.write_bytes((FORMAT_1 / "stack.probe").read_bytes())
+    edit_metadata(file, lambda metadata: metadata["origins"][0].update(facts=facts))
+    with pytest.raises(SightsoundError, match=r"damaged"):
+        load_probe(file)
 
 
 @pytest.mark.parametrize("count", [3, 300])

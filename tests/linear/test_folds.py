@@ -134,6 +134,15 @@ def test_nothing_is_held_out_if_no_class_has_two_groups():
     assert keep_for_training(split(targets(y), list("abc"), strict=False), targets(y)).tolist() == [-1] * 3
 
 
+def test_nothing_is_held_out_if_only_one_class_could_be():
+    """Held-out rows of one class alone say nothing about telling classes apart."""
+    y = [0] * 6 + [1, 2]
+    assert keep_for_training(split(targets(y), list("abc"), strict=False), targets(y)).tolist() == [-1] * 8
+    X = np.random.default_rng(0).normal(size=(8, 40)) + 9 * np.eye(3, 40)[y]
+    probe = LinearProbe().fit(X, y)
+    assert probe.cross_validation_ is None and probe.predict(X).tolist() == y
+
+
 def test_a_rare_class_does_not_stop_a_fit():
     random = np.random.default_rng(0)
     y = np.array(["ape"] * 10 + ["bee"] * 10 + ["fireworks"] * 4)

@@ -11,12 +11,12 @@ from linear_data import rows
 from sightsound import LinearProbe, SightsoundError, export_onnx, load_probe
 
 
-@pytest.mark.parametrize("kind", ["classes", "two", "several"])
+@pytest.mark.parametrize("kind", ["classes", "two", "several", "few"])
 def test_an_exported_probe_gives_the_same_answers(tmp_path, kind):
     onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
     from onnx.reference import ReferenceEvaluator
 
-    X, y = rows(k=2 if kind == "two" else 3, noise=3.0)
+    X, y = rows(n=30 if kind == "few" else 120, k=2 if kind == "two" else 3, noise=3.0)
     probe = LinearProbe().fit(X, np.stack([y == "ape", X[:, 0] > 0], axis=1) if kind == "several" else y)
     probe.save(tmp_path / "a.probe")
     export_onnx(load_probe(tmp_path / "a.probe"), tmp_path / "a.onnx")

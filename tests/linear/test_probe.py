@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GridSearchCV, PredefinedSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import StandardScaler, normalize
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from linear_data import rows
@@ -27,6 +28,7 @@ from sightsound.linear.validation import BadInput
         LinearProbe(C=1.0, scaling="none", tol=1e-16),
         LinearProbe("svm", C=0.1, class_weight="balanced"),
         LinearProbe(C=1.0, scaling="global", tol=1e-16),
+        LinearProbe(Cs=[1e-3, 0.1], scaling="centred"),
     ]
 )
 def test_it_passes_the_checks_of_scikit_learn(estimator, check):
@@ -227,8 +229,63 @@ def test_the_default_suits_few_examples_of_sparse_features():
     new, truth = sparse(400, 1)
     X, y = sparse(8, 2)
     probe, former = LinearProbe().fit(X, y), LinearProbe(scaling="standard", sqrt=False).fit(X, y)
-    assert (probe.scaling_, probe.sqrt_) == ("unit", True)
+    assert (probe.scaling_, probe.sqrt_) == ("centred", True)
     assert probe.score(new, truth) > former.score(new, truth) + 0.1
+
+
+def families(kinds, seed):
+    """Return rows (n, 100) of 20 kinds, of which each five are alike."""
+    same, random = np.random.default_rng(0), np.random.default_rng(seed)
+    family, own = np.repeat(same.exponential(size=(4, 100)), 5, axis=0), same.exponential(size=(20, 100))
+    return (family[kinds] + 0.6 * own[kinds] + random.exponential(size=(len(kinds), 100))).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_few_examples_of_a_class_and_of_similar_ones_find_it_among_all(size):
+    """What the examples share, which most other classes lack, is no sign of the class."""
+    kinds = np.arange(400) % 20
+    new, found = families(kinds, 100), {"auto": [], "unit": []}
+    for seed in range(10):
+        others = 1 + np.random.default_rng(seed).integers(0, 4, size)
+        X = families(np.concatenate([np.zeros(size, int), others]), seed)
+        for scaling, precisions in found.items():
+            probe = LinearProbe(scaling=scaling).fit(X, np.arange(2 * size) < size)
+            precisions.append(average_precision_score(kinds == 0, probe.decision_function(new)))
+    assert np.mean(found["auto"]) > np.mean(found["unit"]) + 0.1
+
+
+def test_rows_are_centred_where_they_are_few_and_have_many_features():
+    X, y = rows(n=120, d=40)
+    scalings = [LinearProbe(C=1.0).fit(X[:n, :d], y[:n]).scaling_ for n, d in [(99, 40), (100, 40), (99, 31)]]
+    assert scalings == ["centred", "unit", "standard"]
+
+
+def test_the_centre_is_the_mean_of_the_rows_at_length_1():
+    X, y = rows(n=30, noise=3.0)
+    unit = normalize(X.astype(float))
+    centred = normalize(unit - unit.mean(axis=0))
+    oracle = LogisticRegression(C=10.0, tol=1e-10, max_iter=100_000).fit(centred, y)
+    probe = LinearProbe(C=10.0, scaling="centred").fit(X, y)
+    assert probe.centre_ == pytest.approx(unit.mean(axis=0), abs=1e-6)
+    assert probe.predict_proba(X) == pytest.approx(oracle.predict_proba(centred), abs=1e-4)
+    assert LinearProbe(C=10.0, scaling="unit").fit(X, y).centre_ is None
+
+
+def test_held_out_rows_do_not_move_the_centre():
+    X, y = rows(n=30, noise=3.0)
+    probe = LinearProbe(Cs=[1.0], scaling="centred", calibrate=False).fit(X, y)
+    for fold in range(5):
+        out = probe.folds_ == fold
+        rest = LinearProbe(C=1.0, scaling="centred").fit(X[~out], y[~out])
+        assert probe.held_out_probabilities()[out] == pytest.approx(rest.predict_proba(X[out]), abs=1e-3)
+
+
+def test_rows_without_a_direction_can_be_centred():
+    X, y = rows(n=12)
+    probe = LinearProbe().fit(np.ones_like(X) / 3, y)
+    assert probe.scaling_ == "centred" and probe.predict_proba(X) == pytest.approx(1 / 3)
+    X[0] = 0
+    assert np.isfinite(LinearProbe().fit(X, y).decision_function(X)).all()
 
 
 def test_one_example_of_each_class_is_enough_to_fit():

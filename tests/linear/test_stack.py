@@ -10,7 +10,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 
-from sightsound import FeatureSpec, LinearProbe, Space, Stack, load_probe
+from sightsound import FeatureSpec, LinearProbe, SightsoundError, Space, Stack, load_probe
 from sightsound.linear.cross_validation import COARSE_CS
 from sightsound.linear.validation import BadInput
 
@@ -71,6 +71,26 @@ def test_a_saved_stack_gives_the_same_answers(tmp_path, top):
     loaded = load_probe(tmp_path / "a.probe")
     assert loaded.predict_proba(Xs).tolist() == stack.predict_proba(Xs).tolist()
     assert (loaded.predict(Xs) == stack.predict(Xs)).all() and loaded.feature_specs_ == stack.feature_specs_
+
+
+@pytest.mark.parametrize("top", ["svm", "logistic", None])
+def test_a_class_with_one_row_is_learned_from_the_networks_that_were_fitted_to_it(top):
+    Xs, y = views(noise=0.3)
+    one = np.flatnonzero(y == "cow")[0]
+    kept = np.append(np.flatnonzero(y != "cow"), one)
+    stack = Stack(top).fit([X[kept] for X in Xs], y[kept])
+    assert stack.classes_.tolist() == ["ape", "bee", "cow"]
+    assert stack.score(Xs, y) > 0.8 and (stack.predict(Xs)[y == "cow"] == "cow").any()
+
+
+def test_rows_that_are_all_of_different_classes_cannot_be_stacked():
+    Xs, _ = views()
+    few = [X[:3] for X in Xs]
+    with pytest.raises(
+        SightsoundError, match="stack: expected two classes with two items or more in two folds; or use"
+    ):
+        Stack().fit(few, ["ape", "bee", "cow"])
+    assert Stack(None).fit(few, ["ape", "bee", "cow"]).predict(few).tolist() == ["ape", "bee", "cow"]
 
 
 def test_a_stack_can_be_cloned():

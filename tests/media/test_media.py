@@ -49,7 +49,7 @@ def test_an_image_is_known_by_its_content(tmp_path: Path, format: str, name: str
     path = picture(tmp_path / name, format)
     assert media.identify(path) == "image"
     assert media.read_image(path).pixels.shape == (32, 32, 3)
-    with pytest.raises(NotMedia, match="is not a sound"):
+    with pytest.raises(NotMedia, match="is not a sound; name a recording"):
         media.open_sound(path)
 
 
@@ -59,7 +59,7 @@ def test_a_sound_is_known_by_its_content(tmp_path: Path, format: str, name: str)
     path = sound(tmp_path / name, format)
     assert media.identify(path) == "sound"
     assert len(media.read_sound(path, 16000)) > 7000
-    with pytest.raises(NotMedia, match="is not an image"):
+    with pytest.raises(NotMedia, match="is not an image; name an image"):
         media.read_image(path)
 
 

@@ -363,6 +363,22 @@ def test_a_file_that_points_far_outside_itself_is_one_error_and_prints_nothing(t
     assert capfd.readouterr().err == ""
 
 
+def test_a_file_of_very_many_empty_chunks_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av")
+    from sightsound.media import ffmpeg
+
+    sources: list[ffmpeg._Source] = []
+    plain = ffmpeg._Source
+    monkeypatch.setattr(ffmpeg, "_Source", lambda file: sources.append(plain(file)) or sources[-1])
+    with open(tmp_path / "a.wav", "wb") as file:
+        file.write(b"RIFF\0\0\0\0WAVE")
+        file.truncate(10_000_000)
+    with pytest.raises(MediaError, match=r"a\.wav: cannot read audio \(WAV\)"):
+        read_sound(tmp_path / "a.wav", 8000)
+    (source,) = sources
+    assert 100_000 < source.seeks < 200_000
+
+
 def test_pyav_opens_no_other_file_that_a_file_names(tmp_path: Path) -> None:
     pytest.importorskip("av")
     written(tmp_path / "secret.wav", noise(16000), 16000)

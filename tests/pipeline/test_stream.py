@@ -229,3 +229,10 @@ def test_a_callback_follows_the_last_event_of_each_batch(tiny, tmp_path):
             taken.append(event)  # noqa: PERF402
     assert [event.item.path for event in taken if isinstance(event, Rows)] == names
     assert counts == [8, 16, 20], "rows and outcomes of four, four and two files"
+
+
+def test_the_device_and_the_size_of_batches_are_logged(tiny, caplog, tmp_path):
+    file = write_image(tmp_path / "a.png", 1)
+    with caplog.at_level("INFO", "sightsound"):
+        assert outcomes_of(tiny.load("colours.tiny"), [file])
+    assert any(message.startswith("colours.tiny runs on cpu: ") for message in caplog.messages)

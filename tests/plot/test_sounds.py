@@ -14,7 +14,7 @@ from sightsound.plot import sounds
 matplotlib = pytest.importorskip("matplotlib", reason="needs the extra `plot`")
 pytest.importorskip("wordcloud", reason="needs the extra `plot`")
 
-RATE = sounds.SAMPLE_RATE
+RATE = 16000
 
 
 @pytest.fixture
@@ -39,7 +39,8 @@ def test_a_recording_without_segments_says_so(tone, tmp_path):
 
 
 def test_the_spectrogram_shows_the_tone_at_its_frequency_and_time(tone):
-    low, high, levels = sounds._levels(tone, 2.0)
+    low, high, levels, rate = sounds._levels(tone, 2.0)
+    assert rate == RATE
     assert len(low) == len(high) == len(levels) <= sounds.MAX_COLUMNS
     half = len(low) // 2
     assert high[: half - 1].max() == 0 and high[half + 1 :].min() == pytest.approx(0.5, abs=0.01)
@@ -49,9 +50,19 @@ def test_the_spectrogram_shows_the_tone_at_its_frequency_and_time(tone):
     assert (levels[: half - 2] == -80).all()
 
 
+@pytest.mark.parametrize(("rate", "hz", "axis"), [(8000, 3000, "4"), (48000, 15000, "20"), (384000, 60000, "150")])
+def test_the_spectrogram_reaches_to_half_the_rate_of_the_recording(tmp_path, rate, hz, axis):
+    samples = 0.5 * np.sin(2 * np.pi * hz * np.arange(rate) / rate)
+    soundfile.write(tmp_path / "tone.wav", samples.astype(np.float32), rate, "FLOAT")
+    _, _, levels, found = sounds._levels(tmp_path / "tone.wav", 1.0)
+    loudest = levels[2:-2].argmax(axis=1) * rate / (2 * (levels.shape[1] - 1))
+    assert found == rate and loudest == pytest.approx(hz, abs=40)
+    assert axis in draw(tmp_path / "tone.wav", [], 1.0, tmp_path)
+
+
 def test_the_number_of_columns_does_not_grow_with_the_recording(tmp_path):
     soundfile.write(tmp_path / "long.wav", np.zeros(60 * RATE, np.float32), RATE)
-    low, _, levels = sounds._levels(tmp_path / "long.wav", 60.0)
+    low, _, levels, _ = sounds._levels(tmp_path / "long.wav", 60.0)
     assert sounds.MAX_COLUMNS * 0.9 < len(low) == len(levels) <= sounds.MAX_COLUMNS
 
 
@@ -66,7 +77,7 @@ def test_words_are_drawn_in_a_png(tmp_path):
 
 
 def test_a_word_cloud_needs_segments(tmp_path):
-    with pytest.raises(SightsoundError, match="nothing to draw, there are no segments; lower --threshold"):
+    with pytest.raises(SightsoundError, match="nothing to draw, there are no segments; lower the threshold"):
         plot_wordcloud([], tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
 

@@ -45,6 +45,17 @@ def test_the_thread_count_is_restored_after_a_failure():
     assert torch.get_num_threads() == 3
 
 
+def test_a_cpu_without_memory_is_a_memory_error():
+    with pytest.raises(MemoryError, match="cpu: not enough memory for 1 inputs at once"):
+        forward(lambda batch: batch + torch.empty(2**45), ROW, CPU)
+    with pytest.raises(RuntimeError, match="of another kind"):
+        forward(fail_otherwise, ROW, CPU)
+
+
+def fail_otherwise(batch):
+    raise RuntimeError("of another kind")
+
+
 def test_threads_that_begin_while_another_computes_leave_the_count_of_the_user():
     torch.set_num_threads(3)
     entered, go_on, second_entered, counts = threading.Event(), threading.Event(), threading.Event(), {}

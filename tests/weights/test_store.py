@@ -768,6 +768,26 @@ def test_a_source_is_skipped_with_a_reason_if_its_tool_is_not_installed(
     assert store.get(net(source, server.url("/net"))).known
 
 
+def test_the_retries_of_huggingface_hub_are_one_line(store, monkeypatch, caplog, capfd):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def fail(*_, **__):
+        logger = logging.getLogger("huggingface_hub.utils._http")
+        for attempt in range(5):
+            logger.warning("'Connection refused' thrown while requesting HEAD http://x")
+            logger.warning("Retrying in 1s [Retry %d/5].", attempt)
+        raise OSError("no network")
+
+    monkeypatch.setattr(hub, "hf_hub_download", fail)
+    text = message(store, net("hf:acme/net!net.bin"))
+    assert "hf:acme/net!net.bin: " in text and "no network" in text
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("sightsound")] == [
+        "hf:acme/net: 'Connection refused' thrown while requesting HEAD http://x; trying again"
+    ]
+    assert capfd.readouterr().err.count("Retrying") == 0
+    assert not any(handler.filters for handler in logging.getLogger("huggingface_hub").handlers)
+
+
 def test_a_file_on_the_hub_is_fetched_by_huggingface_hub_with_its_settings(store, server, tmp_path):
     pytest.importorskip("huggingface_hub")
     server.pages["/acme/net/resolve/main/net.bin"] = DATA

@@ -146,4 +146,4 @@ def test_a_cpu_has_a_worker_for_each_core(model: Load) -> None:
 
     loaded = model(NAMES[0])
     assert loaded.workers == cores()
-    assert loaded.batch_size == embedder.CPU_BATCH_SIZE
+    assert loaded.batch_size == embedder.CPU_BATCH_SIZE and loaded.device == "cpu"

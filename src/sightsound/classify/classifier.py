@@ -113,6 +113,8 @@ class Classifier:
         Whether a result has the scores of all windows.
     probe : LinearModel or None
         A probe of items (not of windows), whose classes of a whole item are the best ones.
+    none_below : float or None
+        As of `Classified`.
     """
 
     card: Card
@@ -122,6 +124,7 @@ class Classifier:
     each_channel: bool = False
     keep_windows: bool = False
     probe: LinearModel | None = None
+    none_below: float | None = None
 
     def start(self) -> ItemClassifier:
         """Return what classifies the next item."""
@@ -214,7 +217,8 @@ class ItemClassifier:
             return Classified(outcome.item, outcome, name)
         self.end()
         segments = sort_segments(self.take_segments())
-        return Classified(outcome.item, outcome, name, self.top(self._how.k), segments, self._window_scores())
+        top, windows, none_below = self.top(self._how.k), self._window_scores(), self._how.none_below
+        return Classified(outcome.item, outcome, name, top, segments, windows, none_below)
 
     def _window_scores(self) -> WindowScores | None:
         """Return the rows that were kept, those of channel 0 first."""

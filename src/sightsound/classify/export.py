@@ -26,8 +26,9 @@ _FORMULA = ("=", "+", "-", "@")  # a text that begins with one of these is a for
 def csv_table(results: Iterable[Classified]) -> str:
     """Return a CSV with a row for each segment of a sound and each class of an image.
 
-    A file without any has one row, with the reason where it failed. A spreadsheet takes no text for a formula: such
-    paths begin with `./`, and other texts with an apostrophe.
+    An image with none of the classes of a probe has one row without a label. A file without any has one row, with the
+    reason where it failed. A spreadsheet takes no text for a formula: such paths begin with `./`, and other texts with
+    an apostrophe.
 
     Parameters
     ----------
@@ -55,7 +56,11 @@ def _csv_rows(result: Classified) -> list[tuple[object, ...]]:
     for s in result.segments:
         scores = (f"{s.mean:.4f}", f"{s.peak:.4f}", "" if s.channel is None else s.channel)
         rows.append((path, f"{s.start:.3f}", f"{s.stop:.3f}", _csv_text(s.label), s.id, *scores, *end))
-    for p in result.top if result.outcome.seconds is None else ():
+    is_image = result.outcome.seconds is None
+    if is_image and result.top and result.label is None:
+        score = f"{result.top[0].score:.4f}"
+        return [(path, "", "", "", "", score, score, "", *end)]
+    for p in result.top if is_image else ():
         score = f"{p.score:.4f}"
         rows.append((path, "", "", _csv_text(p.label), p.id, score, score, "", *end))
     return rows or [(path, *[""] * 7, *end)]
@@ -139,6 +144,7 @@ def _json_object(result: Classified) -> dict[str, Any]:
         "reason": outcome.reason,
         "flags": list(outcome.flags),
         "seconds": outcome.seconds,
+        "label": result.label,
         "top": [dataclasses.asdict(prediction) for prediction in result.top],
         "segments": [dataclasses.asdict(segment) for segment in result.segments],
     }

@@ -6,7 +6,7 @@ import json
 import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from sightsound import media
@@ -30,6 +30,7 @@ from sightsound.contract.results import Classified, Item, Outcome, Rows
 from sightsound.host.host import Host
 from sightsound.host.model import Model
 from sightsound.linear.model import LinearModel
+from sightsound.linear.rejection import NoneBelow, threshold
 from sightsound.media import files
 from sightsound.pipeline.outcomes import failed_outcome
 from sightsound.pipeline.queues import ModelQueues
@@ -52,6 +53,7 @@ def tag(
     channels: Channels = "mean",
     probes: Sequence[LinearModel] = (),
     classes: Sequence[str] = (),
+    none_below: NoneBelow | None = None,
     host: Host | None = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -83,6 +85,9 @@ def tag(
         Classes of your own in words, such as ["dog", "cat", "car"], in place of the model's. The models must take
         words. Where none are named they are, for each modality, the default one if it takes words, or the only one
         that does; files of a modality without one are skipped, and a warning counts them.
+    none_below : float or "auto", optional
+        With a probe: the `label` of a file whose highest probability is under this number is None, and windows under it
+        make no segment. "auto" is the threshold that `fit_probe` found.
     host : Host or None
         Where models are looked up. None stands for a new host of the installed plugins.
     device : str
@@ -104,8 +109,8 @@ def tag(
     UnknownClass
         If a name in the rules stands for no class.
     SightsoundError
-        If a path does not exist, a model has no classes, or two are named for one modality. All errors are raised
-        before a file is read.
+        If a path does not exist, a model has no classes, two are named for one modality, or `none_below` has no probe,
+        or none with a threshold. All errors are raised before a file is read.
 
     Examples
     --------
@@ -119,8 +124,12 @@ def tag(
     found = files.unique_items(files.find_items(as_list(paths)))
     if words:
         chosen = _models_for_words(host, chosen, found, hop)
+    if none_below is not None and not probes:
+        raise SightsoundError("none below: expected a probe, whose probabilities it is for, got none; name one")
+    thresholds = {name: threshold(probe, none_below) for name, probe in zip(probe_models, probes)}
     by_model, rules = dict(zip(probe_models, probes)), rules or SegmentRules()
-    run = _TagRun(host, device, chosen, by_model, words, rules, k, hop, each, batch_size, named=bool(models))
+    named = bool(models)
+    run = _TagRun(host, device, chosen, by_model, thresholds, words, rules, k, hop, each, batch_size, named=named)
     if not chosen and (rules.include or rules.exclude):
         run.selection("sound")
     for modality in chosen:
@@ -215,6 +224,7 @@ class _TagRun:
     device: str
     models: dict[Modality, str]
     probes: Mapping[str, LinearModel]
+    thresholds: Mapping[str, float | None]
     words: Sequence[str]
     rules: SegmentRules
     k: int
@@ -234,7 +244,8 @@ class _TagRun:
                 yield classified
         for modality, count in self._skipped.items():
             why = "takes words" if self.words and not self.named else "was named"
-            log.warning("%d %ss skipped: no model for them %s", count, modality, why)
+            files_ = f"{modality}s" if count > 1 else modality
+            log.warning("%d %s skipped: no model for %ss %s", count, files_, modality, why)
 
     def selection(self, modality: Modality) -> tuple[str, ClassSelection]:
         """Return the name of the model for a modality and its classes that count."""
@@ -300,12 +311,14 @@ class _TagRun:
         model, probe = self.host.load(name, self.device), self.probes.get(name)
         if self.words:
             probe = self._text_probes[name] = self._text_probes.get(name) or text_probe(model, self.words)
-        of_items = None
+        of_items, least = None, self.thresholds.get(name)
         if probe is not None:
             model = attach_probe(model, probe, name="words" if self.words else "probe")
             if modality == "sound" and probe.require_feature_spec().level == "item":
                 of_items = probe
-        return model, Classifier(model.card, classes, self.rules, self.k, self.each_channel, probe=of_items)
+        rules = self.rules if least is None else replace(self.rules, threshold=max(least, self.rules.threshold))
+        classifier = Classifier(model.card, classes, rules, self.k, self.each_channel, probe=of_items, none_below=least)
+        return model, classifier
 
     def _jobs(
         self, modality: Modality, queues: ModelQueues[Item | Outcome, Modality], counts: deque[int]

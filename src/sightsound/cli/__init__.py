@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TextIO
 
 import click
 
@@ -106,13 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(_CLOSED_PIPE)
         raise
     except SightsoundError as error:
-        click.echo(f"sightsound: {_one_line(error)}", err=True)
+        _tell(f"sightsound: {_one_line(error)}")
         sys.exit(2)
     except click.ClickException as error:
         _show(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
-        click.echo("; ".join(["sightsound: stopped", *_what_is_kept(error)]), err=True)
+        _tell("; ".join(["sightsound: stopped", *_what_is_kept(error)]))
         sys.exit(130)
     except OSError as error:
         if not _is_of_standard_output(error):
@@ -139,11 +140,24 @@ def _open_closed_streams() -> None:
 
 def _show(error: click.ClickException) -> None:
     """Print a mistake in the options. What the user typed may be the names of files, with control characters."""
-    from sightsound.cli.output import echo
-
     text = io.StringIO()
     error.show(file=text)
-    echo(text.getvalue().rstrip("\n"), err=True)
+    _tell(text.getvalue().rstrip("\n"))
+
+
+def _tell(text: str) -> None:
+    """Print to standard error if it can be written; the exit code tells what happened in any case."""
+    from sightsound.cli.output import echo
+
+    try:
+        echo(text, err=True)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Give up a stream that cannot be written, since Python writes what is left in its buffer at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_of_standard_output(error: OSError) -> bool:
@@ -163,9 +177,8 @@ def _what_is_kept(error: BaseException) -> list[str]:
 
 def _report_unwritable(error: OSError) -> None:
     reason = f"standard output cannot be written ({error.strerror}); make room, or use --out"
-    click.echo(f"sightsound: {reason}", err=True)
-    # Python writes what is left in the buffer at exit, which would fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _tell(f"sightsound: {reason}")
+    _discard(sys.stdout)
 
 
 def _one_line(error: SightsoundError) -> str:

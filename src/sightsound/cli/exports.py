@@ -56,7 +56,7 @@ def export(kept: Sequence[Classified], form: str, out: str | None) -> None:
         if len(images) == len(kept) == 1:
             raise SightsoundError(f"{images[0].item}: expected a recording for --audacity, got an image; leave it out")
         if images:
-            output.echo(f"{len(images)} images have no label track", err=True)
+            output.echo(f"{output.count_of(len(images), 'image')} without a label track", err=True)
         _audacity([tags for tags in kept if tags.outcome.status == "ok" and tags.outcome.seconds is not None], out)
     else:
         from sightsound.classify import export as tables
@@ -76,7 +76,7 @@ def _audacity(kept: Sequence[Classified], out: str | None) -> None:
     assert out is not None
     for name, tags in tables.audacity_files(kept, out):
         output.write_text(tables.audacity_labels(tags.segments), os.path.join(out, name))
-    output.echo(f"{len(kept)} label tracks in {printable(out)}")
+    output.echo(f"{output.count_of(len(kept), 'label track')} in {printable(out)}")
 
 
 def draw(kept: Sequence[Classified], plot: str | None, wordcloud: str | None) -> None:

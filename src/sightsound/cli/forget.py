@@ -29,4 +29,4 @@ def forget(paths: Sequence[str], library: str, missing: bool, yes: bool, space: 
     items = maintenance.forget_missing(library, yes=yes) if missing else maintenance.forget(paths, library)
     for item in items:
         output.echo(f"forgot {printable(item)}")
-    output.echo(f"{len(items)} items forgotten")
+    output.echo(f"{output.count_of(len(items), 'item')} forgotten")

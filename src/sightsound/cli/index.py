@@ -45,7 +45,6 @@ def index(
     Files that have not changed are skipped, so the same command continues where the last one stopped. Exit code 1 if
     some files failed; each is named with its reason.
     """
-    from sightsound.library.gone import count_gone
     from sightsound.library.index import index as run
 
     settings: dict[str, Any] = {
@@ -59,12 +58,11 @@ def index(
         report = run(paths, library, models=models, **settings)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("what was committed is kept, the same command goes on from there") from None
-    gone = count_gone(paths, library)
     if as_json:
-        output.print_json({**_report_json(report), "gone": {"items": gone.items, "roots": gone.roots}})
+        output.print_json(_report_json(report))
     else:
         _print_report(report)
-        _print_gone(gone)
+        _print_gone(report.gone)
     context.exit(1 if report.failed or report.unmatched else 0)
 
 
@@ -77,6 +75,7 @@ def _report_json(report: IndexReport) -> dict[str, Any]:
         "failed": [{"path": o.item.path, "root": o.item.root, "reason": o.reason} for o in report.failed],
         "unmatched": report.unmatched,
         "execution": {model: dataclasses.asdict(execution) for model, execution in report.execution.items()},
+        "gone": {"items": report.gone.items, "roots": report.gone.roots},
     }
 
 

@@ -10,7 +10,7 @@ import click
 
 from sightsound.cli import output, reports
 from sightsound.cli.destinations import check_destinations
-from sightsound.cli.settings import device_option, host, json_option, library_option
+from sightsound.cli.settings import device_option, host, json_option, library_option, none_below_option
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def probe() -> None:
 )
 @click.option(
     "--scaling",
-    type=click.Choice(["auto", "none", "global", "unit", "standard"]),
+    type=click.Choice(["auto", "none", "global", "unit", "centred", "standard"]),
     default="auto",
-    help="How features are scaled: all by one number, rows to length 1, or z-scores.  [auto]",
+    help="How features are scaled: all by one number, rows to length 1 (also around their mean), or z-scores.  [auto]",
 )
 @click.option("--sqrt/--no-sqrt", default=None, help="Take square roots of the features.  [auto]")
 @click.option("--folds", "cv", type=click.IntRange(2), help="Folds of the cross-validation.  [5]")
@@ -54,6 +54,11 @@ def probe() -> None:
 )
 @click.option("--strength", "C", type=float, help="C, the inverse regularisation; without cross-validation.")
 @click.option("--multi-label", is_flag=True, help="Items may have several of the classes.")
+@click.option(
+    "--background",
+    metavar="CLASS|unlabelled",
+    help="Items that are none of the classes, for the threshold of predict --none-below auto.",
+)
 @click.option("--curve/--no-curve", default=True, help="Compute the learning curve, which takes the longest.")
 @click.option("--plot", metavar="PNG", help="Draw confusion matrix, reliability and learning curve.")
 @json_option()
@@ -71,6 +76,7 @@ def fit(
     fold_column: str | None,
     group_column: str | None,
     multi_label: bool,
+    background: str | None,
     **settings: Any,
 ) -> None:
     """Fit a probe to the labelled items of a library, and evaluate it by cross-validation.
@@ -95,7 +101,7 @@ def fit(
     for place in wanted:
         check_destinations(place, endings=_PROBE_ENDINGS, plot=plot, inputs=read, library=library)
     for place, column in wanted.items():
-        labels = Labels(source, column, fold_column, group_column, multi_label)
+        labels = Labels(source, column, fold_column, group_column, multi_label, background)
         data = load_dataset(library, model, labels, level=level, pool=pool)
         fitted = fit_probe(data, LinearProbe(**settings), curve=curve)
         fitted.save(place)
@@ -124,6 +130,7 @@ def _file_for_column(out: str, column: str | None, columns: Sequence[str]) -> st
 @click.option(
     "-k", "--top", default=3, show_default=True, type=click.IntRange(1), help="The number of classes of an item."
 )
+@none_below_option()
 @device_option()
 @json_option()
 @click.pass_context
@@ -133,6 +140,7 @@ def predict(
     paths: Sequence[str],
     library: str | None,
     top: int,
+    none_below: Any,
     device: str,
     as_json: bool,
 ) -> None:
@@ -148,9 +156,9 @@ def predict(
         raise click.UsageError("name files and folders, or --library, one of the two")
     loaded = load_probe(file)
     if library:
-        found = list(predict_stored(loaded, library))
+        found = list(predict_stored(loaded, library, none_below=none_below))
     else:
-        found = list(classify(loaded, paths, host=host(context), device=device))
+        found = list(classify(loaded, paths, none_below=none_below, host=host(context), device=device))
     if as_json:
         output.print_json([_classified_json(each) for each in found])
     else:
@@ -164,17 +172,21 @@ def _print_classified(found: Sequence[Classified], top: int) -> None:
         if each.outcome.status != "ok":
             output.echo(f"{printable(each.item)}: {printable(each.outcome.reason or each.outcome.status)}", err=True)
             continue
-        best, *others = each.top[:top]
+        best, others = each.top[0], each.top[each.label is not None : top]
         rest = ", ".join(f"{other.label} {other.score:.3f}" for other in others)
-        rows.append((f"{best.score:.3f}", best.label, each.item, rest))
+        rows.append((f"{best.score:.3f}", "-" if each.label is None else each.label, each.item, rest))
     if rows:
         output.print_table(["score", "class", "path", "then"], rows)
+    none = [each.none_below for each in found if each.outcome.status == "ok" and each.label is None]
+    if none:
+        output.echo(f"{len(none)} of {len(rows)} items have no class, as all probabilities are under {none[0]:.3f}")
 
 
 def _classified_json(found: Classified) -> dict[str, Any]:
     plain: dict[str, Any] = {"path": found.item.path, "root": found.item.root, "status": found.outcome.status}
     if found.outcome.status != "ok":
         return {**plain, "reason": found.outcome.reason}
+    plain["label"] = found.label
     plain["classes"] = [{"label": each.label, "score": each.score} for each in found.top]
     windows = found.windows
     if windows is not None and windows.spans is not None:
@@ -190,6 +202,9 @@ def _classified_json(found: Classified) -> dict[str, Any]:
 @library_option()
 @reports.column_option()
 @reports.label_options
+@click.option(
+    "--background", metavar="CLASS|unlabelled", help="Items that are none of the classes: how many get a class."
+)
 @click.option("--plot", metavar="PNG", help="Draw confusion matrix and reliability.")
 @json_option()
 def evaluate(

@@ -78,10 +78,12 @@ def print_probe(loaded: Probe, as_json: bool) -> None:
         print_report(loaded.report_)
 
 
-def _fitted_numbers(loaded: Probe) -> dict[str, Any]:
+def _fitted_numbers(loaded: Probe) -> dict[str, float | None]:
     from sightsound.linear.model import LinearModel
 
-    return {"C": loaded.C_, "temperature": loaded.temperature_} if isinstance(loaded, LinearModel) else {}
+    if not isinstance(loaded, LinearModel):
+        return {}
+    return {"C": loaded.C_, "temperature": loaded.temperature_, "none_below": loaded.none_below_}
 
 
 def draw_report(report: ProbeReport | None, plot: str | None) -> None:

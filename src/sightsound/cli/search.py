@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 @click.option(
     "--tag", "tags", multiple=True, metavar="CLASS", help="Only what was tagged with this class, or subtree:NAME."
 )
-@click.option("--min-score", type=float, help="The lowest cosine in each network, or the lowest score of a tag.")
+@click.option(
+    "--min-score",
+    type=float,
+    help="The lowest cosine in a network, before ranks are combined; or the lowest score of a tag.",
+)
 @click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
 @click.option("--modality", type=click.Choice(["image", "sound"]), help="Only images, or only sounds.")
 @click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths that match.")
@@ -128,7 +132,8 @@ def _read_vector(file: str) -> Any:
     try:
         found: Any = np.load(file, allow_pickle=False)
     except Exception as error:  # a damaged header raises whatever the parsers below NumPy do
-        raise SightsoundError(f"{file}: expected a .npy file of numbers ({printable(error)})") from error
+        why = "another kind of file" if "pickle" in str(error) else printable(error)  # NumPy takes it for a pickle
+        raise SightsoundError(f"{file}: expected a .npy file of numbers, got {why}") from error
     if not isinstance(found, np.ndarray):
         raise SightsoundError(
             f"{file}: expected a .npy file of one array, got several; call it .npz if `embed` made it"
@@ -157,8 +162,9 @@ def _print_hits(hits: list[Hit]) -> None:
     timed = any(hit.seconds for hit in hits)
     labelled = any(hit.labels for hit in hits)
     tagged = any(hit.tag for hit in hits)
+    score = "ranks" if any(len(hit.spaces) > 1 for hit in hits) else "score"
     header = [
-        *("score", *(["seconds"] if timed else []), *(["tag"] if tagged else [])),
+        *(score, *(["seconds"] if timed else []), *(["tag"] if tagged else [])),
         *("id", "path", *(["labels"] if labelled else [])),
     ]
     rows = []

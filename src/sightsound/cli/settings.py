@@ -65,12 +65,30 @@ def _set_up_logging(verbose: bool) -> None:
     log.setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
+class _Folder(click.types.StringParamType):
+    """The path of a folder, of which an environment variable has one, also with spaces in it."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Return the value of the variable as it is."""
+        return [rv]
+
+
+def _given_once(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str:
+    """Return the value of an option. Two are refused: click takes the last one without a word."""
+    if len(values) > 1:
+        raise click.UsageError(f"{option.opts[-1]}: expected once, got {' and '.join(values)}")
+    return values[0]
+
+
 def library_option() -> Decorator:
     """Return the option for the folder of the library."""
     return click.option(
         "-l",
         "--library",
         required=True,
+        multiple=True,
+        type=_Folder(),
+        callback=_given_once,
         envvar="SIGHTSOUND_LIBRARY",
         metavar="FOLDER",
         help="The library's folder (or SIGHTSOUND_LIBRARY).",
@@ -82,6 +100,19 @@ def device_option() -> Decorator:
     return click.option(
         "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps", help="Where networks run."
     )
+
+
+def none_below_option() -> Decorator:
+    """Return the option for the probability under which a file has none of the classes of a probe."""
+
+    def parse(context: click.Context, parameter: click.Parameter, value: str | None) -> float | str | None:
+        try:
+            return value if value in (None, "auto") else float(value)
+        except ValueError:
+            raise click.BadParameter(f"expected auto or a number from 0 to 1, got {value!r}") from None
+
+    text = "No class for a file whose highest probability is under P; auto takes the threshold of the probe."
+    return click.option("--none-below", metavar="P|auto", callback=parse, help=text)
 
 
 def json_option() -> Decorator:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import exports, output
-from sightsound.cli.settings import device_option, host, json_option
+from sightsound.cli.settings import device_option, host, json_option, none_below_option
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _STATUS_WORDS = {"ok": "tagged", **output.FAILURE_WORDS}
 @click.option(
     "--probe", "probes", multiple=True, metavar="FILE", help="Use the classes of a probe, with its own network."
 )
+@none_below_option()
 @click.option(
     "--classes",
     multiple=True,
@@ -85,6 +86,7 @@ def tag(
     models: Sequence[str],
     probes: Sequence[str],
     classes: tuple[str, ...],
+    none_below: Any,
     top: int,
     hop: float | None,
     channels: Any,
@@ -119,15 +121,15 @@ def tag(
         **{"hop": hop, "channels": channels, "host": host(context), "device": device},
     }
     if "-" in paths:
-        if len(paths) > 1 or len(models) > 1 or plot or probes:
-            raise click.UsageError("- is read alone, with one model, without --plot and --probe")
+        if len(paths) > 1 or len(models) > 1 or plot or probes or none_below is not None:
+            raise click.UsageError("- is read alone, with one model, without --plot, --probe and --none-below")
         found = _classify_stdin(given, models, top, settings, live=form is None)
     else:
         from sightsound.classify.tag import tag as run
         from sightsound.cli.reports import load_linear_probe
 
         loaded = [load_linear_probe(probe) for probe in probes]
-        found = run(paths, models=models, probes=loaded, k=top, rules=given, **settings)
+        found = run(paths, models=models, probes=loaded, none_below=none_below, k=top, rules=given, **settings)
     kept: list[Classified] = []
     try:
         for tags in found:
@@ -209,7 +211,8 @@ def _print_file(tags: Classified, name: str, one: bool, form: str | None) -> Non
 def _classes(tags: Classified, count: int) -> str:
     top = tags.top[:count]
     between = "; " if any("," in p.label for p in top) else ", "  # such as "tabby, tabby cat"
-    return between.join(f"{printable(p.label)} {p.score:.2f}" for p in top)
+    none = "-: " if top and tags.label is None else ""
+    return none + between.join(f"{printable(p.label)} {p.score:.2f}" for p in top)
 
 
 def _segment_cells(segment: Segment) -> tuple[str, ...]:
@@ -228,7 +231,8 @@ def _print_result(kept: Sequence[Classified], one: bool) -> None:
 def _print_classes(tags: Classified) -> None:
     """Print all classes and segments of one file."""
     if tags.outcome.seconds is None:
-        output.print_table(["score", "class"], [(f"{p.score:.4f}", p.label) for p in tags.top])
+        none = [(f"{tags.top[0].score:.4f}", "-")] if tags.top and tags.label is None else []
+        output.print_table(["score", "class"], [*none, *((f"{p.score:.4f}", p.label) for p in tags.top)])
         return
     if tags.item.path == "-":
         output.echo(output.count_of(len(tags.segments), "segment"))
@@ -246,7 +250,7 @@ def _print_summary(kept: Sequence[Classified]) -> None:
     seconds: Counter[str] = Counter()
     for tags in kept:
         heard = {s.label for s in tags.segments}
-        files.update(heard if tags.outcome.seconds is not None else [p.label for p in tags.top[:1]])
+        files.update(heard if tags.outcome.seconds is not None else [tags.label] if tags.label else [])
         for s in tags.segments:
             seconds[s.label] += s.stop - s.start  # type: ignore[assignment]
     order = sorted(files, key=lambda label: (-seconds[label], -files[label], label))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 
 PathLike = str | os.PathLike[str]
+
+_NEARLY_EQUAL = 0.75  # similarity of a name with a letter or two wrong
 
 
 def as_list(paths: PathLike | Sequence[PathLike]) -> list[PathLike]:
@@ -32,6 +35,9 @@ def _escaped(char: str) -> str:
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the known name that is most similar to `name` regardless of case, or None.
 
+    A name that is nearly equal comes first, then the shortest that has `name` among its words, as "tabby" is one of
+    "tabby, tabby cat".
+
     Parameters
     ----------
     name : str
@@ -49,5 +55,9 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     import difflib
 
     by_case = {each.casefold(): each for each in known}
-    found = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=cutoff)
+    wanted = name.casefold()
+    found = difflib.get_close_matches(wanted, by_case, n=1, cutoff=cutoff)
+    if not found or difflib.SequenceMatcher(None, wanted, found[0]).ratio() < max(cutoff, _NEARLY_EQUAL):
+        having = [each for each in by_case if wanted in re.findall(r"\w+", each)]
+        found = sorted(having, key=len)[:1] or found
     return by_case[found[0]] if found else None

@@ -253,6 +253,8 @@ class Classified:
         For a recording what is heard from when to when, sorted by channel and time.
     windows : WindowScores or None
         The scores behind `top` and `segments`, from `classify_sound` and from `predict` with a probe of windows.
+    none_below : float or None
+        The score under which the first of `top` is no class of the file. None accepts any score.
     """
 
     item: Item
@@ -261,3 +263,11 @@ class Classified:
     top: tuple[Prediction, ...] = ()
     segments: tuple[Segment, ...] = ()
     windows: WindowScores | None = field(default=None, repr=False, compare=False)
+    none_below: float | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The first of `top`, None if there is none or its score is under `none_below`."""
+        if not self.top or self.top[0].score < (self.none_below or 0):
+            return None
+        return self.top[0].label

@@ -35,7 +35,7 @@ class Stage:
         return " ".join(filter(None, (self.plugin, self.version, self.id)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Space:
     """The space of a model's rows: its name and everything that determines its numbers.
 
@@ -49,6 +49,9 @@ class Space:
 
     name: str
     facts: str
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.fingerprint[:12]})"
 
     @classmethod
     def of(cls, card: Card, weights: Mapping[str, str], stages: tuple[Stage, ...] = ()) -> Space:

@@ -77,7 +77,8 @@ def advise(datasets: Sequence[Dataset], *, progress: bool | None = None) -> Advi
     Raises
     ------
     SightsoundError
-        If the rows are windows or have several classes, there is no data set, or a probe cannot be fitted.
+        If the rows are windows or have several classes, there is no data set, a probe cannot be fitted, or fewer than
+        two classes have two items.
     """
     if not datasets or any(data.feature_spec.level != "item" or not data.single for data in datasets):
         raise SightsoundError("advise: expected items with one class each, of one network or more")
@@ -106,7 +107,8 @@ def _fit_networks(datasets: Sequence[Dataset], progress: bool | None) -> list[tu
         for data in datasets:
             probe = fit_probe(data, LinearProbe(Cs=COARSE_CS))
             report = probe.report_
-            assert report is not None and report.neighbours is not None
+            if report is None or report.neighbours is None:
+                raise SightsoundError("advise: expected two classes with two items or more, got fewer; label some more")
             score = NetworkScore(data.model, data.X.shape[1], report.accuracy, report.neighbours, report)
             fitted.append((score, probe))
             shown.update()

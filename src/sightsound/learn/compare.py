@@ -22,6 +22,7 @@ from sightsound.linear import folds as folding
 from sightsound.linear import metrics
 from sightsound.linear.decisions import indicators
 from sightsound.linear.report import Estimate, ProbeReport
+from sightsound.linear.scaling import usual_preparation
 from sightsound.linear.targets import encode_targets
 from sightsound.pipeline.latency import measure_latency
 
@@ -32,6 +33,7 @@ FEATURES = "features side by side"
 AVERAGE = "average of probabilities"
 
 _MIN_CLASS_ITEMS = 3  # one for a fold that is held out, two for the folds of the stack within the rest
+_MIN_CLASSES = 2  # of so many items; smaller ones are used for training alone
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def compare(
 ) -> Comparison:
     """Compare networks, alone and combined.
 
-    Each fold is held out from every step, the choice of C and the inner folds of the stack included.
+    Each fold is held out from every step, the choice of C and the inner folds of the stack included. A class with one
+    item, or all in one fold, is kept for training alone, with a note.
 
     Parameters
     ----------
@@ -117,7 +120,7 @@ def compare(
     ------
     SightsoundError
         If there are not two different networks, rows are windows or have several classes, the data sets have no item
-        in common, or a class has fewer than three items.
+        in common, or fewer than two classes have three items.
     """
     from sightsound.linear.stack import Stack
 
@@ -127,14 +130,20 @@ def compare(
     classes, Y = encode_targets(first.y, len(first.X))
     names = [str(label) for label in classes]
     folds = (
-        folding.split(Y, names, first.groups, stack.cv, seed=stack.random_state)
+        folding.split(Y, names, first.groups, stack.cv, seed=stack.random_state, strict=False)
         if first.folds is None
-        else folding.official(first.folds, Y, names)
+        else folding.official(first.folds, Y, names, strict=False)
     )
+    folds = folding.keep_for_training(folds, Y)
+    held = folds >= 0
+    if not held.any():
+        raise SightsoundError("stack: expected two classes in two folds or more, got most in one; use other folds")
     probabilities = _held_out_probabilities(aligned, folds, len(classes), stack, progress)
-    candidates = _score(probabilities, Y, first.groups, [data.model for data in aligned])
-    how = f"cross-validation over {folds.max() + 1} folds"
-    report = metrics.report(how, names, Y, probabilities[_stack_name(stack)], groups=first.groups, notes=first.notes)
+    probabilities = {name: table[held] for name, table in probabilities.items()}
+    candidates = _score(probabilities, Y[held], first.groups[held], [data.model for data in aligned])
+    how, notes = f"cross-validation over {folds.max() + 1} folds", folding.kept_notes(names, Y, folds)
+    settings: dict[str, Any] = {"groups": first.groups[held], "notes": (*first.notes, *notes)}
+    report = metrics.report(how, names, Y[held], probabilities[_stack_name(stack)], **settings)
     return Comparison(tuple(_add_cost(each, candidates, milliseconds or {}) for each in candidates), report)
 
 
@@ -232,12 +241,16 @@ def _check(datasets: Sequence[Dataset]) -> list[Dataset]:
         raise SightsoundError(f"stack: expected two different networks or more, got {got}; name another")
     aligned = align_datasets(datasets)
     first = aligned[0]
-    sizes = {name: len(np.unique(first.groups[first.y == name])) for name in first.classes}
-    rarest = min(sizes, key=lambda name: sizes[name])
-    if sizes[rarest] < _MIN_CLASS_ITEMS:
-        expected = f"expected {_MIN_CLASS_ITEMS} items or more for a stack"
-        raise SightsoundError(f"class {rarest!r}: {expected}, got {sizes[rarest]}; add some")
+    enough = _classes_with(_MIN_CLASS_ITEMS, first.y, first.groups)
+    if len(enough) < _MIN_CLASSES:
+        least = f"two classes with {_MIN_CLASS_ITEMS} items or more"
+        raise SightsoundError(f"stack: expected {least}, got {', '.join(enough) or 'none'}; add items")
     return aligned
+
+
+def _classes_with(least: int, y: NDArray[Any], groups: NDArray[np.intp]) -> list[str]:
+    """Return the classes of rows that are in at least so many groups."""
+    return [str(name) for name in np.unique(y) if len(np.unique(groups[y == name])) >= least]
 
 
 def _stack_name(stack: Stack) -> str:
@@ -267,10 +280,13 @@ def _predict_fold(
     from sightsound.linear.stack import Stack
 
     y, groups = datasets[0].y[train], datasets[0].groups[train]
-    fitted = Stack(**{**stack.get_params(deep=False), "cv": None})
+    settings = {**stack.get_params(deep=False), "cv": None}
+    if len(_classes_with(2, y, groups)) < _MIN_CLASSES:  # too few for the inner folds, so the mean is the best guess
+        settings["top"] = None
+    fitted = Stack(**settings)
     fitted.fit([data.X[train] for data in datasets], y, groups=groups)
-    concatenated = np.hstack([data.X for data in datasets])
-    joint = LinearProbe(Cs=stack.Cs, scaling="standard", random_state=stack.random_state)  # networks differ in scale
+    concatenated = _side_by_side([data.X for data in datasets], train)
+    joint = LinearProbe(Cs=stack.Cs, sqrt=False, random_state=stack.random_state)
     joint.fit(concatenated[train], y, groups=groups)
     found = {data.model: probe.predict_proba(data.X[test]) for probe, data in zip(fitted.probes_, datasets)}
     average = np.mean(list(found.values()), axis=0)
@@ -278,6 +294,22 @@ def _predict_fold(
     found[AVERAGE] = average
     found[_stack_name(stack)] = fitted.predict_proba([data.X[test] for data in datasets])
     return found
+
+
+def _side_by_side(Xs: Sequence[Matrix], train: NDArray[np.intp]) -> Matrix:
+    """Return the features of several networks as one row, each network with about the same length.
+
+    Each is prepared as a probe of its own would by default, by the looks of the training rows.
+    """
+    blocks = []
+    for X in Xs:
+        preparation = usual_preparation(X[train])
+        rows = preparation.rows(X)
+        if preparation.scaling == "standard":
+            spread = rows[train].std(axis=0)
+            rows = (rows - rows[train].mean(axis=0)) / np.where(spread > 0, spread * np.sqrt(len(spread)), 1)
+        blocks.append(rows)
+    return np.hstack(blocks)
 
 
 def _score(probabilities: Mapping[str, Matrix], Y: Matrix, groups: Any, models: Sequence[str]) -> list[Candidate]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ class Dataset:
         The first 8 bytes of the SHA-256 of each item, as a little-endian number.
     notes : tuple of str
         What was left out, and why.
+    background : tuple of float32 arrays (rows, d)
+        The rows of each item that has none of the classes, see `Labels`. No classifier is fitted to them.
     """
 
     feature_spec: FeatureSpec
@@ -56,6 +58,7 @@ class Dataset:
     spans: Seconds | None
     content_ids: NDArray[np.uint64]
     notes: tuple[str, ...] = ()
+    background: tuple[Floats, ...] = field(default=(), repr=False)
 
     @property
     def model(self) -> str:

@@ -11,6 +11,9 @@ from sightsound.contract.results import Item
 from sightsound.library import labels as library_labels
 from sightsound.library.library import Library
 
+UNLABELLED = "unlabelled"
+"""The background of the items without a label."""
+
 Values = Mapping[int, Mapping[str, Sequence[str]]]
 """The values of items: id of the item -> column -> values."""
 
@@ -32,6 +35,9 @@ class Labels:
         The column with groups. Items of one group, such as a speaker or a place, are never on both sides of a split.
     multi_label : bool
         Whether an item may have several classes.
+    background : str, optional
+        A value of the column whose items have none of the classes, or `unlabelled` for the items without a value. From
+        these `fit_probe` takes the threshold under which an item gets no class.
     """
 
     source: str | None = None
@@ -39,6 +45,7 @@ class Labels:
     fold_column: str | None = None
     group_column: str | None = None
     multi_label: bool = False
+    background: str | None = None
 
 
 @dataclass(frozen=True)

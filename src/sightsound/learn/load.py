@@ -18,7 +18,7 @@ from sightsound.contract.pooling import Pool, default_pool
 from sightsound.contract.results import Item
 from sightsound.contract.space import Space
 from sightsound.learn.dataset import Dataset
-from sightsound.learn.label_table import Labels, LabelTable, read_label_table
+from sightsound.learn.label_table import UNLABELLED, Labels, LabelTable, read_label_table
 from sightsound.library.library import Library
 from sightsound.linear.features import FeatureSpec, Level
 
@@ -210,17 +210,27 @@ class _DatasetBuilder:
     labels: Labels
     table: LabelTable
     found: list[_LabelledItem] = field(default_factory=list)
+    background: list[Floats] = field(default_factory=list)
     unlabelled: int = 0
     conflicting: int = 0
 
     def add(self, items: Sequence[Item], vectors: Floats, spans: Seconds) -> None:
         """Add one of the items of a content, if they are labelled and their classes agree."""
         labelled = [item for item in items if self._classes(item)]
+        classes = {self._classes(item) for item in labelled}
+        if items and self._is_background(classes):
+            self.background.append(self.feature_spec.rows(vectors))
+            return
         self.unlabelled += len(items) - len(labelled)
-        if len({self._classes(item) for item in labelled}) > 1:
+        if len(classes) > 1:
             self.conflicting += len(labelled)
         elif labelled:
             self.found.append(self._labelled(labelled[0], vectors, spans))
+
+    def _is_background(self, classes: set[tuple[str, ...]]) -> bool:
+        """Return whether a content whose labelled items have these classes is background."""
+        background = self.labels.background
+        return background is not None and (classes == {(background,)} or (background == UNLABELLED and not classes))
 
     def _classes(self, item: Item) -> tuple[str, ...]:
         return self.table.get(item, self.feature_spec.column)
@@ -232,12 +242,18 @@ class _DatasetBuilder:
             raise SightsoundError(
                 f"{item}: expected one {column}, got {', '.join(classes)}; use --multi-label, or correct its labels"
             )
+        classes = tuple(name for name in classes if name != self.labels.background)
         fold = self.table.get_one(item, self.labels.fold_column, required=True)
         group = self.table.get_one(item, self.labels.group_column, required=False)
         return _LabelledItem(item, self.feature_spec.rows(vectors), spans, classes, fold, group or f"\0{item.id}")
 
     def check_classes(self, least: int, name: str) -> None:
         """Refuse a data set with fewer than `least` classes. `name` is that of the library."""
+        if self.labels.background is not None and not self.background:
+            raise SightsoundError(
+                f"{name}: expected background items, {self.labels.background} in the column "
+                f"{self.feature_spec.column!r}, got none in {self.feature_spec.space.name}; see `sightsound stats`"
+            )
         classes = sorted({label for each in self.found for label in each.classes})
         if len(classes) < max(1, least):
             raise (SightsoundError if self.found else _NoLabelledItems)(
@@ -264,6 +280,7 @@ class _DatasetBuilder:
             spans=np.concatenate([each.spans for each in found]) if windows else None,
             content_ids=np.array([content_ids[each.item.id or 0] for each in found], np.uint64),
             notes=self._notes(),
+            background=tuple(self.background),
         )
 
     def _targets(self, found: Sequence[_LabelledItem]) -> tuple[tuple[str, ...], NDArray[np.generic]]:

@@ -14,6 +14,7 @@ from sightsound.library.filters import Filter
 from sightsound.library.library import Library
 from sightsound.linear.features import FeatureSpec
 from sightsound.linear.model import LinearModel
+from sightsound.linear.rejection import NoneBelow, threshold
 from sightsound.linear.stack_model import StackModel
 from sightsound.pipeline.embeddings import Embeddings
 from sightsound.pipeline.stream import Embedded
@@ -33,6 +34,7 @@ def predict(
     probe: Probe,
     paths: PathLike | Sequence[PathLike],
     *,
+    none_below: NoneBelow | None = None,
     host: Host | None = None,
     device: str = "auto",
     progress: bool | None = None,
@@ -45,6 +47,9 @@ def predict(
         A classifier that was fitted to data sets of a library.
     paths : path or sequence of paths
         Files and folders.
+    none_below : float or "auto", optional
+        The `label` of a file whose highest probability is under this number is None. "auto" is the threshold that
+        `fit_probe` found. By default each file has a class.
     host : Host, optional
         Where the networks come from. `Host()` by default.
     device : str
@@ -63,21 +68,23 @@ def predict(
     SpaceMismatch
         If an installed network or its weights differ from those that the classifier was fitted with.
     SightsoundError
-        If the classifier was not fitted to a data set of a library.
+        If the classifier was not fitted to a data set of a library, or has no threshold for "auto".
     """
     host, files = host or Host(), as_list(paths)
-    specs = feature_specs_of(probe)
+    specs, least = feature_specs_of(probe), threshold(probe, none_below)
     for spec in specs:
         spec.space.require(host.space(spec.space.name), "probe")
     passes = [Embeddings(files, spec.space.name, host, device, None, progress) for spec in specs]
     if isinstance(probe, LinearModel):
-        return (_classify(probe, [_file_features(specs[0], each)]) for each in passes[0].items())
+        return (_classify(probe, [_file_features(specs[0], each)], least) for each in passes[0].items())
     # All files go through one network before the next one is loaded, so that networks do not compete for the cores.
     features = [[_file_features(spec, each) for each in embeddings.items()] for spec, embeddings in zip(specs, passes)]
-    return (_classify(probe, list(each)) for each in zip(*features))
+    return (_classify(probe, list(each), least) for each in zip(*features))
 
 
-def predict_stored(probe: Probe, library: PathLike | Library, where: Filter | None = None) -> Iterator[Classified]:
+def predict_stored(
+    probe: Probe, library: PathLike | Library, where: Filter | None = None, *, none_below: NoneBelow | None = None
+) -> Iterator[Classified]:
     """Classify the items of a library, by the vectors that it stores.
 
     Parameters
@@ -88,6 +95,8 @@ def predict_stored(probe: Probe, library: PathLike | Library, where: Filter | No
         A library with vectors of its networks.
     where : Filter, optional
         Which items to classify. All by default.
+    none_below : float or "auto", optional
+        As of `predict`.
 
     Yields
     ------
@@ -99,9 +108,9 @@ def predict_stored(probe: Probe, library: PathLike | Library, where: Filter | No
     SpaceMismatch
         If the library has vectors of other versions of the networks.
     SightsoundError
-        If the classifier was not fitted to a data set of a library.
+        If the classifier was not fitted to a data set of a library, or has no threshold for "auto".
     """
-    specs = feature_specs_of(probe)
+    specs, least = feature_specs_of(probe), threshold(probe, none_below)
     with open_library(library) as opened:
         stored = [_stored_features(opened, spec, where) for spec in specs]
         for item in sorted({item for items in stored for item in items}, key=lambda item: item.id or 0):
@@ -110,7 +119,7 @@ def predict_stored(probe: Probe, library: PathLike | Library, where: Filter | No
                 reason = f"no vectors in {', '.join(missing)}; index it with that model"
                 yield Classified(item, Outcome(item, "failed", reason))
             else:
-                yield _classify(probe, [items[item] for items in stored])
+                yield _classify(probe, [items[item] for items in stored], least)
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,7 @@ def _stored_features(library: Library, spec: FeatureSpec, where: Filter | None) 
     return found
 
 
-def _classify(probe: Probe, features: Sequence[_Features]) -> Classified:
+def _classify(probe: Probe, features: Sequence[_Features], none_below: float | None) -> Classified:
     """Classify one item by its features in each space."""
     model = " + ".join(spec.space.name for spec in feature_specs_of(probe))
     rows = [each.rows for each in features if each.rows is not None]
@@ -153,4 +162,5 @@ def _classify(probe: Probe, features: Sequence[_Features]) -> Classified:
     outcome, spans = features[0].outcome, features[0].spans
     labels = tuple(str(label) for label in probe.classes_)
     windows = None if spans is None else WindowScores(scores, spans, labels)
-    return Classified(outcome.item, outcome, model, probe.rank(scores.mean(axis=0)), windows=windows)
+    top = probe.rank(scores.mean(axis=0))
+    return Classified(outcome.item, outcome, model, top, windows=windows, none_below=none_below)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 from sightsound.contract.paths import PathLike, as_list
-from sightsound.library.library import Library, open_library
+from sightsound.library.library import Library
 from sightsound.library.store.items import is_missing
 
 
@@ -23,19 +23,21 @@ class Gone:
         Each indexed folder that is not there -> the number of its items. It may have been moved or unplugged.
     """
 
-    items: int
-    roots: dict[str, int]
+    items: int = 0
+    roots: dict[str, int] = field(default_factory=dict)
 
 
-def count_gone(paths: PathLike | Sequence[PathLike], library: PathLike | Library) -> Gone:
+def count_gone(paths: PathLike | Sequence[PathLike], library: Library, seen: Collection[tuple[str, str]] = ()) -> Gone:
     """Count the items that have no file any more.
 
     Parameters
     ----------
     paths : path or sequence of paths
         The files of items below these paths are looked for. Of other items only the indexed folder is.
-    library : path or Library
+    library : Library
         The library.
+    seen : collection of tuple of str
+        (root, path) of items whose files are known to exist, and are not looked for again.
 
     Returns
     -------
@@ -43,11 +45,10 @@ def count_gone(paths: PathLike | Sequence[PathLike], library: PathLike | Library
     """
     above = tuple(os.path.join(os.path.abspath(path), "") for path in as_list(paths))
     items, roots = 0, dict[str, int]()
-    with open_library(library) as opened:
-        absent = {root for root in opened.roots if is_missing(root)}
-        for item in opened.items():
-            if item.root in absent:
-                roots[item.root] = roots.get(item.root, 0) + 1
-            elif os.path.join(item.root, item.path).startswith(above) and is_missing(item.file):
-                items += 1
+    absent = {root for root in library.roots if is_missing(root)}
+    for item in library.items():
+        if item.root in absent:
+            roots[item.root] = roots.get(item.root, 0) + 1
+        elif (item.root, item.path) not in seen and os.path.join(item.root, item.path).startswith(above):
+            items += is_missing(item.file)
     return Gone(items, roots)

@@ -15,6 +15,7 @@ from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Item, Outcome
 from sightsound.host.host import Host
 from sightsound.library import labels
+from sightsound.library.gone import count_gone
 from sightsound.library.index_report import IndexReport
 from sightsound.library.index_run import ContentEmbedder, FileRecorder, IndexProgress, IndexTarget
 from sightsound.library.library import Library, open_library
@@ -96,6 +97,8 @@ def index(
         if table is not None:
             folders = [str(path if path.is_dir() else path.parent) for path in existing]
             report.unmatched = labels.store_table(writer, table, folders, opened.roots)
+        seen = {(each.root, each.path) for each in found if isinstance(each, Item)}
+        report.gone = count_gone(existing, opened, seen)
     report.elapsed = time.monotonic() - began
     return report
 

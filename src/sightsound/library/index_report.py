@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sightsound.contract.execution import Execution
 from sightsound.contract.results import Outcome
+from sightsound.library.gone import Gone
 
 
 @dataclass
@@ -24,6 +25,8 @@ class IndexReport:
         How many items have each flag of `Outcome.flags`.
     unmatched : list of str
         The paths of a label table that are no items.
+    gone : Gone
+        How many items below the paths have no file any more, and which indexed folders are not there.
     windows : int
         How many vectors were computed.
     elapsed : float
@@ -36,6 +39,7 @@ class IndexReport:
     failed: list[Outcome] = field(default_factory=list)
     flags: Counter[str] = field(default_factory=Counter)
     unmatched: list[str] = field(default_factory=list)
+    gone: Gone = field(default_factory=Gone)
     windows: int = 0
     elapsed: float = 0.0
     execution: dict[str, Execution] = field(default_factory=dict)

@@ -163,12 +163,12 @@ class FileRecorder:
             return []
         if not scan.unchanged:
             self._writer.items.record(scan.item, scan.stat, scan.content, scan.modality)
-        if self._label_folders:
-            folder = labels.folder_label(scan.item)
-            self._writer.items.label(self._writer.items.id(scan.item), labels.COLUMN, [folder])
         if scan.modality is None:
             self._record_other(scan)
             return []
+        if self._label_folders:
+            folder = labels.folder_label(scan.item)
+            self._writer.items.label(self._writer.items.id(scan.item), labels.COLUMN, [folder])
         models = self._models(scan.modality)
         if not models:
             self._progress.count_without_model()

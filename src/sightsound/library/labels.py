@@ -36,7 +36,8 @@ def read_table(file: PathLike) -> Table:
     Raises
     ------
     SightsoundError
-        If the file cannot be read as CSV in UTF-8, has no column `path`, or has two columns of one name.
+        If the file cannot be read as CSV in UTF-8, has no column `path`, has two columns of one name, or has seconds of
+        parts of recordings, since labels belong to whole files.
     """
     try:
         with open(file, newline="", encoding="utf-8-sig") as opened:
@@ -47,6 +48,11 @@ def read_table(file: PathLike) -> Table:
             repeated = [name for name in names if names.count(name) > 1]
             if repeated:
                 raise SightsoundError(f"{file!s}: expected columns of different names, got {repeated[0]!r} twice")
+            if {"start", "stop"} <= set(names) or {"start", "end"} <= set(names):
+                raise SightsoundError(
+                    f"{file!s}: expected labels of whole files, got the columns start and stop of parts; "
+                    "leave these columns out to give their labels to the files"
+                )
             return [(row["path"] or "", {k: v or "" for k, v in row.items() if k and k != "path"}) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SightsoundError(f"{file!s}: cannot be read as CSV ({error})") from error

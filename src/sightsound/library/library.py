@@ -18,6 +18,7 @@ from sightsound.contract.space import Space, hint
 from sightsound.library.filters import Filter
 from sightsound.library.store import database
 from sightsound.library.store.queries import (
+    count_items,
     count_vectors,
     read_all_labels,
     read_content_hash,
@@ -38,11 +39,11 @@ from sightsound.library.vector_search import FUSION_DEPTH, Limits, VectorSearch,
 from sightsound.media.files import LIBRARY_FILE
 
 
-class Library:
+class Library(contextlib.AbstractContextManager["Library"]):
     """A library, open for reading.
 
     Readers see what was committed last, also while another process writes. Changes are made by the functions of
-    `sightsound`, such as `index` and `forget`, or in a `writing` block.
+    `sightsound`, such as `index` and `forget`, or in a `writing` block. `with Library("zoo") as zoo:` closes it.
 
     Parameters
     ----------
@@ -55,11 +56,6 @@ class Library:
     ------
     LibraryError
         If there is no library at `path`, if it cannot be read, is damaged, or has a newer format.
-
-    Examples
-    --------
-    >>> with Library("zoo") as zoo:  # doctest: +SKIP
-    ...     hits = search("cat.jpg", zoo)
     """
 
     def __init__(self, path: PathLike, *, create: bool = False) -> None:
@@ -69,8 +65,14 @@ class Library:
         self._database = database.Database(self._file)
         self._vector_search = VectorSearch(self._database)
 
-    def __enter__(self) -> Library:
-        return self
+    def __len__(self) -> int:
+        return count_items(self._database)
+
+    def __bool__(self) -> bool:  # an empty library is one too
+        return True
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -248,8 +250,7 @@ class Library:
         """
         ranked = {}
         where = where or Filter()
-        depth = k if len(queries) == 1 else max(k, FUSION_DEPTH)
-        limits = Limits(depth, -1.0 if min_score is None else min_score, where, leave_out)
+        limits = Limits(k if len(queries) == 1 else max(k, FUSION_DEPTH), min_score, where, leave_out)
         for space, rows in queries.items():
             self.require(space)
             if where.modality not in (None, space.modality):
@@ -337,5 +338,5 @@ def _mismatch(name: str, spaces: Mapping[Space, int], wanted: Space) -> SpaceMis
     have = ", ".join(f"{space.name!r} ({count} vectors)" for space, count in spaces.items()) or "none"
     return SpaceMismatch(
         f"{name} has no vectors in space {wanted.name!r}; it has {have}; "
-        f"index with --model {wanted.name}, or search with one of those"
+        f"index with the model {wanted.name}, or search with one of those"
     )

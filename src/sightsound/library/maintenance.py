@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -59,8 +60,8 @@ def forget_missing(library: PathLike | Library, *, yes: bool = False) -> list[It
     library : path-like or Library
         The library.
     yes : bool, default=False
-        Whether to remove them also if a root does not exist, or if more than half of the items of a root are missing,
-        as for a drive that is not mounted.
+        Whether to remove them also if a root does not exist, if more than half of the items of a root are missing, or
+        if a folder that had some of them is empty, as for a drive that is not mounted.
 
     Returns
     -------
@@ -84,12 +85,17 @@ def _missing(root: str, items: Sequence[Item], yes: bool) -> list[Item]:
     if not yes and not os.path.isdir(root):
         raise LibraryError(
             f"{root}: the folder is not there (an unplugged drive?); plug it in, `sightsound relocate` it, "
-            f"or forget its {len(items)} items with --yes"
+            f"or forget its {len(items)} items all the same (--yes)"
         )
     if not yes and 2 * len(missing) > len(items):
         raise LibraryError(
             f"{root}: {len(missing)} of {len(items)} items are missing, more than half; "
-            "see that the drive is mounted, or forget them with --yes"
+            "see that the drive is mounted, or forget them all the same (--yes)"
+        )
+    if not yes and (empty := _empty_folder(root, missing)):
+        raise LibraryError(
+            f"{empty}: the folder is empty now (an unplugged drive?); plug it in, delete the folder, "
+            "or forget its items all the same (--yes)"
         )
     return missing
 
@@ -125,12 +131,24 @@ def forget_space(space: str, library: PathLike | Library) -> int:
         meant = [each for each in opened.spaces if space == each.name or _abbreviates(space, each.fingerprint)]
         if len(meant) != 1:
             have = ", ".join(f"{each.name} ({each.fingerprint[:12]})" for each in opened.spaces) or "none"
+            several = f"it means {len(meant)} spaces; " if meant else ""
             raise LibraryError(
-                f"space {space!r}: expected the name of a space or the first {_PREFIX} digits of its fingerprint, "
-                f"meant {len(meant)}; there are {have}"
+                f"space {space!r}: expected the name of a space or the first {_PREFIX} digits of its fingerprint; "
+                f"{several}there are {have}"
             )
         with opened.writing() as writer:
             return writer.forget_space(meant[0])
+
+
+def _empty_folder(root: str, missing: Sequence[Item]) -> str | None:
+    """Return a folder below a root that had some of these files and is empty, as the mount point of a drive is."""
+    for folder in sorted({os.path.dirname(item.file) for item in missing}):
+        while folder != root and is_missing(folder):
+            folder = os.path.dirname(folder)
+        with contextlib.suppress(OSError):  # one that cannot be listed
+            if folder != root and not os.listdir(folder):
+                return folder
+    return None
 
 
 def _abbreviates(digits: str, fingerprint: str) -> bool:

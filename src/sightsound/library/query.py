@@ -30,7 +30,10 @@ from sightsound.pipeline.reader import Job
 from sightsound.pipeline.stream import embed_items
 
 log = logging.getLogger(__name__)
-_PART = re.compile(r"(?P<path>.+)@(?P<start>\d+(\.\d+)?)-(?P<stop>\d+(\.\d+)?)", re.DOTALL)
+_TIME = r"(\d+:){0,2}\d+(\.\d+)?"  # seconds, or minutes and hours before them
+_PART = re.compile(rf"(?P<path>.+)@(?P<start>{_TIME})-(?P<stop>{_TIME})", re.DOTALL)
+
+_PART_FORM = "expected @START-STOP with START before STOP, in seconds or as 1:30 and 1:02:03.5"
 
 Query = str | os.PathLike[str] | int | NDArray[Any] | Text | Vectors
 
@@ -115,7 +118,7 @@ class QueryReader:
             names = ", ".join(space.name for space in fitting or self._library.spaces) or "none"
             raise SightsoundError(
                 f"query: a vector of {rows.shape[1]} numbers fits {len(fitting)} spaces of {self._library.path.name} "
-                f"({names}); name one with --model"
+                f"({names}); name one of these models (--model)"
             )
         return QueryVectors({fitting[0]: rows})
 
@@ -235,7 +238,8 @@ def split_part(query: str | os.PathLike[str]) -> tuple[Path, float, float | None
     Parameters
     ----------
     query : path
-        A file, or a part of a recording in seconds, as in "dog.wav@1.0-2.5". A path that exists is a whole file.
+        A file, or a part of a recording, as in "dog.wav@1.0-2.5" (seconds) or "dog.wav@1:30-1:40". A path that exists
+        is a whole file.
 
     Returns
     -------
@@ -254,15 +258,26 @@ def split_part(query: str | os.PathLike[str]) -> tuple[Path, float, float | None
     text = os.fspath(query)
     match = _PART.fullmatch(text)
     if os.path.lexists(text) or match is None:
+        file, sign, part = text.rpartition("@")
+        if sign and not os.path.lexists(text) and os.path.exists(file):
+            raise SightsoundError(f"{text}: {_PART_FORM}, got @{part}")
         if not os.path.exists(text):
-            raise SightsoundError(f"{text}: no such file; to search by id or vector use --id or --vector")
+            raise SightsoundError(f"{text}: no such file; a query is a file, an id (--id) or a vector (--vector)")
         return Path(text), 0.0, None
-    start, stop = float(match["start"]), float(match["stop"])
+    start, stop = _seconds(match["start"]), _seconds(match["stop"])
     if not os.path.exists(match["path"]):
         raise SightsoundError(f"{match['path']}: no such file")
     if start >= stop:
-        raise SightsoundError(f"{text}: expected @START-STOP with START before STOP, in seconds")
+        raise SightsoundError(f"{text}: {_PART_FORM}, got {start:g} to {stop:g} s")
     return Path(match["path"]), start, stop
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds of a time such as 12.5, 1:30 or 1:02:03.5."""
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
 
 
 def _sha256(path: Path) -> bytes:

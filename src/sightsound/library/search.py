@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sightsound.classify.ontology import SUBTREE_PREFIX
 from sightsound.classify.ontology_file import load_ontology
-from sightsound.contract.errors import LibraryError, MissingWeights, UnknownClass
+from sightsound.contract.errors import LibraryError, MissingWeights, SightsoundError, UnknownClass
 from sightsound.contract.paths import PathLike, nearest
 from sightsound.contract.results import Hit
 from sightsound.host.host import Host
@@ -31,9 +31,9 @@ def search(
     Parameters
     ----------
     query : path, int, Text, Vectors, or ndarray of shape (dim,) or (n, dim)
-        A file; a part of a recording in seconds, as in "dog.wav@1.0-2.5" (a path that exists is a whole file); the id
-        of an item of the library; words, as in `Text("a red car")`; vectors with their spaces; or one or several
-        vectors of one space.
+        A file; a part of a recording, as in "dog.wav@1.0-2.5" or "dog.wav@1:30-1:40" (a path that exists is a whole
+        file); the id of an item of the library; words, as in `Text("a red car")`; vectors with their spaces; or one or
+        several vectors of one space.
     library : path or Library
         The library.
     k : int
@@ -68,6 +68,10 @@ def search(
     """
     with open_library(library) as opened:
         found = QueryReader(opened, host or Host(), device, models).read(query)
+        modalities = {space.modality for space in found.vectors}
+        if where is not None and where.modality not in (None, *modalities):
+            (modality,) = modalities
+            raise SightsoundError(f"modality {where.modality}: expected {modality}, since the query is of {modality}s")
         return opened.search(
             found.vectors, k, min_score=min_score, where=where, leave_out=found.content, query_spans=found.spans
         )

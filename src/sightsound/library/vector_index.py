@@ -15,6 +15,8 @@ from sightsound.contract.arrays import Floats, unit_rows
 _QUERY_ROWS = 256  # rows of the query that are searched together
 _SCORES = 2**22  # most scores that are held at once; silence, for example, has very many equally near neighbours
 _NEIGHBOURS = 64  # neighbours that are asked for first; more if they belong to too few contents
+_FEW_ROWS = 64  # rows of a query for which all allowed vectors are copied: FAISS selects slowly, without BLAS
+_COPIED_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ class VectorIndex:
         """
         if not len(queries) or not allowed.any() or k < 1:
             return []
+        if len(queries) > _FEW_ROWS and not allowed.all() and self.vectors[:1].nbytes * allowed.sum() < _COPIED_BYTES:
+            rows = np.flatnonzero(allowed)
+            part = VectorIndex(self.vectors[rows], self.contents[rows], self.spans[rows])
+            pairs = part.search(queries, k, allowed=np.ones(len(rows), np.bool_), min_score=min_score)
+            return [replace(pair, row=int(rows[pair.row])) for pair in pairs]
         queries = unit_rows(np.asarray(queries, np.float32))
         best: dict[int, Pair] = {}
         for a in range(0, len(queries), _QUERY_ROWS):

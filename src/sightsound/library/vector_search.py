@@ -31,7 +31,7 @@ class Limits:
     ----------
     k : int
         Number of hits.
-    min_score : float
+    min_score : float or None
         Lowest cosine.
     where : Filter
         Conditions on the items.
@@ -40,7 +40,7 @@ class Limits:
     """
 
     k: int
-    min_score: float
+    min_score: float | None
     where: Filter
     leave_out: bytes | None = None
 
@@ -82,7 +82,8 @@ class VectorSearch:
             space_id, index = self.load(space)
             items = matching_items(self._database, space_id, limits.where, limits.leave_out)
             allowed = np.isin(index.contents, np.fromiter(items, np.int64, len(items)))
-            pairs = index.search(rows, limits.k, allowed=allowed, min_score=limits.min_score)
+            lowest = -1.0 if limits.min_score is None else limits.min_score
+            pairs = index.search(rows, limits.k, allowed=allowed, min_score=lowest)
             hits = [self._hit(pair, item, space, index, query_spans) for pair in pairs for item in items[pair.content]]
         return hits[: limits.k]
 

@@ -57,9 +57,9 @@ class PrincipalAxes:
             Features (n, d).
         weights : array (n,)
             Positive weights (n,).
-        scaling : {"none", "global", "unit", "standard"}
-            What divides the features, see `Preparation`. With "standard" a constant feature becomes zeros. "unit" is
-            the same as "none" here, since rows are scaled before.
+        scaling : {"none", "global", "unit", "centred", "standard"}
+            What divides the features, see `Preparation`. With "standard" a constant feature becomes zeros. "unit" and
+            "centred" are the same as "none" here, since rows are scaled before.
         exact : bool
             Whether Z is float64; float32 otherwise.
         rotation : array (d, d), optional

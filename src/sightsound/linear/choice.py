@@ -75,10 +75,11 @@ class Chooser:
 
         Another preparation than the first must be clearly better than it. None is where examples are few.
         """
-        preparation = preparations[0]
+        preparation, compared = preparations[0], None
         if len(preparations) > 1 and self._has_enough():
-            preparation = self._compare(preparations, Cs[:: max(2, len(Cs) // _COARSE)])
+            preparation, compared = self._compare(preparations, Cs[:: max(2, len(Cs) // _COARSE)])
         (trainer, X, rotation), found = self._cross_validate(preparation, Cs)
+        found = replace(found, compared=compared)
         path = trainer.path(X, self.Y, self.weights, Cs[: found.position + 1], rotation=rotation)
         return Choice(preparation, found, (path[-1].coef, path[-1].intercept))
 
@@ -87,14 +88,20 @@ class Chooser:
         sizes = [len(np.unique(self.groups[held & (column > 0)])) for column in self.Y.T]
         return len(np.unique(self.groups[held])) >= _ENOUGH and min(sizes) >= _ENOUGH_A_CLASS
 
-    def _compare(self, preparations: Sequence[Preparation], Cs: Sequence[float]) -> Preparation:
-        """Return the preparation with the most correct rows, each with a C chosen among a few."""
+    def _compare(
+        self, preparations: Sequence[Preparation], Cs: Sequence[float]
+    ) -> tuple[Preparation, NDArray[np.bool_]]:
+        """Return the preparation with the most correct rows, and whether rows are correct for each C of the others.
+
+        The C of each preparation is chosen among a few.
+        """
         found = [self._cross_validate(each, Cs)[1] for each in preparations]
         first = found[0]
         correct = [each.correct[:, each.position] for each in found]
         gains = [difference(each, correct[0], first.groups, first.weights) for each in correct]
         better = [i for i, (gain, error) in enumerate(gains) if gain > _CLEARLY * error]
-        return preparations[max(better, key=lambda i: gains[i][0], default=0)]
+        best = max(better, key=lambda i: gains[i][0], default=0)
+        return preparations[best], np.hstack([each.correct for i, each in enumerate(found) if i != best])
 
     def _cross_validate(self, preparation: Preparation, Cs: Sequence[float]) -> tuple[_Prepared, CrossValidation]:
         X, scaling = preparation.rows(self.X), preparation.scaling

@@ -27,7 +27,8 @@ COARSE_CS = tuple(float(C) for C in np.logspace(-6, 4, 11))
 """Values of C in a stack, one a decade. The top makes up for a C that is not quite the best."""
 DRAWS = 4
 """Random samples of each size and fold in a learning curve, fewer where these have many rows."""
-_MOST_DRAWN = 20_000  # training rows for one size of a learning curve
+_MOST_DRAWN = 20_000  # training rows in all samples of one size of a learning curve, beyond one sample for each fold
+_MOST_FITTED = 200_000  # training rows in all folds of one size, beyond a single fold
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class CrossValidation:
         (n, Cs): whether each held-out row was correct for each C.
     single : bool
         Whether each row has one class.
+    compared : bool array (n, m), optional
+        (n, m): whether each held-out row was correct for each of m other scalings and values of C that were compared.
     """
 
     rows: Ints
@@ -71,6 +74,7 @@ class CrossValidation:
     decisions: Matrix
     correct: NDArray[np.bool_]
     single: bool
+    compared: NDArray[np.bool_] | None = None
 
     @property
     def count(self) -> int:
@@ -111,11 +115,12 @@ class CrossValidation:
 
     @cached_property
     def corrected(self) -> float:
-        """Accuracy without the optimism of choosing C on the same rows; see `metrics.corrected`.
+        """Accuracy without the optimism of choosing the scaling and C on the same rows; see `metrics.corrected`.
 
-        That is of the best C. The usual one can be chosen with a lower accuracy, which is no optimism.
+        That is of the best ones. The usual ones can be chosen with a lower accuracy, which is no optimism.
         """
-        return min(metrics.corrected(self.correct, self.groups), float(self.correct[:, self.position].mean()))
+        settings = self.correct if self.compared is None else np.hstack([self.correct, self.compared])
+        return min(metrics.corrected(settings, self.groups), float(self.correct[:, self.position].mean()))
 
     def notes(self) -> tuple[str, ...]:
         """Return remarks on the folds."""
@@ -138,6 +143,9 @@ class CrossValidation:
     ) -> tuple[tuple[int, float, float, float], ...]:
         """Return the accuracy by the number of training groups; for rows with one class.
 
+        Where a size has many rows there are fewer samples of it, and then fewer folds, so that no size needs more than
+        about 200,000 training rows, or a single fit.
+
         Parameters
         ----------
         predict : callable
@@ -157,10 +165,10 @@ class CrossValidation:
         rows_a_group = len(self.groups) / len(np.unique(self.groups))
         curve = []
         for size in [*(2**i for i in range(32) if 2**i < most), most]:
-            draws = max(1, min(DRAWS, int(_MOST_DRAWN / (size * len(kinds) * rows_a_group * self.count))))
-            accuracies = [
-                self._sampled_accuracy(predict, fold, size, random) for fold in range(self.count) for _ in range(draws)
-            ]
+            rows = size * len(kinds) * rows_a_group
+            draws = max(1, min(DRAWS, int(_MOST_DRAWN / (rows * self.count))))
+            folds = range(max(1, min(self.count, int(_MOST_FITTED / rows))))
+            accuracies = [self._sampled_accuracy(predict, fold, size, random) for fold in folds for _ in range(draws)]
             curve.append((size, float(np.mean(accuracies)), min(accuracies), max(accuracies)))
         return tuple(curve)
 
@@ -308,15 +316,16 @@ def shared_rotation(X: NDArray[Any], weights: Matrix, folds: Ints, *, scaling: S
         Weights (n,) of rows.
     folds : int array (n,)
         Fold (n,) of each row.
-    scaling : {"none", "global", "unit", "standard"}
+    scaling : {"none", "global", "unit", "centred", "standard"}
         As of `PrincipalAxes.of`.
 
     Returns
     -------
     ndarray or None
-        (d, d). None where folds have fewer rows than features, or rows have the weight 0: then each fold has its own.
+        (d, d). None where folds have fewer rows than features or their own centres, or rows have the weight 0: then
+        each fold has its own.
     """
     count = folds.max() + 1
-    if len(X) - (folds >= 0).sum() / count <= X.shape[1] or not weights.all():
+    if len(X) - (folds >= 0).sum() / count <= X.shape[1] or scaling == "centred" or not weights.all():
         return None
     return PrincipalAxes.of(X, weights, scaling=scaling).rotation

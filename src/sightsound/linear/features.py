@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -59,10 +60,18 @@ class FeatureSpec:
     def from_json(cls, metadata: Mapping[str, str]) -> FeatureSpec:
         """Return what `to_json` described.
 
-        Raises `KeyError` or `TypeError` for anything else.
+        Raises `KeyError`, `TypeError` or `ValueError` for anything else.
         """
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise TypeError("a feature specification that is not of texts")
         rest = {key: value for key, value in metadata.items() if key not in ("space", "facts")}
-        return cls(Space(metadata["space"], metadata["facts"]), **rest)  # type: ignore[arg-type]
+        spec = cls(Space(metadata["space"], metadata["facts"]), **rest)  # type: ignore[arg-type]
+        try:
+            if spec.features < 1 or not isinstance(json.loads(spec.space.facts), dict):
+                raise ValueError("a space without dimensions")
+        except RecursionError as error:
+            raise ValueError("a space of nested facts") from error
+        return spec
 
     def rows(self, vectors: Floats) -> Floats:
         """Return the rows of one item with window vectors (n, dim): (n, dim), or (1, features) for an item."""

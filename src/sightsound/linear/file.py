@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from sightsound._atomic import atomic_path
 from sightsound.contract.errors import SightsoundError
 
-FORMAT = 2
-"""The format that is written. Format 1 had no square root, and no scaling to length 1."""
-_FORMATS = (1, 2)
+FORMAT = 3
+"""The newest format. Format 1 had no square root, and no scaling to length 1. Format 3 has a centre; 2 has none."""
+_FORMATS = (1, 2, 3)
 _KEY = "sightsound"
 _MAX_HEADER = 64 * 2**20  # bytes
 
@@ -47,7 +47,8 @@ def write(
     from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    header = {"format": FORMAT, "kind": kind, "versions": _versions(), **metadata}
+    has_centre = any(name.split(".")[-1] == "centre" for name in contiguous)
+    header = {"format": FORMAT if has_centre else 2, "kind": kind, "versions": _versions(), **metadata}
     header["sha256"] = _checksum(contiguous, header)
     data = save(contiguous, {_KEY: json.dumps(header, sort_keys=True, allow_nan=False)})
     with atomic_path(file) as part:

@@ -92,14 +92,41 @@ def keep_for_training(held_out: Ints, Y: Matrix) -> Ints:
     Returns
     -------
     ndarray
-        Folds (n,), from 0 without gaps, and -1. All are -1 where fewer than two folds remain.
+        Folds (n,), from 0 without gaps, and -1. All are -1 where fewer than two folds remain, or of rows with one class
+        each fewer than two classes.
     """
     alone = [column > 0 for column in Y.T if len(np.unique(held_out[column > 0])) < 2]
     kept = np.any(alone, axis=0) if alone else np.zeros(len(Y), bool)
+    if len(alone) > Y.shape[1] - 2 and (Y.sum(axis=1) == 1).all():
+        return np.full(len(Y), -1)
     numbers, found = np.full(len(Y), -1), np.unique(held_out[~kept], return_inverse=True)[1]
     if found.size and found.max() > 0:
         numbers[~kept] = found
     return numbers
+
+
+def kept_notes(names: Sequence[str], Y: Matrix, held_out: Ints) -> tuple[str, ...]:
+    """Return a note on the classes of which no row is held out.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names (k,) of the classes.
+    Y : array (n, k)
+        Targets (n, k) in {0, 1}.
+    held_out : int array (n,)
+        Folds (n,) from `keep_for_training`.
+
+    Returns
+    -------
+    tuple of str
+        The note, if there are such classes.
+    """
+    kept = [name for name, column in zip(names, Y.T) if not (held_out[column > 0] >= 0).any()]
+    if not kept:
+        return ()
+    more = f" and {len(kept) - 3} more" if len(kept) > 3 else ""
+    return (f"too few items to hold some out, so used for training alone: {', '.join(kept[:3])}{more}",)
 
 
 def official(folds: Sequence[Any] | NDArray[Any], Y: Matrix, names: Sequence[str], *, strict: bool = True) -> Ints:

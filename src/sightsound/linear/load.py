@@ -61,11 +61,14 @@ def _model(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name
             C=float(metadata["C"]),
             **{key: metadata["params"][key] for key in SAVED_PARAMETERS},
             **_preparation(metadata),
+            centre=arrays.get("centre"),
         )
         spec, report = metadata["origin"], metadata["report"]
         model.feature_spec_ = None if spec is None else FeatureSpec.from_json(spec)
         model.report_ = None if report is None else ProbeReport.from_json(report)
         model.seen_, model.fold_sizes_ = arrays["seen"], metadata["folds"]
+        none_below = metadata.get("none_below")  # earlier files have none
+        model.none_below_ = None if none_below is None else float(none_below)
         _check_state(model)
     except (KeyError, TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
         raise SightsoundError(f"{name}: damaged ({error}); make it anew: sightsound probe fit") from error
@@ -102,12 +105,21 @@ def _check_state(model: LinearModel) -> None:
         (classes.ndim == 1 and len(set(classes.tolist())) == len(classes) > 1, "classes"),
         (coef.shape == (columns, features) and intercept.shape == (columns,), "shapes of coefficients"),
         (np.isfinite(coef).all() and np.isfinite(intercept).all(), "coefficients that are no numbers"),
+        (_is_centre(model.centre_, features, model.scaling_), "centre"),
         (1e-100 < model.temperature_ < 1e100 and 0 < model.C_ < np.inf, "temperature or C"),
+        (model.none_below_ is None or 0 <= model.none_below_ < 2, "threshold"),
         (seen.ndim == 1 and seen.dtype == np.uint64, "content ids"),
     ]
     for holds, text in rules:
         if not holds:
             raise ValueError(text)
+
+
+def _is_centre(centre: NDArray[Any] | None, features: int, scaling: str) -> bool:
+    """Return whether a model of this scaling has this centre, of rows of length 1."""
+    if scaling != "centred" or centre is None:
+        return scaling != "centred" and centre is None
+    return centre.dtype == np.float64 and centre.shape == (features,) and bool(np.linalg.norm(centre) < 1.001)
 
 
 def _stack(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], name: str) -> StackModel:

@@ -15,7 +15,7 @@ from sightsound.linear import file as probe_file
 from sightsound.linear.decisions import decision_values, indicators, probabilities, rank
 from sightsound.linear.features import FeatureSpec
 from sightsound.linear.report import ProbeReport
-from sightsound.linear.scaling import Preparation, Scaling
+from sightsound.linear.scaling import Preparation, Scaling, around
 from sightsound.linear.validation import BadInput, check_column, check_indicators, check_rows
 
 if TYPE_CHECKING:
@@ -46,14 +46,16 @@ class LinearModel:
         Inverse regularisation strength it was fitted with.
     kind, scoring, calibrate : optional
         Parameters of the `LinearProbe` that fitted it.
-    scaling : {'none', 'global', 'unit', 'standard'}
-        How features were scaled. Only `unit` concerns prediction; the others are part of the coefficients.
+    scaling : {'none', 'global', 'unit', 'centred', 'standard'}
+        How features were scaled. Only `unit` and `centred` concern prediction; the others are part of the coefficients.
     sqrt : bool
         Whether the coefficients are those of the square roots of the features.
+    centre : array (d,), optional
+        Mean (d,) of the training rows at length 1, for the scaling `centred`.
 
     Attributes
     ----------
-    classes_, coef_, intercept_, temperature_, C_, scaling_, sqrt_
+    classes_, coef_, intercept_, temperature_, C_, scaling_, sqrt_, centre_
         As the parameters.
     n_features_in_ : int
         Number d of features.
@@ -65,6 +67,8 @@ class LinearModel:
         uint64: content ids of the items it was fitted to.
     fold_sizes_ : list of int or None
         Rows in each fold of the cross-validation. None where `C` was given.
+    none_below_ : float or None
+        The highest probability under which an item may have none of the classes. `fit_probe` sets it.
 
     Examples
     --------
@@ -88,11 +92,12 @@ class LinearModel:
         calibrate: bool = True,
         scaling: Scaling = "none",
         sqrt: bool = False,
+        centre: Matrix | None = None,
     ) -> None:
         self.kind = kind
         self.scoring = scoring
         self.calibrate = calibrate
-        self.scaling_, self.sqrt_ = scaling, sqrt
+        self.scaling_, self.sqrt_, self.centre_ = scaling, sqrt, centre
         self._reset(classes, single)
         self.coef_, self.intercept_ = coef, intercept
         self.C_, self.temperature_ = C, temperature
@@ -106,6 +111,7 @@ class LinearModel:
         self.report_: ProbeReport | None = None
         self.seen_ = np.empty(0, np.uint64)
         self.fold_sizes_: list[int] | None = None
+        self.none_below_: float | None = None
 
     def __repr__(self) -> str:
         classes = f"{len(self.classes_)} {'classes' if self._single else 'labels'}"
@@ -168,7 +174,7 @@ class LinearModel:
 
     @property
     def preparation(self) -> Preparation:
-        """How rows are prepared before the coefficients apply."""
+        """How rows are prepared, before they are centred and the coefficients apply."""
         return Preparation(self.scaling_, self.sqrt_)
 
     def columns(self) -> tuple[Matrix, Matrix]:
@@ -183,9 +189,8 @@ class LinearModel:
         """Return decision values (n, k), zeros for the first of two classes."""
         self._check_fitted()
         rows = check_rows(X, features=self.n_features_in_, owner=type(self).__name__)
-        return decision_values(
-            self.preparation.rows(rows), self.coef_.T, self.intercept_, two_classes=self._two_classes
-        )
+        rows = around(self.preparation.rows(rows), self.centre_)
+        return decision_values(rows, self.coef_.T, self.intercept_, two_classes=self._two_classes)
 
     def require_feature_spec(self) -> FeatureSpec:
         """Return which rows it takes.
@@ -231,13 +236,7 @@ class LinearModel:
         BadInput
             For a class that it does not know.
         """
-        from sightsound.linear import metrics
-
-        decisions, Y = self._decisions(X), self.encode(y)
-        calibrated, raw = (probabilities(decisions, t, self._single) for t in (self.temperature_, 1.0))
-        groups = None if groups is None else check_column(groups, len(Y))
-        settings: dict[str, Any] = {"single": self._single, "raw": raw, "groups": groups}
-        return metrics.report("rows that were given", self._labels(), Y, calibrated, **settings)
+        return _evaluation(self, X, y, groups)
 
     def encode(self, y: Any) -> Matrix:
         """Return targets, classes (n,) or labels (n, k) in {0, 1}, as float64 (n, k) in {0, 1}.
@@ -260,6 +259,7 @@ class LinearModel:
         """Return what a file holds: arrays, and metadata for JSON."""
         self._check_fitted()
         arrays = {"coef": self.coef_, "intercept": self.intercept_, "seen": self.seen_}
+        arrays |= {} if self.centre_ is None else {"centre": self.centre_}
         metadata = {
             "classes": self.classes_.tolist(),
             "single": self._single,
@@ -269,6 +269,7 @@ class LinearModel:
             "scaling": self.scaling_,
             "sqrt": self.sqrt_,
             "folds": self.fold_sizes_,
+            "none_below": self.none_below_,
             "origin": None if self.feature_spec_ is None else self.feature_spec_.to_json(),
             "report": None if self.report_ is None else self.report_.to_json(),
         }
@@ -282,6 +283,20 @@ def _as_python(model: LinearModel) -> str:
     changed = {name: value for name, value in changed.items() if value != getattr(defaults, name)}
     shown = {**changed, "scaling": model.scaling_, "sqrt": model.sqrt_}
     return f"LinearProbe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def _evaluation(model: LinearModel, X: Any, y: Any, groups: Any) -> ProbeReport:
+    """Return what `LinearModel.evaluate` describes."""
+    from sightsound.linear import metrics
+
+    D = model.decision_function(X)
+    decisions = np.stack([np.zeros_like(D), D], axis=1) if D.ndim == 1 else D
+    calibrated, raw = (probabilities(decisions, t, model.single) for t in (model.temperature_, 1.0))
+    Y = model.encode(y)
+    groups = None if groups is None else check_column(groups, len(Y))
+    labels = [str(label) for label in model.classes_]
+    settings: dict[str, Any] = {"single": model.single, "raw": raw, "groups": groups}
+    return metrics.report("rows that were given", labels, Y, calibrated, **settings)
 
 
 def _encoded(model: LinearModel, y: Any) -> Matrix:

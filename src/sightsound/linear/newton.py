@@ -64,6 +64,8 @@ class Solution:
         Value of the objective.
     converged : bool
         Whether a further Newton step promises less than the tolerance.
+    centre : array (d,), optional
+        What X was centred on, see `scaling.around`.
     """
 
     C: float
@@ -71,6 +73,7 @@ class Solution:
     intercept: Matrix
     objective: float
     converged: bool = True
+    centre: Matrix | None = None
 
 
 def join(parts: Sequence[Solution]) -> Solution:
@@ -107,7 +110,7 @@ def path(
         Rising values of C.
     weights : array (n,), optional
         Weights (n,) of rows, none negative. Rows of weight 0 do not count. None gives each the weight 1.
-    scaling : {"none", "global", "unit", "standard"}
+    scaling : {"none", "global", "unit", "centred", "standard"}
         Penalise the coefficients of features that are scaled so, see `PrincipalAxes.of`. Those returned are always on
         X.
     tol : float

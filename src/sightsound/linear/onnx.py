@@ -13,6 +13,7 @@ import numpy as np
 from sightsound._atomic import atomic_path
 from sightsound.contract.errors import SightsoundError
 from sightsound.linear.model import LinearModel
+from sightsound.linear.scaling import ROUNDING
 
 OPSET = 17
 
@@ -55,7 +56,10 @@ def _graph(model: LinearModel) -> Any:
 
     coef, intercept = model.columns()
     constants = {"coef": coef, "intercept": intercept, "temperature": np.array(model.temperature_)}
-    constants |= {"tiny": np.array(np.finfo(np.float64).tiny)} if model.scaling_ == "unit" else {}
+    if model.scaling_ in ("unit", "centred"):
+        constants["tiny"] = np.array(np.finfo(np.float64).tiny)
+    if model.centre_ is not None:
+        constants |= {"centre": model.centre_, "rounding": np.array(ROUNDING)}
     preparing, prepared = _prepare(model)
     initializers = [numpy_helper.from_array(value.astype(np.float64), name) for name, value in constants.items()]
     nodes = [
@@ -78,7 +82,7 @@ def _graph(model: LinearModel) -> Any:
 
 
 def _prepare(model: LinearModel) -> tuple[list[Any], str]:
-    """Return the nodes of `Preparation.rows`, and the name of their result."""
+    """Return the nodes of `Preparation.rows` and `around`, and the name of their result."""
     from onnx import helper
 
     nodes, rows = [], "rows"
@@ -86,12 +90,25 @@ def _prepare(model: LinearModel) -> tuple[list[Any], str]:
         steps = [("Abs", ["rows"], "absolute"), ("Sqrt", ["absolute"], "root"), ("Sign", ["rows"], "sign")]
         steps += [("Mul", ["sign", "root"], "roots")]
         nodes, rows = [helper.make_node(kind, given, [result]) for kind, given, result in steps], "roots"
-    if model.scaling_ == "unit":
-        nodes.append(helper.make_node("ReduceL2", [rows], ["length"], axes=[1], keepdims=1))
-        nodes.append(helper.make_node("Max", ["length", "tiny"], ["divisor"]))
-        nodes.append(helper.make_node("Div", [rows, "divisor"], ["unit"]))
+    if model.scaling_ in ("unit", "centred"):
+        nodes += _to_length_1(rows, "unit", "tiny")
         rows = "unit"
+    if model.centre_ is not None:
+        nodes += [helper.make_node("Sub", [rows, "centre"], ["around"]), *_to_length_1("around", "centred", "rounding")]
+        rows = "centred"
     return nodes, rows
+
+
+def _to_length_1(rows: str, result: str, least: str) -> list[Any]:
+    """Return the nodes that divide rows by their lengths, or by the least divisor."""
+    from onnx import helper
+
+    length, divisor = f"{result}_length", f"{result}_divisor"
+    return [
+        helper.make_node("ReduceL2", [rows], [length], axes=[1], keepdims=1),
+        helper.make_node("Max", [length, least], [divisor]),
+        helper.make_node("Div", [rows, divisor], [result]),
+    ]
 
 
 def _properties(model: LinearModel) -> dict[str, str]:

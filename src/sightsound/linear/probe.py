@@ -54,11 +54,12 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         presence, 1.
     scoring : {'accuracy', 'f1_macro'}
         `accuracy` or `f1_macro`. Several labels are always scored by macro F1.
-    scaling : {'auto', 'none', 'global', 'unit', 'standard'}
-        How features are scaled: `none`; `global`, all by one number; `unit`, each row to length 1; `standard`, each
-        feature by its standard deviation (z-scores). `auto` takes `unit` for 32 features or more and `standard` for
-        fewer. With 100 items or more, and 10 or more of each class, cross-validation tells whether another is clearly
-        better.
+    scaling : {'auto', 'none', 'global', 'unit', 'centred', 'standard'}
+        How features are scaled: `none`; `global`, all by one number; `unit`, each row to length 1; `centred`, each row
+        to length 1 before and after the mean of the training rows is subtracted; `standard`, each feature by its
+        standard deviation (z-scores). `auto` takes `standard` for fewer than 32 features, else `centred` for fewer than
+        100 rows, else `unit`. With 100 items or more, and 10 or more of each class, cross-validation tells whether
+        `global` or `standard` is clearly better than `unit`.
     sqrt : bool, optional
         Whether features are replaced by their square roots, negative ones by minus that of their magnitude. None is
         decided as `auto`: for features that are non-negative and mostly zero.
@@ -74,7 +75,9 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
     classes_ : array (k,)
         Classes (k,). For several labels the numbers of the columns.
     coef_, intercept_ : float64 arrays
-        float64 (k, d) and (k,); one row for two classes. They apply to `preparation.rows(X)`.
+        float64 (k, d) and (k,); one row for two classes. They apply to `preparation.rows(X)`, around `centre_`.
+    centre_ : float64 array or None
+        Mean (d,) of the training rows at length 1, for the scaling `centred`.
     C_, temperature_ : float
         The chosen C and temperature.
     scaling_, sqrt_
@@ -220,7 +223,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         return choice.start
 
     def _set_solution(self, solution: Solution) -> None:
-        self.coef_ = np.ascontiguousarray(solution.coef.T)
+        self.coef_, self.centre_ = np.ascontiguousarray(solution.coef.T), solution.centre
         self.intercept_ = solution.intercept
         self.objective_ = solution.objective
         if not solution.converged:
@@ -250,7 +253,9 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
             Where `C` was given or nothing could be held out, so that there was no cross-validation.
         """
         found = self._require_cross_validation("report", "fit with C=None, or use evaluate")
-        more: dict[str, Any] = {"notes": (*found.notes(), *_kept_notes(self, found))}
+        more: dict[str, Any] = {
+            "notes": (*found.notes(), *folding.kept_notes(self._labels(), found.truth, found.folds))
+        }
         if self._single and self.scoring == "accuracy":
             more["corrected"] = found.corrected
         if X is not None:
@@ -285,15 +290,6 @@ def _assign_folds(probe: LinearProbe, X: NDArray[Any], y: Any, Y: Matrix, groups
     else:
         found = folding.official(folding.partition(probe.cv, X, np.asarray(y), groups), Y, names, strict=False)
     return folding.keep_for_training(found, Y)
-
-
-def _kept_notes(probe: LinearProbe, found: CrossValidation) -> list[str]:
-    """Return a note on the classes that were kept for training alone."""
-    names = [name for name, count in zip(probe._labels(), found.truth.sum(axis=0)) if not count]
-    if not names:
-        return []
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return [f"too few items to hold some out, so used for training alone: {', '.join(names[:3])}{more}"]
 
 
 def _baselines(probe: LinearProbe, X: NDArray[Any], found: CrossValidation, curve: bool) -> dict[str, Any]:

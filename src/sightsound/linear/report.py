@@ -118,8 +118,9 @@ class ProbeReport:
     neighbours : Estimate or None
         Accuracy of the five nearest neighbours by cosine similarity.
     corrected : float or None
-        Accuracy without the optimism of choosing C on the same rows (Tsamardinos et al., Bootstrapping the
-        out-of-sample predictions for efficient and accurate cross-validation, Machine Learning 2018).
+        Accuracy without the optimism of choosing C, and the scaling where several were compared, on the same rows
+        (Tsamardinos et al., Bootstrapping the out-of-sample predictions for efficient and accurate cross-validation,
+        Machine Learning 2018).
     curve : tuple
         Learning curve: (groups a class, mean, lowest and highest accuracy over folds and draws).
     notes : tuple of str

@@ -12,6 +12,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sightsound.contract.arrays import Matrix
+from sightsound.contract.errors import SightsoundError
 from sightsound.linear import folds as folding
 from sightsound.linear.cross_validation import COARSE_CS
 from sightsound.linear.probe import LinearProbe
@@ -39,6 +41,11 @@ class Stack(BaseEstimator, StackModel):  # type: ignore[misc]
         Number of folds, as of `LinearProbe`.
     random_state : int
         Seed of the folds.
+
+    Notes
+    -----
+    A class with one item, or all in one fold, is kept for training alone, as by `LinearProbe`. The top learns it from
+    the probabilities of networks that were fitted to its items.
 
     Attributes
     ----------
@@ -106,7 +113,7 @@ class Stack(BaseEstimator, StackModel):  # type: ignore[misc]
         BadInput
             A ValueError, for what cannot be fitted.
         SightsoundError
-            Where a class is smaller than the number of folds.
+            Where every class has fewer items than the folds that were asked for, or nothing can be held out.
         """
         self._check(Xs)
         classes, Y = encode_targets(y, len(Xs[0]))
@@ -114,11 +121,15 @@ class Stack(BaseEstimator, StackModel):  # type: ignore[misc]
             raise BadInput("y: expected one class a row, got several labels; fit a LinearProbe for each network")
         if folds is None:
             names = [str(label) for label in classes]
-            folds = folding.split(Y, names, groups, self.cv, seed=self.random_state)
+            folds = folding.split(Y, names, groups, self.cv, seed=self.random_state, strict=False)
+        numbers = np.unique(folds, return_inverse=True)[1]
+        if self.top is not None and folding.keep_for_training(numbers, Y).max() < 0:
+            raise SightsoundError("stack: expected two classes with two items or more in two folds; or use top=None")
+        folds = folds if numbers.max() > 0 else None
         probes = [self._probe("logistic").fit(X, y, groups=groups, folds=folds) for X in Xs]
         top_model = None
         if self.top is not None:
-            combined = self._combined([probe.held_out_probabilities() for probe in probes])
+            combined = self._combined([_held_out(probe, X) for probe, X in zip(probes, Xs)])
             top_model = self._probe(self.top, scaling="standard", sqrt=False).fit(
                 combined, y, groups=groups, folds=folds
             )
@@ -134,3 +145,11 @@ class Stack(BaseEstimator, StackModel):  # type: ignore[misc]
 
     def _probe(self, kind: Kind, **settings: Any) -> LinearProbe:
         return LinearProbe(kind, Cs=self.Cs, random_state=self.random_state, **settings)
+
+
+def _held_out(probe: LinearProbe, X: Any) -> Matrix:
+    """Return held-out probabilities (n, k), and those after the fit for rows that were kept for training."""
+    P = probe.predict_proba(X)
+    if probe.cross_validation_ is not None:
+        P[probe.cross_validation_.rows] = probe.held_out_probabilities()
+    return P

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from sightsound.contract.arrays import Matrix
 from sightsound.linear.decisions import decision_values, indicators
 from sightsound.linear.losses import Loss, Sigmoid, Softmax, SquaredError, SquaredHinge
 from sightsound.linear.newton import Solution, join, path
-from sightsound.linear.scaling import Scaling
+from sightsound.linear.scaling import Scaling, around
 
 Kind = Literal["logistic", "svm", "ridge"]
 ClassWeight = Mapping[Any, float] | Literal["balanced"] | None
@@ -33,8 +33,8 @@ class Trainer:
     ----------
     kind, class_weight, tol : optional
         As of `LinearProbe`.
-    scaling : {"none", "global", "unit", "standard"}
-        As of `PrincipalAxes.of`. Rows are prepared already, see `Preparation.rows`.
+    scaling : {"none", "global", "unit", "centred", "standard"}
+        As of `Preparation`. Rows are prepared already by `Preparation.rows`.
     classes : array (k,)
         Classes (k,).
     single : bool
@@ -86,6 +86,25 @@ class Trainer:
         list of Solution
             One for each of `Cs`. Two classes share one column.
         """
+        centre = None
+        if self.scaling == "centred":
+            centre = np.average(X.astype(np.float64), axis=0, weights=weights)
+        settings: dict[str, Any] = {"exact": exact, "start": start, "rotation": rotation}
+        found = self._path(around(X, centre), Y, weights, Cs, **settings)
+        return [replace(solution, centre=centre) for solution in found]
+
+    def _path(
+        self,
+        X: NDArray[Any],
+        Y: Matrix,
+        weights: Matrix,
+        Cs: Sequence[float],
+        *,
+        exact: bool,
+        start: tuple[Matrix, Matrix] | None,
+        rotation: Matrix | None,
+    ) -> list[Solution]:
+        """Return the solutions for centred rows."""
         size = X.shape[0] * X.shape[1] * Y.shape[1]
         exact = exact or size <= _TINY
         tol = self.tol if self.tol is not None else 1e-12 if size <= _SMALL else 1e-5
@@ -110,6 +129,7 @@ class Trainer:
 
     def decisions(self, X: NDArray[Any], solution: Solution) -> Matrix:
         """Return the decision values (n, k) of rows X (n, d)."""
+        X = around(X, solution.centre)
         return decision_values(X, solution.coef, solution.intercept, two_classes=self.two_classes)
 
     def predict(self, decisions: Matrix) -> Matrix:

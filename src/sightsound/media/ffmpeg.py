@@ -14,6 +14,9 @@ from sightsound.contract.arrays import Floats
 from sightsound.media.kinds import Kind
 from sightsound.media.samples import to_float32
 
+_SEEKS = 100_000
+"""The most positions that may be sought while a file is opened."""
+
 
 def is_available() -> bool:
     """Return whether PyAV is installed."""
@@ -32,19 +35,30 @@ class _Source:
     """A file whose `seek` returns a negative number on failure, as ffmpeg expects.
 
     PyAV prints an exception of `seek` with its traceback to standard error. Damaged files cause them by
-    positions that no file can have.
+    positions that no file can have. A file that takes more than `_SEEKS` to be opened seems to end: one of zeros, with
+    the first bytes of a WAV file, has millions of empty chunks.
     """
 
     def __init__(self, file: io.FileIO) -> None:
         self._file = file
         self.name = file.name
-        self.read, self.tell = file.read, file.tell
+        self.tell = file.tell
+        self.seeks, self.is_opening = 0, True
+
+    def read(self, size: int) -> bytes:
+        return b"" if self._is_given_up() else self._file.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        self.seeks += 1
+        if self._is_given_up():
+            return -errno.EIO
         try:
             return self._file.seek(offset, whence)
         except OSError as error:
             return -(error.errno or errno.EIO)
+
+    def _is_given_up(self) -> bool:
+        return self.is_opening and self.seeks > _SEEKS
 
 
 class FFmpeg:
@@ -74,7 +88,9 @@ class FFmpeg:
         import av
 
         file.seek(0)
-        self._container: Any = av.open(_Source(file), format=kind.demuxer, metadata_errors="replace")
+        source = _Source(file)
+        self._container: Any = av.open(source, format=kind.demuxer, metadata_errors="replace")
+        source.is_opening = False
         try:
             self._start(kind)
         except BaseException:
@@ -94,7 +110,9 @@ class FFmpeg:
         self.sample_rate = int((first or stream.codec_context).sample_rate)
         self.channels = int((first or stream.codec_context).layout.nb_channels)
         self.expects_frames = bool(stream.duration or self._container.duration)
-        self.announced, self.decoded = 0, 0
+        only = len(self._container.streams) == 1  # the duration of a film is that of its longest track
+        self.announced = int((self._container.duration or 0) / 1e6 * self.sample_rate) if only else 0
+        self.decoded = 0
 
     def blocks(self, size: int) -> Iterator[Floats]:
         """Yield float32 (n, channels), n about `size`."""

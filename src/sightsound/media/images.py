@@ -80,7 +80,8 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         kind = kind_of(read_head(file, printable(path), HEAD_BYTES))
         if kind is None or kind.modality != "image":
             what = f"{kind.name} is not an image" if kind else "not an image by its first bytes"
-            raise NotMedia(f"{printable(path)}: {what}; convert it to PNG")
+            next_step = "name an image" if kind and kind.modality == "sound" else "convert it to PNG"
+            raise NotMedia(f"{printable(path)}: {what}; {next_step}")
         try:
             return _decode(file, kind, printable(path), max_pixels)
         except MediaError:
@@ -185,7 +186,7 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         what = f"{width} x {height} pixels, at most {max_pixels / 1e6:g} megapixels are read"
-        raise MediaError(f"{name}: {what}; make it smaller, or raise max_pixels")
+        raise MediaError(f"{name}: {what}; make it smaller, or leave it out")
 
 
 def _rgb(image: Image, key: tuple[int, ...] | None) -> Pixels:

@@ -61,8 +61,8 @@ def open_sound(path: PathLike) -> Sound:
     try:
         kind = kind_of(read_head(file, name, HEAD_BYTES))
         if kind is None or kind.modality != "sound":
-            what = f"{kind.name} is not a sound" if kind else "not a sound by its first bytes"
-            raise NotMedia(f"{name}: {what}; convert it to WAV")
+            other = f"{kind.name} is not a sound; name a recording" if kind else ""
+            raise NotMedia(f"{name}: {other or 'not a sound by its first bytes; convert it to WAV'}")
         return Sound(
             name, lambda: open_decoder(name, file, kind), file.close, lambda decoder: is_cut(file, kind.name, decoder)
         )

@@ -123,6 +123,10 @@ class Embeddings:
         self._host, self._device = host, device
         self._batch_size, self._progress = batch_size, progress
 
+    def __repr__(self) -> str:
+        model = self._name or "the default model of the first file"
+        return f"{type(self).__name__}({len(self._found)} files, {model})"
+
     def __iter__(self) -> Iterator[Row]:
         items = self._begin(warn=True)
         if not items:

@@ -7,6 +7,7 @@ bounded by blocks and batches, not by the number or length of the files.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -26,6 +27,8 @@ from sightsound.pipeline.reader import Job, read_ahead
 
 _BATCHES_PER_WORKER = 4  # batches under way, so that workers do not wait while the consumer stores rows
 _ITEMS_PER_READER = 4  # items that are read ahead
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,7 @@ def embed_stream(
         If `batch_size` is no whole number from 1.
     """
     size = model.batch_size if batch_size is None else _checked_size(batch_size)
+    log.info("%s runs on %s: %d inputs at once in %d threads", model.card.name, model.device, size, model.workers)
     with contextlib.closing(_batches(model, jobs, size)) as batches:
         yield _flat(batches, after_batch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,14 +19,12 @@ from sightsound.contract.paths import PathLike, printable
 from sightsound.contract.results import Segment
 from sightsound.plot.figure import BLUE, check_wordcloud, figure, image_file
 
-SAMPLE_RATE = 16000
-"""Hz. The sample rate of the waveform and the spectrogram, which is that of YAMNet and VGGish."""
 MAX_COLUMNS = 1200
 """The most columns of the spectrogram and points of the waveform, about one for each pixel."""
 MAX_CLASSES = 18
 """The most classes that are drawn: those with the highest weight, see `segment_weights`."""
 
-_FRAME = 512  # samples of a frame of the short-time Fourier transform; frames overlap by half
+_FRAME_SECONDS = 0.032  # of a frame of the short-time Fourier transform; frames overlap by half
 _FLOOR_DB = -80.0  # level of the darkest colour, relative to the maximum
 
 
@@ -58,13 +57,13 @@ def plot_sound(file: PathLike, segments: Sequence[Segment], seconds: float, out:
     labels.sort(key=lambda label: min(s.start for s in segments if s.label == label))
     rows = max(1, len(labels))
     with figure(out, 10, 3.6 + 0.24 * rows) as made:
-        low, high, levels = _levels(file, seconds)
+        low, high, levels, sample_rate = _levels(file, seconds)
         waveform, spectrum, below = made.subplots(3, 1, sharex=True, height_ratios=[1, 1.6, 0.24 * rows])
         times = np.linspace(0, seconds, len(low))
         waveform.fill_between(times, low, high, step="mid", linewidth=0.3, color=BLUE)
         waveform.set_ylabel("amplitude")
         waveform.set_title(printable(os.path.basename(os.fspath(file))), parse_math=False, loc="left", fontsize=10)
-        extent = (0.0, seconds, 0.0, SAMPLE_RATE / 2000)
+        extent = (0.0, seconds, 0.0, sample_rate / 2000)
         spectrum.imshow(levels.T, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=_FLOOR_DB, vmax=0)
         spectrum.set_ylabel("kHz")
         below.set(xlim=(0, max(seconds, 1e-3)))
@@ -94,7 +93,7 @@ def plot_wordcloud(segments: Iterable[Segment], out: PathLike) -> None:
 
     weights = segment_weights(segments)
     if not weights:
-        raise SightsoundError(f"{os.fspath(out)}: nothing to draw, there are no segments; lower --threshold")
+        raise SightsoundError(f"{os.fspath(out)}: nothing to draw, there are no segments; lower the threshold")
     style = {"background_color": "white", "colormap": "viridis", "prefer_horizontal": 1.0}
     cloud = WordCloud(width=1000, height=600, random_state=0, **style)
     image: Any = cloud.generate_from_frequencies(dict(weights)).to_image()
@@ -143,33 +142,34 @@ def _draw_segments(axes: Any, segments: Sequence[Segment], labels: Sequence[str]
     return colours if labels else None
 
 
-def _levels(file: PathLike, seconds: float) -> tuple[Floats, Floats, Floats]:
-    """Return the waveform and the spectrogram in c columns.
+def _levels(file: PathLike, seconds: float) -> tuple[Floats, Floats, Floats, int]:
+    """Return the waveform and the spectrogram in c columns, and the sample rate in Hz, which is that of the recording.
 
-    The waveform is the lowest (c,) and the highest (c,) sample of each column. The spectrogram (c, 257) is the maximum
+    The waveform is the lowest (c,) and the highest (c,) sample of each column. The spectrogram (c, f) is the maximum
     of the magnitudes over the frames of each column, in dB relative to the overall maximum.
     """
-    size = max(_FRAME // 2, -(-round(seconds * SAMPLE_RATE) // MAX_COLUMNS))
     low, high, magnitudes = [], [], []
-    for block in _blocks(file, size):
-        low.append(block.min())
-        high.append(block.max())
-        padded = np.pad(block, (0, max(0, _FRAME - len(block))))
-        frames = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[:: _FRAME // 2] * np.hanning(_FRAME)
-        magnitudes.append(np.abs(np.fft.rfft(frames)).max(axis=0))
-    spectrum: NDArray[Any] = np.array(magnitudes) if magnitudes else np.zeros((1, _FRAME // 2 + 1))
+    with media.open_sound(file) as sound:
+        rate = sound.sample_rate
+        width = 2 ** round(math.log2(_FRAME_SECONDS * rate))  # 512 samples at 16 kHz
+        for block in _blocks(sound, max(width // 2, -(-round(seconds * rate) // MAX_COLUMNS))):
+            low.append(block.min())
+            high.append(block.max())
+            padded = np.pad(block, (0, max(0, width - len(block))))
+            frames = np.lib.stride_tricks.sliding_window_view(padded, width)[:: width // 2] * np.hanning(width)
+            magnitudes.append(np.abs(np.fft.rfft(frames)).max(axis=0))
+    spectrum: NDArray[Any] = np.array(magnitudes) if magnitudes else np.zeros((1, width // 2 + 1))
     decibels = 20 * np.log10(np.maximum(spectrum / max(spectrum.max(), 1e-9), 10 ** (_FLOOR_DB / 20)))
-    return np.array(low or [0], np.float32), np.array(high or [0], np.float32), decibels.astype(np.float32)
+    return np.array(low or [0], np.float32), np.array(high or [0], np.float32), decibels.astype(np.float32), rate
 
 
-def _blocks(file: PathLike, size: int) -> Iterator[Floats]:
+def _blocks(sound: media.Sound, size: int) -> Iterator[Floats]:
     """Yield the samples of a recording in blocks of `size`; the last one can be shorter."""
     rest = np.empty(0, np.float32)
-    with media.open_sound(file) as sound:
-        for piece in sound.pieces(SAMPLE_RATE):
-            rest = np.concatenate([rest, piece])
-            for start in range(0, len(rest) - size + 1, size):
-                yield rest[start : start + size]
-            rest = rest[len(rest) // size * size :]
+    for piece in sound.pieces(sound.sample_rate):
+        rest = np.concatenate([rest, piece])
+        for start in range(0, len(rest) - size + 1, size):
+            yield rest[start : start + size]
+        rest = rest[len(rest) // size * size :]
     if len(rest):
         yield rest

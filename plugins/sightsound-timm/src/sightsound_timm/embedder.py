@@ -60,6 +60,11 @@ class ImageEmbedder(TorchEmbedder):
         fold_batch_norms(network.network, self.card.input_shape)  # type: ignore[arg-type]
         return network
 
+    @property
+    def device(self) -> str:
+        """The device of the network: `cpu`, `cuda:0`, ..."""
+        return str(self._device)
+
     def preprocess(self, media: NDArray[Any], start: int, last: bool) -> Windows:
         """Return one input, float32 (1, 3, height, width), for an image, uint8 RGB (h, w, 3)."""
         return Windows(self._prepare_image(media))

@@ -14,6 +14,8 @@ from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item
 from sightsound.library.store.transaction import Transaction, storable
 
+_TIME_STEP = 2.0  # seconds; the coarsest file times, those of FAT
+
 
 @dataclass(frozen=True)
 class KnownItem:
@@ -109,7 +111,7 @@ class ItemTable:
         content_id = None if content is None else self._content_id(content, modality)
         known = self._transaction.execute("SELECT id, content FROM items WHERE root = ? AND path = ?", root, path)
         before: tuple[int, int | None] | None = known.fetchone()
-        id_ = before[0] if before else self._renamed_id(content_id, item.root) or self._new_id(root, path)
+        id_ = before[0] if before else self._renamed_id(content_id, item) or self._new_id(root, path)
         self._transaction.execute(
             "UPDATE items SET root = ?, path = ?, size = ?, mtime_ns = ?, content = ? WHERE id = ?",
             *(root, path, *storable_stat(stat), content_id, id_),
@@ -216,8 +218,8 @@ class ItemTable:
         ((id_,),) = new.fetchall()
         return int(id_)
 
-    def _renamed_id(self, content: int | None, root: str) -> int | None:
-        """Return an item of this content whose file is gone, so that a new file in `root` may be it; None if none is.
+    def _renamed_id(self, content: int | None, new: Item) -> int | None:
+        """Return an item of this content whose file is gone, so that a new file may be it; None if none is.
 
         Each item is examined once, so that many files of one content do not take quadratic time. Files that were
         recorded by this writer exist.
@@ -233,19 +235,20 @@ class ItemTable:
         others = self._unexamined[content]
         while others:
             id_, old_root, path = others.popleft()
-            if self._is_renamed(os.fsdecode(old_root), path, root) and self._has_content(id_, content):
+            if self._is_renamed(os.fsdecode(old_root), path, new) and self._has_content(id_, content):
                 return int(id_)
         return None
 
-    def _is_renamed(self, old_root: str, path: bytes, root: str) -> bool:
-        """Return whether a file is gone from a root, and not because the drive of the root is unplugged.
+    def _is_renamed(self, old_root: str, path: bytes, new: Item) -> bool:
+        """Return whether a new file may be one that is gone from a root, and not because a drive is unplugged.
 
         The mount point of an unplugged drive is an empty folder. A file that was renamed into another root must leave
         other files of the library behind.
         """
-        if not os.path.isdir(old_root) or not is_missing(os.path.join(os.fsencode(old_root), path)):
+        old = os.path.join(os.fsencode(old_root), path)
+        if not os.path.isdir(old_root) or not is_missing(old) or not _may_have_left(old, new):
             return False
-        return old_root == root or self._has_files(old_root)
+        return old_root == new.root or self._has_files(old_root)
 
     def _has_files(self, root: str) -> bool:
         """Return whether any file of a root exists."""
@@ -262,6 +265,24 @@ class ItemTable:
         return bool(
             self._transaction.execute("SELECT 1 FROM items WHERE id = ? AND content = ?", id_, content).fetchone()
         )
+
+
+def _may_have_left(old: bytes, new: Item) -> bool:
+    """Return whether a file may have been renamed: the nearest folder that is left is no unused mount point.
+
+    A folder changes when a file leaves it, which is not before the new file is there. An empty folder that has not
+    changed since then has not lost the file.
+    """
+    folder = os.path.dirname(old)
+    while is_missing(folder):
+        folder = os.path.dirname(folder)
+    try:
+        with os.scandir(folder) as entries:
+            if next(entries, None) is not None:
+                return True
+        return os.stat(folder).st_mtime + _TIME_STEP >= os.stat(new.file).st_ctime
+    except OSError:
+        return False
 
 
 def is_missing(path: PathLike | bytes) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
+import itertools
 import os
 import shutil
 import sqlite3
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from sightsound import _atomic
@@ -16,7 +20,7 @@ from sightsound.media.safe_open import error_line
 
 
 def migrate(db: sqlite3.Connection, file: Path, format_: int) -> None:
-    """Copy the file of a library, then apply every step to the present format.
+    """Copy the file of a library, then apply every step to the present format in one transaction.
 
     Parameters
     ----------
@@ -32,18 +36,18 @@ def migrate(db: sqlite3.Connection, file: Path, format_: int) -> None:
     LibraryError
         If the copy cannot be written. The library is unchanged then.
     """
-    copy = _back_up(db, file, format_)
+    copy, is_new = _back_up(db, file, format_)
     try:
         db.execute("PRAGMA foreign_keys = OFF")
+        db.execute("BEGIN IMMEDIATE")
         for step in range(format_, schema.FORMAT):
-            db.execute("BEGIN IMMEDIATE")
             _apply(step, db, file)
-            db.execute(f"PRAGMA user_version = {step + 1}")
-            db.execute("COMMIT")
+        db.execute(f"PRAGMA user_version = {schema.FORMAT}")
+        db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
-        if db.execute("PRAGMA user_version").fetchone() == (format_,):
+        if is_new and db.execute("PRAGMA user_version").fetchone() == (format_,):
             copy.unlink(missing_ok=True)  # nothing was migrated; the next attempt makes another copy
         raise
     db.execute("PRAGMA foreign_keys = ON")
@@ -64,8 +68,11 @@ def _apply(step: int, db: sqlite3.Connection, file: Path) -> None:
         ) from error
 
 
-def _back_up(db: sqlite3.Connection, file: Path, format_: int) -> Path:
-    """Copy all that is committed, also what is only in the WAL file, and return the path of the copy."""
+def _back_up(db: sqlite3.Connection, file: Path, format_: int) -> tuple[Path, bool]:
+    """Copy all that is committed, also what is only in the WAL file; return the path, and whether the copy is new.
+
+    A copy with the same content, such as one of a migration that was killed, is used again.
+    """
     stem = f"{file.stem}.format{format_}"
     try:
         with new_file(file.parent, f"{stem}-") as part:
@@ -73,17 +80,26 @@ def _back_up(db: sqlite3.Connection, file: Path, format_: int) -> Path:
                 target.execute("PRAGMA journal_mode = OFF")  # a file beside it would have a name that can be foreseen
                 db.backup(target)
             shutil.copymode(file, part)
-            copy = _unused_name(file, stem)
-            _atomic.replace(part, copy)
+            for copy in _names(file, stem):
+                if not os.path.lexists(copy):
+                    _atomic.replace(part, copy)
+                    return copy, True
+                if _is_same(copy, part):
+                    return copy, False
     except OSError as error:
         raise LibraryError(
             f"{file.parent}: the copy before the migration cannot be written ({error.strerror}); the library is "
             "unchanged: free some space, or copy the library to another place, and run the same command again"
         ) from error
-    return copy
+    raise AssertionError("the names do not end")
 
 
-def _unused_name(file: Path, stem: str) -> Path:
-    """Return a name for a copy. An earlier copy is never overwritten."""
-    names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 2**31))
-    return next(path for path in (file.with_name(name + file.suffix) for name in names) if not os.path.lexists(path))
+def _names(file: Path, stem: str) -> Iterator[Path]:
+    """Yield the names for copies in their order. An earlier copy is never overwritten."""
+    for number in itertools.count(1):
+        yield file.with_name((stem if number == 1 else f"{stem}-{number}") + file.suffix)
+
+
+def _is_same(earlier: Path, part: Path) -> bool:
+    """Return whether an earlier copy is an ordinary file with the content of this one."""
+    return stat.S_ISREG(os.lstat(earlier).st_mode) and filecmp.cmp(earlier, part, shallow=False)

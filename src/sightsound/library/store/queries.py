@@ -48,6 +48,12 @@ def count_vectors(database: Database) -> dict[int, int]:
     )
 
 
+def count_items(database: Database) -> int:
+    """Return the number of items."""
+    ((count,),) = database.rows("SELECT count(*) FROM items")
+    return int(count)
+
+
 def read_items(database: Database) -> list[Item]:
     """Return all items in the order of their ids."""
     query = "SELECT r.path, i.path, i.id FROM items i JOIN roots r ON r.id = i.root ORDER BY i.id"
