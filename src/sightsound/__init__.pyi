@@ -102,6 +102,7 @@ from .plot.reports import plot_candidates as plot_candidates
 from .plot.reports import plot_report as plot_report
 from .plot.sounds import plot_sound as plot_sound
 from .plot.sounds import plot_wordcloud as plot_wordcloud
-from .testing import check_model as check_model
+from .session import Session as Session
+from .testing.run import check_model as check_model
 
 __version__: str
