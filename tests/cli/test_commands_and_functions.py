@@ -39,6 +39,7 @@ FUNCTIONS = {
     "forget": "forget, forget_missing, forget_space",
     "relocate": "relocate",
     "check-model": "testing.check_model, testing.bench_model",
+    "new-plugin": "testing.new_plugin",
 }
 
 

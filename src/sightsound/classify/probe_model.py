@@ -69,7 +69,14 @@ def attach_probe(model: Model, probe: LinearModel, *, name: str = "probe") -> Mo
     probe.require_feature_spec().space.require(model.space, "probe")
     embedder = _ProbedEmbedder(model, probe, name)
     stages = {stage: _stage(embedder, stage) for stage in ("preprocess", "embed", "postprocess")}
-    return Model(embedder, space=model.space, plugin=model.plugin, stages=stages, others=model.others)
+    return Model(
+        embedder,
+        space=model.space,
+        plugin=model.plugin,
+        stages=stages,
+        others=model.others,
+        execution=model.execution,
+    )
 
 
 def _stage(embedder: _ProbedEmbedder, name: str) -> Any:

@@ -12,7 +12,7 @@ from sightsound.cli import output
 from sightsound.cli.settings import Settings, host, json_option
 
 if TYPE_CHECKING:
-    from sightsound.testing import BenchRow, Result
+    from sightsound.testing import BenchRow, CheckResult
 
 
 class _Command(click.Command):
@@ -57,7 +57,7 @@ def check_model(
     context.exit(0 if all(result.passed for result in results) else 1)
 
 
-def _print_results(results: Sequence[Result], with_traceback: bool, as_json: bool) -> None:
+def _print_results(results: Sequence[CheckResult], with_traceback: bool, as_json: bool) -> None:
     if as_json:
         fields = [{**dataclasses.asdict(result), "passed": result.passed} for result in results]
         output.print_json(

@@ -15,20 +15,22 @@ from sightsound.testing.bench import BenchRow, bench_model
 from sightsound.testing.checks import CHECKS, Check
 from sightsound.testing.golden import write_golden
 from sightsound.testing.media import images, sounds
-from sightsound.testing.run import Result, check_model, conformance
+from sightsound.testing.plugin_package import new_plugin
+from sightsound.testing.run import CheckResult, check_model, conformance
 from sightsound.testing.subject import NotApplicable, Subject
 
 __all__ = [
     "CHECKS",
     "BenchRow",
     "Check",
+    "CheckResult",
     "NotApplicable",
-    "Result",
     "Subject",
     "bench_model",
     "check_model",
     "conformance",
     "images",
+    "new_plugin",
     "sounds",
     "write_golden",
 ]

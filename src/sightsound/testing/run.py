@@ -20,7 +20,7 @@ Status = Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """The result of one check.
 
     Attributes
@@ -60,11 +60,11 @@ class Run:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._results: dict[Check, Result] = {}
+        self._results: dict[Check, CheckResult] = {}
         self._roots: dict[Check, Check] = {}  # the check that failed first, for those that were not run
         self._errors: dict[Check, BaseException] = {}
 
-    def result(self, check: Check) -> Result:
+    def result(self, check: Check) -> CheckResult:
         """Return the result of a check; those that it relies on are run before."""
         if check not in self._results:
             for needed in NEEDS.get(check, ()):
@@ -73,7 +73,7 @@ class Run:
             if root is not None:
                 self._roots[check] = root
                 reason = f"not run: {root.__name__.replace('_', ' ')} failed first"
-                self._results[check] = Result(check.__name__, "skipped", reason, 0.0)
+                self._results[check] = CheckResult(check.__name__, "skipped", reason, 0.0)
             else:
                 self._results[check] = self._run(check)
         return self._results[check]
@@ -90,11 +90,11 @@ class Run:
                 return self._roots[needed]
         return None
 
-    def _run(self, check: Check) -> Result:
+    def _run(self, check: Check) -> CheckResult:
         start = time.perf_counter()
 
-        def result(status: Status, reason: str, trace: str = "") -> Result:
-            return Result(check.__name__, status, reason, time.perf_counter() - start, trace)
+        def result(status: Status, reason: str, trace: str = "") -> CheckResult:
+            return CheckResult(check.__name__, status, reason, time.perf_counter() - start, trace)
 
         try:
             return result("passed", check(self._subject) or "")
@@ -108,7 +108,7 @@ class Run:
             return result("failed", reason, "".join(traceback.format_exception(error)))
 
 
-def check_model(model: str | Model, *, host: Host | None = None, golden: PathLike | None = None) -> list[Result]:
+def check_model(model: str | Model, *, host: Host | None = None, golden: PathLike | None = None) -> list[CheckResult]:
     """Run every check on one model.
 
     Parameters
@@ -122,7 +122,7 @@ def check_model(model: str | Model, *, host: Host | None = None, golden: PathLik
 
     Returns
     -------
-    list of Result
+    list of CheckResult
         In the order of `CHECKS`. A check that relies on a failed one is skipped.
 
     Raises
