@@ -103,12 +103,8 @@ from .plot.reports import plot_candidates as plot_candidates
 from .plot.reports import plot_report as plot_report
 from .plot.sounds import plot_sound as plot_sound
 from .plot.sounds import plot_wordcloud as plot_wordcloud
-<<<<<<< HEAD
-from .testing import CheckResult as CheckResult
-from .testing import check_model as check_model
-=======
 from .session import Session as Session
+from .testing.run import CheckResult as CheckResult
 from .testing.run import check_model as check_model
->>>>>>> 427112b9cc2134f8b283ffc03930445fe1d39ac0
 
 __version__: str
