@@ -143,6 +143,10 @@ class ProbeReport:
     curve: tuple[tuple[int, float, float, float], ...] = ()
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        classes = f"{len(self.classes)} classes"
+        return f"ProbeReport({self.how}: accuracy {self.accuracy.value:.3f}, {self.rows} rows, {classes})"
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as values for JSON."""
         values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
