@@ -200,7 +200,11 @@ def test_advise_ends_with_the_method_to_try_first(command, library, tmp_path):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["-m", "x.tiny"], "lib has no vectors in space 'x.tiny'; it has 'colours.tiny'; make them: sightsound index"),
+        (
+            ["-m", "colour.tiny"],
+            "no vectors in space 'colour.tiny'; it has 'colours.tiny'; did you mean 'colours.tiny'?",
+        ),
+        (["-m", "vggish"], "it has 'colours.tiny'; if `sightsound models` knows it, make them: sightsound index"),
         (["--folds", "13"], "colours.tiny, label: class 'blue': expected at least 13 items, one for each fold, got 12"),
         (["--label-column", "sort"], "column 'sort': expected one of ['label']; see --label-from"),
         (["--label-from", "none.csv"], "none.csv: cannot be read as CSV"),

@@ -150,3 +150,7 @@ def test_data_sets_of_several_spaces_are_reduced_to_their_common_items(coloured,
     assert len(first.X) == 37 and len(second.X) == 36
     a, b = align_datasets([first, second])
     assert [item.path for item in a.items] == [item.path for item in b.items] and len(a.X) == len(b.X) == 36
+
+
+def test_a_network_may_be_named_without_its_tag(coloured):
+    assert load(coloured, "colours").feature_spec.space.name == "colours.tiny"

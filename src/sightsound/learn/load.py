@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.paths import PathLike
+from sightsound.contract.paths import PathLike, nearest
 from sightsound.contract.pooling import Pool, default_pool
 from sightsound.contract.results import Item
 from sightsound.contract.space import Space
@@ -123,16 +123,21 @@ def open_library(library: PathLike | Library) -> Iterator[Library]:
 
 
 def _space(library: Library, model: str) -> Space:
-    """Return the only space of a library with this name."""
+    """Return the only space of a library with this name, or with this name before its tag."""
     spaces = [space for space, count in library.spaces.items() if count]
     found = [space for space in spaces if space.name == model]
+    found = found or [space for space in spaces if space.name.partition(".")[0] == model]
     place = library.path.name
     if not found:
-        known = ", ".join(repr(space.name) for space in spaces) or "none"
-        raise SightsoundError(
-            f"{place} has no vectors in space {model!r}; it has {known}; "
-            f"make them: sightsound index PATH --library {place} --model {model}"
-        )
+        known = [space.name for space in spaces]
+        similar = nearest(model, known)
+        command = f"sightsound index PATH --library {place} --model {model}"
+        step = f"did you mean {similar!r}?" if similar else f"if `sightsound models` knows it, make them: {command}"
+        has = ", ".join(map(repr, known)) or "none"
+        raise SightsoundError(f"{place} has no vectors in space {model!r}; it has {has}; {step}")
+    if len({space.name for space in found}) > 1:
+        names = " and ".join(sorted({repr(space.name) for space in found}))
+        raise SightsoundError(f"{place}: {model!r} may be {names}; name one of them")
     if len(found) > 1:
         raise SightsoundError(f"{place} has {len(found)} spaces {model!r}; `sightsound forget` one of them")
     return found[0]
