@@ -323,6 +323,18 @@ class ThreeBuffersForAllOutputs(CorrectSound):
         return changed(super().embed(inputs), embeddings=rows)
 
 
+class TenBuffersForAllRows(CorrectSound):
+    """Too many for the calls in one thread."""
+
+    memory = np.empty((10, 10_000, 8), np.float32)
+    calls = itertools.count()
+
+    def postprocess(self, output):
+        rows = self.memory[next(self.calls) % 10][: len(output.embeddings)]
+        rows[:] = output.embeddings
+        return rows
+
+
 class CrashesOnOneSample(CorrectSound):
     def preprocess(self, media, start, last):
         media[1]
@@ -452,6 +464,7 @@ FAULTS = [
     (ThreeBuffersForAllOutputs, "results_stay_unchanged", "embed changed the embeddings that it had returned"),
     (OneBufferForAllRows, "results_stay_unchanged", "postprocess changed the rows that it had returned"),
     (OneBufferForAllThreads, "safe_in_threads", "likely a buffer or a setting kept in self"),
+    (TenBuffersForAllRows, "safe_in_threads", "likely buffers that are used in turn: return copies"),
     (CrashesOnOneSample, "odd_inputs_work", "one sample: preprocess raised IndexError"),
     (CrashesOnOnePixel, "odd_inputs_work", "1 x 1 pixel: preprocess raised IndexError"),
     (Logits, "scores_in_range", "likely logits: apply the softmax"),

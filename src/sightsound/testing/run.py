@@ -102,7 +102,9 @@ class Run:
             raise
         except NotApplicable as nothing:
             return result("skipped", str(nothing))
-        except Exception as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # a panic of Rust is no Exception
             self._errors[check] = error
             reason = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
             return result("failed", reason, "".join(traceback.format_exception(error)))

@@ -10,6 +10,7 @@ from sightsound.testing.checks.plugin import (
     golden_file_agrees,
     import_is_light,
     import_prints_nothing,
+    load_is_light,
     same_numbers_plugins_keep_them,
 )
 from sightsound.testing.checks.repetition import (
@@ -53,6 +54,7 @@ CHECKS: tuple[Check, ...] = (
     device_is_honoured,
     import_is_light,
     import_prints_nothing,
+    load_is_light,
     weights_are_as_declared,
     shapes_and_dtypes,
     rows_are_finite,
@@ -88,6 +90,7 @@ NEEDS: Mapping[Check, tuple[Check, ...]] = {
         (device_is_honoured, import_is_light, import_prints_nothing, shapes_and_dtypes, text_as_the_card_says),
         (execution_is_valid,),
     ),
+    load_is_light: (import_is_light,),
     **dict.fromkeys(
         (
             rows_are_finite,
