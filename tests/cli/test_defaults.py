@@ -116,3 +116,10 @@ def test_a_default_model_whose_name_is_claimed_twice_is_said_in_one_line(command
 def test_a_named_model_that_is_claimed_twice_is_said_in_one_line(command, claimed, image):
     done = command("tag", image, "-m", "same.net", plugins=claimed)
     assert done.returncode == 2 and "is claimed by the plugins" in done.stderr.splitlines()[-1]
+
+
+def test_words_for_a_space_whose_name_is_claimed_twice_say_so(command, claimed, image, tmp_path):
+    library = tmp_path / "lib"
+    assert command("index", image, "-l", library, "-m", "same.net", plugins=claimed[:1]).returncode == 0
+    done = command("search", "--text", "red", "-l", library, plugins=claimed)
+    assert done.returncode == 2 and "is claimed by the plugins" in done.stderr.splitlines()[-1]

@@ -136,8 +136,8 @@ def test_a_stage_that_changes_numbers_changes_those_of_words_too(monkeypatch, zo
 def test_a_library_without_words_says_which_spaces_it_has(host, zoo, tmp_path):
     index(zoo, tmp_path / "lib", models=["colours.tiny", "loudness.tiny"], host=host)
     words = (
-        "lib has no space of a network that takes words, only colours.tiny, loudness.tiny; index with one that does, "
-        "such as --model colourwords.words"
+        "lib has no space of an installed network that takes words, only colours.tiny, loudness.tiny; "
+        "index with one that does, such as --model colourwords.words"
     )
     with pytest.raises(SpaceMismatch, match=words):
         search(Text("red"), tmp_path / "lib", host=host)
