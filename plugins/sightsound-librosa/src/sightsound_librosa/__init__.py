@@ -20,6 +20,7 @@ CARD = Card(
     sample_rate=RATE,
     window=RATE,
     hop=RATE,
+    aliases=("mfcc",),
     constants={
         "n_fft": 2048,
         "hop_length": 512,
