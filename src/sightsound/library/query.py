@@ -257,7 +257,9 @@ def split_part(query: str | os.PathLike[str]) -> tuple[Path, float, float | None
     match = _PART.fullmatch(text)
     if os.path.lexists(text) or match is None:
         if not os.path.exists(text):
-            raise SightsoundError(f"{text}: no such file; to search by words, id or vector use --text, --id or --vector")
+            raise SightsoundError(
+                f"{text}: no such file; to search by words, id or vector use --text, --id or --vector"
+            )
         return Path(text), 0.0, None
     start, stop = float(match["start"]), float(match["stop"])
     if not os.path.exists(match["path"]):
