@@ -87,14 +87,30 @@ def test_several_models_that_want_to_be_the_default_are_named_in_one_line(
     assert "name one (--model), or set SIGHTSOUND_IMAGE_MODEL" in done.stderr
 
 
-def test_index_says_so_too_and_the_setting_of_the_user_decides(command, several, image, tmp_path):
+def test_index_refuses_too_and_the_setting_of_the_user_decides(command, several, image, tmp_path):
     done = command("index", image, "-l", tmp_path / "lib", plugins=(several,))
-    assert done.stderr.startswith(f"sightsound: {SEVERAL}") and done.stderr.count("\n") == 1
-    assert "1 without a model for them" in done.stdout
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"sightsound: {SEVERAL}")
     done = command("index", image, "-l", tmp_path / "lib", plugins=(several,), SIGHTSOUND_IMAGE_MODEL="two.net")
     assert done.stderr == "" and "1 embedded" in done.stdout
     done = command("search", image, "-l", tmp_path / "lib", plugins=(several,))
     assert (done.returncode, done.stdout, done.stderr) == (0, "nothing found\n", ""), "its space says which model"
+
+
+def test_index_goes_on_without_a_default_for_one_modality(command, several, image, tmp_path):
+    made.write_sound(image.parent / "b.wav", 1)
+    both = {"SIGHTSOUND_IMAGE_MODEL": "two.net", "SIGHTSOUND_BLOCK": "yamnet"}
+    done = command("index", image.parent, "-l", tmp_path / "lib", plugins=(several,), **both)
+    assert "1 embedded" in done.stdout and "1 without a model for them" in done.stdout
+    assert "no plugin in use has a default model for sounds (not in use: yamnet" in done.stderr
+
+
+def test_the_only_default_that_two_plugins_claim_is_refused_with_both(command, claimed, image):
+    blocked = {"SIGHTSOUND_BLOCK": "timm"}
+    done = command("tag", image, plugins=claimed, **blocked)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("sightsound: embedder 'same.net' is claimed by the plugins 'first'")
+    assert command("--prefer", "second", "tag", image, plugins=claimed, **blocked).returncode == 2, "it has no classes"
 
 
 def test_a_default_model_whose_name_is_claimed_twice_is_said_in_one_line(command, claimed, image, tmp_path):

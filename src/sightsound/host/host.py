@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from sightsound.contract.card import Card, Modality
 from sightsound.contract.embedder import Layer
-from sightsound.contract.errors import UnknownModel
+from sightsound.contract.errors import NoDefaultModel, UnknownModel
 from sightsound.contract.options import Option
 from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
@@ -137,8 +137,12 @@ class Host:
 
         Raises
         ------
+        NoDefaultModel
+            If no card says so.
         UnknownModel
-            If no card says so, or several do; the text names them.
+            If several cards do; the text names them.
+        PluginError
+            If several plugins claim the name of the one that does.
         """
         setting = DEFAULT_SETTINGS[modality]
         if chosen := os.environ.get(setting):
@@ -146,8 +150,10 @@ class Host:
             if card.modality != modality:
                 raise UnknownModel(f"{setting}: expected a model for {modality}s, got {chosen!r}; set another")
             return chosen
-        found = [name for name, card in self.cards.items() if card.default_for == modality]
+        claims = self._registry.embedders
+        found = [name for name in claims if claims.may_be(name, lambda each: each.card.default_for == modality)]
         if len(found) == 1:
+            self.card(found[0])  # raises if several plugins claim it
             return found[0]
         if found:
             names_ = ", ".join(sorted(found))
@@ -155,7 +161,7 @@ class Host:
                 f"several models want to be the default for {modality}s: {names_}; name one (--model), or set {setting}"
             )
         unused = ", ".join(plugin.name for plugin in self.plugins if not plugin.in_use)
-        raise UnknownModel(
+        raise NoDefaultModel(
             f"no plugin in use has a default model for {modality}s"
             + (f" (not in use: {unused})" if unused else "")
             + "; install one, see `sightsound plugins` and the README, or name a model (--model)"
