@@ -8,8 +8,8 @@ import pytest
 import faulty_words
 from faulty_embedders import FAULTS, SOUND, CorrectImage, CorrectSound, LoadsAClass, RaisesInEmbed
 from kit_runs import failures, host_of, installed, results
-from sightsound import UnknownModel, testing
-from sightsound.plugin import Windows, hookimpl
+from sightsound import MissingWeights, UnknownModel, testing
+from sightsound.plugin import WeightFile, Windows, hookimpl
 from sightsound.testing.checks import NEEDS
 
 
@@ -266,6 +266,25 @@ def test_a_case_of_conformance_passes_fails_or_is_skipped_with_the_reason():
         test(cases["runtime_keeps_the_numbers"])
     with pytest.raises(pytest.skip.Exception, match="the card has no weights"):
         test(cases["weights_are_as_declared"])
+
+
+def test_weights_that_are_missing_are_asked_for_once_and_are_no_failed_check():
+    asked = []
+
+    class Absent(CorrectSound):
+        card = dataclasses.replace(SOUND, weights=(WeightFile(name="absent.npz", sha256="0" * 64),))
+
+    host = host_of(Absent)
+    get = host.weights.get
+    host.weights.get = lambda *file, **options: asked.append(file) or get(*file, **options)
+    test = testing.conformance("correct.sound", host=host)
+    for check in testing.CHECKS:
+        if check.__name__ in ("embedder_loads", "same_twice", "safe_in_threads"):
+            with pytest.raises(MissingWeights, match="absent.npz"):
+                test(check)
+    assert len(asked) == 1
+    with pytest.raises(MissingWeights, match="absent.npz"):
+        testing.check_model("correct.sound", host=host)
 
 
 def test_every_check_has_a_docstring_and_a_wrong_embedder():

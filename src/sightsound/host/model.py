@@ -113,12 +113,12 @@ class Model:
         """
         windows = self._call("preprocess", media=media, start=start, last=last)
         if not isinstance(windows, Windows):
-            raise self._error("preprocess", f"expected Windows, got {type(windows).__name__}")
+            raise self.error("preprocess", f"expected Windows, got {type(windows).__name__}")
         self._check_array("preprocess", "inputs", windows.inputs, np.float32, (None, *self.card.input_shape))
         if self.card.modality == "sound":
             self._check_array("preprocess", "spans", windows.spans, np.float64, (len(windows.inputs), 2))
         elif windows.spans is not None:
-            raise self._error("preprocess", "spans: expected None for an image")
+            raise self.error("preprocess", "spans: expected None for an image")
         return windows
 
     def embed(self, inputs: Floats) -> Output:
@@ -128,12 +128,12 @@ class Model:
         """
         output = self._call("embed", inputs=inputs)
         if not isinstance(output, Output):
-            raise self._error("embed", f"expected Output, got {type(output).__name__}")
+            raise self.error("embed", f"expected Output, got {type(output).__name__}")
         self._check_array("embed", "embeddings", output.embeddings, np.float32, (len(inputs), None))
         if self.card.scores:
             self._check_array("embed", "scores", output.scores, np.float32, (len(inputs), len(self.card.labels)))
         elif output.scores is not None:
-            raise self._error("embed", "scores: expected None, as the card has no scores")
+            raise self.error("embed", "scores: expected None, as the card has no scores")
         scores = None if output.scores is None else output.scores.copy()
         return replace(output, embeddings=output.embeddings.copy(), scores=scores)
 
@@ -147,7 +147,7 @@ class Model:
         return rows if rows is output.embeddings else rows.copy()
 
     def rows(self, media: NDArray[Any]) -> tuple[Seconds | None, Floats, Floats | None]:
-        """Run all stages on one whole item, in a single batch.
+        """Run all stages on one whole item, in batches of `batch_size`.
 
         Parameters
         ----------
@@ -165,10 +165,15 @@ class Model:
         """
         windows = self.preprocess(media)
         if not len(windows.inputs):
-            scores = np.empty((0, len(self.card.labels)), np.float32) if self.card.scores else None
-            return windows.spans, np.empty((0, self.card.dim), np.float32), scores
-        output = self.embed(windows.inputs)
-        return windows.spans, self.postprocess(output), output.scores
+            none = np.empty((0, len(self.card.labels)), np.float32) if self.card.scores else None
+            return windows.spans, np.empty((0, self.card.dim), np.float32), none
+        rows: list[Floats] = []
+        scores: list[Floats] = []
+        for start in range(0, len(windows.inputs), self.batch_size):
+            output = self.embed(windows.inputs[start : start + self.batch_size])
+            rows.append(self.postprocess(output))
+            scores += [] if output.scores is None else [output.scores]
+        return windows.spans, np.concatenate(rows), np.concatenate(scores) if scores else None
 
     def text(self, texts: Sequence[str]) -> Floats:
         """Return a row for each text, in the space of the rows of images or sounds.
@@ -200,7 +205,7 @@ class Model:
     def _call(self, stage: str, **arguments: Any) -> Any:
         result = self._guarded(stage, lambda: self.stages[stage](embedder=self.embedder, **arguments))
         if result is None:
-            raise self._error(stage, "returned nothing")
+            raise self.error(stage, "returned nothing")
         return result
 
     def _guarded(self, stage: str, call: Callable[[], Any]) -> Any:
@@ -210,23 +215,59 @@ class Model:
         except (SightsoundError, MemoryError, KeyboardInterrupt):
             raise
         except BaseException as error:  # a panic of Rust is no Exception
-            raise self._error(stage, f"{type(error).__name__}: {error}") from error
+            log.debug("%s of %s failed", stage, self.card.name, exc_info=True)
+            raise self.error(stage, f"{type(error).__name__}: {error}") from error
 
     def _check_array(self, stage: str, what: str, array: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
         """Compare an array with a dtype and a shape, in which None stands for any size."""
         if not isinstance(array, np.ndarray):
-            raise self._error(stage, f"{what}: expected an array, got {type(array).__name__}")
+            raise self.error(stage, f"{what}: expected an array, got {type(array).__name__}")
         fits = len(array.shape) == len(shape) and all(want in (None, got) for want, got in zip(shape, array.shape))
         if not fits or array.dtype != dtype:
             expected = f"{np.dtype(dtype)} ({', '.join('n' if size is None else str(size) for size in shape)})"
-            raise self._error(stage, f"{what}: expected {expected}, got {array.dtype} {array.shape}")
+            raise self.error(stage, f"{what}: expected {expected}, got {array.dtype} {array.shape}")
 
-    def _error(self, stage: str, problem: str) -> PluginError:
+    def error(self, stage: str, problem: str) -> PluginError:
+        """Return the error for a stage that does something wrong.
+
+        Parameters
+        ----------
+        stage : str
+            The stage.
+        problem : str
+            What it does.
+
+        Returns
+        -------
+        PluginError
+            It names the network, and the plugins that take part in the stage.
+        """
         others = self.others.get(stage, ())
         beside = f", with {', '.join(others)} in this stage" if others else ""
         return PluginError(
             f"{stage} of {self.card.name} (plugin {self.plugin}{beside}): {' '.join(problem.split())}; "
             f"run `sightsound check-model {self.card.name}`"
+        )
+
+    def out_of_memory(self, error: Exception, when: str) -> SightsoundError:
+        """Return the error for an item that does not fit in memory.
+
+        Parameters
+        ----------
+        error : Exception
+            What was raised.
+        when : str
+            What was done, such as "with a single input".
+
+        Returns
+        -------
+        SightsoundError
+            It names the network, its plugin and its device, and what to do.
+        """
+        reason = f" ({' '.join(str(error).split())})" if str(error) else ""
+        return SightsoundError(
+            f"out of memory in {self.card.name} (plugin {self.plugin}) on {self.device} {when}{reason}; "
+            "close other programs, name a smaller model (--model) or another device (--device)"
         )
 
 
@@ -263,7 +304,7 @@ def layers_of(source: object, name: str, plugin: str) -> list[Layer]:
     """
     ask = getattr(source, "layers", None)
     if ask is None:
-        raise SightsoundError(f"{name}: plugin {plugin!r} lists no layers of it; name a model without [layer=...]")
+        raise SightsoundError(f"{name}: plugin {plugin!r} lists no layers of it; name another model")
     try:
         layers = list(ask())
     except SightsoundError:
