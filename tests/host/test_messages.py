@@ -13,8 +13,8 @@ import soundfile
 
 import made
 from distributions import DISTS
-from sightsound import Host, fit_probe, hookimpl, index, load_dataset, predict, search
-from sightsound.contract.errors import PluginError, SpaceMismatch, UnknownModel
+from sightsound import Host, embed, fit_probe, hookimpl, index, load_dataset, predict, search, stats
+from sightsound.contract.errors import NotMedia, PluginError, SpaceMismatch, UnknownModel
 from sightsound.contract.results import Item
 from sightsound.host.advice import remedies
 from sightsound.host.discovery import Plugin
@@ -321,6 +321,30 @@ def test_a_hop_for_a_network_without_that_option_names_the_option(command, tmp_p
     ran = command("tag", file, "-m", "loudness.tiny", "--hop", "0.1")
     assert ran.returncode == 2
     assert ran.stderr == "sightsound: hop: loudness.tiny has no option `hop`, its windows are fixed; leave hop out\n"
+
+
+def test_a_recording_that_is_too_short_for_segments_names_the_option(command, tmp_path):
+    samples = np.random.default_rng(0).choice([-0.95, 0.95], 640)
+    soundfile.write(tmp_path / "short.wav", samples, made.RATE, "FLOAT")
+    ran = command("tag", tmp_path / "short.wav", "-m", "loudness.tiny")
+    text = "no segments: no class is over --threshold for --min-duration (0.5 s unless given)"
+    assert ran.returncode == 0 and text in ran.stdout.splitlines()
+    assert text not in command("tag", tmp_path / "short.wav", "-m", "loudness.tiny", "--min-duration", "0.1").stdout
+
+
+def test_a_table_in_a_folder_is_no_image_and_the_matrix_names_it(tiny, tmp_path):
+    made.write_image(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("path,label\na.png,cat\n")
+    assert len(list(embed(tmp_path, "colours.tiny", host=tiny))) == 1
+    with pytest.raises(NotMedia, match=r"labels.csv: not an image by its first bytes; convert it to PNG, or leave it out"):
+        embed(tmp_path, "colours.tiny", host=tiny).matrix()
+
+
+def test_stats_count_an_item_with_vectors_of_several_networks_once(tiny, tmp_path):
+    made.register_variant(tiny, "other.tiny", "loudness.tiny")
+    file = made.write_sound(tmp_path / "a.wav", seconds=1.2)
+    index(file, tmp_path / "zoo", models=["loudness.tiny", "other.tiny"], host=tiny)
+    assert stats(tmp_path / "zoo").flags == {"padded": 1}
 
 
 def test_layers_of_a_network_without_layers_say_that_it_has_none(command, tmp_path):

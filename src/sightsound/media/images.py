@@ -80,7 +80,7 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         kind = kind_of(read_head(file, printable(path), HEAD_BYTES))
         if kind is None or kind.modality != "image":
             what = f"{kind.name} is not an image" if kind else "not an image by its first bytes"
-            raise NotMedia(f"{printable(path)}: {what}; convert it to PNG")
+            raise NotMedia(f"{printable(path)}: {what}; convert it to PNG, or leave it out")
         try:
             return _decode(file, kind, printable(path), max_pixels)
         except MediaError:

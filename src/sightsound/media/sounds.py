@@ -62,7 +62,7 @@ def open_sound(path: PathLike) -> Sound:
         kind = kind_of(read_head(file, name, HEAD_BYTES))
         if kind is None or kind.modality != "sound":
             what = f"{kind.name} is not a sound" if kind else "not a sound by its first bytes"
-            raise NotMedia(f"{name}: {what}; convert it to WAV")
+            raise NotMedia(f"{name}: {what}; convert it to WAV, or leave it out")
         return Sound(
             name, lambda: open_decoder(name, file, kind), file.close, lambda decoder: is_cut(file, kind.name, decoder)
         )
