@@ -136,6 +136,12 @@ class Subject:
         return np.concatenate([self.preprocess(media).inputs[:3] for media in self.media.values()])[:8]
 
     @functools.cached_property
+    def module(self) -> Any:
+        """What `module()` of the embedder returns when it is first called."""
+        embedder: Any = self.model.embedder
+        return embedder.module()
+
+    @functools.cached_property
     def imports(self) -> list[Imported]:
         """What the import of the plugin does, for each of its entry points; empty if it was registered by hand."""
         found = {file.name: self.host.weights.find(file) for file in self.card.weights}
