@@ -46,7 +46,9 @@ def spread(embedder: Any) -> Callable[[np.ndarray], object]:
     def call(inputs: np.ndarray) -> object:
         batch = torch.from_numpy(inputs)
         with torch.inference_mode():
-            return embedder.network.module(batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch)
+            return embedder.network.module(
+                batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
+            )
 
     return call
 

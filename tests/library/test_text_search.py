@@ -255,3 +255,14 @@ def test_rows_of_several_layers_are_vectors_in_several_spaces(library, host, zoo
     assert len(vectors.rows) == 2
     assert paths(search(vectors, library, host=host, k=1)) == ["blue.png"]
     assert "left out of this search: lib has no such vectors of other" in caplog.text
+
+
+def test_a_search_by_words_does_not_build_the_network_for_images(library, host, monkeypatch):
+    import sightsound_words
+
+    prepared = []
+    monkeypatch.setattr(sightsound_words.ColourWords, "prepare", lambda self: prepared.append(1), raising=False)
+    assert search(Text("red"), library, host=host, models=["colourwords.words"])
+    assert not prepared
+    host.load("colourwords.words").rows(np.zeros((8, 8, 3), np.uint8))
+    assert prepared == [1]

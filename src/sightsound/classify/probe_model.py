@@ -75,7 +75,7 @@ def attach_probe(model: Model, probe: LinearModel, *, name: str = "probe") -> Mo
         plugin=model.plugin,
         stages=stages,
         others=model.others,
-        execution=model.execution,
+        build=lambda: (embedder, model.execution),
     )
 
 

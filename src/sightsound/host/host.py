@@ -226,8 +226,8 @@ class Host:
                 return layers_of(found.load, name, found.plugin)
         return self.load(name, "cpu").layers()
 
-    def load(self, name: str, device: str = "auto", *, without: Iterable[str] = ()) -> Model:
-        """Load a model.
+    def load(self, name: str, device: str = "auto", *, without: Iterable[str] = (), only_words: bool = False) -> Model:
+        """Load a model, which several threads may use at once.
 
         Parameters
         ----------
@@ -237,6 +237,8 @@ class Host:
             "auto" (the best that is available), "cpu", "cuda", "cuda:1" (a GPU by number) or "mps".
         without : iterable of str
             Plugins whose stages are left out. The space remains that with their stages.
+        only_words : bool
+            Whether only `Model.text` will be called, so that the network for images or sounds is not built.
 
         Returns
         -------
@@ -254,7 +256,15 @@ class Host:
         """
         left_out = frozenset(without)
         found = self._find(name)
-        return self._kept.get((found.card.name, device, left_out), lambda: self._loader.load(found, device, left_out))
+        key = (found.card.name, device, left_out)
+        model = self._kept.get(key, lambda: self._loader.load(found, device, left_out))
+        if not only_words:
+            model.prepare()
+        return model
+
+    def release(self) -> None:
+        """Keep no model loaded any longer, except those that are in use."""
+        self._kept.clear()
 
     def _find(self, name: str) -> Registration:
         found = self._resolved.get(name)

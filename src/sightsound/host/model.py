@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 class Model:
     """A loaded embedder; `Host.load` returns it.
 
+    Several threads may use it at once: `embed` runs in as many of them as the network has workers, `text` in one.
+
     Each stage raises `PluginError`, which names the stage and its plugins, if it raises an exception, returns nothing,
     or returns a shape or dtype that contradicts the card. `MemoryError` and errors of this package are passed on.
 
@@ -38,8 +41,9 @@ class Model:
         For each stage a function with the arguments of its hook. Its result is not checked.
     others : mapping of str to sequence of str
         For each stage the other plugins that wrap or replace it.
-    execution : Execution, optional
-        How the network runs. None stands for what the embedder says.
+    build : callable, optional
+        Returns the embedder with a network that is ready to run, and how it runs; see `prepare`. Without it the
+        network is ready, and runs as the embedder says.
     """
 
     def __init__(
@@ -50,14 +54,41 @@ class Model:
         plugin: str,
         stages: Mapping[str, Callable[..., Any]],
         others: Mapping[str, Sequence[str]],
-        execution: Execution | None = None,
+        build: Callable[[], tuple[Embedder, Execution]] | None = None,
     ) -> None:
         self.embedder = embedder
         self.space = space
         self.plugin = plugin
         self.stages = stages
         self.others = others
-        self.execution = execution or execution_of(embedder, embedder.card, plugin)
+        self._build, self._building = build, threading.Lock()
+        self._reading_text = threading.Lock()
+        if build is None:
+            self._set_execution(execution_of(embedder, embedder.card, plugin))
+
+    def prepare(self) -> None:
+        """Build the network, if that was not done; `Host.load` does, unless only words are asked for.
+
+        Raises
+        ------
+        SightsoundError
+            If the network cannot be built, for example as its weight file is another.
+        """
+        with self._building:
+            if self._build is not None:
+                self.embedder, execution = self._build()
+                self._set_execution(execution)
+                self._build = None
+
+    def _set_execution(self, execution: Execution) -> None:
+        self._execution = execution
+        self._embedding = threading.BoundedSemaphore(execution.workers)
+
+    @property
+    def execution(self) -> Execution:
+        """How the network runs."""
+        self.prepare()
+        return self._execution
 
     @property
     def card(self) -> Card:
@@ -126,7 +157,9 @@ class Model:
 
         The arrays are copies, since runtimes may write the next output to the same memory.
         """
-        output = self._call("embed", inputs=inputs)
+        self.prepare()
+        with self._embedding:  # several pipelines may share a model
+            output = self._call("embed", inputs=inputs)
         if not isinstance(output, Output):
             raise self.error("embed", f"expected Output, got {type(output).__name__}")
         self._check_array("embed", "embeddings", output.embeddings, np.float32, (len(inputs), None))
@@ -198,7 +231,8 @@ class Model:
         if not self.card.text:
             raise SightsoundError(f"{self.card.name}: takes no text; name a model that does, see `sightsound models`")
         embed_text: Any = self.embedder
-        rows = self._guarded("text", lambda: embed_text.text(list(texts)))
+        with self._reading_text:
+            rows = self._guarded("text", lambda: embed_text.text(list(texts)))
         self._check_array("text", "vectors", rows, np.float32, (len(texts), None))
         return self.postprocess(Output(rows.copy())) if len(texts) else np.empty((0, self.card.dim), np.float32)
 

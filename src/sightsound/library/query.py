@@ -146,7 +146,7 @@ class QueryReader:
         found = QueryVectors()
         for space, name in self._text_spaces():
             self._library.require(space)
-            found.vectors[space] = finite_text_rows(self._host.load(name, self._device), [text])
+            found.vectors[space] = finite_text_rows(self._host.load(name, self._device, only_words=True), [text])
         return found
 
     def _of_vectors(self, query: Vectors) -> QueryVectors:
