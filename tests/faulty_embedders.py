@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import threading
 import time
 
 import numpy as np
@@ -303,6 +304,27 @@ class OneBufferForAllOutputs(CorrectSound):
         return Output(self.memory[:n], self.scores[:n])
 
 
+class OneBufferForAllInputs(CorrectSound):
+    def __init__(self, device="cpu", weights=()):
+        self.memory = threading.local()
+
+    def preprocess(self, media, start, last):
+        found = super().preprocess(media, start, last)
+        if not hasattr(self.memory, "inputs"):
+            self.memory.inputs = np.empty((10_000, 400), np.float32)
+        self.memory.inputs[: len(found.inputs)] = found.inputs
+        return changed(found, inputs=self.memory.inputs[: len(found.inputs)])
+
+
+class OneBufferForAllScores(CorrectSound):
+    memory = np.empty((10_000, 3), np.float32)
+
+    def embed(self, inputs):
+        output = super().embed(inputs)
+        self.memory[: len(inputs)] = output.scores
+        return changed(output, scores=self.memory[: len(inputs)])
+
+
 class OneBufferForAllRows(CorrectSound):
     memory = np.empty((10_000, 8), np.float32)
 
@@ -321,6 +343,18 @@ class ThreeBuffersForAllOutputs(CorrectSound):
         rows = self.memory[next(self.calls) % 3][: len(inputs)]
         rows[:] = super().embed(inputs).embeddings
         return changed(super().embed(inputs), embeddings=rows)
+
+
+class TenBuffersForAllRows(CorrectSound):
+    """Too many for the calls in one thread."""
+
+    memory = np.empty((10, 10_000, 8), np.float32)
+    calls = itertools.count()
+
+    def postprocess(self, output):
+        rows = self.memory[next(self.calls) % 10][: len(output.embeddings)]
+        rows[:] = output.embeddings
+        return rows
 
 
 class CrashesOnOneSample(CorrectSound):
@@ -449,9 +483,12 @@ FAULTS = [
     (WritesIntoInputs, "inputs_stay_unchanged", "embed changed its inputs"),
     (WritesIntoEmbeddings, "inputs_stay_unchanged", "postprocess changed its embeddings"),
     (OneBufferForAllOutputs, "results_stay_unchanged", "embed changed the embeddings that it had returned"),
+    (OneBufferForAllInputs, "results_stay_unchanged", "preprocess changed the inputs that it had returned"),
+    (OneBufferForAllScores, "results_stay_unchanged", "embed changed the scores that it had returned"),
     (ThreeBuffersForAllOutputs, "results_stay_unchanged", "embed changed the embeddings that it had returned"),
     (OneBufferForAllRows, "results_stay_unchanged", "postprocess changed the rows that it had returned"),
     (OneBufferForAllThreads, "safe_in_threads", "likely a buffer or a setting kept in self"),
+    (TenBuffersForAllRows, "safe_in_threads", "likely buffers that are used in turn: return copies"),
     (CrashesOnOneSample, "odd_inputs_work", "one sample: preprocess raised IndexError"),
     (CrashesOnOnePixel, "odd_inputs_work", "1 x 1 pixel: preprocess raised IndexError"),
     (Logits, "scores_in_range", "likely logits: apply the softmax"),

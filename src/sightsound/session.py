@@ -17,7 +17,7 @@ from sightsound.library.index_report import IndexReport
 from sightsound.library.library import Library
 from sightsound.library.query import Query
 from sightsound.library.search import search, search_tags
-from sightsound.library.shared import SharedHost, SharedLibrary
+from sightsound.library.shared import SharedLibrary
 from sightsound.pipeline.embeddings import Embeddings, embed
 
 
@@ -65,7 +65,7 @@ class Session:
     ) -> None:
         if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
             raise SightsoundError(f"keep: expected a whole number from 1, got {keep!r}")
-        self._host = SharedHost(keep=keep, **settings)
+        self._host = Host(keep=keep, **settings)
         self._library = None if library is None else SharedLibrary(library, create=create)
         self._device, self._keep, self._closed = device, keep, False
 

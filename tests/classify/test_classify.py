@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import made
 import sightsound
-from sightsound import SegmentRules, SightsoundError, classify_image, classify_sound, classify_stream
+from sightsound import Option, SegmentRules, SightsoundError, classify_image, classify_sound, classify_stream
 from sightsound.classify.segments import sort_segments
 from sightsound.contract.errors import MediaError, NotMedia, PluginError
 
@@ -248,4 +248,5 @@ def test_networks_without_classes_and_for_sounds_are_refused(warm, tiny, tmp_pat
 def test_the_hop_in_the_name_of_a_model_is_a_number_of_python(tiny, hop):
     from sightsound.classify.model_choice import name_with_hop
 
-    assert name_with_hop(tiny, "loudness.tiny", "sound", hop) == f"loudness.tiny[hop={float(hop)}]"
+    name = made.register_variant(tiny, "hops.tiny", "loudness.tiny", facts={"options": (Option("hop", float),)})
+    assert name_with_hop(tiny, name, "sound", hop) == f"hops.tiny[hop={float(hop)}]"

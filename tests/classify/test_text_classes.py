@@ -17,6 +17,7 @@ from sightsound import (
     classify_sound,
     classify_stream,
     hookimpl,
+    load_probe,
     media,
     tag,
 )
@@ -261,5 +262,7 @@ def test_classes_and_a_probe_exclude_one_another(host, zoo):
 def test_the_classes_are_a_probe_of_the_network(host, tmp_path):
     probe = text_probe(host.load("colourwords.words"), COLOURS)
     assert probe.feature_spec_.space == host.space("colourwords.words") and probe.scaling_ == "unit"
-    (found,) = tag(write_colour(tmp_path / "r.png", RED), probes=[probe], host=host)
-    assert found.top[0].label == "red"
+    probe.save(tmp_path / "colours.probe")
+    kept, image = load_probe(tmp_path / "colours.probe"), write_colour(tmp_path / "r.png", RED)
+    (found,), (expected,) = tag(image, probes=[kept], host=host), tag(image, classes=COLOURS, host=host)
+    assert found.top == expected.top and found.top[0].label == "red"

@@ -91,7 +91,10 @@ def test_embed_writes_an_npz_without_pickles(command, media, tmp_path):
         assert rows["scores"].shape == (6, 2)
         assert rows["seconds"].shape == (6, 2)
         assert sorted(set(rows["paths"])) == ["long.wav", "short.wav"]
-    assert ran.stdout == f"6 rows of 2 files in {tmp_path / 'rows.npz'}\n"
+    assert ran.stdout.splitlines() == [
+        f"6 rows of 2 files in {tmp_path / 'rows.npz'}",
+        "loudness.tiny: cpu, float32, 2 workers of 1 thread, batches of 8",
+    ]
 
 
 def test_stats_check_forget_and_relocate(command, media, library, tmp_path):

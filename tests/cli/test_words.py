@@ -39,7 +39,9 @@ def test_words_need_a_network_that_takes_them(run, zoo, tmp_path):
     run("index", zoo, "-l", tmp_path / "plain", "-m", "colours.tiny")
     done = run("search", "--text", "red", "-l", tmp_path / "plain")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "plain has no space of a network that takes words, only colours.tiny; index with one" in done.stderr
+    assert (
+        "plain has no space of an installed network that takes words, only colours.tiny; index with one" in done.stderr
+    )
 
 
 def test_the_rows_of_embed_are_a_query_in_their_own_space(run, library, zoo, tmp_path):

@@ -159,7 +159,7 @@ def test_layers_come_from_the_load_function_or_else_from_the_embedder(by_load):
 
 
 def test_a_model_without_layers_is_an_error(tiny):
-    error = "colours.tiny: plugin 'tiny' lists no layers of it; name a model without"
+    error = "colours.tiny: plugin 'tiny' lists no layers of it; name another model"
     with pytest.raises(SightsoundError, match=error):
         tiny.layers("colours.tiny")
     with pytest.raises(SightsoundError, match=error):

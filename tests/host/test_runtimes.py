@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -424,6 +425,37 @@ def test_a_damaged_compiled_file_is_removed_and_compiled_again(host, numpyrun, f
     caplog.clear()
     host().load("colours.tiny", "cpu")
     assert caplog.text == ""
+
+
+def test_several_threads_compile_a_network_one_after_the_other(host, numpyrun, monkeypatch):
+    inside, most, compile_ = [], [], numpyrun.NumpyRun.compile
+
+    def watched(self, *arguments, **options):
+        inside.append(1)
+        most.append(len(inside))
+        try:
+            return compile_(self, *arguments, **options)
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(numpyrun.NumpyRun, "compile", watched)
+    hosts = [host() for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        models = list(pool.map(lambda each: each.load("colours.tiny"), hosts))
+    assert {model.execution.runtime for model in models} == {"numpyrun"}
+    assert (max(most), numpyrun.calls["compile"], numpyrun.calls["read"]) == (1, 6, 5)
+    assert numpyrun.calls["run"] == 1, "and one of them compares"
+
+
+def test_files_on_a_medium_that_cannot_be_written_are_used(host, numpyrun, folder, monkeypatch):
+    host().load("colours.tiny")
+
+    def acquire(self, *arguments, **options):
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    assert host().load("colours.tiny").execution.runtime == "numpyrun"
+    assert numpyrun.calls["read"] == 1
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"1 - cosine": "much"}'])

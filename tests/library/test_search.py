@@ -438,7 +438,7 @@ def test_a_space_can_be_indexed_again_after_it_was_forgotten(library, zoo, tiny)
 
 
 def test_a_space_whose_plugin_is_missing_is_refused(library, zoo):
-    with pytest.raises(UnknownModel, match="no embedder 'colours.tiny' among 0"):
+    with pytest.raises(UnknownModel, match="no installed plugin has the network 'colours.tiny'"):
         search(zoo / "cats" / "0.png", library, host=Host(installed=False))
 
 

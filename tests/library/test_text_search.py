@@ -136,8 +136,8 @@ def test_a_stage_that_changes_numbers_changes_those_of_words_too(monkeypatch, zo
 def test_a_library_without_words_says_which_spaces_it_has(host, zoo, tmp_path):
     index(zoo, tmp_path / "lib", models=["colours.tiny", "loudness.tiny"], host=host)
     words = (
-        "lib has no space of a network that takes words, only colours.tiny, loudness.tiny; index with one that does, "
-        "such as --model colourwords.words"
+        "lib has no space of an installed network that takes words, only colours.tiny, loudness.tiny; "
+        "index with one that does, such as --model colourwords.words"
     )
     with pytest.raises(SpaceMismatch, match=words):
         search(Text("red"), tmp_path / "lib", host=host)
@@ -255,3 +255,14 @@ def test_rows_of_several_layers_are_vectors_in_several_spaces(library, host, zoo
     assert len(vectors.rows) == 2
     assert paths(search(vectors, library, host=host, k=1)) == ["blue.png"]
     assert "left out of this search: lib has no such vectors of other" in caplog.text
+
+
+def test_a_search_by_words_does_not_build_the_network_for_images(library, host, monkeypatch):
+    import sightsound_words
+
+    prepared = []
+    monkeypatch.setattr(sightsound_words.ColourWords, "prepare", lambda self: prepared.append(1), raising=False)
+    assert search(Text("red"), library, host=host, models=["colourwords.words"])
+    assert not prepared
+    host.load("colourwords.words").rows(np.zeros((8, 8, 3), np.uint8))
+    assert prepared == [1]

@@ -63,7 +63,7 @@ def test_rows_of_several_labels_are_spread_evenly_too():
             5,
             "class 'wolf': expected at least 5 items, one for each fold, got 3; ask for fewer folds",
         ),
-        ([0] * 9 + [1], None, "class 'wolf': expected at least 2 items, one for each fold, got 1; ask for fewer folds"),
+        ([0] * 9 + [1], None, "class 'wolf': expected at least 2 items, one for each fold, got 1; add items to it, or"),
         ([0] * 9 + [1] * 3, 1, "folds: expected 2 or more, got 1; 5 is usual"),
     ],
 )

@@ -8,8 +8,8 @@ import pytest
 import faulty_words
 from faulty_embedders import FAULTS, SOUND, CorrectImage, CorrectSound, LoadsAClass, RaisesInEmbed
 from kit_runs import failures, host_of, installed, results
-from sightsound import UnknownModel, testing
-from sightsound.plugin import Windows, hookimpl
+from sightsound import MissingWeights, UnknownModel, testing
+from sightsound.plugin import WeightFile, Windows, hookimpl
 from sightsound.testing.checks import NEEDS
 
 
@@ -42,6 +42,17 @@ def test_a_stage_that_raises_is_a_failed_check_with_its_reason():
             raise RuntimeError("no kernel image")
 
     assert "embed raised RuntimeError: no kernel image" in failures(Raises)["shapes_and_dtypes"]
+
+
+def test_a_panic_of_rust_which_is_no_exception_is_a_failed_check():
+    class PanicException(BaseException):
+        pass
+
+    class Panics(CorrectSound):
+        def embed(self, inputs):
+            raise PanicException("called `Option::unwrap()` on a `None` value")
+
+    assert "embed raised PanicException: called `Option" in failures(Panics)["shapes_and_dtypes"]
 
 
 def test_a_stage_that_returns_nothing_is_a_failed_check():
@@ -179,6 +190,27 @@ def test_a_plugin_that_imports_its_framework_too_early_fails_a_check_that_names_
     )
 
 
+HEAVY_LOAD = """
+import faulty_embedders as t
+from sightsound.plugin import hookimpl
+def load(device, weights):
+    import torch
+    return t.CorrectSound()
+@hookimpl
+def register_embedders(register):
+    register(t.SOUND, load)
+"""
+
+
+def test_a_load_that_imports_a_framework_fails_a_check_that_names_it(tmp_path, monkeypatch):
+    (tmp_path / "torch.py").write_text("")
+    installed(tmp_path, monkeypatch, HEAVY_LOAD)
+    found = {each.check: each for each in testing.check_model("correct.sound") if not each.passed}
+    assert list(found) == ["load_is_light"]
+    reason = "load of correct.sound: expected no framework, got torch; build the network in prepare()"
+    assert reason in found["load_is_light"].reason
+
+
 def test_a_plugin_that_prints_while_it_is_imported_fails_a_check_that_shows_the_text(tmp_path, monkeypatch):
     installed(tmp_path, monkeypatch, "print('HELLO FROM ACME')")
     found = failures(CorrectSound)
@@ -236,11 +268,30 @@ def test_a_case_of_conformance_passes_fails_or_is_skipped_with_the_reason():
         test(cases["weights_are_as_declared"])
 
 
+def test_weights_that_are_missing_are_asked_for_once_and_are_no_failed_check():
+    asked = []
+
+    class Absent(CorrectSound):
+        card = dataclasses.replace(SOUND, weights=(WeightFile(name="absent.npz", sha256="0" * 64),))
+
+    host = host_of(Absent)
+    get = host.weights.get
+    host.weights.get = lambda *file, **options: asked.append(file) or get(*file, **options)
+    test = testing.conformance("correct.sound", host=host)
+    for check in testing.CHECKS:
+        if check.__name__ in ("embedder_loads", "same_twice", "safe_in_threads"):
+            with pytest.raises(MissingWeights, match="absent.npz"):
+                test(check)
+    assert len(asked) == 1
+    with pytest.raises(MissingWeights, match="absent.npz"):
+        testing.check_model("correct.sound", host=host)
+
+
 def test_every_check_has_a_docstring_and_a_wrong_embedder():
     tested = {check for _, check, _ in (*FAULTS, *faulty_words.FAULTS)}
     tested |= {"module_gives_the_rows", "module_is_a_trainable_copy", "derive_gives_the_same_network"}  # with torch
     elsewhere = {"import_is_light", "import_prints_nothing", "same_numbers_plugins_keep_them", "golden_file_agrees"}
-    elsewhere |= {"card_is_usual", "weights_are_as_declared", "runtime_keeps_the_numbers"}
+    elsewhere |= {"load_is_light", "card_is_usual", "weights_are_as_declared", "runtime_keeps_the_numbers"}
     assert tested | elsewhere == {check.__name__ for check in testing.CHECKS}
     assert all(check.__doc__.startswith("Check that ") for check in testing.CHECKS)
 

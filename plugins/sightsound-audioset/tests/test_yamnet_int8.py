@@ -183,3 +183,9 @@ def test_a_file_of_another_kind_is_refused_in_one_line(tmp_path, content):
     with pytest.raises(SightsoundError, match=r"yamnet\.tflite: expected .*YAMNet.*, got") as error:
         yamnet.load_i8("cpu", {"yamnet.tflite": path}).prepare()
     assert "\n" not in str(error.value)
+
+
+def test_the_precision_is_shown_as_int8(embedder):
+    from sightsound.plugin import Execution
+
+    assert Execution.of(embedder).precision == "int8"

@@ -134,6 +134,8 @@ def name_with_hop(host: Host, model: str | None, modality: Modality, hop: float 
         return name
     if "[" in name:
         raise SightsoundError(f"hop: expected once, got {hop} and {name}; leave one out")
+    if not any(option.name == "hop" for option, _ in host.options(name)):
+        raise SightsoundError(f"hop: {name} has no option `hop`, its windows are fixed; leave hop out")
     return f"{name}[hop={plain_float('hop', hop)!r}]"
 
 

@@ -66,7 +66,7 @@ def attach_probe(model: Model, probe: LinearModel, *, name: str = "probe") -> Mo
     SightsoundError
         If the probe was not fitted to a data set of a library.
     """
-    probe.require_feature_spec().space.require(model.space, "probe")
+    probe.require_feature_spec().space.require(model.space, "probe", anew="or fit the probe anew")
     embedder = _ProbedEmbedder(model, probe, name)
     stages = {stage: _stage(embedder, stage) for stage in ("preprocess", "embed", "postprocess")}
     return Model(
@@ -75,7 +75,7 @@ def attach_probe(model: Model, probe: LinearModel, *, name: str = "probe") -> Mo
         plugin=model.plugin,
         stages=stages,
         others=model.others,
-        execution=model.execution,
+        build=lambda: (embedder, model.execution),
     )
 
 

@@ -109,6 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SightsoundError as error:
         _tell(f"sightsound: {_one_line(error)}")
         sys.exit(2)
+    except MemoryError as error:
+        _report_memory(error)
+        sys.exit(2)
     except click.ClickException as error:
         _show(error)
         sys.exit(error.exit_code)
@@ -140,6 +143,7 @@ def _open_closed_streams() -> None:
 
 def _show(error: click.ClickException) -> None:
     """Print a mistake in the options. What the user typed may be the names of files, with control characters."""
+    error = _with_place(error)
     text = io.StringIO()
     error.show(file=text)
     _tell(text.getvalue().rstrip("\n"))
@@ -158,6 +162,17 @@ def _tell(text: str) -> None:
 def _discard(stream: TextIO) -> None:
     """Give up a stream that cannot be written, since Python writes what is left in its buffer at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _with_place(error: click.ClickException) -> click.ClickException:
+    """Say where an option belongs that `sightsound` itself has, and that was given behind the command."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None or error.ctx.parent is None:
+        return error
+    name = error.option_name
+    if not any(name in each.opts for each in cli.params):
+        return error
+    text = f"{name} goes before the command: sightsound {name} ... {error.ctx.info_name} ..."
+    return click.UsageError(text, error.ctx)
 
 
 def _is_of_standard_output(error: OSError) -> bool:
@@ -181,7 +196,14 @@ def _report_unwritable(error: OSError) -> None:
     _discard(sys.stdout)
 
 
-def _one_line(error: SightsoundError) -> str:
+def _report_memory(error: MemoryError) -> None:
+    """Print what did not fit in memory, as far as a note of the error says so."""
+    notes = getattr(error, "__notes__", None) or ["out of memory; close other programs, or name fewer or smaller files"]
+    reason = f" ({_one_line(error)})" if str(error) else ""
+    click.echo(f"sightsound: {_one_line(notes[0])}{reason}", err=True)
+
+
+def _one_line(error: object) -> str:
     from sightsound.contract.paths import printable
 
     return printable(" ".join(str(error).split()))

@@ -96,7 +96,7 @@ def _print_report(report: IndexReport) -> None:
     for path in report.unmatched[:_SHOWN]:
         output.echo(f"{printable(path)}: in the label table, but not in the library", err=True)
     counts = ", ".join(f"{report.counts[key]} {word}" for key, word in _STATUS_WORDS.items() if report.counts[key])
-    rows = f"{report.windows} new vectors" if report.windows else "nothing new"
+    rows = output.count_of(report.windows, "new vector") if report.windows else "nothing new"
     output.echo(f"{counts or 'no files'}; {rows} in {output.format_duration(report.elapsed)}")
     for model, execution in report.execution.items():
         output.echo(f"{model}: {execution}")

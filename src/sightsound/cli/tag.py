@@ -240,7 +240,7 @@ def _print_classes(tags: Classified) -> None:
         channel = [] if tags.segments[0].channel is None else [""]
         output.print_table(["seconds", *channel, "class", "mean", "peak"], [_segment_cells(s) for s in tags.segments])
     else:
-        output.echo("no segments: no class is over the threshold for long enough")
+        output.echo("no segments: no class is over --threshold for --min-duration (0.5 s unless given)")
     output.echo(f"\nwhole recording ({output.format_duration(tags.outcome.seconds)}): {_classes(tags, len(tags.top))}")
 
 

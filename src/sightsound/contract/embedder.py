@@ -10,8 +10,8 @@ The rules for all stages:
 
 * Row i depends on input i alone. A batch mixes windows of several items, in any number and order.
 * The same item gives the same rows in every call and after every load.
-* Arguments are read-only by agreement: the same array goes to several networks. A returned array must stay as it is
-  until the next call of the same stage in any thread; the host copies what it keeps.
+* Arguments are read-only by agreement: the same array goes to several networks. A returned array is not written to
+  again, also not by the next call: no buffer is used for two outputs. The host copies what it keeps all the same.
 * `load` is light: it imports no framework. The network is built in `prepare`, or at the first use of what needs it.
 * `preprocess` and `postprocess` are called from several threads at once, `embed` from up to `workers` threads. Keep no
   state of a call in `self`.

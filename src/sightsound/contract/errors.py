@@ -13,6 +13,10 @@ class UnknownModel(SightsoundError):
     """A model name that no plugin knows; the text suggests the nearest name."""
 
 
+class NoDefaultModel(UnknownModel):
+    """No plugin in use has a default model for images, or for sounds."""
+
+
 class UnknownClass(SightsoundError):
     """A class name or id that a model does not have; the text suggests the nearest name."""
 

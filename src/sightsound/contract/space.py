@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sightsound.contract.card import Card, Modality
@@ -107,7 +108,9 @@ class Space:
             if mine.get(key) != theirs.get(key)
         ]
 
-    def require(self, other: Space, what: str) -> None:
+    def require(
+        self, other: Space, what: str, *, anew: str = "", remedies: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Check that another space is this one.
 
         Parameters
@@ -116,6 +119,8 @@ class Space:
             The space of the vectors that are about to be compared with those of this one.
         what : str
             What belongs to this space; the error begins with it.
+        anew, remedies
+            See `hint`.
 
         Raises
         ------
@@ -123,10 +128,11 @@ class Space:
             If it is another one; the text lists the differences and what to do.
         """
         if (self.name, self.facts) != (other.name, other.facts):
-            raise SpaceMismatch(f"{what}: another space; " + "; ".join(self.differences(other)) + hint(self, other))
+            advice = hint(self, other, anew, remedies)
+            raise SpaceMismatch(f"{what}: another space; " + "; ".join(self.differences(other)) + advice)
 
 
-def hint(expected: Space, got: Space) -> str:
+def hint(expected: Space, got: Space, anew: str = "", remedies: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return what the user can do about two different spaces.
 
     Parameters
@@ -135,16 +141,21 @@ def hint(expected: Space, got: Space) -> str:
         The space of what is stored.
     got : Space
         The space that the installed model and plugins give.
+    anew : str
+        How to make anew what is stored, such as "or fit the probe anew". By default the advice is for libraries.
+    remedies : mapping of str to str
+        What brings back a stage plugin, as far as it is known; by default "install the plugin ...".
 
     Returns
     -------
     str
         The advice, which begins with "; ".
     """
-    anew = f"or index anew after `sightsound forget --space {expected.name}`"
+    anew = anew or f"or index anew after `sightsound forget --space {expected.name}`"
     needed, surplus = expected.stages - got.stages, got.stages - expected.stages
     if needed:
-        return f"; install the plugin {', '.join(sorted(needed))}, {anew}"
+        steps = [remedies.get(stage, f"install the plugin {stage}") for stage in sorted(needed)]
+        return f"; {', '.join(steps)}, {anew}"
     if surplus:
         names = ",".join(sorted({stage.partition(" ")[0] for stage in surplus}))
         return f"; leave the plugin out (--block {names}), {anew}"

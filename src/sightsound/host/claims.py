@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -84,6 +84,14 @@ class Claims(Generic[T]):
         """What each name means, without the names that several plugins claim."""
         found = {name: self._owned(name) for name in self._claims}
         return {name: thing for name, thing in found.items() if thing is not None}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._claims)
+
+    def may_be(self, name: str, test: Callable[[T], bool]) -> bool:
+        """Return whether the owner of a name, or one of those that claim it if it has none, passes a test."""
+        owned = self._owned(name)
+        return any(test(thing) for _, thing in self._claims[name]) if owned is None else test(owned)
 
     def contested(self, owner: Owner) -> list[str]:
         """Return the names that a plugin claims and does not have."""

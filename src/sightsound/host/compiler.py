@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -10,7 +11,7 @@ import platform
 import re
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,14 +104,15 @@ class Compiler:
             If there is no room for compiled files.
         """
         self._make_cache()
-        known = _read(self._stamp)
-        if known is not None:
-            self._check(known, embedder)
-        compiled = self._compiled(embedder, weights)
-        if self._precision == "float32" and _read(self._stamp) is None:
-            apart = self._difference(embedder, compiled)
-            _write(self._stamp, json.dumps({"1 - cosine": apart}))
-            self._check(apart, embedder)
+        with _locked(Path(f"{self._cache}.lock")):
+            known = _read(self._stamp)
+            if known is not None:
+                self._check(known, embedder)
+            compiled = self._compiled(embedder, weights)
+            if self._precision == "float32" and _read(self._stamp) is None:
+                apart = self._difference(embedder, compiled)
+                _write(self._stamp, json.dumps({"1 - cosine": apart}))
+                self._check(apart, embedder)
         return compiled
 
     @property
@@ -252,6 +254,25 @@ def _same_scores(expected: Output, got: Output) -> bool:
 def _shapes(output: Output) -> str:
     shapes = f"embeddings {np.shape(output.embeddings)}"
     return shapes if output.scores is None else f"{shapes} and scores {np.shape(output.scores)}"
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Let one process and thread at a time compile a network: the others find its files then.
+
+    Where no lock can be made, as on a medium that cannot be written, nobody waits.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(file)
+    try:
+        lock.acquire()
+    except OSError as error:
+        log.debug("%s: no lock (%s)", file, error)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _read(stamp: Path) -> float | None:

@@ -20,6 +20,7 @@ from sightsound.contract.options import Option
 from sightsound.contract.paths import nearest
 from sightsound.host import default_stages
 from sightsound.host.claims import Claims, Owner
+from sightsound.host.missing import how_to_install
 
 STAGES = ("preprocess", "embed", "postprocess")
 """The hooks that run an embedder, in calling order."""
@@ -196,7 +197,7 @@ class Registry:
                 return self._register(point.load(), plugin)
         except (Exception, SystemExit) as error:
             log.debug("plugin %s is not in use", point.name, exc_info=True)
-            return replace(plugin, status="broken", reason=one_line(error))
+            return replace(plugin, status="broken", reason=f"{one_line(error)}{how_to_install(error, plugin.name)}")
 
     def _name_dispute(self, plugin: Plugin, among: Sequence[Plugin]) -> str:
         """Return why a plugin cannot have its name: another distribution has a plugin of the same name."""

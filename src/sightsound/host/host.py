@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from sightsound.contract.card import Card, Modality
 from sightsound.contract.embedder import Layer
-from sightsound.contract.errors import UnknownModel
+from sightsound.contract.errors import NoDefaultModel, UnknownModel
 from sightsound.contract.options import Option
 from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
@@ -137,8 +137,12 @@ class Host:
 
         Raises
         ------
+        NoDefaultModel
+            If no card says so.
         UnknownModel
-            If no card says so, or several do; the text names them.
+            If several cards do; the text names them.
+        PluginError
+            If several plugins claim the name of the one that does.
         """
         setting = DEFAULT_SETTINGS[modality]
         if chosen := os.environ.get(setting):
@@ -146,8 +150,10 @@ class Host:
             if card.modality != modality:
                 raise UnknownModel(f"{setting}: expected a model for {modality}s, got {chosen!r}; set another")
             return chosen
-        found = [name for name, card in self.cards.items() if card.default_for == modality]
+        claims = self._registry.embedders
+        found = [name for name in claims if claims.may_be(name, lambda each: each.card.default_for == modality)]
         if len(found) == 1:
+            self.card(found[0])  # raises if several plugins claim it
             return found[0]
         if found:
             names_ = ", ".join(sorted(found))
@@ -155,7 +161,7 @@ class Host:
                 f"several models want to be the default for {modality}s: {names_}; name one (--model), or set {setting}"
             )
         unused = ", ".join(plugin.name for plugin in self.plugins if not plugin.in_use)
-        raise UnknownModel(
+        raise NoDefaultModel(
             f"no plugin in use has a default model for {modality}s"
             + (f" (not in use: {unused})" if unused else "")
             + "; install one, see `sightsound plugins` and the README, or name a model (--model)"
@@ -220,8 +226,8 @@ class Host:
                 return layers_of(found.load, name, found.plugin)
         return self.load(name, "cpu").layers()
 
-    def load(self, name: str, device: str = "auto", *, without: Iterable[str] = ()) -> Model:
-        """Load a model.
+    def load(self, name: str, device: str = "auto", *, without: Iterable[str] = (), only_words: bool = False) -> Model:
+        """Load a model, which several threads may use at once.
 
         Parameters
         ----------
@@ -231,6 +237,8 @@ class Host:
             "auto" (the best that is available), "cpu", "cuda", "cuda:1" (a GPU by number) or "mps".
         without : iterable of str
             Plugins whose stages are left out. The space remains that with their stages.
+        only_words : bool
+            Whether only `Model.text` will be called, so that the network for images or sounds is not built.
 
         Returns
         -------
@@ -248,7 +256,15 @@ class Host:
         """
         left_out = frozenset(without)
         found = self._find(name)
-        return self._kept.get((found.card.name, device, left_out), lambda: self._loader.load(found, device, left_out))
+        key = (found.card.name, device, left_out)
+        model = self._kept.get(key, lambda: self._loader.load(found, device, left_out))
+        if not only_words:
+            model.prepare()
+        return model
+
+    def release(self) -> None:
+        """Keep no model loaded any longer, except those that are in use."""
+        self._kept.clear()
 
     def _find(self, name: str) -> Registration:
         found = self._resolved.get(name)

@@ -62,24 +62,31 @@ class Loader:
         """Return the space of a network; its weight files are found or fetched, and hashed."""
         return self._space(found, self._files(found))
 
-    def load(self, found: Registration, device: str, without: frozenset[str]) -> Model:
-        """Return a loaded network with its stages; see `Host.load`."""
+    def load(self, found: Registration, device: str, without: frozenset[str] = frozenset()) -> Model:
+        """Return a network with its stages; it is built by `Model.prepare`. See `Host.load`."""
         files = self._files(found)
         self._warn_of_unused_weights(found.card)
         space, paths = self._space(found, files), {key: file.path for key, file in files.items()}
         with self.weights.loading():
             embedder = self._embedder(found, device, paths)
-            embedder, execution = self._running(found, embedder, space, device, paths)
-        self._warn_of_another_device(found, device, execution.device)
-        log.info("%s (plugin %s): %s", found.card.name, found.plugin, execution)
         return Model(
             embedder,
             space=space,
             plugin=found.plugin,
             stages=stages.calls(self._registry, found.card, without),
             others={stage: self._plugins_in(stage, found.card) for stage in STAGES},
-            execution=execution,
+            build=lambda: self._built(found, embedder, space, device, paths),
         )
+
+    def _built(
+        self, found: Registration, embedder: Embedder, space: Space, device: str, paths: Mapping[str, Path]
+    ) -> tuple[Embedder, Execution]:
+        """Return the embedder with a network that is ready to run, and how it runs; log that."""
+        with self.weights.loading():
+            embedder, execution = self._running(found, embedder, space, device, paths)
+        self._warn_of_another_device(found, device, execution.device)
+        log.info("%s (plugin %s): %s", found.card.name, found.plugin, execution)
+        return embedder, execution
 
     def _embedder(self, found: Registration, device: str, paths: Mapping[str, Path]) -> Embedder:
         """Return the embedder without its network."""

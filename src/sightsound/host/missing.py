@@ -15,8 +15,11 @@ _DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "
 def how_to_install(error: BaseException, plugin: str) -> str:
     """Return `; install it: pip install ...` for an import that failed, "" for other errors.
 
-    If an extra of the plugin's distribution has the package, that extra is named.
+    If an extra of the plugin's distribution has the package, that extra is named. torchvision that does not load beside
+    a CPU build of torch is an import that failed too; the plugin can mend that.
     """
+    if "torchvision::nms does not exist" in str(error):
+        return "; call sightsound.torch.import_torchvision() before timm or torchvision is imported"
     missing: BaseException | None = error
     while missing is not None and not isinstance(missing, ModuleNotFoundError):
         missing = missing.__cause__

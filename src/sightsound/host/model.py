@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 class Model:
     """A loaded embedder; `Host.load` returns it.
 
+    Several threads may use it at once: `embed` runs in as many of them as the network has workers, `text` in one.
+
     Each stage raises `PluginError`, which names the stage and its plugins, if it raises an exception, returns nothing,
     or returns a shape or dtype that contradicts the card. `MemoryError` and errors of this package are passed on.
 
@@ -38,8 +41,9 @@ class Model:
         For each stage a function with the arguments of its hook. Its result is not checked.
     others : mapping of str to sequence of str
         For each stage the other plugins that wrap or replace it.
-    execution : Execution, optional
-        How the network runs. None stands for what the embedder says.
+    build : callable, optional
+        Returns the embedder with a network that is ready to run, and how it runs; see `prepare`. Without it the
+        network is ready, and runs as the embedder says.
     """
 
     def __init__(
@@ -50,14 +54,41 @@ class Model:
         plugin: str,
         stages: Mapping[str, Callable[..., Any]],
         others: Mapping[str, Sequence[str]],
-        execution: Execution | None = None,
+        build: Callable[[], tuple[Embedder, Execution]] | None = None,
     ) -> None:
         self.embedder = embedder
         self.space = space
         self.plugin = plugin
         self.stages = stages
         self.others = others
-        self.execution = execution or execution_of(embedder, embedder.card, plugin)
+        self._build, self._building = build, threading.Lock()
+        self._reading_text = threading.Lock()
+        if build is None:
+            self._set_execution(execution_of(embedder, embedder.card, plugin))
+
+    def prepare(self) -> None:
+        """Build the network, if that was not done; `Host.load` does, unless only words are asked for.
+
+        Raises
+        ------
+        SightsoundError
+            If the network cannot be built, for example as its weight file is another.
+        """
+        with self._building:
+            if self._build is not None:
+                self.embedder, execution = self._build()
+                self._set_execution(execution)
+                self._build = None
+
+    def _set_execution(self, execution: Execution) -> None:
+        self._execution = execution
+        self._embedding = threading.BoundedSemaphore(execution.workers)
+
+    @property
+    def execution(self) -> Execution:
+        """How the network runs."""
+        self.prepare()
+        return self._execution
 
     @property
     def card(self) -> Card:
@@ -113,12 +144,12 @@ class Model:
         """
         windows = self._call("preprocess", media=media, start=start, last=last)
         if not isinstance(windows, Windows):
-            raise self._error("preprocess", f"expected Windows, got {type(windows).__name__}")
+            raise self.error("preprocess", f"expected Windows, got {type(windows).__name__}")
         self._check_array("preprocess", "inputs", windows.inputs, np.float32, (None, *self.card.input_shape))
         if self.card.modality == "sound":
             self._check_array("preprocess", "spans", windows.spans, np.float64, (len(windows.inputs), 2))
         elif windows.spans is not None:
-            raise self._error("preprocess", "spans: expected None for an image")
+            raise self.error("preprocess", "spans: expected None for an image")
         return windows
 
     def embed(self, inputs: Floats) -> Output:
@@ -126,14 +157,16 @@ class Model:
 
         The arrays are copies, since runtimes may write the next output to the same memory.
         """
-        output = self._call("embed", inputs=inputs)
+        self.prepare()
+        with self._embedding:  # several pipelines may share a model
+            output = self._call("embed", inputs=inputs)
         if not isinstance(output, Output):
-            raise self._error("embed", f"expected Output, got {type(output).__name__}")
+            raise self.error("embed", f"expected Output, got {type(output).__name__}")
         self._check_array("embed", "embeddings", output.embeddings, np.float32, (len(inputs), None))
         if self.card.scores:
             self._check_array("embed", "scores", output.scores, np.float32, (len(inputs), len(self.card.labels)))
         elif output.scores is not None:
-            raise self._error("embed", "scores: expected None, as the card has no scores")
+            raise self.error("embed", "scores: expected None, as the card has no scores")
         scores = None if output.scores is None else output.scores.copy()
         return replace(output, embeddings=output.embeddings.copy(), scores=scores)
 
@@ -147,7 +180,7 @@ class Model:
         return rows if rows is output.embeddings else rows.copy()
 
     def rows(self, media: NDArray[Any]) -> tuple[Seconds | None, Floats, Floats | None]:
-        """Run all stages on one whole item, in a single batch.
+        """Run all stages on one whole item, in batches of `batch_size`.
 
         Parameters
         ----------
@@ -165,10 +198,15 @@ class Model:
         """
         windows = self.preprocess(media)
         if not len(windows.inputs):
-            scores = np.empty((0, len(self.card.labels)), np.float32) if self.card.scores else None
-            return windows.spans, np.empty((0, self.card.dim), np.float32), scores
-        output = self.embed(windows.inputs)
-        return windows.spans, self.postprocess(output), output.scores
+            none = np.empty((0, len(self.card.labels)), np.float32) if self.card.scores else None
+            return windows.spans, np.empty((0, self.card.dim), np.float32), none
+        rows: list[Floats] = []
+        scores: list[Floats] = []
+        for start in range(0, len(windows.inputs), self.batch_size):
+            output = self.embed(windows.inputs[start : start + self.batch_size])
+            rows.append(self.postprocess(output))
+            scores += [] if output.scores is None else [output.scores]
+        return windows.spans, np.concatenate(rows), np.concatenate(scores) if scores else None
 
     def text(self, texts: Sequence[str]) -> Floats:
         """Return a row for each text, in the space of the rows of images or sounds.
@@ -193,14 +231,15 @@ class Model:
         if not self.card.text:
             raise SightsoundError(f"{self.card.name}: takes no text; name a model that does, see `sightsound models`")
         embed_text: Any = self.embedder
-        rows = self._guarded("text", lambda: embed_text.text(list(texts)))
+        with self._reading_text:
+            rows = self._guarded("text", lambda: embed_text.text(list(texts)))
         self._check_array("text", "vectors", rows, np.float32, (len(texts), None))
         return self.postprocess(Output(rows.copy())) if len(texts) else np.empty((0, self.card.dim), np.float32)
 
     def _call(self, stage: str, **arguments: Any) -> Any:
         result = self._guarded(stage, lambda: self.stages[stage](embedder=self.embedder, **arguments))
         if result is None:
-            raise self._error(stage, "returned nothing")
+            raise self.error(stage, "returned nothing")
         return result
 
     def _guarded(self, stage: str, call: Callable[[], Any]) -> Any:
@@ -210,23 +249,59 @@ class Model:
         except (SightsoundError, MemoryError, KeyboardInterrupt):
             raise
         except BaseException as error:  # a panic of Rust is no Exception
-            raise self._error(stage, f"{type(error).__name__}: {error}") from error
+            log.debug("%s of %s failed", stage, self.card.name, exc_info=True)
+            raise self.error(stage, f"{type(error).__name__}: {error}") from error
 
     def _check_array(self, stage: str, what: str, array: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
         """Compare an array with a dtype and a shape, in which None stands for any size."""
         if not isinstance(array, np.ndarray):
-            raise self._error(stage, f"{what}: expected an array, got {type(array).__name__}")
+            raise self.error(stage, f"{what}: expected an array, got {type(array).__name__}")
         fits = len(array.shape) == len(shape) and all(want in (None, got) for want, got in zip(shape, array.shape))
         if not fits or array.dtype != dtype:
             expected = f"{np.dtype(dtype)} ({', '.join('n' if size is None else str(size) for size in shape)})"
-            raise self._error(stage, f"{what}: expected {expected}, got {array.dtype} {array.shape}")
+            raise self.error(stage, f"{what}: expected {expected}, got {array.dtype} {array.shape}")
 
-    def _error(self, stage: str, problem: str) -> PluginError:
+    def error(self, stage: str, problem: str) -> PluginError:
+        """Return the error for a stage that does something wrong.
+
+        Parameters
+        ----------
+        stage : str
+            The stage.
+        problem : str
+            What it does.
+
+        Returns
+        -------
+        PluginError
+            It names the network, and the plugins that take part in the stage.
+        """
         others = self.others.get(stage, ())
         beside = f", with {', '.join(others)} in this stage" if others else ""
         return PluginError(
             f"{stage} of {self.card.name} (plugin {self.plugin}{beside}): {' '.join(problem.split())}; "
             f"run `sightsound check-model {self.card.name}`"
+        )
+
+    def out_of_memory(self, error: Exception, when: str) -> SightsoundError:
+        """Return the error for an item that does not fit in memory.
+
+        Parameters
+        ----------
+        error : Exception
+            What was raised.
+        when : str
+            What was done, such as "with a single input".
+
+        Returns
+        -------
+        SightsoundError
+            It names the network, its plugin and its device, and what to do.
+        """
+        reason = f" ({' '.join(str(error).split())})" if str(error) else ""
+        return SightsoundError(
+            f"out of memory in {self.card.name} (plugin {self.plugin}) on {self.device} {when}{reason}; "
+            "close other programs, name a smaller model (--model) or another device (--device)"
         )
 
 
@@ -263,7 +338,7 @@ def layers_of(source: object, name: str, plugin: str) -> list[Layer]:
     """
     ask = getattr(source, "layers", None)
     if ask is None:
-        raise SightsoundError(f"{name}: plugin {plugin!r} lists no layers of it; name a model without [layer=...]")
+        raise SightsoundError(f"{name}: plugin {plugin!r} lists no layers of it; name another model")
     try:
         layers = list(ask())
     except SightsoundError:

@@ -247,10 +247,11 @@ def _failure(what: str, plugin: str, error: BaseException) -> PluginError:
 def _unknown(registry: Registry, name: str, failures: Sequence[tuple[str, BaseException]]) -> UnknownModel:
     """Return the error for a name that no plugin knows: the nearest name, and plugins that fail or are not in use."""
     known = [*registry.embedders.owned, *registry.aliases.owned]
-    similar = _nearest(name, known)
+    unused = [plugin for plugin in registry.plugins.values() if not plugin.in_use]
+    named = any(plugin.name in re.split(r"\W+", name) for plugin in unused)  # it would have it
+    similar = None if named else _nearest(name, known)
     advice = f"did you mean {similar!r}?" if similar else "see `sightsound models`"
     notes = [f"plugin {plugin} failed to resolve it: {one_line(e)}; --block {plugin}" for plugin, e in failures]
-    unused = [plugin for plugin in registry.plugins.values() if not plugin.in_use]
     if unused:
         unused.sort(key=lambda plugin: plugin.name not in name)  # that of the model first
         others = [plugin.name for plugin in unused[2:]]
@@ -264,15 +265,16 @@ def _unknown(registry: Registry, name: str, failures: Sequence[tuple[str, BaseEx
 
 
 def _why_unused(plugin: Plugin) -> str:
-    reason = plugin.reason if len(plugin.reason) <= 120 else plugin.reason[:100] + "..."
+    reason = plugin.reason if len(plugin.reason) <= 200 else plugin.reason[:180] + "..."
     return f"{plugin.name} ({reason})"
 
 
 def _nearest(name: str, known: Sequence[str]) -> str | None:
-    """Return the name that is similar as a whole, or begins with `name`, or is similar before its tag."""
-    begun = (each for each in known if each.lower().startswith(name.lower()))
-    found = nearest(name, known, cutoff=0.5) or next(begun, None)
-    if found:
-        return found
-    by_arch = {each.partition(".")[0]: each for each in reversed(known)}
-    return by_arch.get(nearest(name.partition(".")[0], by_arch) or "")
+    """Return the name of the nearest architecture whose tag is nearest; None if no architecture is similar."""
+    by_arch: dict[str, list[str]] = {}
+    for each in known:
+        by_arch.setdefault(each.partition(".")[0], []).append(each)
+    arch = name.partition(".")[0]
+    begun = (each for each in by_arch if arch and each.lower().startswith(arch.lower()))
+    similar = nearest(arch, by_arch) or next(begun, None)
+    return nearest(name, by_arch[similar], cutoff=0) if similar else None

@@ -141,7 +141,7 @@ def evaluate_probe(probe: LinearModel, dataset: Dataset) -> ProbeReport:
     SightsoundError
         If the probe was not fitted to a data set, or has not all of the classes.
     """
-    probe.require_feature_spec().space.require(dataset.feature_spec.space, "probe")
+    probe.require_feature_spec().space.require(dataset.feature_spec.space, "probe", anew="or fit the probe anew")
     known = np.isin(dataset.content_ids, probe.seen_)
     y = dataset.y if dataset.single else _indicators(probe, dataset)
     report = probe.evaluate(dataset.X, y, groups=dataset.item_index)

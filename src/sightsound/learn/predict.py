@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Classified, Item, Outcome, WindowScores
+from sightsound.host.advice import installed_space
 from sightsound.host.host import Host
 from sightsound.learn.load import open_library
 from sightsound.library.filters import Filter
@@ -73,7 +74,7 @@ def predict(
     host, files = host or Host(), as_list(paths)
     specs, least = feature_specs_of(probe), threshold(probe, none_below)
     for spec in specs:
-        spec.space.require(host.space(spec.space.name), "probe")
+        installed_space(host, spec.space, "probe", anew="or fit the probe anew")
     passes = [Embeddings(files, spec.space.name, host, device, None, progress) for spec in specs]
     if isinstance(probe, LinearModel):
         return (_classify(probe, [_file_features(specs[0], each)], least) for each in passes[0].items())

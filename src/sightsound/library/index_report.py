@@ -22,7 +22,7 @@ class IndexReport:
     failed : list of Outcome
         The items that failed, in this run or an earlier one.
     flags : Counter of str
-        How many items have each flag of `Outcome.flags`.
+        How often each flag of `Outcome.flags` was set, by item and model.
     unmatched : list of str
         The paths of a label table that are no items.
     gone : Gone

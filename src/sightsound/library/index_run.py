@@ -11,8 +11,9 @@ from typing import Any
 from sightsound.classify.classifier import ItemClassifier
 from sightsound.classify.tag import Tagger
 from sightsound.contract.card import Modality
-from sightsound.contract.errors import UnknownModel
+from sightsound.contract.errors import NoDefaultModel
 from sightsound.contract.results import Classified, Item, Outcome, Rows
+from sightsound.host.advice import remedies
 from sightsound.host.host import Host
 from sightsound.library import labels
 from sightsound.library.index_report import IndexReport
@@ -101,7 +102,8 @@ class IndexTarget:
             space = self.host.space(model)
             for other in self.library.spaces:
                 if other.name == space.name:
-                    other.require(space, f"{self.library.path.name}, {model}")
+                    what = f"{self.library.path.name}, {model}"
+                    other.require(space, what, remedies=remedies(self.host, other))
             self._space_ids[model] = self.writer.space_id(space)
         return self._space_ids[model]
 
@@ -182,7 +184,7 @@ class FileRecorder:
         if modality not in self._defaults:
             try:
                 self._defaults[modality] = [self._target.host.default(modality)]
-            except UnknownModel as error:
+            except NoDefaultModel as error:
                 log.warning("%s", error)
                 self._defaults[modality] = []
         return self._defaults[modality]

@@ -22,6 +22,7 @@ from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, SightsoundError, SpaceMismatch, UnknownModel
 from sightsound.contract.results import Outcome
 from sightsound.contract.space import Space
+from sightsound.host.advice import installed_space
 from sightsound.host.host import Host
 from sightsound.library.library import Library
 from sightsound.library.query_types import SpaceKey, Text, Vectors
@@ -148,7 +149,7 @@ class QueryReader:
         found = QueryVectors()
         for space, name in self._text_spaces():
             self._library.require(space)
-            found.vectors[space] = finite_text_rows(self._host.load(name, self._device), [text])
+            found.vectors[space] = finite_text_rows(self._host.load(name, self._device, only_words=True), [text])
         return found
 
     def _of_vectors(self, query: Vectors) -> QueryVectors:
@@ -186,15 +187,17 @@ class QueryReader:
         name, spaces = self._library.path.name, list(self._library.spaces)
         have = f"only {', '.join(space.name for space in spaces)}" if spaces else "and no others"
         such = f", such as --model {installed[0]}" if installed else "; none is installed: see `sightsound models`"
-        missing = f"{name} has no space of a network that takes words, {have}; index with one that does{such}"
+        missing = (
+            f"{name} has no space of an installed network that takes words, {have}; index with one that does{such}"
+        )
         return self._usable([space for space in spaces if self._takes_text(space)], missing)
 
     def _takes_text(self, space: Space) -> bool:
-        """Return whether the network of a space takes words, as far as it is installed."""
+        """Return whether the network of a space takes words, or may do so, but cannot be used for a reason to tell."""
         try:
             return self._host.card(space.name).text
-        except UnknownModel:
-            return False
+        except SightsoundError as error:
+            return not isinstance(error, UnknownModel)
 
     def _usable(self, spaces: Sequence[Space], missing: str) -> list[tuple[Space, str]]:
         """Return those of the library's spaces that the installed models have, with their models.
@@ -205,8 +208,7 @@ class QueryReader:
         problems: list[SightsoundError] = []
         for space in spaces:
             try:
-                installed = self._host.space(space.name)
-                space.require(installed, f"{self._library.path.name}, {space.name}")
+                installed = installed_space(self._host, space, f"{self._library.path.name}, {space.name}")
                 usable.append((installed, space.name))
             except SightsoundError as error:
                 problems.append(error)
@@ -262,7 +264,9 @@ def split_part(query: str | os.PathLike[str]) -> tuple[Path, float, float | None
         if sign and not os.path.lexists(text) and os.path.exists(file):
             raise SightsoundError(f"{text}: {_PART_FORM}, got @{part}")
         if not os.path.exists(text):
-            raise SightsoundError(f"{text}: no such file; a query is a file, an id (--id) or a vector (--vector)")
+            raise SightsoundError(
+                f"{text}: no such file; a query is a file, words (--text), an id (--id) or a vector (--vector)"
+            )
         return Path(text), 0.0, None
     start, stop = _seconds(match["start"]), _seconds(match["stop"])
     if not os.path.exists(match["path"]):

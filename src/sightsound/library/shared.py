@@ -1,92 +1,22 @@
-"""A library and models that several threads use at once."""
+"""A library that several threads use at once."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
-from sightsound.contract.arrays import Floats
-from sightsound.contract.embedder import Output
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
-from sightsound.host.host import Host
-from sightsound.host.kept import Kept
-from sightsound.host.model import Model
 from sightsound.library.library import Library
 from sightsound.library.store.writer import Writer, open_writer
 
 T = TypeVar("T")
 Read = TypeVar("Read", bound=Callable[..., Any])
-
-
-class SharedModel(Model):
-    """A loaded model for several threads: `embed` runs in as many of them as it has workers, `text` in one.
-
-    Each run of the pipeline keeps to this number by itself. Several runs with one model do so together.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    """
-
-    def __init__(self, model: Model) -> None:
-        super().__init__(
-            model.embedder,
-            space=model.space,
-            plugin=model.plugin,
-            stages=model.stages,
-            others=model.others,
-            execution=model.execution,
-        )
-        self._embedding = threading.BoundedSemaphore(self.workers)
-        self._reading_text = threading.Lock()
-
-    def embed(self, inputs: Floats) -> Output:
-        """Return the output of the network, as `Model.embed` does."""
-        with self._embedding:
-            return super().embed(inputs)
-
-    def text(self, texts: Sequence[str]) -> Floats:
-        """Return a row for each text, as `Model.text` does."""
-        with self._reading_text:
-            return super().text(texts)
-
-
-class SharedHost(Host):
-    """A host whose models stay loaded, for several threads.
-
-    Parameters
-    ----------
-    keep : int
-        How many models stay loaded.
-    **settings
-        As for `Host`.
-    """
-
-    def __init__(self, *, keep: int, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._shared: Kept[SharedModel] = Kept(keep)
-
-    def load(self, name: str, device: str = "auto", *, without: Iterable[str] = ()) -> Model:
-        """Return a loaded model, the same for the same arguments; see `Host.load`."""
-        left_out, load = frozenset(without), super().load
-        key = (self.card(name).name, device, left_out)
-        return self._shared.get(key, lambda: SharedModel(load(name, device, without=left_out)))
-
-    def register(self, plugin: object, name: str) -> None:
-        """Add a plugin that is not installed; see `Host.register`. Models are loaded anew, since it may change them."""
-        super().register(plugin, name)
-        self._shared.clear()
-
-    def release(self) -> None:
-        """Keep no model loaded any longer, except those that are in use."""
-        self._shared.clear()
 
 
 def _in_reader(read: Read) -> Read:

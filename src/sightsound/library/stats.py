@@ -24,7 +24,7 @@ class Stats:
     outcomes : dict
         (name of the space, status) -> number of items; the name is '' for items that no model was run on.
     flags : dict
-        Flag of an outcome, such as `padded` -> number of outcomes.
+        Flag of an outcome, such as `padded` -> number of items.
     spaces : dict
         Name of a space -> (fingerprint, dimension, number of searchable vectors). The first digits of the fingerprint
         are added to a name that two spaces have.
@@ -65,7 +65,7 @@ def stats(library: PathLike | Library) -> Stats:
             items=len(items),
             roots=tuple(opened.roots),
             outcomes=dict(Counter((space, outcome.status) for outcome, space in outcomes)),
-            flags=dict(Counter(flag for outcome, _ in outcomes for flag in outcome.flags)),
+            flags=dict(Counter(flag for _, flag in {(o.item, flag) for o, _ in outcomes for flag in o.flags})),
             spaces=_spaces(opened),
             labels=dict(
                 Counter(

@@ -66,9 +66,10 @@ def split(
     if count < 2:
         raise SightsoundError(f"folds: expected 2 or more, got {count}; 5 is usual")
     if counts[smallest] < count:
+        fewer = "ask for fewer folds (2 or more), " if counts[smallest] > 1 else ""  # one item suffices for none
         raise SightsoundError(
             f"class {smallest!r}: expected at least {count} items, one for each fold, got {counts[smallest]}; "
-            f"ask for fewer folds (2 or more), add items to it, or leave it out"
+            f"{fewer}add items to it, or remove its label"
         )
     held_out = _stratified(_strata(Y, count), groups, count, seed)
     for name, column in zip(names, Y.T):

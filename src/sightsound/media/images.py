@@ -81,7 +81,7 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         if kind is None or kind.modality != "image":
             what = f"{kind.name} is not an image" if kind else "not an image by its first bytes"
             next_step = "name an image" if kind and kind.modality == "sound" else "convert it to PNG"
-            raise NotMedia(f"{printable(path)}: {what}; {next_step}")
+            raise NotMedia(f"{printable(path)}: {what}; {next_step}, or leave it out")
         try:
             return _decode(file, kind, printable(path), max_pixels)
         except MediaError:

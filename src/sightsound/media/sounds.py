@@ -62,7 +62,7 @@ def open_sound(path: PathLike) -> Sound:
         kind = kind_of(read_head(file, name, HEAD_BYTES))
         if kind is None or kind.modality != "sound":
             other = f"{kind.name} is not a sound; name a recording" if kind else ""
-            raise NotMedia(f"{name}: {other or 'not a sound by its first bytes; convert it to WAV'}")
+            raise NotMedia(f"{name}: {other or 'not a sound by its first bytes; convert it to WAV'}, or leave it out")
         return Sound(
             name, lambda: open_decoder(name, file, kind), file.close, lambda decoder: is_cut(file, kind.name, decoder)
         )

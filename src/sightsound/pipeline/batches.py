@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Seconds
-from sightsound.contract.errors import PluginError
 from sightsound.contract.results import Item, Outcome, Rows
 from sightsound.host.model import Model
 from sightsound.pipeline.reader import ItemStream, failed_job
@@ -77,20 +76,34 @@ class BatchResult:
         The inputs that the network raised for.
     finite : bool ndarray of shape (n,) or None
         Whether embedding and scores of each input are finite.
+    strange : set of int
+        The inputs for which `embed` gave numbers that are not finite; `postprocess` is to blame for others.
     """
 
     embeddings: Floats | None = None
     scores: Floats | None = None
     errors: dict[int, Exception] = field(default_factory=dict)
     finite: NDArray[np.bool_] | None = None
+    strange: set[int] = field(default_factory=set)
 
-    def error(self, start: int, stop: int) -> Exception | None:
-        """Return why some of the inputs from `start` to `stop` have no usable embedding, or None."""
+    def error(self, start: int, stop: int, model: Model, spans: Seconds | None) -> Exception | None:
+        """Return why some of the inputs from `start` to `stop` have no usable embedding, or None.
+
+        Parameters
+        ----------
+        start, stop : int
+            The inputs.
+        model : Model
+            The model, which the error names.
+        spans : float64 ndarray of shape (stop - start, 2) or None
+            Their seconds, for the error.
+        """
         for index in range(start, stop):
             if index in self.errors:
                 return self.errors[index]
-        if self.finite is None or not self.finite[start:stop].all():
-            return PluginError("the network gave NaN or infinity; run `sightsound check-model` on it")
+            if self.finite is None or not self.finite[index]:
+                span = "" if spans is None else f" at {spans[index - start, 0]:.2f}-{spans[index - start, 1]:.2f} s"
+                return model.error("embed" if index in self.strange else "postprocess", f"NaN or infinity{span}")
         return None
 
 
@@ -164,16 +177,20 @@ class Batcher:
         result = self._embed(inputs)
         known = [rows for rows in (result.embeddings, result.scores) if rows is not None]
         if known:
-            result.finite = np.logical_and.reduce([np.isfinite(rows).all(axis=1) for rows in known])
+            result.finite = _are_finite(known)
         return result
 
     def _embed(self, inputs: Floats) -> BatchResult:
         """Embed inputs. A batch that fails, or does not fit in memory, is halved down to the inputs at fault."""
         try:
             output = self.model.embed(inputs)
-            return BatchResult(self.model.postprocess(output), output.scores)
+            known = [rows for rows in (output.embeddings, output.scores) if rows is not None]
+            strange = set(np.flatnonzero(~_are_finite(known)).tolist())
+            return BatchResult(self.model.postprocess(output), output.scores, strange=strange)
         except Exception as error:
             if len(inputs) == 1:
+                if isinstance(error, MemoryError):
+                    error = self.model.out_of_memory(error, "with a single input")
                 return BatchResult(errors={0: error})
             half = len(inputs) // 2
             if isinstance(error, MemoryError) and half < self.size:
@@ -206,7 +223,7 @@ def batch_events(model: Model, batch: Batch, result: BatchResult) -> list[Rows |
     for part in batch.parts:
         stop = start + len(part.inputs)
         if stop > start and not part.failures:
-            error = result.error(start, stop)
+            error = result.error(start, stop, model, part.spans)
             if error is not None:
                 part.failures.append(failed_job(model, part.item, error))
             else:
@@ -226,8 +243,16 @@ def _rows(part: BatchPart, result: BatchResult, place: slice) -> Rows:
 def _joined(first: BatchResult, second: BatchResult, half: int, count: int) -> BatchResult:
     """Join the results of the first `half` and the other inputs of a batch of `count`."""
     errors = first.errors | {half + index: error for index, error in second.errors.items()}
+    strange = first.strange | {half + index for index in second.strange}
     embeddings = _joined_rows(first.embeddings, second.embeddings, half, count)
-    return BatchResult(embeddings, _joined_rows(first.scores, second.scores, half, count), errors)
+    scores = _joined_rows(first.scores, second.scores, half, count)
+    return BatchResult(embeddings, scores, errors, strange=strange)
+
+
+def _are_finite(arrays: Iterable[Floats]) -> NDArray[np.bool_]:
+    """Return for each row whether all its numbers are finite in all of the arrays."""
+    finite: NDArray[np.bool_] = np.logical_and.reduce([np.isfinite(rows).all(axis=1) for rows in arrays])
+    return finite
 
 
 def _joined_rows(first: Floats | None, second: Floats | None, half: int, count: int) -> Floats | None:

@@ -17,7 +17,7 @@ from sightsound._progress import bar
 from sightsound.contract import layer_names
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Modality
-from sightsound.contract.errors import MediaError, SightsoundError
+from sightsound.contract.errors import MediaError, SightsoundError, UnknownModel
 from sightsound.contract.execution import Execution
 from sightsound.contract.paths import PathLike, as_list, printable
 from sightsound.contract.pooling import Pool, pooled
@@ -281,7 +281,10 @@ class Embeddings:
                 yield found
 
     def _load(self, items: list[Item]) -> Model:
-        name = layer_names.named(self._model_name(items), self._layers, self._layer_pool)
+        name = self._model_name(items)
+        if self._layers and not any(option.name == "layer" for option, _ in self._host.options(name)):
+            raise UnknownModel(f"{name}: has no layers to choose (no option `layer`); leave the layers out")
+        name = layer_names.named(name, self._layers, self._layer_pool)
         self._loaded = self._host.load(name, self._device)
         return self._loaded
 

@@ -151,6 +151,8 @@ def failed_job(model: Model, item: Item, error: Exception) -> Outcome:
     error.add_note(f"while embedding {item} with {model.card.name}")
     if not isinstance(error, SightsoundError):
         log.debug("%s failed", item, exc_info=error)
+    if isinstance(error, MemoryError):
+        error = model.out_of_memory(error, "while it was read")
     return failed_outcome(item, error)
 
 

@@ -1,4 +1,4 @@
-"""What the import and the registration of a plugin do, found in a process of its own."""
+"""What the import, the registration and `load` of a plugin do, found in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from sightsound.contract import hookspecs
 
@@ -18,31 +20,37 @@ FRAMEWORKS = (
 """What a plugin may import when it builds a network, but not before."""
 
 _PROGRAM = """
-import json, sys, importlib, time, numpy, pluggy, sightsound.plugin
+import json, pathlib, sys, importlib, time, numpy, pluggy, sightsound.plugin
+point, name, weights, *known = sys.argv[1:]
 before, start = set(sys.modules), time.perf_counter()
-module, _, path = sys.argv[1].partition(":")
+module, _, path = point.partition(":")
 plugin = importlib.import_module(module)
 for name in filter(None, path.split(".")):
     plugin = getattr(plugin, name)
-for hook in ("register_embedders", "register_options", "register_runtimes"):
+loads = {}
+if hasattr(plugin, "register_embedders"):
+    plugin.register_embedders(register=lambda card, load: loads.update({card.name: load}))
+for hook in ("register_options", "register_runtimes"):
     if hasattr(plugin, hook):
         getattr(plugin, hook)(register=lambda *things: None)
-seconds = time.perf_counter() - start
-frameworks = [name for name in sys.argv[2:] if name in set(sys.modules) - before]
-print("\\0" + json.dumps([frameworks, seconds]))
+seconds, registered = time.perf_counter() - start, set(sys.modules)
+if name in loads:
+    loads[name]("auto", {key: pathlib.Path(file) for key, file in json.loads(weights).items()})
+both = [[each for each in known if each in new] for new in (registered - before, set(sys.modules) - registered)]
+print("\\0" + json.dumps([*both, seconds]))
 """
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What the import and the registration of one entry point did.
+    """What the import and the registration of one entry point did, and `load` of a network that it registered.
 
     Attributes
     ----------
     point : str
         The entry point, `module` or `module:attribute`.
-    frameworks : tuple of str
-        Which of `FRAMEWORKS` it imported.
+    frameworks, loaded : tuple of str
+        Which of `FRAMEWORKS` it imported, and which `load` imported.
     printed : str
         What it wrote to standard output.
     seconds : float
@@ -53,20 +61,37 @@ class Imported:
 
     point: str
     frameworks: tuple[str, ...] = ()
+    loaded: tuple[str, ...] = ()
     printed: str = ""
     seconds: float = 0.0
     error: str = ""
 
 
-def import_of(plugin: str) -> list[Imported]:
-    """Return what the import of each entry point of a plugin does."""
+def import_of(plugin: str, model: str, weights: Mapping[str, Path]) -> list[Imported]:
+    """Return what the import of each entry point of a plugin does, and loading one of its models.
+
+    Parameters
+    ----------
+    plugin : str
+        The name of the entry points.
+    model : str
+        A name of a model. Nothing is loaded if the plugin registers no such name.
+    weights : mapping of str to pathlib.Path
+        The files of its weights.
+
+    Returns
+    -------
+    list of Imported
+        Empty for a plugin without an entry point.
+    """
     points = [point for point in entry_points(group=hookspecs.PROJECT) if point.name == plugin]
-    return [_imported(point.value) for point in points]
+    files = json.dumps({name: str(path) for name, path in weights.items()})
+    return [_imported(point.value, model, files) for point in points]
 
 
-def _imported(point: str) -> Imported:
+def _imported(point: str, model: str, weights: str) -> Imported:
     ran = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, point, *FRAMEWORKS],
+        [sys.executable, "-c", _PROGRAM, point, model, weights, *FRAMEWORKS],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
@@ -76,5 +101,5 @@ def _imported(point: str) -> Imported:
     if ran.returncode or not mark:
         lines = ran.stderr.strip().splitlines() or [f"it ended with the code {ran.returncode}"]
         return Imported(point, printed=ran.stdout, error=lines[-1])
-    frameworks, seconds = json.loads(report)
-    return Imported(point, tuple(frameworks), printed, seconds)
+    frameworks, loaded, seconds = json.loads(report)
+    return Imported(point, tuple(frameworks), tuple(loaded), printed, seconds)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sightsound.contract.errors import MissingWeights, UnknownModel
+from sightsound.contract.errors import MissingWeights, SightsoundError, UnknownModel
 from sightsound.contract.paths import PathLike
 from sightsound.host.host import Host
 from sightsound.host.model import Model
@@ -63,9 +63,12 @@ class Run:
         self._results: dict[Check, CheckResult] = {}
         self._roots: dict[Check, Check] = {}  # the check that failed first, for those that were not run
         self._errors: dict[Check, BaseException] = {}
+        self._absent: SightsoundError | None = None
 
     def result(self, check: Check) -> CheckResult:
         """Return the result of a check; those that it relies on are run before."""
+        if self._absent is not None:  # weights are not fetched again for each check
+            raise self._absent
         if check not in self._results:
             for needed in NEEDS.get(check, ()):
                 self.result(needed)
@@ -98,11 +101,14 @@ class Run:
 
         try:
             return result("passed", check(self._subject) or "")
-        except (MissingWeights, UnknownModel):
+        except (MissingWeights, UnknownModel) as error:
+            self._absent = error
             raise
         except NotApplicable as nothing:
             return result("skipped", str(nothing))
-        except Exception as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # a panic of Rust is no Exception
             self._errors[check] = error
             reason = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
             return result("failed", reason, "".join(traceback.format_exception(error)))

@@ -108,7 +108,9 @@ class Subject:
         embedder: Any = self.model.embedder
         try:
             found: Media = embedder.text(texts)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise AssertionError(f"text raised {type(error).__name__}: {error}") from error
         return found
 
@@ -134,9 +136,17 @@ class Subject:
         return np.concatenate([self.preprocess(media).inputs[:3] for media in self.media.values()])[:8]
 
     @functools.cached_property
+    def module(self) -> Any:
+        """What `module()` of the embedder returns when it is first called."""
+        embedder: Any = self.model.embedder
+        return embedder.module()
+
+    @functools.cached_property
     def imports(self) -> list[Imported]:
         """What the import of the plugin does, for each of its entry points; empty if it was registered by hand."""
-        return import_of(self.model.plugin)
+        found = {file.name: self.host.weights.find(file) for file in self.card.weights}
+        paths = {name: file.path for name, file in found.items() if file is not None}
+        return import_of(self.model.plugin, self.card.name, paths)
 
     def without(self, plugin: str) -> Subject:
         """Return the same model without one of the stage plugins."""
@@ -152,7 +162,9 @@ class Subject:
         kind = {"preprocess": Windows, "embed": Output}.get(stage)
         try:
             found = self.model.stages[stage](embedder=self.model.embedder, **arguments)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a panic of Rust is no Exception
             raise AssertionError(f"{stage} raised {type(error).__name__}: {error}{self.beside(stage)}") from error
         assert found is not None, f"{stage} returned nothing; is a `return` missing?{self.beside(stage)}"
         if kind is not None:

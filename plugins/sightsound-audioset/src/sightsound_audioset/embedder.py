@@ -39,6 +39,8 @@ class PatchEmbedder(TorchEmbedder):
         Layers to take rows from.
     fold : callable, optional
         Changes a network of `build` so that it runs faster on a CPU.
+    precision : str
+        The precision of its products, as it is shown to the user.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class PatchEmbedder(TorchEmbedder):
         last_step: Callable[[Floats], Floats] | None = None,
         plan: Plan | None = None,
         fold: Callable[[nn.Module], nn.Module] | None = None,
+        precision: str = "float32",
     ) -> None:
         super().__init__(card, device, cpu_batch_size=cpu_batch_size, plan=plan)
         self._build = build
         self._last_step = last_step
         self._fold = fold
+        self.precision = precision
 
     def build(self) -> nn.Module:
         """Return the network: patches (n, 96, 64) to embeddings, or embeddings and scores."""

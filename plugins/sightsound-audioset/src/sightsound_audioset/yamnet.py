@@ -186,4 +186,4 @@ def load_i8(device: str, weights: Mapping[str, Path], card: Card = I8, plan: Pla
 
         return with_int8_instructions(network)
 
-    return PatchEmbedder(card, build, device, cpu_batch_size=_CPU_BATCH_SIZE, fold=fold)
+    return PatchEmbedder(card, build, device, cpu_batch_size=_CPU_BATCH_SIZE, fold=fold, precision="int8")

@@ -1,6 +1,6 @@
 """`mfcc.librosa`: statistics of MFCC, their deltas and chroma for each second of sound; no weights.
 
-Importing this package does not import librosa; the module `mfcc` does.
+Neither importing this package nor `load` imports librosa; the embedder does when it is prepared.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ CARD = Card(
     sample_rate=RATE,
     window=RATE,
     hop=RATE,
+    aliases=("mfcc",),
     constants={
         "n_fft": 2048,
         "hop_length": 512,
@@ -47,10 +48,7 @@ def register_embedders(register: Register) -> None:
 
 
 def load(device: str, weights: Mapping[str, Path]) -> Embedder:
-    """Return the embedder; it runs on the CPU whatever `device` is.
-
-    The first import of librosa on a machine compiles for many seconds.
-    """
+    """Return the embedder; it runs on the CPU whatever `device` is."""
     from sightsound_librosa.mfcc import Mfcc
 
     return Mfcc(CARD)

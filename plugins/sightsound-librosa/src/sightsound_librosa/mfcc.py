@@ -1,12 +1,11 @@
-"""Spectra of one second of sound, and their statistics, by librosa's definitions."""
+"""Spectra of one second of sound, and their statistics, by librosa's definitions. Importing this imports no librosa."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
-import librosa
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from sightsound.plugin import Card, Floats, Output, Windows, cores, frames
@@ -30,9 +29,20 @@ class Mfcc:
     def __init__(self, card: Card) -> None:
         self.card = card
         self.workers = cores()
-        make: dict[str, Any] = {"sr": card.sample_rate, "n_fft": card.constants["n_fft"], "dtype": np.float32}
-        self._mel = librosa.filters.mel(n_mels=card.constants["n_mels"], **make)
-        self._chroma = librosa.filters.chroma(n_chroma=card.constants["n_chroma"], **make)
+
+    def prepare(self) -> None:
+        """Import librosa and make the filters. The first import on a machine compiles for many seconds."""
+        self._filters  # noqa: B018
+
+    @cached_property
+    def _filters(self) -> tuple[Floats, Floats]:
+        """The filters of the mel bands and of the chroma, (n_mels, bins) and (n_chroma, bins)."""
+        import librosa
+
+        constants = self.card.constants
+        make: dict[str, Any] = {"sr": self.card.sample_rate, "n_fft": constants["n_fft"], "dtype": np.float32}
+        mel: Floats = librosa.filters.mel(n_mels=constants["n_mels"], **make)
+        return mel, librosa.filters.chroma(n_chroma=constants["n_chroma"], **make)
 
     def preprocess(self, media: NDArray[Any], start: int, last: bool) -> Windows:
         """Return windows of one second, float32 (n, 22050); the last may be padded."""
@@ -40,6 +50,8 @@ class Mfcc:
 
     def embed(self, inputs: Floats) -> Output:
         """Return statistics over the frames of each second, float32 (n, 84), for windows (n, 22050)."""
+        import librosa
+
         power = self._power(inputs)
         mfcc = self._mfcc(power)
         delta = librosa.feature.delta(mfcc, width=self.card.constants["delta_width"])
@@ -54,6 +66,8 @@ class Mfcc:
 
     def _power(self, inputs: Floats) -> Floats:
         """Return the power spectrum (n, 1 + n_fft / 2, frames) of whole frames only."""
+        import librosa
+
         names = ("n_fft", "hop_length", "window", "center")
         spectrum = librosa.stft(inputs, **{name: self.card.constants[name] for name in names})
         found: Floats = spectrum.real**2 + spectrum.imag**2
@@ -61,13 +75,15 @@ class Mfcc:
 
     def _mfcc(self, power: Floats) -> Floats:
         """Return (n, n_mfcc, frames). The floor keeps silence finite and the hiss of quiet recordings out."""
-        decibels = 10 * np.log10(np.maximum(self._mel @ power, self.card.constants["floor"]))
+        import scipy.fft
+
+        decibels = 10 * np.log10(np.maximum(self._filters[0] @ power, self.card.constants["floor"]))
         found: Floats = scipy.fft.dct(decibels, axis=-2, type=2, norm="ortho")
         return found[:, : self.card.constants["n_mfcc"]]
 
     def _chromagram(self, power: Floats) -> Floats:
         """Return (n, n_chroma, frames), scaled such that the strongest of a frame is 1; a silent frame stays 0."""
-        found: Floats = self._chroma @ power
+        found: Floats = self._filters[1] @ power
         strongest: Floats = found.max(axis=-2, keepdims=True)
         strongest[strongest < np.finfo(np.float32).tiny] = 1
         return found / strongest

@@ -10,6 +10,7 @@ from sightsound.testing.checks.plugin import (
     golden_file_agrees,
     import_is_light,
     import_prints_nothing,
+    load_is_light,
     same_numbers_plugins_keep_them,
 )
 from sightsound.testing.checks.repetition import (
@@ -53,15 +54,16 @@ CHECKS: tuple[Check, ...] = (
     device_is_honoured,
     import_is_light,
     import_prints_nothing,
+    load_is_light,
     weights_are_as_declared,
     shapes_and_dtypes,
     rows_are_finite,
     same_twice,
+    inputs_stay_unchanged,
+    results_stay_unchanged,
     spans_are_ordered_and_inside,
     windows_as_the_card_says,
     blocks_equal_the_whole,
-    inputs_stay_unchanged,
-    results_stay_unchanged,
     same_after_a_reload,
     independent_of_the_batch,
     safe_in_threads,
@@ -88,6 +90,7 @@ NEEDS: Mapping[Check, tuple[Check, ...]] = {
         (device_is_honoured, import_is_light, import_prints_nothing, shapes_and_dtypes, text_as_the_card_says),
         (execution_is_valid,),
     ),
+    load_is_light: (import_is_light,),
     **dict.fromkeys(
         (
             rows_are_finite,
@@ -105,7 +108,6 @@ NEEDS: Mapping[Check, tuple[Check, ...]] = {
     ),
     **dict.fromkeys(
         (
-            blocks_equal_the_whole,
             same_after_a_reload,
             independent_of_the_batch,
             module_gives_the_rows,
@@ -114,6 +116,7 @@ NEEDS: Mapping[Check, tuple[Check, ...]] = {
         ),
         (same_twice,),
     ),
+    blocks_equal_the_whole: (same_twice, results_stay_unchanged),
     safe_in_threads: (same_twice, results_stay_unchanged),
     labels_name_the_scores: (scores_in_range, different_inputs_differ),
     text_gives_rows: (text_as_the_card_says, shapes_and_dtypes),

@@ -24,6 +24,16 @@ def import_is_light(subject: Subject) -> str | None:
     return slow or None
 
 
+def load_is_light(subject: Subject) -> str | None:
+    """Check that `load` imports no framework, so that a runtime can run the network without it."""
+    for found in _imports(subject):
+        assert not found.loaded, (
+            f"load of {subject.card.name}: expected no framework, got {', '.join(found.loaded)}; build the network in "
+            "prepare(), and import its framework there"
+        )
+    return None
+
+
 def import_prints_nothing(subject: Subject) -> str | None:
     """Check that import and registration of the plugin print nothing, which would mix with the output of commands."""
     for found in _imports(subject):

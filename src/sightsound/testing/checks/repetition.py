@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from sightsound.testing.media import Media
 from sightsound.testing.subject import TOLERANCE, Answer, Subject, distance
 
@@ -52,18 +54,29 @@ def safe_in_threads(subject: Subject) -> str | None:
     """Check that several threads may preprocess at once, and as many as the embedder has workers may embed at once."""
     workers = threading.BoundedSemaphore(subject.model.workers)
 
-    def answer(media: Media) -> Answer:
+    def answer(media: Media) -> tuple[Answer, list[tuple[Media, Media]]]:
+        """Return the answer, and what the stages returned beside copies of it."""
         windows = subject.preprocess(media)
         with workers:
-            return subject.answer_for_inputs(windows.spans, windows.inputs)
+            output = subject.embed(windows.inputs)
+            rows = subject.postprocess(output)
+            returned = [windows.inputs, output.embeddings, rows, output.scores]
+            pairs = [(each, np.array(each)) for each in returned if each is not None]
+        scores = None if output.scores is None else pairs[3][1]
+        return Answer(None, pairs[2][1], scores), pairs
 
     names = [*subject.media] * 3
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(answer, [subject.media[name] for name in names]))
-    far = max(distance(one, subject.baseline[name]) for name, one in zip(names, found, strict=True))
+    far = max(distance(one, subject.baseline[name]) for name, (one, _) in zip(names, found, strict=True))
     assert far <= TOLERANCE, (
         f"items in 4 threads, {subject.model.workers} in embed: expected the rows of one thread, got {far:.2g} apart; "
         "likely a buffer or a setting kept in self: keep it in the method"
+    )
+    kept = all(np.array_equal(each, copy, equal_nan=True) for _, pairs in found for each, copy in pairs)
+    assert kept, (
+        "items in 4 threads: expected inputs, rows and scores that stay as they were returned, but later calls have "
+        "changed them; likely buffers that are used in turn: return copies"
     )
     return None
 

@@ -20,7 +20,10 @@ _CLASSES = ClassList("kit", ("first", "second", "third"))
 def module_gives_the_rows(subject: Subject) -> str | None:
     """Check that `module()` is a network of torch in evaluation mode whose forward pass gives the embeddings."""
     require(subject, "module")
-    module = _module(subject)
+    module = subject.module
+    torch = sys.modules.get("torch")
+    is_module = torch is not None and isinstance(module, torch.nn.Module)
+    assert is_module, f"module(): expected a torch.nn.Module, got {type(module).__name__}; drop the method without one"
     training = [name or "the network itself" for name, each in module.named_modules() if each.training]
     assert not training, f"module(): expected evaluation mode, got training mode in {training[0]}; call .eval()"
     expected, found = _own_output(subject).embeddings, _forward(module, subject.inputs)
@@ -39,7 +42,8 @@ def module_gives_the_rows(subject: Subject) -> str | None:
 def module_is_a_trainable_copy(subject: Subject) -> str | None:
     """Check that `module()` is a new copy in each call, and gradients reach the first of its trainable parameters."""
     require(subject, "module")
-    module, other = _module(subject), _module(subject)
+    embedder: Any = subject.model.embedder
+    module = embedder.module()
     expected = _own_output(subject)
     trainable = [(name, each) for name, each in module.named_parameters() if each.requires_grad]
     assert trainable, (
@@ -50,7 +54,7 @@ def module_is_a_trainable_copy(subject: Subject) -> str | None:
     with _torch().no_grad():
         for each in module.parameters():
             each.zero_()
-    far = row_distance(_forward(other, subject.inputs), expected.embeddings)
+    far = row_distance(_forward(subject.module, subject.inputs), expected.embeddings)
     assert far <= TOLERANCE, (
         f"module(): expected a new network in each call, got one that changes when another is trained ({far:.2g} "
         "apart); build it anew, or return copy.deepcopy(...)"
@@ -63,7 +67,7 @@ def derive_gives_the_same_network(subject: Subject) -> str | None:
     require(subject, "module")
     require(subject, "derive")
     embedder: Any = subject.model.embedder
-    state = _module(subject).state_dict()
+    state = subject.module.state_dict()
     before = _own_output(subject)
     same = _embed(_derived(embedder, subject.card, state, None), subject.inputs)
     far = distance(_answer(same), _answer(before))
@@ -117,15 +121,6 @@ def _check_gradients(module: Any, inputs: Floats, name: str, first: Any) -> None
         f"{'none' if got is None else 'zeros, NaN or infinity'}; likely `.detach()`, rounding or NumPy on the way, or "
         "a part of the network that no row depends on"
     )
-
-
-def _module(subject: Subject) -> Any:
-    embedder: Any = subject.model.embedder
-    module = embedder.module()
-    torch = sys.modules.get("torch")
-    is_module = torch is not None and isinstance(module, torch.nn.Module)
-    assert is_module, f"module(): expected a torch.nn.Module, got {type(module).__name__}; drop the method without one"
-    return module
 
 
 def _forward(module: Any, inputs: Floats) -> Floats:
