@@ -73,9 +73,10 @@ def odd_image(file: Path, random: Random) -> None:
         file.write_bytes(b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", header) + _png_chunk(b"IDAT", pixels))
         return
     image = Image.new(random.choice(["RGB", "L"]), (random.choice([1, 24, 3000]), random.choice([1, 24, 3000])))
-    image.save(file, random.choice(IMAGES))
-    data = bytearray(file.read_bytes())
-    start = random.randrange(min(len(data) - 4, 200))
+    with contextlib.suppress(ValueError):  # an icon of one pixel
+        image.save(file, random.choice(IMAGES))
+    data = bytearray(file.read_bytes() if file.exists() else bytes(8))
+    start = random.randrange(max(1, min(len(data) - 4, 200)))
     shorts = struct.pack(">HH", width & 0xFFFF, height & 0xFFFF)
     data[start : start + 4] = random.choice([struct.pack("<I", width), shorts])
     file.write_bytes(data)

@@ -198,6 +198,9 @@ def content(case: Path) -> dict:
             rows = library.rows(VECTORS)
         found["vectors"] = sorted([(*key, np.frombuffer(row, "<f4").round(4).tolist()) for *key, row in rows], key=repr)
     for name, data in tree(case).items():
-        if name.startswith("out") and "/.fetching/" not in name:
+        hidden = any(
+            part.startswith((".fetching", ".sightsound-")) for part in Path(name).parts
+        )  # removed the next time
+        if name.startswith("out") and not hidden:
             found[name] = data
     return found

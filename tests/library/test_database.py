@@ -102,6 +102,17 @@ def test_another_sqlite_database_is_refused_and_unchanged(tmp_path, zoo, tiny):
     assert (tmp_path / "lib" / "library.sqlite").read_bytes() == before
 
 
+@pytest.mark.parametrize("format_", [0, -3])
+def test_a_format_that_no_library_has_is_refused_as_damage(where, zoo, tiny, format_):
+    with raw_database(where) as db:
+        db.execute(f"PRAGMA user_version = {format_}")
+    before = file_bytes(where)
+    for work in (lambda: Library(where), lambda: index(zoo, where, models=MODELS, host=tiny)):
+        with pytest.raises(LibraryError, match=f"lib: damaged, its format is {format_}; restore it from a copy"):
+            work()
+    assert file_bytes(where) == before
+
+
 def test_a_newer_format_is_refused(where, zoo, tiny):
     with raw_database(where) as db:
         db.execute("PRAGMA user_version = 7")

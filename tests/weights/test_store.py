@@ -444,6 +444,19 @@ def test_redirects_are_followed_but_not_to_plain_http(store, server):
     assert store.get(net(server.url("/here"))).known
 
 
+@pytest.mark.parametrize("length", [10**30, 10**10, -5])
+def test_the_body_of_a_redirect_is_not_read(store, server, length):
+    def redirect(handler):
+        handler.send_response(302)
+        handler.send_header("Location", "/net")
+        handler.send_header("Content-Length", str(length))
+        handler.end_headers()
+        handler.wfile.write(b"x" * 1000)
+
+    server.pages |= {"/here": redirect, "/net": DATA}
+    assert store.get(net(server.url("/here"))).known
+
+
 def test_the_proxy_of_the_environment_is_used(store, server, monkeypatch):
     server.pages["http://localhost:9/net"] = DATA
     monkeypatch.setenv("http_proxy", server.url(""))

@@ -124,4 +124,5 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             raise Unavailable(f"redirects to {newurl}; expected https")
         if is_loopback(newurl) and not is_loopback(req.full_url):
             raise Unavailable(f"redirects to {newurl} on this machine; expected another")
+        fp.close()  # urllib would read its body, however long that is
         return super().redirect_request(req, fp, code, msg, headers, newurl)

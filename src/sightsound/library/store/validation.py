@@ -40,6 +40,8 @@ def read_format(db: sqlite3.Connection, file: Path) -> int:
         raise LibraryError(
             f"{file.parent}: library of format {format_}, this program reads up to {schema.FORMAT}; upgrade sightsound"
         )
+    if format_ < 1:
+        raise LibraryError(f"{file.parent}: damaged, its format is {format_}; restore it from a copy")
     _require_plain_tables(db, file)
     return int(format_)
 
