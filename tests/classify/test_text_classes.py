@@ -179,7 +179,7 @@ def test_the_texts_of_a_folder_go_through_the_network_once(host, zoo):
 def test_a_named_model_tags_its_modality_alone(host, zoo, caplog):
     found = list(tag(zoo, classes=LEVELS, models="soundwords.words", host=host))
     assert [tags.item.path for tags in found] == ["loud.wav", "quiet.wav"]
-    assert "3 images skipped: no model for them was named" in caplog.text
+    assert "3 images skipped: no model for images was named" in caplog.text
 
 
 def test_files_without_a_network_that_takes_words_are_counted(monkeypatch, zoo, caplog):
@@ -187,7 +187,7 @@ def test_files_without_a_network_that_takes_words_are_counted(monkeypatch, zoo, 
 
     monkeypatch.setattr(sightsound_words, "LOUDNESS", dataclasses.replace(sightsound_words.LOUDNESS, text=False))
     found = list(tag(zoo, classes=COLOURS, host=words_host(monkeypatch)))
-    assert len(found) == 3 and "2 sounds skipped: no model for them takes words" in caplog.text
+    assert len(found) == 3 and "2 sounds skipped: no model for sounds takes words" in caplog.text
 
 
 def test_include_and_exclude_apply_to_the_classes(host, zoo):

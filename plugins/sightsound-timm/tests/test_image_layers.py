@@ -354,7 +354,7 @@ def test_embed_writes_an_array_for_each_layer(command: Run, zoo: Host, photos_fo
     out = tmp_path / "rows.npz"
     words = ("embed", photos_folder, "--model", RESNET, "--pool", "max", "--out", out, "--device", "cpu")
     ran = command(*words, "--layer", "layer3.1.act2", "--layer", "layer2")
-    assert (ran.returncode, ran.stdout) == (0, f"3 rows of 3 files in {out}\n"), ran.stderr
+    assert ran.returncode == 0 and ran.stdout.startswith(f"3 rows of 3 files in {out}\n"), ran.stderr
     with np.load(out, allow_pickle=False) as found:
         assert found["layers"].tolist() == ["layer3.1.act2", "layer2"] and "embeddings" not in found
         assert found["paths"].tolist() == ["0.png", "1.png", "2.png"]
