@@ -96,7 +96,7 @@ class OneRowForAllTexts(CorrectWords):
 FAULTS = [
     (NoTextMethod, "text_as_the_card_says", "the embedder has no method `text`; add one"),
     (TextUndeclared, "text_as_the_card_says", "set text=True, or drop the method"),
-    (TextOfFloat64, "text_gives_rows", "got float64; convert with .astype(np.float32)"),
+    (TextOfFloat64, "text_gives_rows", "got float64 (4, 12); convert with .astype(np.float32)"),
     (TextOfAnotherWidth, "text_gives_rows", "text(ordinary texts): expected float32 (4, 12), got (4, 7)"),
     (TextOfNothing, "text_gives_rows", "text raised ZeroDivisionError"),
     (NaNForNoWords, "text_gives_rows", "text of an empty text: expected finite numbers"),

@@ -31,7 +31,9 @@ class WithOptions(Plugin):
         if name != self.embedder.card.name:
             return None
         written = [each.written(options[each.name]) for each in self.embedder.card.options if each.name in options]
-        card = dataclasses.replace(self.embedder.card, name=f"{name}[{','.join(written)}]", **self.changed)
+        constants = {**self.embedder.card.constants, **{each: str(value) for each, value in options.items()}}
+        changed = {"name": f"{name}[{','.join(written)}]", "constants": constants, **self.changed}
+        card = dataclasses.replace(self.embedder.card, **changed)
         return card, type("Resolved", (self.embedder,), {"card": card})
 
 

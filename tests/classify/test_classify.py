@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import made
 import sightsound
-from sightsound import Option, SegmentRules, SightsoundError, classify_image, classify_sound, classify_stream
+from sightsound import Option, SegmentRules, SightsoundError, classify_image, classify_sound, classify_stream, hookimpl
 from sightsound.classify.segments import sort_segments
 from sightsound.contract.errors import MediaError, NotMedia, PluginError
 
@@ -250,3 +250,27 @@ def test_the_hop_in_the_name_of_a_model_is_a_number_of_python(tiny, hop):
 
     name = made.register_variant(tiny, "hops.tiny", "loudness.tiny", facts={"options": (Option("hop", float),)})
     assert name_with_hop(tiny, name, "sound", hop) == f"hops.tiny[hop={float(hop)}]"
+
+
+def test_a_hop_goes_together_with_other_options_but_not_with_another_hop(tiny):
+    from sightsound.classify.model_choice import name_with_hop
+
+    options = (Option("hop", float, help="seconds"), Option("unit", help="length 1"))
+    card = dataclasses.replace(tiny.card("loudness.tiny"), name="hops.tiny", options=options)
+
+    class Hops:
+        @hookimpl
+        def resolve_embedder(self, name, options):
+            written = ",".join(
+                option.written(options[option.name]) for option in card.options if option.name in options
+            )
+            full = f"{name}[{written}]" if written else name
+            return (dataclasses.replace(card, name=full), print) if name == card.name else None
+
+    tiny.register(Hops(), "hops")
+    assert name_with_hop(tiny, "hops.tiny[unit]", "sound", 0.5) == "hops.tiny[unit,hop=0.5]"
+    assert tiny.card("hops.tiny[unit,hop=0.5]").name == "hops.tiny[hop=0.5,unit]"
+    with pytest.raises(SightsoundError, match="hop: expected once"):
+        name_with_hop(tiny, "hops.tiny[unit,hop=0.25]", "sound", 0.5)
+    with pytest.raises(SightsoundError, match="has no option `hop`, its windows are fixed"):
+        name_with_hop(tiny, "loudness.tiny", "sound", 0.5)

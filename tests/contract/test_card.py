@@ -31,7 +31,7 @@ SOUND = Card(
     depth=3,
     top1=71.5,
     text=True,
-    options=(Option("hop", float, low=0.1, high=2, default=0.05, help="seconds"), Option("pca")),
+    options=(Option("hop", float, low=0.1, high=2, default=0.5, help="seconds"), Option("pca")),
     aliases=("net",),
     default_for="sound",
     tolerance=1e-5,

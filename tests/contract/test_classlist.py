@@ -36,7 +36,7 @@ def test_a_long_list_has_a_short_repr():
         (("l", ["a"]), "expected tuples of texts"),
         (("l", ("a", 3)), "expected tuples of texts"),
         (("l", ()), "labels: expected at least one class"),
-        (("l", ("a", "b"), ("x",)), "ids: expected none, or one a label"),
+        (("l", ("a", "b"), ("x",)), "ids: expected none, or one for each of 2 labels, got 1"),
         (("l", ("a", "b"), ("x", "x")), "ids: expected all different"),
     ],
     ids=str,

@@ -94,6 +94,10 @@ def test_a_multiple_of_the_step_survives_writing_and_parsing(hundredths):
         ({"name": "a", "type": list}, "type: expected bool, int, float or str"),
         ({"name": "a", "type": str, "low": 1}, "expected for int and float alone"),
         ({"name": "a", "choices": ("b",)}, "choices: expected for str alone"),
+        ({"name": "a", "default": False}, "default: expected none, a bool is off unless named; leave it out"),
+        ({"name": "a", "type": float, "high": 1, "default": 2.0}, "default: expected a=a number up to 1, got a=2"),
+        ({"name": "a", "type": int, "default": 1.5}, "default: expected a=a whole number, got a=1.5"),
+        ({"name": "a", "type": float, "default": "1"}, "default: expected float, got '1'"),
     ],
     ids=str,
 )

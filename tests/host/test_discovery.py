@@ -32,7 +32,7 @@ REASONS = {
     "raises": "KeyError",
     "stages": "plugin name 'stages' is taken by sightsound",
     "twice": "embedder 'twice.broken': registered twice by the same plugin",
-    "wrong_argument": "batch",
+    "wrong_argument": "hook embed: expected some of the arguments embedder, inputs, got 'batch' too",
     "wrong_card": "expected a Card",
 }
 """The entry points of tests/dists/broken, and what the reason of each must say."""
@@ -268,6 +268,15 @@ def test_the_error_for_an_unknown_model_says_why_a_plugin_is_not_in_use(monkeypa
     installed(monkeypatch, Failing("broken", "acme-broken", None))
     with pytest.raises(UnknownModel, match=r"plugins not in use: broken \(ModuleNotFoundError: No module named 'onnxr"):
         Host().card("broken.acme")
+
+
+@pytest.mark.parametrize("hook", ["register_embedders", "resolve_embedder", "register_options", "register_runtimes"])
+def test_a_hook_that_is_not_marked_is_named(tiny, hook):
+    plugin = OneEmbedder("one.net")
+    setattr(plugin, hook, lambda *args: None)
+    with pytest.raises(PluginError, match=f"plugin 'unmarked': {hook} is not marked as a hook; put @hookimpl above it"):
+        tiny.register(plugin, "unmarked")
+    assert "one.net" not in tiny.cards
 
 
 def test_what_is_registered_instead_of_a_card_is_described_in_short(tiny):

@@ -8,7 +8,7 @@ import pytest
 from faulty_embedders import HOP, SOUND, CorrectSound
 from kit_runs import WithOptions, failures, host_of, results
 from sightsound import testing
-from sightsound.plugin import Option, WeightFile
+from sightsound.plugin import Option, UnknownModel, WeightFile, hookimpl
 
 
 def variant(**fields):
@@ -57,6 +57,26 @@ def test_options_of_every_type_are_tried(option, reason):
     if not reason:
         name = next(name for name in (f"optional.sound[{text}]" for text in TRIED) if option.name in name)
         assert all(each.passed for each in testing.check_model(name, host=host))
+
+
+def test_an_option_that_changes_nothing_on_the_card_is_named():
+    host = host_of(CorrectSound)
+    host.register(WithOptions(variant(name="optional.sound", options=(HOP,)), constants=SOUND.constants), "optional")
+    found = {each.check: each for each in testing.check_model("optional.sound", host=host)}["options_resolve"]
+    assert found.status == "failed"
+    assert "option 'hop': expected another card for optional.sound[hop=0.1], got the numbers of the one" in found.reason
+
+
+def test_an_option_that_needs_another_is_left_untried_with_the_reason():
+    class Refusing(WithOptions):
+        @hookimpl
+        def resolve_embedder(self, name, options):
+            raise UnknownModel("quick: expected with slow")
+
+    host = host_of(CorrectSound)
+    host.register(Refusing(variant(name="optional.sound", options=(Option("quick", help="less"),))), "optional")
+    found = {each.check: each for each in testing.check_model("optional.sound", host=host)}["options_resolve"]
+    assert (found.status, found.reason) == ("passed", "not tried: quick (quick: expected with slow)")
 
 
 TRIED = ("hop=0.1", "quick", "bands=8", "taper=none")

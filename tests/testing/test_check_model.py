@@ -40,7 +40,7 @@ def test_the_command_names_what_failed_and_leaves_with_1(own, capsys):
     code, out, _ = command(capsys, "wrong.dim")
     assert code == 1
     assert "postprocess(): expected float32 (6, 8), got (6, 7)" in out
-    assert out.count("not run: shapes and dtypes failed first") > 5
+    assert " checks not run: shapes and dtypes failed first" in out
     assert "1 failed, " in out.splitlines()[-1]
     assert "Traceback" not in out
 

@@ -22,6 +22,8 @@ LEAST_EVIDENCE = 0.1
 BackoffStep = tuple[int, tuple[int, ...]]
 """A class and the classes directly below it in the ontology, by their positions."""
 
+_FEW = 10  # classes that an error lists
+
 
 @dataclass(frozen=True)
 class ClassSelection:
@@ -229,5 +231,11 @@ class _Matcher:
             subtree = f"{SUBTREE_PREFIX}{self.ontology[text].name}"
             return f"{name} has no class {text!r} of its own; did you mean '{subtree}'?"
         near = nearest(text, self.labels, cutoff=0.5)
-        advice = f"did you mean {near!r}?" if near else "`sightsound ontology find WORD` finds AudioSet's"
+        advice = f"did you mean {near!r}?" if near else self._where_to_look()
         return f"{name} has no class {text!r} among {len(self.labels)}; {advice}"
+
+    def _where_to_look(self) -> str:
+        if self.ontology is not None:
+            return "`sightsound ontology find WORD` finds AudioSet's"
+        few = ", ".join(map(repr, self.labels[:_FEW]))
+        return f"they are {few}" + ", ..." * (len(self.labels) > _FEW)

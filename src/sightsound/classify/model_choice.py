@@ -127,16 +127,18 @@ def name_with_hop(host: Host, model: str | None, modality: Modality, hop: float 
     Raises
     ------
     SightsoundError
-        If a hop is given for a name that has options.
+        If a hop is given for a name that has one, or for a network without the option.
     """
     name = model or host.default(modality)
     if hop is None:
         return name
-    if "[" in name:
-        raise SightsoundError(f"hop: expected once, got {hop} and {name}; leave one out")
     if not any(option.name == "hop" for option, _ in host.options(name)):
         raise SightsoundError(f"hop: {name} has no option `hop`, its windows are fixed; leave hop out")
-    return f"{name}[hop={plain_float('hop', hop)!r}]"
+    base, _, options = name.removesuffix("]").partition("[")
+    if any(option.strip().startswith("hop=") for option in options.split(",")):
+        raise SightsoundError(f"hop: expected once, got {hop} and {name}; leave one out")
+    moved = f"hop={plain_float('hop', hop)!r}"
+    return f"{base}[{options},{moved}]" if options else f"{base}[{moved}]"
 
 
 def _require(card: Card, modality: Modality) -> None:

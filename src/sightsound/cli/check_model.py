@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,8 @@ def check_model(
 
 
 def _print_results(results: Sequence[CheckResult], with_traceback: bool, as_json: bool) -> None:
+    from sightsound.testing.run import NOT_RUN
+
     if as_json:
         fields = [{**dataclasses.asdict(result), "passed": result.passed} for result in results]
         output.print_json(
@@ -65,8 +68,12 @@ def _print_results(results: Sequence[CheckResult], with_traceback: bool, as_json
         )
         return
     words = {"passed": "ok", "failed": "failed", "skipped": "-"}
-    rows = [(each.check.replace("_", " "), words[each.status], f"{each.seconds:.2f}", each.reason) for each in results]
+    not_run = Counter(each.reason for each in results if each.reason.startswith(NOT_RUN))
+    shown = [each for each in results if each.reason not in not_run]
+    rows = [(each.check.replace("_", " "), words[each.status], f"{each.seconds:.2f}", each.reason) for each in shown]
     output.print_table(["check", "result", "seconds", "reason"], rows)
+    for reason, times in not_run.items():
+        output.echo(f"{output.count_of(times, 'check')} {reason}")
     for each in results if with_traceback else ():
         if each.traceback:
             output.echo(f"\n{each.check.replace('_', ' ')}:\n{each.traceback.rstrip()}\n")

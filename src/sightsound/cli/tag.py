@@ -63,7 +63,9 @@ _STATUS_WORDS = {"ok": "tagged", **output.FAILURE_WORDS}
 @click.option(
     "--backoff", is_flag=True, help="Add a general class where no class below it passes, but all together do."
 )
-@click.option("--hop", type=float, metavar="S", help="A window every S seconds, a multiple of 0.01.  [default: 0.48]")
+@click.option(
+    "--hop", type=float, metavar="S", help="A window every S seconds, in steps of the network.  [default: its own]"
+)
 @click.option(
     "--channels",
     type=click.Choice(["mean", "each"]),

@@ -264,7 +264,8 @@ def _check_names(card: Card) -> None:
     typed = isinstance(card.options, tuple) and all(isinstance(option, Option) for option in card.options)
     _require(card, typed, "options: expected a tuple of Option")
     names = [option.name for option in card.options]
-    _require(card, len(set(names)) == len(names), "options: expected different names")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    _require(card, not twice, f"options: expected different names, got {', '.join(twice)} twice; leave one out")
     named = _are_texts(card.aliases) and all(_NAME.fullmatch(name) and "[" not in name for name in card.aliases)
     _require(card, named, "aliases: expected a tuple of names without options")
     wanted = card.default_for in (None, card.modality)

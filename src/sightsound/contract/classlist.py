@@ -47,7 +47,10 @@ class ClassList:
             (isinstance(self.name, str) and bool(self.name), f"name: expected a text, got {self.name!r}"),
             (texts, "labels and ids: expected tuples of texts"),
             (texts and len(self.labels) > 0, "labels: expected at least one class"),
-            (texts and len(self.ids) in (0, len(self.labels)), "ids: expected none, or one a label"),
+            (
+                texts and len(self.ids) in (0, len(self.labels)),
+                f"ids: expected none, or one for each of {len(self.labels)} labels, got {len(self.ids)}",
+            ),
             (texts and len(set(self.ids)) == len(self.ids), "ids: expected all different"),
         ]
         for holds, problem in rules:

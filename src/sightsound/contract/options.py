@@ -31,7 +31,7 @@ class Option:
     choices : tuple of str
         The texts that are allowed; empty for any.
     default : bool, int, float, str or None
-        The value that gives the same model as no option.
+        The value that gives the same model as no option. An option of type bool has none: it is off unless it is named.
     help : str
         What it does and in which unit, in one line.
 
@@ -66,6 +66,20 @@ class Option:
             raise PluginError(f"option {self.name!r}: low, high, step: expected for int and float alone")
         if self.choices and self.type is not str:
             raise PluginError(f"option {self.name!r}: choices: expected for str alone")
+        self._check_default()
+
+    def _check_default(self) -> None:
+        if self.default is None:
+            return
+        if self.type is bool:
+            raise PluginError(f"option {self.name!r}: default: expected none, a bool is off unless named; leave it out")
+        try:
+            good = self.parse(str(self.default)) == self.default and isinstance(self.default, self.type | int)
+        except ValueError as error:
+            raise PluginError(f"option {self.name!r}: default: {error}; correct the default or the bounds") from None
+        if not good:
+            expected = f"{self.type.__name__}, got {self.default!r}"
+            raise PluginError(f"option {self.name!r}: default: expected {expected}; correct the default")
 
     @property
     def expected(self) -> str:

@@ -228,7 +228,9 @@ class Registry:
         """Register a plugin. With `alone`, it may claim no name that another plugin has."""
         self._check(implementation, plugin.name)
         try:
-            self.manager.register(implementation, name=plugin.name)
+            _check_marked(implementation)
+            with _explained():
+                self.manager.register(implementation, name=plugin.name)
             _check_hooks(self.manager)
             if not self.manager.get_hookcallers(implementation):
                 raise PluginError("no hook found; mark its functions with @sightsound.hookimpl")
@@ -329,6 +331,28 @@ def one_line(error: BaseException) -> str:
     """Return an error as one line: its text, after its class if the error is not one of this package."""
     text = str(error) if isinstance(error, SightsoundError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())
+
+
+def _check_marked(implementation: object) -> None:
+    """Raise `PluginError` for a function with the name of a hook that is not marked as one."""
+    for name in HOOKS[: -len(STAGES)]:  # functions of other purposes may be called as a stage
+        function = getattr(implementation, name, None)
+        if callable(function) and not hasattr(function, f"{hookspecs.PROJECT}_impl"):
+            raise PluginError(f"{name} is not marked as a hook; put @hookimpl above it")
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn pluggy's error for wrong arguments of a hook into one line that says which there are."""
+    try:
+        yield
+    except pluggy.PluginValidationError as error:
+        hook = str(error).partition("for hook '")[2].partition("'")[0]
+        wrong = str(error).partition("Argument(s) {")[2].partition("}")[0]
+        if not hook or not wrong:
+            raise
+        known = ", ".join(getattr(hookspecs, hook).__code__.co_varnames)
+        raise PluginError(f"hook {hook}: expected some of the arguments {known}, got {wrong} too") from error
 
 
 def _check_hooks(manager: pluggy.PluginManager) -> None:

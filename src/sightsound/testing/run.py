@@ -18,6 +18,9 @@ from sightsound.testing.subject import NotApplicable, Subject
 
 Status = Literal["passed", "failed", "skipped"]
 
+NOT_RUN = "not run: "
+"""How the reason of a check begins that relies on one that has failed."""
+
 
 @dataclass(frozen=True)
 class CheckResult:
@@ -75,7 +78,7 @@ class Run:
             root = self._root(check)
             if root is not None:
                 self._roots[check] = root
-                reason = f"not run: {root.__name__.replace('_', ' ')} failed first"
+                reason = f"{NOT_RUN}{root.__name__.replace('_', ' ')} failed first"
                 self._results[check] = CheckResult(check.__name__, "skipped", reason, 0.0)
             else:
                 self._results[check] = self._run(check)

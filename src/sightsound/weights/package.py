@@ -47,7 +47,9 @@ def package_file(name: str, path: str) -> Path:
             return place
     if archive := _archive(found):
         raise Unavailable(f"{name} is inside the archive {archive}; install it with pip, which unpacks it")
-    raise Unavailable(f"{name} {found.version} has no file {path}; install it anew, or ask its author")
+    raise Unavailable(
+        f"{name} {found.version} has no file {path}; install it anew (its author: add it to package-data)"
+    )
 
 
 def _places(found: Distribution, parts: tuple[str, ...]) -> Iterator[Path]:

@@ -135,7 +135,7 @@ def check_array(what: str, found: Any, dtype: type, shape: tuple[int | None, ...
     fits = found.ndim == len(shape) and all(size in (None, got) for size, got in zip(shape, found.shape, strict=True))
     assert fits, f"{what}: expected {want}, got {found.shape}; does the card say what the network does?{beside}"
     assert found.dtype == dtype, (
-        f"{what}: expected {want}, got {found.dtype}; convert with .astype(np.{np.dtype(dtype)}){beside}"
+        f"{what}: expected {want}, got {found.dtype} {found.shape}; convert with .astype(np.{np.dtype(dtype)}){beside}"
     )
 
 
