@@ -545,6 +545,8 @@ def test_models_says_which_runtime_a_network_would_get(command, folder):
     assert {each["runtime"] for each in described if each["name"].endswith(".tiny")} == {"numpyrun"}
     assert "runs in  " in command("models", "colours.tiny", plugins=PLUGINS).stdout
     assert json.loads(command("models", "colours.tiny", "--json", plugins=PLUGINS).stdout)["runtime"] == "numpyrun"
+    assert "precision" not in command("models", "colours.tiny").stdout
+    assert "precision  float32, bf16\n" in command("models", "colours.tiny", plugins=PLUGINS).stdout
     wrong = command("--runtime", "numpirun", "models", plugins=PLUGINS)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1) and "did you mean 'numpyrun'?" in wrong.stderr
 
