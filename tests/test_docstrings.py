@@ -120,7 +120,7 @@ def test_the_errors_that_are_named_exist(name):
 def test_the_sections_are_found():
     """The checks above would accept everything if no section was recognised."""
     assert set(sections(sightsound.Host.load)) == {"Parameters", "Returns", "Raises"}
-    assert entries(sections(sightsound.Host.load)["Parameters"]) == ["name", "device", "without"]
+    assert entries(sections(sightsound.Host.load)["Parameters"]) == ["name", "device", "without", "only_words"]
     assert "window" in entries(sections(sightsound.Card)["Parameters"])
 
 

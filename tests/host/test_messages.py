@@ -335,9 +335,13 @@ def test_a_recording_that_is_too_short_for_segments_names_the_option(command, tm
 def test_a_table_in_a_folder_is_no_image_and_the_matrix_names_it(tiny, tmp_path):
     made.write_image(tmp_path / "a.png")
     (tmp_path / "labels.csv").write_text("path,label\na.png,cat\n")
-    assert len(list(embed(tmp_path, "colours.tiny", host=tiny))) == 1
-    with pytest.raises(
-        NotMedia, match=r"labels.csv: not an image by its first bytes; convert it to PNG, or leave it out"
+    with pytest.warns(UserWarning, match=r"labels.csv: not-media"):
+        assert len(list(embed(tmp_path, "colours.tiny", host=tiny))) == 1
+    with (
+        pytest.warns(UserWarning, match="not-media"),
+        pytest.raises(
+            NotMedia, match=r"labels.csv: not an image by its first bytes; convert it to PNG, or leave it out"
+        ),
     ):
         embed(tmp_path, "colours.tiny", host=tiny).matrix()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,8 +65,6 @@ class Lazy:
     """A plugin with `lazy.tiny`, the network of `colours.tiny`, which is built in `prepare`."""
 
     def __init__(self, tiny: Host, example=None, tolerance=1e-6):
-        import dataclasses
-
         self.inner = tiny.load("colours.tiny").embedder
         self.card = dataclasses.replace(self.inner.card, name="lazy.tiny", tolerance=tolerance)
         self.built, self.ran = 0, 0
@@ -363,6 +363,18 @@ def test_another_precision_is_part_of_the_name_and_with_runtime_and_version_of_t
     assert found.load("colours.tiny[precision=float32]").space == found.space("colours.tiny")
 
 
+def test_an_embedder_that_its_plugin_returns_for_both_precisions_keeps_its_card(host):
+    lazy = with_lazy(found := host())
+    assert found.load("lazy.tiny[precision=bf16]").card.name == "lazy.tiny[precision=bf16]"
+    assert found.load("lazy.tiny").card is lazy.card and lazy.card.name == "lazy.tiny"
+
+
+def test_an_embedder_in_a_runtime_can_be_copied(host):
+    for name in ("colours.tiny", BF16):
+        embedder = host().load(name).embedder
+        assert copy.copy(embedder).card == embedder.card
+
+
 def test_a_library_in_float32_refuses_rows_of_another_precision_with_the_differences(host, tmp_path):
     made.write_image(tmp_path / "media" / "a.png")
     found = host()
@@ -410,6 +422,16 @@ def test_compiled_files_of_another_version_device_precision_or_space_are_not_use
     assert len(list(folder.rglob("matrix.npy"))) == 5
     host().load("colours.tiny", "cpu")
     assert numpyrun.calls["read"] == 1
+
+
+def test_compiled_files_stay_if_the_package_of_the_runtime_is_missing_for_a_while(host, folder, monkeypatch):
+    host().load("colours.tiny")
+    monkeypatch.setenv("NUMPYRUN_FAULT", "import")
+    with pytest.raises(
+        PluginError, match=r"ModuleNotFoundError: .*; install it: pip install an_engine; or run it without"
+    ):
+        host(runtime="numpyrun").load("colours.tiny")
+    assert list(folder.rglob("matrix.npy")) and list(folder.rglob("compared.json"))
 
 
 @pytest.mark.parametrize("runtime", ["", "numpyrun"])
@@ -545,6 +567,8 @@ def test_models_says_which_runtime_a_network_would_get(command, folder):
     assert {each["runtime"] for each in described if each["name"].endswith(".tiny")} == {"numpyrun"}
     assert "runs in  " in command("models", "colours.tiny", plugins=PLUGINS).stdout
     assert json.loads(command("models", "colours.tiny", "--json", plugins=PLUGINS).stdout)["runtime"] == "numpyrun"
+    assert "precision" not in command("models", "colours.tiny").stdout
+    assert "precision  float32, bf16\n" in command("models", "colours.tiny", plugins=PLUGINS).stdout
     wrong = command("--runtime", "numpirun", "models", plugins=PLUGINS)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1) and "did you mean 'numpyrun'?" in wrong.stderr
 

@@ -437,3 +437,25 @@ def test_indexing_continues_after_a_stage_failed_on_one_file(tiny, pictures, tmp
 def test_the_error_for_a_missing_library_names_no_plugin(tiny, pictures, tmp_path):
     with pytest.raises(LibraryError, match="no library at"):
         search(pictures / "a.png", tmp_path / "nowhere", host=tiny)
+
+
+def test_the_wrapper_of_the_plugin_that_was_registered_last_is_the_outermost(tiny):
+    seen = []
+
+    class Wrapper:
+        same_numbers = True
+
+        def __init__(self, name):
+            self.name = name
+
+        @hookimpl(wrapper=True)
+        def embed(self, embedder, inputs):
+            seen.append(f"{self.name} begins")
+            output = yield
+            seen.append(f"{self.name} ends")
+            return output
+
+    for name in ("a", "b"):
+        tiny.register(Wrapper(name), name)
+    tiny.load("colours.tiny").rows(PICTURE)
+    assert seen == ["b begins", "a begins", "a ends", "b ends"]

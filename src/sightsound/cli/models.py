@@ -74,6 +74,7 @@ def _show(context: click.Context, as_json: bool) -> None:
     found, name = host(context), str(context.info_name)
     described = _described(found, found.card(name))
     described["options"] = [{**option.to_json(), "plugin": plugin} for option, plugin in found.options(name)]
+    described["precisions"] = list(found.precisions(name))
     described["aliases"] = [alias for alias, full in found.aliases.items() if full == described["name"]]
     if as_json or (context.parent is not None and context.parent.params["as_json"]):
         output.print_json(described)
@@ -105,6 +106,7 @@ def _fields(described: dict[str, Any]) -> list[tuple[str, object]]:
         "classes": count and f"{count} ({described['class_list']}), {described['scores']}",
         "weights": f"{weights} ({described['state']})",
         "runs in": described["runtime"] or "its own framework",
+        "precision": ", ".join(described["precisions"]) if len(described["precisions"]) > 1 else "",
         "default": f"for {described['modality']}s" if described["default"] else "",
         "licence": described["license"],
     }

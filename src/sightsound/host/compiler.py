@@ -54,6 +54,8 @@ class Running:
         self.embed = compiled.embed
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_embedder":  # it is not set yet, as in a copy
+            raise AttributeError(name)
         return getattr(self._embedder, name)
 
 
@@ -143,7 +145,7 @@ class Compiler:
         try:
             found = self._asked(what, compile_)
         except PluginError as error:
-            if not had_files:
+            if not had_files or isinstance(error.__cause__, ImportError):
                 raise
             log.info("%s; compiling it again without the files of last time", error)
             shutil.rmtree(self._cache, ignore_errors=True)

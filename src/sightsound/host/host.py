@@ -18,7 +18,7 @@ from sightsound.host.discovery import Plugin, Registration, Registry
 from sightsound.host.kept import Kept
 from sightsound.host.loading import Loader
 from sightsound.host.model import Model, layers_of
-from sightsound.host.runtimes import advice_for_missing
+from sightsound.host.runtimes import advice_for_missing, precisions_for
 from sightsound.weights.store import Store
 
 DEFAULT_SETTINGS: Mapping[Modality, str] = MappingProxyType(
@@ -175,7 +175,11 @@ class Host:
         """Return the options that the name of a model may have, each with the plugin that offers it."""
         return names.declared_options(self._registry, self._find(name))
 
-    def runtime_of(self, name: str, device: str = "cpu") -> str:
+    def precisions(self, name: str) -> tuple[str, ...]:
+        """Return what `NAME[precision=...]` may be for a model: float32, and what runtimes offer for it."""
+        return precisions_for(self._registry, self._find(name).card)
+
+    def runtime_of(self, name: str, device: str = "auto") -> str:
         """Return the name of the runtime that would run a model, "" if it runs by itself.
 
         Parameters

@@ -17,6 +17,7 @@ from sightsound.contract.embedder import Embedder, Layer, Output, Windows
 from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.contract.execution import Execution
 from sightsound.contract.space import Space
+from sightsound.host.faults import array_problem, stage_error
 
 log = logging.getLogger(__name__)
 
@@ -144,12 +145,12 @@ class Model:
         """
         windows = self._call("preprocess", media=media, start=start, last=last)
         if not isinstance(windows, Windows):
-            raise self.error("preprocess", f"expected Windows, got {type(windows).__name__}")
+            raise stage_error(self, "preprocess", f"expected Windows, got {type(windows).__name__}")
         self._check_array("preprocess", "inputs", windows.inputs, np.float32, (None, *self.card.input_shape))
         if self.card.modality == "sound":
             self._check_array("preprocess", "spans", windows.spans, np.float64, (len(windows.inputs), 2))
         elif windows.spans is not None:
-            raise self.error("preprocess", "spans: expected None for an image")
+            raise stage_error(self, "preprocess", "spans: expected None for an image")
         return windows
 
     def embed(self, inputs: Floats) -> Output:
@@ -161,12 +162,12 @@ class Model:
         with self._embedding:  # several pipelines may share a model
             output = self._call("embed", inputs=inputs)
         if not isinstance(output, Output):
-            raise self.error("embed", f"expected Output, got {type(output).__name__}")
+            raise stage_error(self, "embed", f"expected Output, got {type(output).__name__}")
         self._check_array("embed", "embeddings", output.embeddings, np.float32, (len(inputs), None))
         if self.card.scores:
             self._check_array("embed", "scores", output.scores, np.float32, (len(inputs), len(self.card.labels)))
         elif output.scores is not None:
-            raise self.error("embed", "scores: expected None, as the card has no scores")
+            raise stage_error(self, "embed", "scores: expected None, as the card has no scores")
         scores = None if output.scores is None else output.scores.copy()
         return replace(output, embeddings=output.embeddings.copy(), scores=scores)
 
@@ -239,7 +240,7 @@ class Model:
     def _call(self, stage: str, **arguments: Any) -> Any:
         result = self._guarded(stage, lambda: self.stages[stage](embedder=self.embedder, **arguments))
         if result is None:
-            raise self.error(stage, "returned nothing")
+            raise stage_error(self, stage, "returned nothing")
         return result
 
     def _guarded(self, stage: str, call: Callable[[], Any]) -> Any:
@@ -250,59 +251,12 @@ class Model:
             raise
         except BaseException as error:  # a panic of Rust is no Exception
             log.debug("%s of %s failed", stage, self.card.name, exc_info=True)
-            raise self.error(stage, f"{type(error).__name__}: {error}") from error
+            raise stage_error(self, stage, f"{type(error).__name__}: {error}") from error
 
     def _check_array(self, stage: str, what: str, array: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
         """Compare an array with a dtype and a shape, in which None stands for any size."""
-        if not isinstance(array, np.ndarray):
-            raise self.error(stage, f"{what}: expected an array, got {type(array).__name__}")
-        fits = len(array.shape) == len(shape) and all(want in (None, got) for want, got in zip(shape, array.shape))
-        if not fits or array.dtype != dtype:
-            expected = f"{np.dtype(dtype)} ({', '.join('n' if size is None else str(size) for size in shape)})"
-            raise self.error(stage, f"{what}: expected {expected}, got {array.dtype} {array.shape}")
-
-    def error(self, stage: str, problem: str) -> PluginError:
-        """Return the error for a stage that does something wrong.
-
-        Parameters
-        ----------
-        stage : str
-            The stage.
-        problem : str
-            What it does.
-
-        Returns
-        -------
-        PluginError
-            It names the network, and the plugins that take part in the stage.
-        """
-        others = self.others.get(stage, ())
-        beside = f", with {', '.join(others)} in this stage" if others else ""
-        return PluginError(
-            f"{stage} of {self.card.name} (plugin {self.plugin}{beside}): {' '.join(problem.split())}; "
-            f"run `sightsound check-model {self.card.name}`"
-        )
-
-    def out_of_memory(self, error: Exception, when: str) -> SightsoundError:
-        """Return the error for an item that does not fit in memory.
-
-        Parameters
-        ----------
-        error : Exception
-            What was raised.
-        when : str
-            What was done, such as "with a single input".
-
-        Returns
-        -------
-        SightsoundError
-            It names the network, its plugin and its device, and what to do.
-        """
-        reason = f" ({' '.join(str(error).split())})" if str(error) else ""
-        return SightsoundError(
-            f"out of memory in {self.card.name} (plugin {self.plugin}) on {self.device} {when}{reason}; "
-            "close other programs, name a smaller model (--model) or another device (--device)"
-        )
+        if problem := array_problem(what, array, dtype, shape):
+            raise stage_error(self, stage, problem)
 
 
 def execution_of(embedder: object, card: Card, plugin: str) -> Execution:

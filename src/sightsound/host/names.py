@@ -229,12 +229,33 @@ class _Renamed:
     """Loads an embedder, and gives it another card."""
 
     def __init__(self, found: Registration, card: Card) -> None:
-        self._load, self._card = found.load, card
+        self._load, self._expected, self._card = found.load, found.card, card
 
     def __call__(self, device: str, weights: Mapping[str, Any]) -> Any:
         embedder: Any = self._load(device, weights)
-        embedder.card = self._card
-        return embedder
+        if isinstance(embedder, type) or getattr(embedder, "card", None) != self._expected:
+            return embedder  # the host refuses it
+        return WithCard(embedder, self._card)
+
+
+class WithCard:
+    """An embedder with another card. The embedder itself stays as it is: its plugin may return it for other names too.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        The embedder.
+    card : Card
+        The other card.
+    """
+
+    def __init__(self, embedder: Any, card: Card) -> None:
+        self._embedder, self.card = embedder, card
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_embedder":  # it is not set yet, as in a copy
+            raise AttributeError(name)
+        return getattr(self._embedder, name)
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------

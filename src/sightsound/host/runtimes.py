@@ -58,6 +58,13 @@ def runtime_for(
     return None
 
 
+def precisions_for(registry: Registry, card: Card) -> tuple[str, ...]:
+    """Return float32, and the other precisions that runtimes offer for the network of a card."""
+    usable = [each for _, each in sorted(registry.runtimes.owned.items()) if not missing_packages(each)]
+    found = [name for each in usable if fits(each, card, "auto") for name in _precisions(each)]
+    return tuple(dict.fromkeys(["float32", *found]))
+
+
 def missing_packages(offered: OfferedRuntime) -> list[str]:
     """Return the packages that a runtime requires and that cannot be imported."""
     return [name for name in getattr(offered.runtime, "requires", ()) if not _is_there(name)]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.results import Item, Outcome, Rows
+from sightsound.host.faults import memory_error, stage_error
 from sightsound.host.model import Model
 from sightsound.pipeline.reader import ItemStream, failed_job
 
@@ -103,7 +104,7 @@ class BatchResult:
                 return self.errors[index]
             if self.finite is None or not self.finite[index]:
                 span = "" if spans is None else f" at {spans[index - start, 0]:.2f}-{spans[index - start, 1]:.2f} s"
-                return model.error("embed" if index in self.strange else "postprocess", f"NaN or infinity{span}")
+                return stage_error(model, "embed" if index in self.strange else "postprocess", f"NaN or infinity{span}")
         return None
 
 
@@ -190,7 +191,7 @@ class Batcher:
         except Exception as error:
             if len(inputs) == 1:
                 if isinstance(error, MemoryError):
-                    error = self.model.out_of_memory(error, "with a single input")
+                    error = memory_error(self.model, error, "with a single input")
                 return BatchResult(errors={0: error})
             half = len(inputs) // 2
             if isinstance(error, MemoryError) and half < self.size:

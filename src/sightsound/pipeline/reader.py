@@ -20,6 +20,7 @@ from sightsound import media
 from sightsound.contract.embedder import Windows
 from sightsound.contract.errors import MediaError, SightsoundError
 from sightsound.contract.results import Item, Outcome, Status
+from sightsound.host.faults import memory_error
 from sightsound.host.model import Model
 from sightsound.media import framing
 from sightsound.pipeline.outcomes import failed_outcome
@@ -152,7 +153,7 @@ def failed_job(model: Model, item: Item, error: Exception) -> Outcome:
     if not isinstance(error, SightsoundError):
         log.debug("%s failed", item, exc_info=error)
     if isinstance(error, MemoryError):
-        error = model.out_of_memory(error, "while it was read")
+        error = memory_error(model, error, "while it was read")
     return failed_outcome(item, error)
 
 
