@@ -5,7 +5,7 @@ from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Card, Modality, WeightFile
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.embedder import Embedder, Layer, Load, Output, Register, RegisterOption, Windows
-from sightsound.contract.errors import MediaError, PluginError, SightsoundError, UnknownModel
+from sightsound.contract.errors import CannotRun, MediaError, PluginError, SightsoundError, UnknownModel
 from sightsound.contract.execution import Compiled, Execution, RegisterRuntime, Runtime
 from sightsound.contract.hookspecs import API, hookimpl
 from sightsound.contract.layer_names import LAYER_OPTIONS
@@ -15,6 +15,7 @@ from sightsound.media.framing import frames
 __all__ = [
     "API",
     "LAYER_OPTIONS",
+    "CannotRun",
     "Card",
     "ClassList",
     "Compiled",

@@ -139,7 +139,7 @@ def test_a_plugin_name_that_two_distributions_claim_belongs_to_the_preferred_one
     assert found.status == "broken" and "twin.tiny" not in crowd.cards
     assert found.reason == (
         "plugin name 'tiny' is claimed by the plugins 'tiny' (sightsound-twin) and 'tiny' (sightsound-tiny); "
-        "choose one: --prefer sightsound-twin:tiny (or SIGHTSOUND_PREFER), or --block the others"
+        "choose one: --prefer DISTRIBUTION:PLUGIN (or SIGHTSOUND_PREFER), or --block the others"
     )
 
 
@@ -180,7 +180,7 @@ def test_a_name_that_two_plugins_claim_is_refused_with_both_until_the_user_choos
     assert text in caplog.text, "it is said at every start"
     assert "yamnet.audioset_i8" not in host.cards
     for name in ("yamnet.audioset_i8", "yamnet.audioset_i8[hop=1]"):
-        with pytest.raises(PluginError, match=r"choose one: --prefer aa \(or SIGHTSOUND_PREFER\), or --block"):
+        with pytest.raises(PluginError, match=r"choose one: --prefer PLUGIN \(or SIGHTSOUND_PREFER\), or --block"):
             host.load(name)
     assert Host(prefer=["yamnet"]).card("yamnet.audioset_i8").dim == 7
     assert Host(prefer="acme-aa, yamnet").card("yamnet.audioset_i8").dim == 1, "the first that is named"

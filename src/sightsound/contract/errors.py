@@ -25,6 +25,10 @@ class PluginError(SightsoundError):
     """A plugin that broke its contract: an invalid card, a wrong shape, a stage that raised an exception."""
 
 
+class CannotRun(SightsoundError):
+    """A runtime's answer to `compile` for a network that it cannot run: the network then runs by itself."""
+
+
 class MediaError(SightsoundError):
     """A file that cannot be decoded to pixels or samples."""
 

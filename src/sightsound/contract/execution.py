@@ -117,14 +117,15 @@ class Runtime(Protocol):
     name : str
         A short name, such as "openvino".
     version : str
-        The version of the program that computes. Compiled files of another version are not used.
+        The version of the program that computes, such as that of its package. Compiled files of another version are
+        not used. It must also be known if the package is missing: use "" or a constant then.
     """
 
     name: str
     version: str
 
     def fits(self, card: Card, device: str) -> bool:
-        """Return whether it can run a network; import no framework here.
+        """Return whether it may run a network, as far as its card tells; import no framework here.
 
         Parameters
         ----------
@@ -162,6 +163,12 @@ class Runtime(Protocol):
         -------
         Compiled
             The network and how it runs.
+
+        Raises
+        ------
+        CannotRun
+            If it cannot run this network after all, for example as the embedder has no `module`. The network runs by
+            itself then. Other errors are reported.
         """
 
 

@@ -85,6 +85,11 @@ class Claims(Generic[T]):
         found = {name: self._owned(name) for name in self._claims}
         return {name: thing for name, thing in found.items() if thing is not None}
 
+    @property
+    def unresolved(self) -> list[str]:
+        """The names that several plugins claim and that nobody has."""
+        return [name for name in self._claims if self._owned(name) is None]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._claims)
 
@@ -103,7 +108,7 @@ class Claims(Generic[T]):
         owners = [owner for owner, _ in self._claims[name]]
         names = ", ".join(map(str, owners[:-1])) + f" and {owners[-1]}"
         same = len({owner.plugin for owner in owners}) < len(owners)
-        choice = f"{owners[0].distribution}:{owners[0].plugin}" if same else owners[0].plugin
+        choice = "DISTRIBUTION:PLUGIN" if same else "PLUGIN"
         return (
             f"{self.kind} {name!r} is claimed by the plugins {names}; "
             f"choose one: --prefer {choice} (or SIGHTSOUND_PREFER), or --block the others"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
+import inspect
 import json
 import logging
 import os
@@ -12,7 +14,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,13 +31,40 @@ from sightsound.host.missing import how_to_install
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_SCORES_APART = 1e-3  # scores of a runtime may differ by this
-_LENGTHS_APART = 1e-3  # and the lengths of rows by this fraction
+_FRACTION = 1e-3  # by which the lengths of rows may differ, and scores relative to the highest of their row
 _WITHOUT = "run it without (--runtime none)"
 
 
 class Different(PluginError):
     """A runtime that does not keep the numbers of a network."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far the output of a runtime is from that of the network, at most over all rows.
+
+    Parameters
+    ----------
+    rows : float
+        1 - cosine. Infinite if the shapes differ, or a number is not finite.
+    lengths : float
+        The difference of the lengths of two rows, relative to the longer.
+    scores : float
+        The difference of two scores, relative to the highest score of its row; 0 without scores.
+    """
+
+    rows: float
+    lengths: float = 0.0
+    scores: float = 0.0
+
+    def exceeds(self, tolerance: float) -> bool:
+        """Return whether 1 - cosine exceeds the tolerance of a card, or another difference that of rounding."""
+        within = self.rows <= tolerance and self.lengths <= _FRACTION and self.scores <= _FRACTION
+        return not within  # also for NaN
+
+    def __str__(self) -> str:
+        parts = {"1 - cosine of rows": self.rows, "lengths": self.lengths, "scores": self.scores}
+        return ", ".join(f"{name} {value:.2g}" for name, value in parts.items())
 
 
 class Running:
@@ -72,13 +101,18 @@ class Compiler:
         As in `Runtime.compile`.
     folder : pathlib.Path
         The folder for `compiled`, which has the compiled files of all networks.
+
+    Notes
+    -----
+    A file belongs to a space, the version of the runtime, the source file of its class, a device, a precision, and a
+    kind of processor. So a runtime whose code has changed compiles and is compared anew.
     """
 
     def __init__(self, offered: OfferedRuntime, space: Space, device: str, precision: str, folder: Path) -> None:
         self._offered, self._space, self._device, self._precision = offered, space, device, precision
         runtime = offered.runtime
-        parts = [runtime.name, runtime.version, device, precision, processor()]
-        name = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part) for part in parts)
+        parts = [runtime.name, runtime.version, _source_of(runtime), device, precision, processor()]
+        name = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part) for part in filter(None, parts))
         self._cache = folder / "compiled" / space.fingerprint[:32] / name
 
     def compile(self, embedder: Embedder, weights: Mapping[str, Path]) -> Compiled:
@@ -107,13 +141,16 @@ class Compiler:
         """
         self._make_cache()
         with _locked(Path(f"{self._cache}.lock")):
-            known = _read(self._stamp)
-            if known is not None:
+            identity = _identity(embedder)
+            known = _read(self._stamp, identity)
+            if known is None:
+                self._empty_cache()  # the files are of another network in this space, or of an attempt that failed
+            else:
                 self._check(known, embedder)
             compiled = self._compiled(embedder, weights)
-            if self._precision == "float32" and _read(self._stamp) is None:
+            if self._precision == "float32" and _read(self._stamp, identity) is None:
                 apart = self._difference(embedder, compiled)
-                _write(self._stamp, json.dumps({"1 - cosine": apart}))
+                _write(self._stamp, {"network": identity, **dataclasses.asdict(apart)})
                 self._check(apart, embedder)
         return compiled
 
@@ -133,6 +170,11 @@ class Compiler:
                 f"{self._cache}: cannot be made ({error.strerror}); make room or make it writable, or {_WITHOUT}"
             ) from error
 
+    def _empty_cache(self) -> None:
+        if self._precision == "float32":  # at another precision nothing is compared
+            shutil.rmtree(self._cache, ignore_errors=True)
+        self._make_cache()
+
     def _compiled(self, embedder: Embedder, weights: Mapping[str, Path]) -> Compiled:
         """Compile the network. If that fails with files of an earlier time, they are removed, and it is done again."""
         runtime, what = self._offered.runtime, f"compiling {self._space.name} for"
@@ -142,14 +184,14 @@ class Compiler:
             return runtime.compile(embedder, **how, cache=self._cache)
 
         had_files = any(self._cache.iterdir())
+        log.info("%s %s: %s", what, self._name, "with the files of last time" if had_files else "for the first time")
         try:
             found = self._asked(what, compile_)
         except PluginError as error:
             if not had_files or isinstance(error.__cause__, ImportError):
                 raise
             log.info("%s; compiling it again without the files of last time", error)
-            shutil.rmtree(self._cache, ignore_errors=True)
-            self._make_cache()
+            self._empty_cache()
             found = self._asked(what, compile_)
         if not isinstance(found, Compiled) or not isinstance(found.execution, Execution):
             got = type(found).__name__
@@ -169,8 +211,8 @@ class Compiler:
             text = f"{what} the runtime {self._name}: {one_line(error)}{how_to_install(error, self._offered.plugin)}"
             raise PluginError(f"{text}; or {_WITHOUT}") from error
 
-    def _difference(self, embedder: Embedder, compiled: Compiled) -> float:
-        """Return the largest 1 - cosine between rows of the network and of the runtime; see `output_distance`."""
+    def _difference(self, embedder: Embedder, compiled: Compiled) -> Difference:
+        """Return how far the outputs of the network and of the runtime are apart."""
         inputs, expected = example(embedder)
         got = self._asked(f"running {self._space.name} in", lambda: compiled.embed(np.array(inputs)))
         if not isinstance(got, Output):
@@ -180,15 +222,13 @@ class Compiler:
             raise Different(
                 f"runtime {self._name}: expected {shapes[0]} of {self._space.name}, got {shapes[1]}; {_WITHOUT}"
             )
-        return output_distance(expected, got)
+        return difference(expected, got)
 
-    def _check(self, apart: float, embedder: Embedder) -> None:
-        if apart > embedder.card.tolerance:
-            number = f"{apart:.2g} (1 - cosine)" if np.isfinite(apart) else "more than rounding"
-            text = f"runtime {self._name}: the rows of {self._space.name} differ by {number}, expected at most"
-            raise Different(
-                f"{text} {embedder.card.tolerance:g}; {_WITHOUT}, or remove {self._stamp} to compare them again"
-            )
+    def _check(self, apart: Difference, embedder: Embedder) -> None:
+        if apart.exceeds(embedder.card.tolerance):
+            limits = f"expected at most {embedder.card.tolerance:g}, {_FRACTION:g} and {_FRACTION:g}"
+            text = f"runtime {self._name}: the numbers of {self._space.name} differ ({apart}; {limits})"
+            raise Different(f"{text}; {_WITHOUT}, or remove {self._cache} to compare them again")
 
 
 def example(embedder: Embedder) -> tuple[Floats, Output]:
@@ -205,22 +245,22 @@ def example(embedder: Embedder) -> tuple[Floats, Output]:
     return inputs, Output(np.array(expected.embeddings), scores)
 
 
-def output_distance(expected: Output, got: Output) -> float:
-    """Return the largest 1 - cosine of rows at the same position.
-
-    It is infinity if shapes, lengths or scores differ, or a number is not finite.
-    """
+def difference(expected: Output, got: Output) -> Difference:
+    """Return how far an output is from the expected one; the rows of both are for the same inputs."""
     if _shapes(expected) != _shapes(got):
-        return float("inf")
+        return Difference(float("inf"))
     a, b = (np.asarray(each.embeddings, np.float64) for each in (expected, got))
+    if not np.isfinite(b).all():
+        return Difference(float("inf"))
     lengths = row_lengths(a), row_lengths(b)
-    longer = np.maximum(*lengths)
-    same_lengths = np.abs(lengths[0] - lengths[1]) <= _LENGTHS_APART * longer  # not so if one is NaN
-    if not same_lengths.all() or not _same_scores(expected, got):
-        return float("inf")
+    longer = np.maximum(np.maximum(*lengths), 1e-30)
     units = [rows / np.maximum(length, 1e-30)[:, None] for rows, length in zip((a, b), lengths)]
     apart = np.square(units[0] - units[1]).sum(axis=1) / 2  # 1 - cosine, without cancellation
-    return float(apart.max(initial=0, where=longer > 0))
+    return Difference(
+        float(apart.max(initial=0, where=longer > 1e-30)),
+        float((np.abs(lengths[0] - lengths[1]) / longer).max(initial=0)),
+        _score_difference(expected, got),
+    )
 
 
 def example_inputs(embedder: Embedder) -> Floats:
@@ -246,11 +286,12 @@ def processor() -> str:
     return f"{platform.machine() or 'cpu'}{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _same_scores(expected: Output, got: Output) -> bool:
+def _score_difference(expected: Output, got: Output) -> float:
     if expected.scores is None or got.scores is None:
-        return True
-    apart = np.abs(np.asarray(expected.scores, np.float64) - got.scores)
-    return bool((apart <= _SCORES_APART).all())
+        return 0.0
+    a, b = (np.asarray(each.scores, np.float64) for each in (expected, got))
+    highest = np.maximum(a.max(axis=1, initial=0, keepdims=True), 1e-6)
+    return float((np.abs(a - b) / highest).max(initial=0))
 
 
 def _shapes(output: Output) -> str:
@@ -277,18 +318,34 @@ def _locked(file: Path) -> Iterator[None]:
         lock.release()
 
 
-def _read(stamp: Path) -> float | None:
-    """Return how far the rows were apart when they were compared, None if they were not."""
+def _source_of(runtime: object) -> str:
+    """Return a hash of the file that defines a runtime, "" if it has none."""
+    with contextlib.suppress(OSError, TypeError):
+        return hashlib.sha256(Path(inspect.getfile(type(runtime))).read_bytes()).hexdigest()[:8]
+    return ""
+
+
+def _identity(embedder: Embedder) -> str:
+    """Return what tells networks apart that have one space, since their cards do not say all."""
+    card = embedder.card
+    return f"{card.name} {card.dim} {card.classes.fingerprint if card.classes else ''}"
+
+
+def _read(stamp: Path, identity: str) -> Difference | None:
+    """Return how far the numbers of a network were apart when they were compared, None if they were not."""
     try:
-        return float(json.loads(stamp.read_text(encoding="utf-8"))["1 - cosine"])
+        found = json.loads(stamp.read_text(encoding="utf-8"))
+        if found["network"] != identity:
+            return None
+        return Difference(*(float(found[name]) for name in ("rows", "lengths", "scores")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write(file: Path, text: str) -> None:
+def _write(file: Path, values: Mapping[str, Any]) -> None:
     part = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(json.dumps(values), encoding="utf-8")
         os.replace(part, file)
     except OSError as error:
         log.warning("%s: cannot be written (%s); the runtime is compared again next time", file, error.strerror)

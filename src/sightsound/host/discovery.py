@@ -150,6 +150,10 @@ class Registry:
         """The plugins, with the names that several claim taken out and said."""
         return {key: self._with_disputes(plugin) for key, plugin in self._plugins.items()}
 
+    @property
+    def _claims(self) -> tuple[Claims[Any], ...]:
+        return self.embedders, self.aliases, self.runtimes
+
     def discover(self, blocked: Iterable[str]) -> None:
         """Register every installed plugin; those that are blocked are not even imported."""
         found = [(point, Plugin(point.name, *_distribution(point))) for point in entry_points(group=hookspecs.PROJECT)]
@@ -163,9 +167,9 @@ class Registry:
             else:
                 plugin = self._discovered(point, plugin)
             self._plugins[plugin.name, plugin.distribution] = plugin
-        for plugin in self.plugins.values():
-            if plugin.status == "contested":
-                log.warning("plugin %s: %s", plugin.name, plugin.reason)
+        for claims in self._claims:
+            for name in claims.unresolved:
+                log.warning("%s", claims.dispute(name))
 
     def add(self, implementation: object, name: str) -> None:
         """Register a plugin that is not installed. Raises `PluginError` if it cannot be used."""
@@ -211,7 +215,7 @@ class Registry:
         return claims.dispute(plugin.name)
 
     def _with_disputes(self, plugin: Plugin) -> Plugin:
-        kinds: tuple[Claims[Any], ...] = (self.embedders, self.aliases, self.runtimes)
+        kinds = self._claims
         disputes = [claims.dispute(name) for claims in kinds for name in claims.contested(plugin.owner)]
         if not plugin.in_use or not disputes:
             return plugin

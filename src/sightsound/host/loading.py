@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sightsound.contract.card import Card
 from sightsound.contract.embedder import Embedder
-from sightsound.contract.errors import PluginError, SightsoundError
+from sightsound.contract.errors import CannotRun, PluginError, SightsoundError
 from sightsound.contract.execution import Execution
 from sightsound.contract.space import Space
 from sightsound.host import stages
@@ -113,6 +113,11 @@ class Loader:
                 compiler = Compiler(offered, space, device, found.precision, self.weights.cache.folder.parent)
                 compiled = _asked(found, lambda: compiler.compile(embedder, paths))
                 return Running(embedder, compiled), compiled.execution
+            except CannotRun as error:
+                text = f"{offered.runtime.name} cannot run {space.name}, so it runs by itself: {error}"
+                log.log(logging.WARNING if self._runtime else logging.INFO, "runtime %s", text)
+                if found.precision != "float32":
+                    raise
             except (SightsoundError, MemoryError) as error:
                 if self._runtime or found.precision != "float32":
                     raise

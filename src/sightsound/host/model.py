@@ -235,7 +235,13 @@ class Model:
         with self._reading_text:
             rows = self._guarded("text", lambda: embed_text.text(list(texts)))
         self._check_array("text", "vectors", rows, np.float32, (len(texts), None))
-        return self.postprocess(Output(rows.copy())) if len(texts) else np.empty((0, self.card.dim), np.float32)
+        if not len(texts):
+            return np.empty((0, self.card.dim), np.float32)
+        try:
+            return self.postprocess(Output(rows.copy()))
+        except PluginError as error:
+            problem = f"vectors of shape {rows.shape}, which `postprocess` does not take: {error}"
+            raise stage_error(self, "text", problem) from error
 
     def _call(self, stage: str, **arguments: Any) -> Any:
         result = self._guarded(stage, lambda: self.stages[stage](embedder=self.embedder, **arguments))

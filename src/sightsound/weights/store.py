@@ -54,7 +54,8 @@ class Store:
     folders : iterable of path-like or None
         Folders that may contain the files, directly or one level deeper; by default those in SIGHTSOUND_WEIGHTS.
     cache : path-like or None
-        Where fetched files are stored; by default `sightsound/weights` in the user's cache folder.
+        Where fetched files are stored; by default `weights` in SIGHTSOUND_CACHE, or in the user's cache
+        folder for sightsound.
     offline : bool or None
         Whether to fetch nothing; by default whether SIGHTSOUND_OFFLINE is set to something other than 0.
 
@@ -87,7 +88,8 @@ class Store:
             return Cache(self._cache)
         import platformdirs
 
-        return Cache(platformdirs.user_cache_path("sightsound") / "weights")
+        folder = os.environ.get("SIGHTSOUND_CACHE") or platformdirs.user_cache_path("sightsound")
+        return Cache(Path(folder) / "weights")
 
     def find(self, file: WeightFile) -> LocalFile | None:
         """Return the verified file if it is on this machine.

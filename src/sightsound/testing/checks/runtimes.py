@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sightsound.contract.embedder import Output
-from sightsound.host.compiler import Running, output_distance
+from sightsound.host.compiler import Difference, Running, difference
 from sightsound.testing.subject import NotApplicable, Subject, copied
 
 
@@ -26,16 +26,17 @@ def runtime_keeps_the_numbers(subject: Subject) -> str | None:
     expected = copied(network.embed(inputs.copy()))
     batches = [slice(0, n) for n in {1, 2, 3, 5, len(inputs)}] + [slice(n, n + 4) for n in range(0, len(inputs) - 4, 3)]
 
-    def apart(rows: slice) -> float:
+    def apart(rows: slice) -> Difference:
         wanted = Output(expected.embeddings[rows], None if expected.scores is None else expected.scores[rows])
-        return output_distance(wanted, running.embed(inputs[rows].copy()))
+        return difference(wanted, running.embed(inputs[rows].copy()))
 
     for workers in sorted({1, execution.workers}):
         with ThreadPoolExecutor(workers) as pool:
             for rows, far in zip(batches * workers, pool.map(apart, batches * workers), strict=True):
-                assert far <= subject.card.tolerance, (
+                assert not far.exceeds(subject.card.tolerance), (
                     f"runtime {execution.runtime}, inputs {rows.start} to {rows.stop}, {workers} at once: expected the "
-                    f"numbers of the network within {subject.card.tolerance:g}, got {far:.2g} apart (1 - cosine); "
-                    "likely another precision (bf16, TF32), a batch of fixed size, or one request for all threads"
+                    f"numbers of the network within {subject.card.tolerance:g}, got differences of {far}; likely "
+                    "other preparation or scores, another precision (bf16, TF32), a batch of fixed size, or one "
+                    "request for all threads"
                 )
     return None
