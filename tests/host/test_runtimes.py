@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib.util
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ import pytest
 
 import made
 from distributions import DISTS
-from sightsound import Host, embed, hookimpl, index
+from sightsound import ClassList, Host, SightsoundError, embed, hookimpl, index
 from sightsound.contract.errors import PluginError, SpaceMismatch, UnknownModel
 from sightsound.contract.execution import Execution
 from sightsound.contract.results import Item
@@ -31,7 +33,7 @@ BF16 = "colours.tiny[precision=bf16]"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where compiled files are kept in this test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("SIGHTSOUND_RUNTIME", "NUMPYRUN_FAULT"):
+    for name in ("SIGHTSOUND_RUNTIME", "SIGHTSOUND_CACHE", "NUMPYRUN_FAULT"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "cache" / "sightsound" / "compiled"
 
@@ -64,9 +66,9 @@ def host(folder, numpyrun):
 class Lazy:
     """A plugin with `lazy.tiny`, the network of `colours.tiny`, which is built in `prepare`."""
 
-    def __init__(self, tiny: Host, example=None, tolerance=1e-6):
+    def __init__(self, tiny: Host, example=None, **facts):
         self.inner = tiny.load("colours.tiny").embedder
-        self.card = dataclasses.replace(self.inner.card, name="lazy.tiny", tolerance=tolerance)
+        self.card = dataclasses.replace(self.inner.card, name="lazy.tiny", **facts)
         self.built, self.ran = 0, 0
         if example is not None:
             self.examples = lambda: example
@@ -235,6 +237,90 @@ def test_scores_that_are_missing_or_wrong_are_a_difference(host, monkeypatch):
     expected = r"expected embeddings \(4, 17\) and scores \(4, 2\) of loudness.tiny, got embeddings \(4, 17\);"
     with pytest.raises(PluginError, match=expected):
         host(runtime="numpyrun").load("loudness.tiny")
+
+
+def test_scores_of_another_scale_are_a_difference(host, monkeypatch):
+    monkeypatch.setenv("NUMPYRUN_FAULT", "scaled")
+    with pytest.raises(PluginError, match=r"1 - cosine of rows \S+, lengths \S+, scores 0\.1; expected at most"):
+        host(runtime="numpyrun").load("loudness.tiny")
+
+
+def test_a_runtime_may_decline_a_network_which_then_runs_by_itself(host, monkeypatch, caplog):
+    monkeypatch.setenv("NUMPYRUN_FAULT", "declines")
+    assert host().load("colours.tiny").execution.runtime == "" and not caplog.records
+    assert host(runtime="numpyrun").load("colours.tiny").execution.runtime == ""
+    assert "runtime numpyrun cannot run colours.tiny, so it runs by itself: it has no `module`" in caplog.text
+    with pytest.raises(SightsoundError, match="it has no `module`"):
+        host().load(BF16)
+
+
+CODE = """
+import numpy as np
+from sightsound.plugin import Compiled, Execution, Output, hookimpl
+
+
+class Edited:
+    name, version = "edited", "1.0"
+
+    def fits(self, card, device):
+        return card.name == "colours.tiny"
+
+    def compile(self, embedder, *, device, precision, weights, cache):
+        (cache / "compiled").touch()
+        return Compiled(lambda inputs: Output(FACTOR * embedder.embed(inputs).embeddings), Execution())
+
+
+@hookimpl
+def register_runtimes(register):
+    register(Edited())
+"""
+
+
+def test_a_runtime_whose_code_has_changed_is_compared_again(folder, tmp_path, monkeypatch):
+    """Its version stays the same while its author works on it."""
+    import sightsound_tiny
+
+    def load(factor):
+        file = tmp_path / f"{factor}" / "acme_edited.py"
+        file.parent.mkdir()
+        file.write_text(CODE.replace("FACTOR", f"np.float32({factor})"))
+        spec = importlib.util.spec_from_file_location("acme_edited", file)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "acme_edited", module)
+        spec.loader.exec_module(module)
+        found = Host(installed=False, runtime="edited")
+        found.register(sightsound_tiny, "tiny")
+        found.register(module, "edited")
+        return found.load("colours.tiny")
+
+    assert load(1).execution.runtime == "edited"
+    with pytest.raises(PluginError, match="the numbers of colours.tiny differ .*lengths 0.23"):
+        load(1.3)
+    assert load(1.0).execution.runtime == "edited", "a corrected runtime is compared again too"
+
+
+def test_two_networks_of_one_space_do_not_share_compiled_files(host, numpyrun):
+    """As where their cards do not say what tells them apart."""
+    for classes, scores in ((None, None), (ClassList("two", ("a", "b")), "softmax")):
+        numpyrun.calls.clear()
+        with_lazy(found := host(runtime="numpyrun"), classes=classes, scores=scores)
+        assert found.load("lazy.tiny").execution.runtime == "numpyrun"
+        assert (numpyrun.calls["compile"], numpyrun.calls["read"]) == (1, 0)
+
+
+def test_it_is_said_whether_a_network_is_compiled_anew(host, caplog):
+    caplog.set_level("INFO", "sightsound")
+    host().load("colours.tiny")
+    assert "for the first time" in caplog.text
+    caplog.clear()
+    host().load("colours.tiny")
+    assert "with the files of last time" in caplog.text
+
+
+def test_the_folder_of_the_cache_can_be_set(host, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGHTSOUND_CACHE", str(tmp_path / "mine"))
+    host().load("colours.tiny")
+    assert list((tmp_path / "mine" / "compiled").rglob("compared.json"))
 
 
 def test_a_runtime_that_gave_other_numbers_is_not_compiled_and_compared_at_every_start(

@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 
-from sightsound.plugin import Compiled, Execution, Output, hookimpl
+from sightsound.plugin import CannotRun, Compiled, Execution, Output, hookimpl
 
 calls: Counter[str] = Counter()
 """How often it has compiled, read a compiled file, and run."""
@@ -40,6 +40,8 @@ class NumpyRun:
             import an_engine  # noqa: F401
         if fault() == "none":
             return None
+        if fault() == "declines":
+            raise CannotRun("it has no `module`")
         file = cache / "matrix.npy"
         if file.exists():
             calls["read"] += 1
@@ -79,6 +81,8 @@ def network(run, matrix, precision):
         if fault() == "shape":
             rows = rows[:, :-1]
         scores = None if output.scores is None or fault() == "scores" else output.scores
+        if fault() == "scaled" and scores is not None:
+            scores = scores * np.float32(0.9)
         return rows if fault() == "type" else Output(rows, scores)
 
     return embed

@@ -71,8 +71,8 @@ def weights_are_as_declared(subject: Subject) -> str | None:
             continue  # files that the user gives may have another size
         size = found.path.stat().st_size
         assert size == file.size, (
-            f"weights: {file.name}: expected {file.size} bytes as on the card, got {size}; correct `size`, or every "
-            "command takes the file for missing"
+            f"weights: {file.name}: expected {file.size} bytes as on the card, got {size}; correct `size`: a "
+            "larger download is refused, and `sightsound weights list` reports it"
         )
     return None
 
