@@ -81,7 +81,7 @@ def _show(context: click.Context, as_json: bool) -> None:
         return
     output.print_table(["field", "value"], _fields(described))
     if described["options"]:
-        output.echo(f"options, as in {described['name']}[{_example(found, name)}]:")
+        output.echo(f"options, as in {described['name'].partition('[')[0]}[{_example(found, name)}]:")
         rows = [(option.expected, option.default, plugin, option.help) for option, plugin in found.options(name)]
         output.print_table(["option", "default", "plugin", "what it does"], rows)
 
@@ -131,12 +131,18 @@ def _cells(model: dict[str, Any]) -> list[object]:
         _shape(model["input_shape"]),
         model["sample_rate"],
         model["classes"] or None,
-        f"{model['params'] / 1e6:.1f} M" if model["params"] else "",
+        _count(model["params"]),
         model["depth"],
         model["top1"],
         model["state"],
         model["license"],
     ]
+
+
+def _count(parameters: int | None) -> str:
+    if not parameters:
+        return ""
+    return f"{parameters / 1e6:.1f} M" if parameters >= 50_000 else f"{parameters:,}"
 
 
 def _shape(sizes: Any) -> str:

@@ -63,6 +63,7 @@ I8 = replace(
     F32,
     name="yamnet.audioset_i8",
     weights=(TFLITE,),
+    options=(HOP,),  # its layers give whole numbers
     aliases=("yamnet",),
     default_for="sound",
     # the scales are in the file; batch norm is folded into its weights; the mean and the classifier are not rounded
