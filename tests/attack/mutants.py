@@ -236,7 +236,7 @@ TARGETS = {
             _library,
             ("lib/library.sqlite",),
             (*READING, ("index", "{media}", *LIBRARY, *MODELS, "--tags")),
-            numbers=lambda text: scores(text) if "embedded" not in text else None,
+            numbers=scores,
         ),
         Target(
             "library with a log",
