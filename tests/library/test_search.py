@@ -189,7 +189,7 @@ def test_an_array_that_is_no_vector_is_refused(library, tiny, query, words):
         ("{zoo}/dogs/1.wav@1:00-0:59", SightsoundError, "START before STOP.* or as 1:30.*, got 60 to 59 s"),
         ("{zoo}/dogs/1.wav@1:30", SightsoundError, "dogs/1.wav@1:30: expected @START-STOP .*, got @1:30"),
         ("{zoo}/dogs/1.wav@1m-2m", SightsoundError, "expected @START-STOP .*, got @1m-2m"),
-        ("nowhere.wav@1:30", SightsoundError, r"no such file; a query is a file, an id \(--id\) or a vector"),
+        ("nowhere.wav@1:30", SightsoundError, r"no such file; a query is a file, words \(--text\), an id \(--id\)"),
         ("{zoo}/dogs/1.wav@7-9", MediaError, r"nothing to search by between 7 and 9 s \(it lasts 2 s\)"),
         ("{zoo}/cats/1.png@1-2", SightsoundError, "expected a recording before @1-2, got an image"),
         ("{zoo}/cats", MediaError, "a folder, expected a file"),

@@ -235,4 +235,4 @@ def test_the_device_and_the_size_of_batches_are_logged(tiny, caplog, tmp_path):
     file = write_image(tmp_path / "a.png", 1)
     with caplog.at_level("INFO", "sightsound"):
         assert outcomes_of(tiny.load("colours.tiny"), [file])
-    assert any(message.startswith("colours.tiny runs on cpu: ") for message in caplog.messages)
+    assert "colours.tiny: 4 inputs at a time (cpu, float32, 2 workers of 1 thread, batches of 4)" in caplog.messages

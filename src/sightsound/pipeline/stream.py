@@ -92,7 +92,7 @@ def embed_stream(
         If `batch_size` is no whole number from 1.
     """
     size = model.batch_size if batch_size is None else _checked_size(batch_size)
-    log.info("%s runs on %s: %d inputs at once in %d threads", model.card.name, model.device, size, model.workers)
+    log.info("%s: %d inputs at a time (%s)", model.card.name, size, model.execution)
     with contextlib.closing(_batches(model, jobs, size)) as batches:
         yield _flat(batches, after_batch)
 

@@ -44,7 +44,8 @@ def next_steps(file: WeightFile, reasons: Sequence[str], *, offline: bool, model
         return f"unset SIGHTSOUND_OFFLINE and run {command} or {path}"
     if not reasons:
         return f"run {command} or {path}"
-    return f"{path}, or try again later" + (f", or tell the author of the plugin {plugin}" if plugin else "")
+    later = "" if all(source.startswith("package:") for source in file.sources) else ", or try again later"
+    return f"{path}{later}" + (f", or tell the author of the plugin {plugin}" if plugin else "")
 
 
 def _described(folder: Path, file: WeightFile) -> list[str]:

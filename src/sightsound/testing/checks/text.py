@@ -74,8 +74,9 @@ def different_texts_differ(subject: Subject) -> str | None:
         for j in range(i):
             far = row_distance(rows[i : i + 1], rows[j : j + 1])
             assert far > 1e-6, (
-                f"{TEXTS[j]!r} and {text!r}: expected different rows, got the same; likely the words are all unknown "
-                "to the tokenizer, or the row of one token (the first) that is the same in all texts"
+                f"{TEXTS[j]!r} and {text!r}: expected different rows, got the same after `postprocess`; likely "
+                "vectors that differ in length alone, words that are all unknown to the tokenizer, or the row of one "
+                "token (the first) that is the same in all texts"
             )
     return None
 
