@@ -24,6 +24,7 @@ def place(tmp_path_factory):
     return tmp_path_factory.mktemp("examples")
 
 
+@pytest.mark.slow
 def test_a_classifier_is_trained_on_few_examples_and_tested_on_the_rest(place):
     done = run("few_shot.py", place)
     assert done.returncode == 0, done.stderr
@@ -53,6 +54,7 @@ def test_networks_of_images_are_compared_and_stacked(place):
     assert (place / "demo" / "stack.probe").is_file() and (place / "demo" / "stack.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_networks_of_sounds_are_compared_and_stacked(place):
     for kind in range(2):
         for i in range(8):

@@ -165,6 +165,7 @@ def test_what_is_slow_to_import_is_imported_where_it_is_needed(module):
             assert found.name.split(".")[0] not in SLOW - allowed, found.where
 
 
+@pytest.mark.slow
 def test_every_module_can_be_imported_first():
     """One after the other in one process that forgets the package in between, so that no circle hides."""
     names = sorted(module for module in MODULES if wing(module) != "torch" and module not in ESTIMATORS)

@@ -23,8 +23,13 @@ WITH_COMMANDS = [page for page in PAGES if commands(page)]
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python") and page.name != "contract.md"]
 
 
+LONG = ("probes.md", "python.md")
+"""Pages whose commands or code take long."""
+
+
 def names(pages):
-    return {"argvalues": pages, "ids": [page.name for page in pages]}
+    marked = [pytest.param(page, marks=[pytest.mark.slow] * (page.name in LONG)) for page in pages]
+    return {"argvalues": marked, "ids": [page.name for page in pages]}
 
 
 @pytest.fixture(scope="session")

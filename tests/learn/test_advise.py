@@ -57,6 +57,7 @@ def test_many_items_and_a_moderate_accuracy_call_for_fine_tuning(coloured):
     assert found.suggestions[0].suits and found.best.method != "features and a linear classifier"
 
 
+@pytest.mark.slow
 def test_features_are_enough_if_the_accuracy_is_high(coloured):
     (data,) = load(coloured, "colours.tiny")
     means = {name: data.X[data.y == name].mean(axis=0) for name in data.classes}
@@ -86,6 +87,7 @@ def test_a_layer_that_is_measured_to_be_better_is_recommended(coloured):
     assert not of(advise([data, dataclasses.replace(noise, feature_spec=layer.feature_spec)]), "earlier layers").suits
 
 
+@pytest.mark.slow
 def test_networks_that_complement_each_other_call_for_stacking(coloured):
     (data,) = load(coloured, "colours.tiny")
     random = np.random.default_rng(0)

@@ -43,6 +43,7 @@ def test_without_times_there_is_no_cost(coloured):
     assert candidates[-1].name == "stack (no on concatenated)"
 
 
+@pytest.mark.slow
 def test_the_accuracy_on_shuffled_classes_is_that_of_chance(coloured):
     """No held-out item leaks through the choice of C or through the classifier on top."""
     random = np.random.default_rng(1)

@@ -31,12 +31,19 @@ FORMAT_1 = Path(__file__).with_name("format_1")
 """Files of version 0.1.0, and the probabilities that it gave."""
 
 
-@pytest.fixture
-def saved(tmp_path):
-    """Return the file of a probe, the probe, and its rows."""
+@pytest.fixture(scope="module")
+def fitted():
+    """Return a probe with its report, and its rows."""
     X, y = rows(k=3, noise=3.0)
     probe = LinearProbe().fit(X, y)
     probe.report_ = probe.report(X)
+    return probe, X
+
+
+@pytest.fixture
+def saved(fitted, tmp_path):
+    """Return the file of a probe, the probe, and its rows."""
+    probe, X = fitted
     probe.save(tmp_path / "a.probe")
     return tmp_path / "a.probe", probe, X
 

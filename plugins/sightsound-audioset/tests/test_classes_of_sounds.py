@@ -127,7 +127,7 @@ def test_a_hop_is_given_once(tflite_file):
         classify_sound(sounds(1), RATE, model="yamnet.audioset_i8[hop=0.24]", hop=0.1)
 
 
-@pytest.mark.parametrize("hop", ["0.01", "0.11", "1.5"])
+@pytest.mark.parametrize("hop", [pytest.param("0.01", marks=pytest.mark.slow), "0.11", "1.5"])
 def test_networks_with_a_hop_conform(tflite_file, hop):
     results = check_model(f"yamnet.audioset_i8[hop={hop}]")
     assert [(r.check, r.reason) for r in results if not r.passed] == []

@@ -92,6 +92,7 @@ def esc10(model, shared):
     return np.array(folds), np.array(labels), np.stack(rows)
 
 
+@pytest.mark.slow
 def test_the_standard_is_measured_on_esc10(esc10):
     rows = esc10[2].reshape(-1, CARD.dim).astype(np.float64)
     np.testing.assert_allclose(rows.mean(0), CENTRE, rtol=2e-3, atol=1e-3)

@@ -18,7 +18,7 @@ def subject(name: str) -> Subject:
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("name", [cards.LITE0.name, cards.MOBILENET.name])
+@pytest.mark.parametrize("name", [cards.LITE0.name, pytest.param(cards.MOBILENET.name, marks=pytest.mark.slow)])
 def test_conforms(name: str, check: Check, model: Callable[[str], Model]) -> None:
     model(name)  # skips where there are no weights
     try:

@@ -280,6 +280,7 @@ def test_threads_do_not_mix_their_rows(zoo: Host) -> None:
                 np.testing.assert_allclose(found.embeddings, known, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_layer_conforms(zoo: Host) -> None:
     results = check_model(f"{RESNET}[layer=layer2+layer3.1.act2,pool=avg+std]", host=zoo)
     assert [(result.check, result.reason) for result in results if not result.passed] == []

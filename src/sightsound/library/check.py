@@ -12,7 +12,7 @@ import numpy as np
 
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
-from sightsound.library.library import Library, open_library
+from sightsound.library.library import Library
 from sightsound.library.store import schema
 from sightsound.media.safe_open import error_line
 
@@ -45,10 +45,11 @@ def check(library: PathLike | Library) -> list[Problem]:
     """Return every problem of a library; an empty list for a sound one.
 
     The database, the fingerprints of the spaces, the size, finiteness and checksums of the vectors, and the references
-    between the tables are examined.
+    between the tables are examined, all in the state of the last commit.
     """
     problems: list[Problem] = []
-    with open_library(library) as opened:
+    path = library.path if isinstance(library, Library) else library
+    with Library(path) as opened, opened.snapshot():
         for examine in (_database, _spaces, _vectors, _outcomes, _checksums, _tags):
             try:
                 problems += examine(opened)

@@ -84,6 +84,8 @@ def state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 def _reason(error: Exception) -> str:
     """Return why a file cannot be read, without torch's advice to unpickle it without restrictions."""
+    if isinstance(error, MemoryError):
+        return "more than fits in memory"
     text = str(error)
     found = text.partition("WeightsUnpickler error: ")[2] or text
     return found.strip().partition("\n")[0].partition(". ")[0] or type(error).__name__

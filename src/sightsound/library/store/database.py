@@ -66,7 +66,8 @@ class Database:
     def iterate(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of an SQL query one by one; parameters as in `rows`."""
         with self._errors():
-            yield from self._connection.execute(query, values)
+            cursor = self._connection.execute(query, values)
+            yield from iter(cursor.fetchone, None)  # unlike the cursor it may be left when the file was closed
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -76,7 +77,8 @@ class Database:
             try:
                 yield
             finally:
-                self._connection.execute("COMMIT")
+                if self._connection.in_transaction:  # damage may have ended it
+                    self._connection.execute("COMMIT")
 
     @contextlib.contextmanager
     def decoding(self) -> Iterator[None]:
