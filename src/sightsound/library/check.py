@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ import numpy as np
 
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
-from sightsound.library.library import Library
+from sightsound.library.library import Library, open_library
 from sightsound.library.store import schema
+from sightsound.library.store.database import Database
+from sightsound.media.files import LIBRARY_FILE
 from sightsound.media.safe_open import error_line
 
 _CHUNK = 4096  # vectors that are read at a time
@@ -48,11 +51,12 @@ def check(library: PathLike | Library) -> list[Problem]:
     between the tables are examined, all in the state of the last commit.
     """
     problems: list[Problem] = []
-    path = library.path if isinstance(library, Library) else library
-    with Library(path) as opened, opened.snapshot():
+    with open_library(library) as opened:  # which refuses what is no library
+        database = Database(opened.path / LIBRARY_FILE)
+    with contextlib.closing(database), database.snapshot():
         for examine in (_database, _spaces, _vectors, _outcomes, _checksums, _tags):
             try:
-                problems += examine(opened)
+                problems += examine(database)
             except (
                 LibraryError,
                 ValueError,
@@ -66,28 +70,29 @@ def check(library: PathLike | Library) -> list[Problem]:
     return problems
 
 
-def _database(library: Library) -> Iterator[Problem]:
-    for (text,) in library.rows("PRAGMA integrity_check"):
+def _database(database: Database) -> Iterator[Problem]:
+    for (text,) in database.rows("PRAGMA integrity_check"):
         if text != "ok":
             yield Problem(f"database: {text}", _RESTORE)
-    for table, row, other, _ in library.rows("PRAGMA foreign_key_check"):
+    for table, row, other, _ in database.rows("PRAGMA foreign_key_check"):
         yield Problem(f"{table} {row}: refers to a row of {other} that is not there", _RESTORE)
 
 
-def _spaces(library: Library) -> Iterator[Problem]:
-    for name, fingerprint, facts in library.rows("SELECT name, fingerprint, facts FROM spaces"):
+def _spaces(database: Database) -> Iterator[Problem]:
+    for name, fingerprint, facts in database.rows("SELECT name, fingerprint, facts FROM spaces"):
         if hashlib.sha256(facts.encode()).hexdigest() != fingerprint:
             yield Problem(
                 f"space {name}: its facts do not give its fingerprint", "index its files again into a new library"
             )
 
 
-def _vectors(library: Library) -> Iterator[Problem]:
+def _vectors(database: Database) -> Iterator[Problem]:
     """Find vectors of a wrong size, and vectors with NaN or infinity."""
     dims = {
-        id_: (name, json.loads(facts)["dim"]) for id_, name, facts in library.rows("SELECT id, name, facts FROM spaces")
+        id_: (name, json.loads(facts)["dim"])
+        for id_, name, facts in database.rows("SELECT id, name, facts FROM spaces")
     }
-    for rows in _chunks(library, "SELECT id, space, embedding FROM vectors"):
+    for rows in _chunks(database, "SELECT id, space, embedding FROM vectors"):
         for id_, space, row in rows:
             name, dim = dims.get(space, ("?", -1))
             if len(row) != 4 * dim:
@@ -96,16 +101,16 @@ def _vectors(library: Library) -> Iterator[Problem]:
                 yield Problem(f"vector {id_} of {name}: not finite", _NEW_LIBRARY)
 
 
-def _outcomes(library: Library) -> Iterator[Problem]:
+def _outcomes(database: Database) -> Iterator[Problem]:
     """Find items without their vectors, and vectors without an item."""
-    without = library.rows(
+    without = database.rows(
         "SELECT i.id, s.name FROM outcomes o JOIN items i ON i.id = o.item JOIN spaces s ON s.id = o.space"
         " WHERE o.status = 'ok' AND NOT EXISTS"
         " (SELECT 1 FROM vectors v WHERE v.content = o.content AND v.space = o.space)"
     )
     for item, space in without:
         yield Problem(f"item {item} is ok in {space} but has no vectors there", _REINDEX_ITEM)
-    unused = library.rows(
+    unused = database.rows(
         "SELECT count(*) FROM vectors v WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.content = v.content"
         " AND o.space = v.space AND o.status = 'ok') AND NOT EXISTS"
         " (SELECT 1 FROM pending p WHERE p.content = v.content AND p.space = v.space)"
@@ -115,14 +120,14 @@ def _outcomes(library: Library) -> Iterator[Problem]:
             yield Problem(f"{count} vectors belong to no item", "index the files again into a new library")
 
 
-def _checksums(library: Library) -> Iterator[Problem]:
+def _checksums(database: Database) -> Iterator[Problem]:
     """Find vectors that were lost, added or changed since the outcome of their item was recorded."""
     sums: dict[tuple[int, int], tuple[int, int]] = {}
-    for rows in _chunks(library, "SELECT id, content, space, start, stop, embedding FROM vectors"):
+    for rows in _chunks(database, "SELECT id, content, space, start, stop, embedding FROM vectors"):
         for _, content, space, start, stop, embedding in rows:
             count, before = sums.get((content, space), (0, 0))
             sums[content, space] = count + 1, schema.checksum(before, start, stop, embedding)
-    recorded = library.rows("SELECT item, content, space, windows, checksum FROM outcomes WHERE status = 'ok'")
+    recorded = database.rows("SELECT item, content, space, windows, checksum FROM outcomes WHERE status = 'ok'")
     for item, content, space, windows, crc in recorded:
         found = sums.get((content, space), (0, 0))
         if found != (windows, crc):
@@ -130,22 +135,22 @@ def _checksums(library: Library) -> Iterator[Problem]:
             yield Problem(f"item {item}: {what}", _REINDEX_ITEM)
 
 
-def _tags(library: Library) -> Iterator[Problem]:
+def _tags(database: Database) -> Iterator[Problem]:
     """Find tags of contents without vectors, and tags of contents that are not recorded as tagged."""
     complete = "SELECT content, space FROM outcomes WHERE status = 'ok'"
     for table, known in (("tagged", complete), ("tags", "SELECT content, space FROM tagged")):
         query = f"SELECT count(*) FROM {table} WHERE (content, space) NOT IN (VALUES (-1, -1) UNION ALL {known})"
-        for (count,) in library.rows(query):
+        for (count,) in database.rows(query):
             if count:
                 yield Problem(
                     f"{count} rows of {table} belong to no item", "run `sightsound index --tags` into a new library"
                 )
 
 
-def _chunks(library: Library, query: str) -> Iterator[list[tuple[Any, ...]]]:
+def _chunks(database: Database, query: str) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the rows of a query on `vectors`, whose first column is the id, some thousands at a time."""
     last = 0
-    while rows := library.rows(f"{query} WHERE id > ? ORDER BY id LIMIT ?", last, _CHUNK):
+    while rows := database.rows(f"{query} WHERE id > ? ORDER BY id LIMIT ?", last, _CHUNK):
         yield rows
         if rows[-1][0] <= last:
             raise LibraryError("vectors: their ids do not rise")

@@ -183,10 +183,6 @@ class Library(contextlib.AbstractContextManager["Library"]):
         """Return the classes of all tags, as label and id; the id is '' for classes without ids."""
         return read_tag_classes(self._database)
 
-    def snapshot(self) -> contextlib.AbstractContextManager[None]:
-        """Return a context in which all reads see the same state, even if a writer commits meanwhile."""
-        return self._database.snapshot()
-
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return all rows of an SQL query on the tables, for what has no method of its own.
 
