@@ -23,7 +23,7 @@ WITH_COMMANDS = [page for page in PAGES if commands(page)]
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python") and page.name != "contract.md"]
 
 
-LONG = ("probes.md", "python.md")
+LONG = ("classify.md", "probes.md", "python.md")
 """Pages whose commands or code take long."""
 
 

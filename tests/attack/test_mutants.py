@@ -33,8 +33,7 @@ def prepared(name, folder, forks):
 @pytest.mark.parametrize("name", [name for name in TARGETS if not name.startswith(("yamnet", "mobilenet"))])
 def test_a_damaged_file_gives_an_answer_or_one_line(forks, tmp_path, name):
     ground = prepared(name, tmp_path, forks)
-    for seed in range(2):
-        ground.attack(seed)
+    ground.attack(0)
 
 
 @pytest.mark.slow

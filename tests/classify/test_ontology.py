@@ -102,6 +102,7 @@ def floyd_warshall(audioset) -> tuple[np.ndarray, np.ndarray]:
     return down, np.array([(down + down[:, i : i + 1]).min(axis=0) for i in range(n)])[:, :n]
 
 
+@pytest.mark.slow
 def test_distances_are_those_of_floyd_warshall(audioset):
     _, over = floyd_warshall(audioset)
     nodes = list(audioset)

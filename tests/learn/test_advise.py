@@ -48,6 +48,7 @@ def test_few_items_call_for_features_and_a_linear_classifier(coloured):
     assert "needs 20 items of each class and 1000 in all" in of(found, "fine-tuning").reason
 
 
+@pytest.mark.slow
 def test_many_items_and_a_moderate_accuracy_call_for_fine_tuning(coloured):
     (data,) = load(coloured, "colours.tiny")
     found = advise([grown(data, 30, 0.25)])
@@ -67,6 +68,7 @@ def test_features_are_enough_if_the_accuracy_is_high(coloured):
     assert not of(found, "fine-tuning").suits and not of(found, "more data").suits
 
 
+@pytest.mark.slow
 def test_an_accuracy_near_chance_calls_for_earlier_layers(coloured):
     (data,) = load(coloured, "colours.tiny")
     many = grown(data, 6, 0.0)

@@ -99,6 +99,7 @@ def test_the_standard_is_measured_on_esc10(esc10):
     np.testing.assert_allclose(rows.std(0), SPREAD, rtol=2e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_accuracy_on_esc10_is_about_0_8(esc10):
     """Mean of a clip's five rows, logistic regression, the five official folds."""
     linear_model = pytest.importorskip("sklearn.linear_model")

@@ -183,7 +183,7 @@ LAYOUTS = {
     "maxvit_t": {"blocks.0": 0, "blocks.1.layers.0.layers.window_attention.attn_layer": 2},
     "mobilevit_xxs": {"stages.2.1": 0, "stages.2.1.conv_kxk.bn": 0},
 }
-LARGE = ("swin_t.IMAGENET1K_V1", "maxvit_t", "mobilevit_xxs")
+LARGE = ("swin_t.IMAGENET1K_V1", "maxvit_t", "mobilevit_xxs", "convnext_tiny", "vit_tiny_patch16_224")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in LAYOUTS])

@@ -134,7 +134,10 @@ def test_a_timm_network_loads_from_the_users_file(name: str, suffix: str, tmp_pa
         assert np.abs(found.scores - scores).max() < 1e-4
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v3_small", "googlenet"])
+@pytest.mark.parametrize(
+    "name",
+    ["squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v3_small", pytest.param("googlenet", marks=pytest.mark.slow)],
+)
 def test_a_torchvision_network_loads_from_the_users_file(name: str, tmp_path: Path) -> None:
     model_card = card(name)
     extra = {"transform_input": True, "init_weights": True} if name == "googlenet" else {}
@@ -242,7 +245,14 @@ def test_a_convolution_that_something_else_reads_too_is_not_folded() -> None:
         torch.testing.assert_close(old, new)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121", "resnetv2_50", "regnety_002", "hrnet_w18_small"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet18",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet121", "resnetv2_50", "regnety_002")),
+        "hrnet_w18_small",
+    ],
+)
 def test_folding_batch_norm_keeps_the_numbers(name: str) -> None:
     net: Any = seeded(lambda: timm.create_model(name))
     batch = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
