@@ -147,7 +147,7 @@ class Card:
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         fields["weights"] = [dataclasses.asdict(file) for file in self.weights]
         fields["options"] = [option.to_json() for option in self.options]
-        fields["classes"] = self.classes and dataclasses.asdict(self.classes)
+        fields["classes"] = self.classes and vars(self.classes)
         return json.dumps({"format": FORMAT, **thaw(fields)}, sort_keys=True, allow_nan=False)
 
     @classmethod
