@@ -105,7 +105,7 @@ def _fields(described: dict[str, Any]) -> list[tuple[str, object]]:
         "window, hop": described["window"] and f"{described['window']}, {described['hop']} samples",
         "classes": count and f"{count} ({described['class_list']}), {described['scores']}",
         "weights": f"{weights} ({described['state']})",
-        "runs in": f"{described['runtime']}, if that can run it" if described["runtime"] else "its own framework",
+        "runs in": f"{described['runtime']}, if that can run it" if described["runtime"] else "the plugin itself",
         "precision": ", ".join(described["precisions"]) if len(described["precisions"]) > 1 else "",
         "default": f"for {described['modality']}s" if described["default"] else "",
         "licence": described["license"],
