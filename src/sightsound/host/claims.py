@@ -115,14 +115,16 @@ class Claims(Generic[T]):
         )
 
     def _owned(self, name: str) -> T | None:
-        claims = self._claims[name]
-        if len(claims) == 1:
-            return claims[0][1]
-        return next((thing for text in self._prefer for who, thing in claims if who.is_named(text)), None)
+        claim = self._owner_and_thing(name)
+        return None if claim is None else claim[1]
 
     def _belongs(self, name: str, owner: Owner) -> bool:
+        claim = self._owner_and_thing(name)
+        return claim is not None and claim[0] == owner
+
+    def _owner_and_thing(self, name: str) -> tuple[Owner, T] | None:
+        """Return the only claim of a name, or that of the first plugin that the user prefers."""
         claims = self._claims[name]
         if len(claims) == 1:
-            return True
-        preferred = next((who for text in self._prefer for who, _ in claims if who.is_named(text)), None)
-        return preferred == owner
+            return claims[0]
+        return next((claim for text in self._prefer for claim in claims if claim[0].is_named(text)), None)
