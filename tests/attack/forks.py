@@ -74,7 +74,8 @@ class Forks:
 
     def __init__(self, site: Path, shim: Path | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="forks")
-        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        # Few arenas: each thread's own would reserve 128 MB of the address space that `memory` limits.
+        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
         env = {**os.environ, **threads, "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])}
         if shim:
             env["LD_PRELOAD"] = str(shim)

@@ -9,7 +9,9 @@ import json
 import random
 import re
 
+import numpy as np
 import pytest
+import soundfile
 
 from attack.damage import damaged, odd_json
 from attack.media_files import MediaGround
@@ -81,6 +83,12 @@ def test_the_limits_of_memory_and_time_hold(forks, tmp_path):
     (tmp_path / "a.wav").write_bytes(b"")
     small = forks.run(["index", tmp_path, "-l", tmp_path / "lib"], memory=1)
     assert small.code not in (0, 1) or re.search("memory|MemoryError", small.text, re.IGNORECASE), small
+    for number in range(300):
+        soundfile.write(tmp_path / f"{number}.wav", np.full(16000, number / 300), 16000)
+    words, threads = ["index", tmp_path, "-l", tmp_path / "lib", "-m", "loudness.tiny"], {"SIGHTSOUND_THREADS": "300"}
+    threads = forks.run(words, memory=200_000_000, environment=threads)
+    assert threads.code == 2 and "cannot start a thread" in threads.text, threads
+    assert "Traceback" not in threads.text
     ended = forks.run(["models"], seconds=0)
     assert ended.code == -14
     assert MEMORY > 2**20

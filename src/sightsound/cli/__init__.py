@@ -38,6 +38,7 @@ COMMANDS = (
 """The names of the commands in the order of `--help`. Each is in the module of its name."""
 _CLOSED_PIPE = 141
 """The exit code where the reader of the output has left, as a shell reports it for SIGPIPE."""
+_NO_THREAD = "cannot start a thread (memory or processes are limited); set SIGHTSOUND_THREADS=1, or raise the limit"
 
 
 class _Commands(click.Group):
@@ -111,6 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except MemoryError as error:
         _report_memory(error)
+        sys.exit(2)
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        _tell(f"sightsound: {_NO_THREAD}")
         sys.exit(2)
     except click.ClickException as error:
         _show(error)
