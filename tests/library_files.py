@@ -11,7 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from sightsound.library.store.segments import RECORD
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions or file names")
 
@@ -29,6 +32,26 @@ def raw_database(where):
 def file_bytes(where):
     """The bytes of the database file."""
     return (where / "library.sqlite").read_bytes()
+
+
+def segment(where, space, dim):
+    """The number of the first segment of a space, and its vectors and records, mapped for changing them on disk."""
+    with raw_database(where) as db:
+        query = "SELECT id, name, rows FROM segments WHERE space = ? ORDER BY id"
+        id_, name, rows = db.execute(query, (space,)).fetchone()
+    vectors = np.memmap(where / f"library.{name}.f32", np.float32, "r+", shape=(rows, dim))
+    return id_, vectors, np.memmap(where / f"library.{name}.records", RECORD, "r+", shape=rows)
+
+
+def all_rows(library):
+    """The rows and seconds of every content, by its SHA-256 and the name of the space."""
+    found = {}
+    for space in library.spaces:
+        for hash_ in set(library.contents().values()):
+            stored = library.vectors(space, hash_)
+            if stored is not None:
+                found[hash_.hex(), space.name] = stored
+    return found
 
 
 def mount(*words):

@@ -70,14 +70,17 @@ from .learn.suggestions import Suggestion as Suggestion
 from .learn.transformer import EmbeddingTransformer as EmbeddingTransformer
 from .library.check import Problem as Problem
 from .library.check import check as check
+from .library.copying import copy_library as copy_library
 from .library.filters import Filter as Filter
 from .library.gone import Gone as Gone
 from .library.index import index as index
 from .library.index_report import IndexReport as IndexReport
 from .library.library import Library as Library
+from .library.maintenance import compact as compact
 from .library.maintenance import forget as forget
 from .library.maintenance import forget_missing as forget_missing
 from .library.maintenance import forget_space as forget_space
+from .library.maintenance import migrate as migrate
 from .library.maintenance import relocate as relocate
 from .library.query_types import Text as Text
 from .library.query_types import Vectors as Vectors

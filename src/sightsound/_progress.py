@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 
-def bar(total: int, what: str, shown: bool | None) -> Any:
+def bar(total: int, what: str, shown: bool | None, unit: str = "file") -> Any:
     """Return a tqdm bar.
 
     Parameters
@@ -15,10 +15,12 @@ def bar(total: int, what: str, shown: bool | None) -> Any:
         What is done, before the bar.
     shown : bool, optional
         Whether to show it. None shows it on a terminal and in a notebook.
+    unit : str
+        What a step is.
     """
     from tqdm.auto import tqdm
 
     hidden = None if shown is None else not shown
     if sys.stderr is None or sys.stderr.closed:  # a service, or a program without a console
         hidden = True
-    return tqdm(total=total, unit="file", desc=what, disable=hidden)
+    return tqdm(total=total, unit=unit, desc=what, disable=hidden)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -14,7 +12,7 @@ from random import Random
 from attack.forks import Forks, Task
 from attack.scenarios import MODELS
 from attack.scenes import content, write_media
-from sightsound import check
+from sightsound import check, copy_library
 
 READERS = 8
 
@@ -81,15 +79,10 @@ class Crowd:
         return Task((*random.choice(commands), *self.library))
 
     def _copies(self, is_over) -> list[Path]:
-        """Copy the database with SQLite until the commands have ended; return the libraries that were made."""
+        """Copy the library until the commands have ended; return the copies."""
         made: list[Path] = []
         while not is_over() and len(made) < 20:
             copy = self.case / f"copy{len(made)}"
-            copy.mkdir()
-            with (
-                contextlib.closing(sqlite3.connect(self.case / "lib" / "library.sqlite", timeout=30)) as source,
-                contextlib.closing(sqlite3.connect(copy / "library.sqlite")) as target,
-            ):
-                source.backup(target)
+            copy_library(self.case / "lib", copy)
             made.append(copy)
         return made

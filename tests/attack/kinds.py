@@ -109,6 +109,7 @@ def _media(name: str, target: int, method: Callable[[MediaGround, int, int], Non
 
 
 DAMAGE = {
+    "rows of a library": 300,
     **{"library": 1020, "library with a log": 580, "crafted library": 330, "probe": 600, "stack": 300},
     **{"metadata of a probe": 400, "metadata of a stack": 200, "vector": 300, "ontology": 200, "table of labels": 200},
     **{"yamnet.tflite named by the user": 130, "mobilenet_v2-b0353104.pth named by the user": 130},

@@ -77,7 +77,7 @@ class Ground:
         random = Random(f"{self.target.name} {seed}")
         shutil.rmtree(self.case)
         shutil.copytree(self.sound, self.case)
-        victim = self.case / random.choice(self.target.files)
+        victim = random.choice(sorted(self.case.glob(random.choice(self.target.files))))
         whole = victim.read_bytes()
         victim.write_bytes(self.target.damage(whole, random))
         codes = self.target.codes if victim.read_bytes() != whole else (0, 1)
@@ -136,8 +136,8 @@ def _library_with_wal(ground: Ground) -> None:
     held.execute("SELECT count(*) FROM items").fetchone()  # an open reader keeps the log
     _ran(ground, "index", "{media}", "-l", "{sound}/open", *MODELS, "--tags")
     (ground.sound / "lib").mkdir()
-    for name in ("library.sqlite", "library.sqlite-wal"):
-        shutil.copy(ground.sound / "open" / name, ground.sound / "lib" / name)
+    for file in (ground.sound / "open").glob("library.*"):
+        shutil.copy(file, ground.sound / "lib")
     held.close()
     shutil.rmtree(ground.sound / "open")
     assert (ground.sound / "lib" / "library.sqlite-wal").stat().st_size > 0
@@ -243,6 +243,19 @@ TARGETS = {
             _library_with_wal,
             ("lib/library.sqlite", "lib/library.sqlite-wal", "lib/library.sqlite-wal"),
             (*READING, ("index", "{media}", *LIBRARY, *MODELS)),
+        ),
+        Target(
+            "rows of a library",
+            _library,
+            ("lib/library.*.f32", "lib/library.*.records"),
+            (
+                *READING,
+                ("search", "{media}/red/0.png", *LIBRARY),
+                ("compact", *LIBRARY),
+                ("copy", "{case}/lib", "{case}/copy"),
+                ("index", "{media}", *LIBRARY, *MODELS),
+            ),
+            numbers=scores,
         ),
         Target(
             "probe",

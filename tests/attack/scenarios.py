@@ -62,6 +62,12 @@ def _for_a_stack(scene: Scene) -> None:
     _ran(scene, "index", "{media}", *LIBRARY, "-m", "pixels.fetch")
 
 
+def _forgotten(scene: Scene) -> None:
+    """A library that rows were removed from."""
+    _indexed(scene)
+    _ran(scene, "forget", "{media}/red", *LIBRARY)
+
+
 def _csv_labels(scene: Scene) -> None:
     rows = [f"{path.relative_to(scene.media)},{path.stem}" for path in sorted(scene.media.rglob("*.png"))]
     (scene.media / "labels.csv").write_text("\n".join(["path,label", *rows, ""]))
@@ -111,6 +117,9 @@ SCENARIOS = {
         Scenario("forget --missing", ("forget", "--missing", "--yes", *LIBRARY), _missing),
         Scenario("forget --space", ("forget", "--space", "colours.tiny", "--yes", *LIBRARY), _indexed),
         Scenario("relocate", ("relocate", "{media}", "{media}2", *LIBRARY), _copied),
+        Scenario("compact", ("compact", *LIBRARY), _forgotten),
+        Scenario("copy", ("copy", "{case}/lib", "{case}/second"), _indexed),
+        Scenario("migrate format 3", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(3)),
         Scenario("migrate format 1", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(1)),
         Scenario("migrate format 2", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(2)),
         Scenario("embed", ("embed", "{media}/green", "-m", "colours.tiny", "-o", "{case}/out.npz"), _existing_output),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import numpy as np
-
 from attack.forks import COUNT, FAIL, FULL, KILL, TEAR, Fault, Forks, Ran
+from library_files import all_rows
 from made import write_shade, write_sound
 from sightsound import Library, check
 
@@ -153,7 +154,9 @@ class Scene:
     def _leftovers(self) -> set[str]:
         """Return the files but for those of SQLite, the lock, and of downloads, which the next download removes."""
         names = {name for name in tree(self.case) if not name.startswith("lib/writer.") and "/.fetching/" not in name}
-        return {name for name in names if not name.endswith(("-wal", "-shm"))}
+        names = {name for name in names if not name.endswith(("-wal", "-shm"))}
+        segments = Counter(re.sub(r"library\.[0-9a-f]{16}", "library.*", name) for name in names)
+        return {f"{name} ({count})" for name, count in segments.items()}
 
     def _assert_sound(self, told: str) -> None:
         if (self.case / "lib" / "library.sqlite").exists():
@@ -179,14 +182,10 @@ QUERIES = {
     "items": "SELECT i.path, r.path, hex(c.hash) FROM items i JOIN roots r ON r.id = i.root"
     " LEFT JOIN contents c ON c.id = i.content",
     "labels": 'SELECT i.path, l."column", l.value FROM labels l JOIN items i ON i.id = l.item',
-    "outcomes": "SELECT i.path, coalesce(s.name, ''), o.status, o.reason, o.flags, o.seconds, o.windows FROM outcomes o"
+    "outcomes": "SELECT i.path, coalesce(s.name, ''), o.status, o.reason, o.flags, o.seconds FROM outcomes o"
     " JOIN items i ON i.id = o.item LEFT JOIN spaces s ON s.id = o.space",
     "tags": "SELECT hex(c.hash), t.label, t.start, t.stop FROM tags t JOIN contents c ON c.id = t.content",
 }
-VECTORS = (
-    "SELECT hex(c.hash), s.name, v.start, v.embedding FROM vectors v"
-    " JOIN contents c ON c.id = v.content JOIN spaces s ON s.id = v.space"
-)
 
 
 def content(case: Path) -> dict:
@@ -195,8 +194,8 @@ def content(case: Path) -> dict:
     if (case / "lib" / "library.sqlite").exists():
         with Library(case / "lib") as library:
             found = {name: sorted(library.rows(query), key=repr) for name, query in QUERIES.items()}
-            rows = library.rows(VECTORS)
-        found["vectors"] = sorted([(*key, np.frombuffer(row, "<f4").round(4).tolist()) for *key, row in rows], key=repr)
+            stored = all_rows(library)
+        found["vectors"] = sorted((*key, str(spans), rows.round(4).tolist()) for key, (rows, spans) in stored.items())
     for name, data in tree(case).items():
         hidden = any(
             part.startswith((".fetching", ".sightsound-")) for part in Path(name).parts

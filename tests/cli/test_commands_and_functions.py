@@ -38,6 +38,9 @@ FUNCTIONS = {
     "check": "check",
     "forget": "forget, forget_missing, forget_space",
     "relocate": "relocate",
+    "compact": "compact",
+    "copy": "copy_library",
+    "migrate": "migrate",
     "check-model": "testing.check_model, testing.bench_model",
     "new-plugin": "testing.new_plugin",
 }

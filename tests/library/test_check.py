@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from library_files import file_bytes, raw_database
+from library_files import file_bytes, raw_database, segment
 from sightsound import Filter, Library, LibraryError, SightsoundError, check, search, stats
 
 
@@ -15,17 +15,16 @@ from sightsound import Filter, Library, LibraryError, SightsoundError, check, se
     ("damage", "words"),
     [
         (
-            "UPDATE vectors SET embedding = substr(embedding, 1, 100) WHERE id = 2",
-            "vector 2 of colours.tiny: expected 192 bytes, got 100",
-        ),
-        (
-            "UPDATE vectors SET embedding = CAST(x'0000c07f' || substr(embedding, 5) AS BLOB) WHERE id = 2",
-            "vector 2 of colours.tiny: not finite",
-        ),
-        (
-            "DELETE FROM vectors WHERE space = 1 AND content = 2",
+            "DELETE FROM runs WHERE space = 1 AND content = 2",
             "item 2 is ok in colours.tiny but has no vectors there",
         ),
+        ("DELETE FROM runs WHERE space = 1 AND content = 2", "segment 1: expected a run at row 1, got 2"),
+        ("DELETE FROM runs WHERE space = 1 AND content = 3", "segment 1: 3 rows, 2 of them known"),
+        ("UPDATE runs SET count = 2 WHERE space = 1 AND content = 2", "segment 1: expected a run at row 3, got 2"),
+        ("UPDATE runs SET checksum = 7 WHERE space = 1 AND content = 2", "item 2: its vectors in colours.tiny"),
+        ("UPDATE runs SET record_checksum = 7 WHERE space = 2 AND content = 4", "item 4: its vectors in loudness.tiny"),
+        ("UPDATE segments SET rows = rows + 1 WHERE space = 1", ".f32: damaged, expected at least 768 bytes, got 576"),
+        ("UPDATE segments SET name = 'a' WHERE space = 1", "segment 1: expected a name and a type"),
         ("DELETE FROM outcomes WHERE item = 2", "1 vectors belong to no item"),
         ("DELETE FROM contents WHERE id = 2", "refers to a row of contents that is not there"),
         ("DELETE FROM roots", "refers to a row of roots that is not there"),
@@ -33,7 +32,7 @@ from sightsound import Filter, Library, LibraryError, SightsoundError, check, se
             "UPDATE spaces SET facts = replace(facts, '\"revision\": 1', '\"revision\": 2')",
             "its facts do not give its fingerprint",
         ),
-        ("UPDATE vectors SET space = 77 WHERE id = 2", "refers to a row of spaces that is not there"),
+        ("UPDATE runs SET space = 77 WHERE content = 2", "refers to a row of spaces that is not there"),
     ],
 )
 def test_check_finds_rows_that_contradict_each_other(where, command, damage, words):
@@ -48,19 +47,34 @@ def test_check_finds_rows_that_contradict_each_other(where, command, damage, wor
     assert done.stdout.splitlines()[-1] == f"{len(problems)} problems"
 
 
-def test_check_finds_a_recording_that_lost_a_window(where):
-    assert check(where) == []
-    with raw_database(where) as db:
-        db.execute("DELETE FROM vectors WHERE id = (SELECT min(id) + 1 FROM vectors WHERE space = 2)")
-    assert [problem.what for problem in check(where)] == ["item 4: expected 3 vectors, got 2"]
-
-
 def test_check_finds_a_flipped_bit_in_a_vector(where):
     assert check(where) == []
-    with raw_database(where) as db:
-        (row,) = db.execute("SELECT embedding FROM vectors WHERE id = 2").fetchone()
-        db.execute("UPDATE vectors SET embedding = ? WHERE id = 2", (bytes([row[0] ^ 1]) + row[1:],))
-    assert list(map(str, check(where))) == ["item 2: its vectors have changed; forget it and index it again"]
+    _, vectors, _ = segment(where, 1, 48)
+    vectors.view(np.uint32)[1, 7] ^= 1
+    vectors.flush()
+    expected = "item 2: its vectors in colours.tiny have changed; forget it and index it again"
+    assert list(map(str, check(where))) == [expected]
+
+
+@pytest.mark.parametrize("field", ["content", "start", "stop", "norm"])
+def test_check_finds_a_record_that_has_changed(where, field):
+    assert check(where) == []
+    _, _, records = segment(where, 2, 17)
+    records[field][4] += 1
+    records.flush()
+    assert [problem.what for problem in check(where)] == ["item 5: its vectors in loudness.tiny have changed"]
+
+
+@pytest.mark.parametrize("suffix", ["f32", "records"])
+def test_check_finds_a_file_that_is_missing_or_too_short(where, suffix):
+    assert check(where) == []
+    file = min(where.glob(f"library.*.{suffix}"))
+    file.write_bytes(file.read_bytes()[:-1])
+    (problem,) = check(where)
+    assert f"{file}: damaged, expected at least" in problem.what and problem.remedy
+    file.unlink()
+    (problem,) = check(where)
+    assert f"{file}: is missing" in problem.what and problem.remedy
 
 
 def test_check_leaves_an_open_library_open(where):
@@ -82,8 +96,10 @@ def test_check_leaves_an_open_library_open(where):
         ("UPDATE items SET path = 7 WHERE id = 2", lambda library: search(1, library)),
         ("UPDATE roots SET path = 7", lambda library: library.roots),
         ("UPDATE spaces SET facts = '{}'", lambda library: library.spaces),
-        ("UPDATE vectors SET embedding = x'00' WHERE id = 1", lambda library: search(2, library)),
-        ("UPDATE vectors SET stop = 'late' WHERE space = 2", lambda library: search(4, library)),
+        ("UPDATE segments SET dtype = 'f64' WHERE space = 1", lambda library: search(2, library)),
+        ("UPDATE segments SET rows = 'all' WHERE space = 2", lambda library: search(4, library)),
+        ("UPDATE runs SET count = 'all' WHERE space = 2", lambda library: search(4, library)),
+        ("UPDATE runs SET first = 2000 WHERE space = 2", lambda library: search(4, library)),
     ],
 )
 def test_a_stored_value_that_cannot_be_decoded_is_reported_as_damage(where, damage, read):
@@ -102,7 +118,7 @@ def test_an_error_outside_of_the_library_is_not_reported_as_damage(where, monkey
     monkeypatch.setattr(Filter, "matches_path", broken)
     with Library(where) as library:
         with pytest.raises(TypeError, match="a bug in a filter"):
-            search(1, library)
+            search(1, library, where=Filter(paths=("*",)))
         with pytest.raises(LibraryError, match=f"no item {2**70} in lib"):
             library.item(2**70)
 

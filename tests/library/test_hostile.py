@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from library_files import file_bytes, raw_database
+from library_files import POSIX, file_bytes, raw_database, segment
+from made import write_image
 from sightsound import (
     Labels,
     Library,
@@ -208,38 +210,75 @@ def test_names_that_only_look_like_paths_elsewhere_are_read(where, name):
 # -- damaged vectors ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("embedding", "words"),
-    [
-        (np.full(48, np.nan, "<f4").tobytes(), "vector 1 of colours.tiny: not finite"),
-        (np.r_[np.ones(47), np.inf].astype("<f4").tobytes(), "vector 1 of colours.tiny: not finite"),
-        (bytes(4), "vector 1 of colours.tiny: expected 48 numbers, got 1"),
-        (bytes(5), "damaged"),
-        (b"", "vector 1 of colours.tiny: expected 48 numbers, got 0"),
-    ],
-    ids=["nan", "inf", "one number", "five bytes", "empty"],
-)
-def test_a_damaged_vector_is_refused_and_never_gives_a_wrong_hit(where, zoo, tiny, embedding, words):
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30], ids=str)
+def test_a_damaged_vector_is_refused_and_never_gives_a_wrong_hit(where, zoo, tiny, value):
     with Library(where) as library:
         good = search(zoo / "cats" / "1.png", library, host=tiny)
         assert len(good) == 2
         content = library.content(1)
         (space,) = (space for space in library.spaces if space.name == "colours.tiny")
-    with raw_database(where) as db:
-        db.execute("UPDATE vectors SET embedding = ? WHERE id = 1", (embedding,))
+    _, vectors, records = segment(where, 1, 48)
+    vectors[0, -1] = value
+    vectors.flush()
     with Library(where) as library:
         for read in (
             lambda: search(zoo / "cats" / "1.png", library, host=tiny),
-            lambda: search(1, library, host=tiny),
             lambda: search(np.ones(48), library, host=tiny),
-            lambda: library.vectors(space, content),
-            lambda: library.vector_index(space),
-            lambda: load_dataset(library, "colours.tiny", Labels("folder"), min_classes=1),
         ):
-            with pytest.raises(LibraryError, match=words):
+            with pytest.raises(LibraryError, match="lib: damaged .* in colours.tiny"):
                 read()
         assert len(check(library)) >= 1
         assert len(search(zoo / "dogs" / "0.wav", library, host=tiny)) == 1
+    records["norm"][0] = np.inf
+    records.flush()
+    with Library(where) as library:
+        for read in (
+            lambda: search(1, library, host=tiny),
+            lambda: library.vectors(space, content),
+            lambda: list(library.contents_in(space)),
+            lambda: load_dataset(library, "colours.tiny", Labels("folder"), min_classes=1),
+        ):
+            with pytest.raises(LibraryError, match="lib: damaged .* in colours.tiny"):
+                read()
+
+
+@pytest.mark.parametrize("suffix", ["f32", "records"])
+def test_a_file_of_rows_that_became_shorter_is_refused_before_it_is_read(where, tiny, suffix):
+    """To read what a map has no file for would end the process."""
+    with Library(where) as library:
+        assert len(search(np.ones(48), library, host=tiny)) == 3
+        for file in where.glob(f"library.*.{suffix}"):
+            os.truncate(file, file.stat().st_size - 1)
+        with pytest.raises(LibraryError, match=f"{suffix}: damaged, expected at least .* bytes"):
+            search(np.ones(48), library, host=tiny)
+        with pytest.raises(LibraryError, match=f"{suffix}: damaged, expected at least .* bytes"):
+            library.vectors(*next((s, library.content(1)) for s in library.spaces if s.name == "colours.tiny"))
+
+
+@POSIX
+@pytest.mark.parametrize("suffix", ["f32", "records"])
+@pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "folder"])
+def test_a_file_of_rows_that_is_no_ordinary_file_is_refused_and_nothing_is_written_through_it(
+    where, zoo, tiny, tmp_path, suffix, kind
+):
+    (file,) = (path.with_suffix(f".{suffix}") for path in where.glob("library.*.f32") if path.stat().st_size == 576)
+    victim = tmp_path / "victim"
+    victim.write_bytes(file.read_bytes() + b"the end of it")
+    file.unlink()
+    if kind == "hard link":
+        os.link(victim, file)
+    elif kind == "link":
+        file.symlink_to(victim)
+    else:
+        os.mkfifo(file) if kind == "pipe" else file.mkdir()
+    before = victim.read_bytes()
+    if kind != "hard link":
+        with Library(where) as library, pytest.raises(LibraryError, match=f"{suffix}: (cannot be opened|not an ord)"):
+            search(np.ones(48), library, host=tiny)
+        assert any(str(file) in problem.what for problem in check(where))
+    write_image(zoo / "new.png", 70)
+    index(zoo, where, models=MODELS, host=tiny)
+    assert victim.read_bytes() == before
 
 
 @pytest.mark.parametrize("id_", ["99999999999999999999", "-99999999999999999999", "0", "-1"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from library_files import raw_database
+from library_files import all_rows
 from made import register_tints, register_variant, start_command, write_image, write_sound
 from sightsound import Item, Library, LibraryError, SightsoundError, SpaceMismatch, check, index, search, stats
 
@@ -26,12 +26,10 @@ def test_both_modalities_and_several_models_share_one_library(where, zoo, tiny):
             "loudness.tiny": 6,
             "tints.tiny": 3,
         }
-        sizes = library.rows("SELECT v.id, s.name, length(v.embedding) FROM vectors v JOIN spaces s ON s.id = v.space")
-        assert len({id_ for id_, _, _ in sizes}) == 12
-        assert {(name, size) for _, name, size in sizes} == {
-            ("colours.tiny", 192),
-            ("loudness.tiny", 68),
-            ("tints.tiny", 48),
+        assert {(name, rows.shape) for (_, name), (rows, _) in all_rows(library).items()} == {
+            ("colours.tiny", (1, 48)),
+            ("loudness.tiny", (3, 17)),
+            ("tints.tiny", (1, 12)),
         }
         assert library.roots == [str(zoo)]
         assert library.item(1) == Item(str(zoo), "cats/0.png", 1)
@@ -196,19 +194,20 @@ def test_searches_during_indexing_find_complete_items_only(zoo, tiny, tmp_path):
     assert failures == [] and counts == sorted(counts)
 
 
-def test_vectors_that_a_crash_left_incomplete_are_not_found_and_the_next_writer_deletes_them(where, zoo, tiny):
-    with raw_database(where) as db:
-        db.execute("INSERT INTO contents (hash, modality) VALUES (?, 'image')", (bytes(32),))
-        (id_,) = db.execute("SELECT id FROM contents WHERE hash = ?", (bytes(32),)).fetchone()
-        db.execute("INSERT INTO pending VALUES (?, 1)", (id_,))
-        db.execute("INSERT INTO vectors (content, space, embedding) VALUES (?, 1, ?)", (id_, bytes(192)))
+def test_rows_that_a_crash_left_incomplete_are_not_found_and_the_next_writer_overwrites_them(where, zoo, tiny):
+    (file,) = (path for path in where.glob("library.*.f32") if path.stat().st_size == 3 * 192)
+    with file.open("ab") as opened:
+        opened.write(bytes(192 + 10))
+    (where / f"library.{'0' * 16}.f32").write_bytes(bytes(1000))
     with Library(where) as library:
         assert {space.name: n for space, n in library.spaces.items()}["colours.tiny"] == 3
         assert len(search(np.ones(48), library, host=tiny)) == 3
         assert check(library) == []
-        with library.writing():
-            pass
-        assert library.rows("SELECT count(*) FROM vectors WHERE content = ?", id_) == [(0,)]
+        write_image(zoo / "new.png", 70)
+        assert index(zoo, library, models=MODELS, host=tiny).counts == {"ok": 1, "unchanged": 5}
+        assert len(search(np.ones(48), library, host=tiny)) == 4
+        assert check(library) == []
+    assert sorted(path.stat().st_size for path in where.glob("library.*.f32")) == [6 * 68, 4 * 192 + 10]
 
 
 def test_a_library_is_shown_by_its_path_and_counts_its_items(tiny, tmp_path):

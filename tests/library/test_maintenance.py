@@ -50,7 +50,8 @@ def paths(library):
 
 
 def count(library, table):
-    return library.rows(f"SELECT count(*) FROM {table}")[0][0]
+    what = "total(count)" if table == "runs" else "count(*)"
+    return library.rows(f"SELECT {what} FROM {table}")[0][0]
 
 
 # -- forget ------------------------------------------------------------------------------------------------------
@@ -60,7 +61,7 @@ def test_forget_removes_the_vectors_labels_and_outcomes_of_a_file(library, zoo):
     (gone,) = forget([zoo / "cats" / "1.png"], library)
     assert gone.path == "cats/1.png" and "cats/1.png" not in paths(library)
     assert (zoo / "cats" / "1.png").exists()
-    assert (count(library, "vectors"), count(library, "contents")) == (5, 5)
+    assert (count(library, "runs"), count(library, "contents")) == (5, 5)
     assert (count(library, "outcomes"), count(library, "labels")) == (6, 0)
 
 
@@ -80,10 +81,10 @@ def test_forget_of_a_folder_removes_all_below_it_and_nothing_beside_it(library, 
 
 def test_vectors_stay_until_the_last_copy_is_forgotten(library, zoo, tiny):
     forget([zoo / "cats" / "0.png"], library)
-    assert count(library, "vectors") == 6
+    assert count(library, "runs") == 6
     assert "copy.png" in {hit.item.path for hit in search(zoo / "cats" / "1.png", library, host=tiny)}
     forget([zoo / "copy.png"], library)
-    assert count(library, "vectors") == 5
+    assert count(library, "runs") == 5
 
 
 def test_a_file_that_was_deleted_can_be_forgotten(library, zoo):
@@ -110,7 +111,7 @@ def test_a_forgotten_file_that_is_indexed_again_gets_a_new_id(library, zoo, tiny
 
 def test_forgetting_the_last_file_leaves_an_empty_library(library, zoo, tiny):
     forget([zoo], library)
-    for table in ("items", "contents", "vectors", "outcomes", "labels", "roots"):
+    for table in ("items", "contents", "runs", "outcomes", "labels", "roots"):
         assert count(library, table) == 0, table
     assert index(zoo, library, models=MODELS, host=tiny).counts == {"ok": 7}
 
@@ -221,10 +222,10 @@ def test_an_empty_path_is_refused_and_does_not_mean_the_working_folder(library, 
 @pytest.mark.parametrize("digits", [0, 1, 7])
 def test_few_digits_of_a_fingerprint_do_not_name_a_space(library, digits):
     (space,) = (space for space in library.spaces if space.name == "colours.tiny")
-    before = count(library, "vectors")
+    before = count(library, "runs")
     with pytest.raises(LibraryError, match="expected the name of a space or the first 8 digits of its fingerprint"):
         forget_space(space.fingerprint[:digits], library)
-    assert count(library, "vectors") == before > 0
+    assert count(library, "runs") == before > 0
     assert forget_space(space.fingerprint[:8], library) == 4
 
 

@@ -32,6 +32,9 @@ COMMANDS = (
     "check",
     "forget",
     "relocate",
+    "compact",
+    "copy",
+    "migrate",
     "check-model",
     "new-plugin",
 )
@@ -113,17 +116,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MemoryError as error:
         _report_memory(error)
         sys.exit(2)
-    except RuntimeError as error:
-        if "can't start new thread" not in str(error):
-            raise
-        _tell(f"sightsound: {_NO_THREAD}")
-        sys.exit(2)
     except click.ClickException as error:
         _show(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
         _tell("; ".join(["sightsound: stopped", *_what_is_kept(error)]))
         sys.exit(130)
+    except RuntimeError as error:  # not before click.Abort, which is one too
+        if "can't start new thread" not in str(error):
+            raise
+        _tell(f"sightsound: {_NO_THREAD}")
+        sys.exit(2)
     except OSError as error:
         if not _is_of_standard_output(error):
             raise  # an error of a file must be handled where the file is known

@@ -11,12 +11,13 @@ from sightsound.contract.paths import printable
 
 @click.command()
 @library_option()
+@click.option("--fast", is_flag=True, help="Look at the sizes of files and the counts of rows only.")
 @click.pass_context
-def check(context: click.Context, library: str) -> None:
+def check(context: click.Context, library: str, fast: bool) -> None:
     """Verify that a library is intact; exit code 1 if it is not."""
     from sightsound.library.check import check as find_problems
 
-    problems = find_problems(library)
+    problems = find_problems(library, fast=fast)
     for problem in problems:
         output.echo(printable(problem))
     output.echo(f"{len(problems)} problems" if problems else "sound: every item, vector and space fits")

@@ -147,9 +147,8 @@ def _default_pool(library: Library, space: Space, level: Level) -> Pool:
     """Return how the windows of a space are pooled by default, by the looks of some of its vectors."""
     if level == "window" or space.modality == "image":
         return "mean"
-    vectors = library.vector_index(space)[0].vectors
-    some = vectors[:: max(1, len(vectors) // _SAMPLE)]
-    return default_pool(np.asarray(some)) if len(some) else "mean"
+    some = library.sample_rows(space, _SAMPLE)
+    return default_pool(some) if len(some) else "mean"
 
 
 def _load_spaces(library: Library, spaces: Sequence[Space], labels: Labels, table: LabelTable) -> list[Dataset]:
@@ -182,10 +181,9 @@ def _load_larger_modality(library: Library, labels: Labels, table: LabelTable) -
 
 def _load(library: Library, feature_spec: FeatureSpec, labels: Labels, table: LabelTable, min_classes: int) -> Dataset:
     """Load the labelled items of one space, with labels that were read before."""
-    stored, items_by_content = library.vector_index(feature_spec.space)
     builder = _DatasetBuilder(feature_spec, labels, table)
-    for content, rows in stored.grouped():
-        builder.add(items_by_content.get(content, []), stored.vectors[rows], stored.spans[rows])
+    for items, rows, spans in library.contents_in(feature_spec.space):
+        builder.add(items, rows, spans)
     builder.check_classes(min_classes, library.path.name)
     return builder.build(_content_ids(library))
 

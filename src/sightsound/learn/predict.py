@@ -141,13 +141,11 @@ def _file_features(spec: FeatureSpec, found: Embedded) -> _Features:
 
 
 def _stored_features(library: Library, spec: FeatureSpec, where: Filter | None) -> dict[Item, _Features]:
-    stored, items_by_content = library.vector_index(spec.space, where)
     has_spans = spec.level == "window" and spec.space.modality == "sound"
     found: dict[Item, _Features] = {}
-    for content, rows in stored.grouped():
-        for item in items_by_content.get(content, ()):
-            spans = stored.spans[rows] if has_spans else None
-            found[item] = _Features(Outcome(item, "ok"), spec.rows(stored.vectors[rows]), spans)
+    for items, rows, spans in library.contents_in(spec.space, where):
+        for item in items:
+            found[item] = _Features(Outcome(item, "ok"), spec.rows(rows), spans if has_spans else None)
     return found
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
 from sightsound.library.library import Library, open_library
-from sightsound.library.store import schema
 from sightsound.library.store.database import Database
+from sightsound.library.store.queries import read_segments, read_spaces
+from sightsound.library.store.segments import MappedSegment
+from sightsound.library.store.verification import changed_contents
 from sightsound.media.files import LIBRARY_FILE
 from sightsound.media.safe_open import error_line
 
-_CHUNK = 4096  # vectors that are read at a time
+_CHUNK = 2**14  # rows that are read at a time
 _RESTORE = "restore the library from a copy"
 _NEW_LIBRARY = "index into a new library"
 _REINDEX_ITEM = "forget it and index it again"
@@ -44,17 +44,29 @@ class Problem:
         return f"{self.what}; {self.remedy}"
 
 
-def check(library: PathLike | Library) -> list[Problem]:
+def check(library: PathLike | Library, *, fast: bool = False) -> list[Problem]:
     """Return every problem of a library; an empty list for a sound one.
 
-    The database, the fingerprints of the spaces, the size, finiteness and checksums of the vectors, and the references
+    The database, the fingerprints of the spaces, the files of rows with the checksum of every row, and the references
     between the tables are examined, all in the state of the last commit.
+
+    Parameters
+    ----------
+    library : path-like or Library
+        The library.
+    fast : bool, default=False
+        Whether to examine the sizes of the files and the counts of rows only, and not what is in the files.
+
+    Returns
+    -------
+    list of Problem
     """
+    examined = (_spaces, functools.partial(_segments, rows=False), _outcomes) if fast else _EXAMINED
     problems: list[Problem] = []
     with open_library(library) as opened:  # which refuses what is no library
         database = Database(opened.path / LIBRARY_FILE)
     with contextlib.closing(database), database.snapshot():
-        for examine in (_database, _spaces, _vectors, _outcomes, _checksums, _tags):
+        for examine in examined:
             try:
                 problems += examine(database)
             except (
@@ -86,53 +98,57 @@ def _spaces(database: Database) -> Iterator[Problem]:
             )
 
 
-def _vectors(database: Database) -> Iterator[Problem]:
-    """Find vectors of a wrong size, and vectors with NaN or infinity."""
-    dims = {
-        id_: (name, json.loads(facts)["dim"])
-        for id_, name, facts in database.rows("SELECT id, name, facts FROM spaces")
-    }
-    for rows in _chunks(database, "SELECT id, space, embedding FROM vectors"):
-        for id_, space, row in rows:
-            name, dim = dims.get(space, ("?", -1))
-            if len(row) != 4 * dim:
-                yield Problem(f"vector {id_} of {name}: expected {4 * dim} bytes, got {len(row)}", _NEW_LIBRARY)
-            elif not np.isfinite(np.frombuffer(row, "<f4")).all():
-                yield Problem(f"vector {id_} of {name}: not finite", _NEW_LIBRARY)
+def _segments(database: Database, rows: bool = True) -> Iterator[Problem]:
+    """Find files that are missing, too short or foreign, and rows that are in no run, in two, or have changed."""
+    for space_id, space in read_spaces(database).items():
+        for facts in read_segments(database, space_id, space.dim):
+            try:
+                segment = MappedSegment(database.folder, facts)
+            except LibraryError as error:
+                yield Problem(str(error).rpartition(";")[0], _RESTORE)
+                continue
+            yield from _coverage(database, segment)
+            for content in changed_contents(database, segment) if rows else ():
+                for (item,) in _items_of(database, content, space_id) or [("?",)]:
+                    yield Problem(f"item {item}: its vectors in {space.name} have changed", _REINDEX_ITEM)
+
+
+def _coverage(database: Database, segment: MappedSegment) -> Iterator[Problem]:
+    """Find rows of a segment that are neither in a run nor removed, or more than once."""
+    query = (
+        "SELECT first, count FROM runs WHERE segment = ? UNION ALL SELECT first, count FROM removed WHERE segment = ?"
+        " ORDER BY first"
+    )
+    expected = 0
+    for first, count in database.rows(query, segment.facts.id, segment.facts.id):
+        if first != expected or count < 1:
+            yield Problem(f"segment {segment.facts.id}: expected a run at row {expected}, got {first}", _NEW_LIBRARY)
+            return
+        expected += count
+    if expected != len(segment):
+        yield Problem(f"segment {segment.facts.id}: {len(segment)} rows, {expected} of them known", _NEW_LIBRARY)
+
+
+def _items_of(database: Database, content: int, space: int) -> list[tuple[Any, ...]]:
+    return database.rows("SELECT item FROM outcomes WHERE content = ? AND space = ? ORDER BY item", content, space)
 
 
 def _outcomes(database: Database) -> Iterator[Problem]:
-    """Find items without their vectors, and vectors without an item."""
+    """Find items without their rows, and rows without an item."""
     without = database.rows(
         "SELECT i.id, s.name FROM outcomes o JOIN items i ON i.id = o.item JOIN spaces s ON s.id = o.space"
         " WHERE o.status = 'ok' AND NOT EXISTS"
-        " (SELECT 1 FROM vectors v WHERE v.content = o.content AND v.space = o.space)"
+        " (SELECT 1 FROM runs r WHERE r.content = o.content AND r.space = o.space)"
     )
     for item, space in without:
         yield Problem(f"item {item} is ok in {space} but has no vectors there", _REINDEX_ITEM)
     unused = database.rows(
-        "SELECT count(*) FROM vectors v WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.content = v.content"
-        " AND o.space = v.space AND o.status = 'ok') AND NOT EXISTS"
-        " (SELECT 1 FROM pending p WHERE p.content = v.content AND p.space = v.space)"
+        "SELECT total(count) FROM runs r WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.content = r.content"
+        " AND o.space = r.space AND o.status = 'ok')"
     )
     for (count,) in unused:
         if count:
-            yield Problem(f"{count} vectors belong to no item", "index the files again into a new library")
-
-
-def _checksums(database: Database) -> Iterator[Problem]:
-    """Find vectors that were lost, added or changed since the outcome of their item was recorded."""
-    sums: dict[tuple[int, int], tuple[int, int]] = {}
-    for rows in _chunks(database, "SELECT id, content, space, start, stop, embedding FROM vectors"):
-        for _, content, space, start, stop, embedding in rows:
-            count, before = sums.get((content, space), (0, 0))
-            sums[content, space] = count + 1, schema.checksum(before, start, stop, embedding)
-    recorded = database.rows("SELECT item, content, space, windows, checksum FROM outcomes WHERE status = 'ok'")
-    for item, content, space, windows, crc in recorded:
-        found = sums.get((content, space), (0, 0))
-        if found != (windows, crc):
-            what = f"expected {windows} vectors, got {found[0]}" if found[0] != windows else "its vectors have changed"
-            yield Problem(f"item {item}: {what}", _REINDEX_ITEM)
+            yield Problem(f"{int(count)} vectors belong to no item", "index the files again into a new library")
 
 
 def _tags(database: Database) -> Iterator[Problem]:
@@ -147,11 +163,4 @@ def _tags(database: Database) -> Iterator[Problem]:
                 )
 
 
-def _chunks(database: Database, query: str) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the rows of a query on `vectors`, whose first column is the id, some thousands at a time."""
-    last = 0
-    while rows := database.rows(f"{query} WHERE id > ? ORDER BY id LIMIT ?", last, _CHUNK):
-        yield rows
-        if rows[-1][0] <= last:
-            raise LibraryError("vectors: their ids do not rise")
-        last = rows[-1][0]
+_EXAMINED = (_database, _spaces, _segments, _outcomes, _tags)

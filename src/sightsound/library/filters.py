@@ -5,15 +5,21 @@ from __future__ import annotations
 import fnmatch
 import operator
 import re
+from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item
 from sightsound.library.store.database import Database
-from sightsound.library.store.validation import decode_item, json_object
+from sightsound.library.store.validation import decode_item, decode_path, json_object
+
+_CONTENTS = 500  # whose items are read at once
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,52 @@ def _number(value: object) -> float | None:
         return None
 
 
-def matching_items(
+@dataclass(frozen=True)
+class MatchingContents:
+    """The contents that a search may find, and which of their items.
+
+    Parameters
+    ----------
+    contents : ndarray of int64 (n,) or None
+        Numbers of the contents, sorted; None for all.
+    ids : ndarray of int64 (m,) or None
+        Ids of the items that match, sorted; None for all.
+    left_out : int or None
+        Number of a content that may not be found.
+    """
+
+    contents: NDArray[np.int64] | None
+    ids: NDArray[np.int64] | None
+    left_out: int | None = None
+
+    def items(self, database: Database, space_id: int, contents: Collection[int]) -> dict[int, list[Item]]:
+        """Return the matching items of some contents in a space, in the order of their ids."""
+        found: dict[int, list[Item]] = {}
+        chosen = sorted(contents)
+        for first in range(0, len(chosen), _CONTENTS):
+            part = chosen[first : first + _CONTENTS]
+            rows = database.rows(
+                "SELECT r.path, i.path, i.id, o.content FROM outcomes o JOIN items i ON i.id = o.item"
+                f" JOIN roots r ON r.id = i.root WHERE o.content IN ({', '.join('?' * len(part))})"
+                " AND o.space = ? AND o.status = 'ok' ORDER BY i.id",
+                *(*part, space_id),
+            )
+            with database.decoding():
+                for root, path, id_, content in rows:
+                    if self.ids is None or _is_in(self.ids, id_):
+                        found.setdefault(content, []).append(decode_item(root, path, id_))
+        return found
+
+
+def _is_in(numbers: NDArray[np.int64], number: int) -> bool:
+    at = int(np.searchsorted(numbers, number))
+    return at < len(numbers) and int(numbers[at]) == number
+
+
+def matching_contents(
     database: Database, space_id: int, where: Filter, leave_out: bytes | None = None
-) -> dict[int, list[Item]]:
-    """Return the items with vectors in a space that match a filter, by content.
+) -> MatchingContents:
+    """Return the contents with rows in a space that have an item which matches a filter.
 
     Parameters
     ----------
@@ -98,55 +146,48 @@ def matching_items(
         The conditions; its modality is not tested.
     leave_out : bytes or None
         SHA-256 of a content to leave out.
-
-    Returns
-    -------
-    dict of int to list of Item
-        Number of a content -> the items that have it, in the order of their ids.
     """
-    query = (
-        "SELECT r.path, i.path, i.id, o.content, o.seconds, o.facts FROM outcomes o"
-        " JOIN items i ON i.id = o.item JOIN roots r ON r.id = i.root JOIN contents c ON c.id = o.content"
-        " WHERE o.space = ? AND o.status = 'ok' AND c.hash IS NOT ? ORDER BY i.id"
-    )
-    labelled, tagged = _labelled_items(database, where.labels), _tagged_contents(database, where.tags)
+    conditions = ["o.space = ?", "o.status = 'ok'"]
+    values: list[int | str] = [space_id]
     test = where.metadata_test()
-    rows = database.rows(query, space_id, leave_out)
-    with database.decoding():
-        decoded = [
-            (content, decode_item(root, path, id_), {"seconds": seconds, **json_object(facts)} if where.facts else {})
-            for root, path, id_, content, seconds, facts in rows
-            if (labelled is None or id_ in labelled) and (tagged is None or content in tagged)
-        ]
-    found: dict[int, list[Item]] = {}
-    for content, item, metadata in decoded:
-        if where.matches_path(item.path) and test(metadata):
-            found.setdefault(content, []).append(item)
-    return found
+    left_out = next((id_ for (id_,) in database.rows("SELECT id FROM contents WHERE hash = ?", leave_out)), None)
+    for label in where.labels:
+        column, sign, value = label.partition("=")
+        condition = 'value = ? AND "column" = ?' if sign else "value = ?"
+        conditions.append(f"o.item IN (SELECT item FROM labels WHERE {condition})")
+        values += [value, column] if sign else [label]
+    for names in where.tags:
+        condition, texts = tag_condition(names)
+        conditions.append(f"o.content IN (SELECT content FROM tags WHERE {condition})")
+        values += texts
+    columns, joined = ["o.content", "o.item"], ""
+    if where.paths:
+        columns, joined = [*columns, "i.path"], "JOIN items i ON i.id = o.item"
+    if where.facts:
+        columns += ["o.seconds", "o.facts"]
+    if len(values) == 1 and len(columns) == 2:
+        return MatchingContents(None, None, left_out)
+    query = f"SELECT {', '.join(columns)} FROM outcomes o {joined} WHERE {' AND '.join(conditions)}"
+    found = array("q")
+    for content, item, *rest in database.iterate(query, *values):
+        if rest:
+            with database.decoding():
+                path, facts = _decoded(rest, where)
+            if not (where.matches_path(path) and test(facts)):
+                continue
+        with database.decoding():
+            found.extend((content, item))
+    numbers = np.frombuffer(found, np.int64).reshape(-1, 2)
+    return MatchingContents(np.unique(numbers[:, 0]), np.unique(numbers[:, 1]), left_out)
+
+
+def _decoded(values: Sequence[Any], where: Filter) -> tuple[str, dict[str, Any]]:
+    """Return the path and the metadata of an outcome, as far as they are needed."""
+    path = decode_path(values[0]) if where.paths else ""
+    return path, {"seconds": values[-2], **json_object(values[-1])} if where.facts else {}
 
 
 def tag_condition(tags: Collection[str]) -> tuple[str, list[str]]:
     """Return the SQL condition that a tag has one of these labels or ids, and its values."""
     marks = ", ".join("?" * len(tags))
     return f"(label COLLATE NOCASE IN ({marks}) OR class IN ({marks}))", [*tags, *tags]
-
-
-def _labelled_items(database: Database, labels: Sequence[str]) -> set[int] | None:
-    """Return the items that have all of these labels, or None if there are no labels to test."""
-    sets = []
-    for label in labels:
-        column, sign, value = label.partition("=")
-        query, values = "SELECT item FROM labels WHERE value = ?", [label]
-        if sign:
-            query, values = f'{query} AND "column" = ?', [value, column]
-        sets.append({item for (item,) in database.rows(query, *values)})
-    return set.intersection(*sets) if sets else None
-
-
-def _tagged_contents(database: Database, tags: Sequence[Collection[str]]) -> set[int] | None:
-    """Return the contents that have a tag of each of these sets, or None if there are no tags to test."""
-    sets = []
-    for names in tags:
-        condition, values = tag_condition(names)
-        sets.append({content for (content,) in database.rows(f"SELECT content FROM tags WHERE {condition}", *values)})
-    return set.intersection(*sets) if sets else None

@@ -66,7 +66,7 @@ def index(
     progress : bool or None
         Whether to show a progress bar. None stands for "on a terminal".
     max_bytes : int or None
-        The size in bytes that the database may grow to.
+        The size in bytes that the library may grow to.
 
     Returns
     -------

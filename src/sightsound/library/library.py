@@ -6,40 +6,25 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sightsound.contract.arrays import Floats, Seconds
-from sightsound.contract.errors import LibraryError, SightsoundError, SpaceMismatch
+from sightsound.contract.errors import LibraryError, SightsoundError
 from sightsound.contract.paths import PathLike
-from sightsound.contract.results import Hit, Item, Outcome
-from sightsound.contract.space import Space, hint
+from sightsound.contract.results import Hit, Item
+from sightsound.contract.space import Space
 from sightsound.library.filters import Filter
+from sightsound.library.space_reader import SpaceReader
 from sightsound.library.store import database
-from sightsound.library.store.queries import (
-    count_items,
-    count_vectors,
-    read_all_labels,
-    read_content_hash,
-    read_content_hashes,
-    read_item,
-    read_items,
-    read_labels,
-    read_outcomes,
-    read_roots,
-    read_spaces,
-    read_tag_classes,
-    read_vectors,
-)
 from sightsound.library.store.writer import Writer, open_writer
+from sightsound.library.tables import LibraryTables
 from sightsound.library.tag_search import find_tagged
-from sightsound.library.vector_index import VectorIndex
 from sightsound.library.vector_search import FUSION_DEPTH, Limits, VectorSearch, fuse
 from sightsound.media.files import LIBRARY_FILE
 
 
-class Library(contextlib.AbstractContextManager["Library"]):
+class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
     """A library, open for reading.
 
     Readers see what was committed last, also while another process writes. Changes are made by the functions of
@@ -59,14 +44,12 @@ class Library(contextlib.AbstractContextManager["Library"]):
     """
 
     def __init__(self, path: PathLike, *, create: bool = False) -> None:
-        self.path = _absolute(path)
-        self._file = self.path / LIBRARY_FILE
+        folder = _absolute(path)
+        self._file = folder / LIBRARY_FILE
         _require_library(self._file, create=create)
-        self._database = database.Database(self._file)
-        self._vector_search = VectorSearch(self._database)
-
-    def __len__(self) -> int:
-        return count_items(self._database)
+        super().__init__(folder, database.Database(self._file))
+        self._reader = SpaceReader(self._database)
+        self._vector_search = VectorSearch(self._database, self._reader)
 
     def __bool__(self) -> bool:  # an empty library is one too
         return True
@@ -88,7 +71,7 @@ class Library(contextlib.AbstractContextManager["Library"]):
         Parameters
         ----------
         max_bytes : int or None
-            Largest size of the database file; None for no limit.
+            Largest size of the library; None for no limit.
 
         Raises
         ------
@@ -96,47 +79,13 @@ class Library(contextlib.AbstractContextManager["Library"]):
             If another process is writing, if the folder cannot be written, or if the disk is full.
         """
         with open_writer(self._file, max_bytes=max_bytes) as writer:
-            self._database.reopen_after_migration()
+            self._reopen_after_migration()
             yield writer
 
-    @property
-    def roots(self) -> list[str]:
-        """The folders that were indexed."""
-        return read_roots(self._database)
-
-    @property
-    def spaces(self) -> dict[Space, int]:
-        """Every space with the number of its searchable vectors."""
-        counts = count_vectors(self._database)
-        return {space: counts.get(id_, 0) for id_, space in read_spaces(self._database).items()}
-
-    def items(self) -> list[Item]:
-        """Return all items in the order of their ids."""
-        return read_items(self._database)
-
-    def item(self, id_: int) -> Item:
-        """Return the item of an id; raise `LibraryError` if there is none."""
-        return read_item(self._database, id_)
-
-    def labels(self, id_: int) -> dict[str, tuple[str, ...]]:
-        """Return the labels of an item: column -> values."""
-        return read_labels(self._database, id_)
-
-    def all_labels(self) -> list[tuple[int, str, str]]:
-        """Return every label as (id of the item, column, value), sorted."""
-        return read_all_labels(self._database)
-
-    def contents(self) -> dict[int, bytes]:
-        """Return the id of each item that was ever read -> the SHA-256 of its content."""
-        return read_content_hashes(self._database)
-
-    def outcomes(self) -> list[tuple[Outcome, str]]:
-        """Return every outcome with the name of its space, '' for an item that no model was run on."""
-        return read_outcomes(self._database)
-
-    def content(self, id_: int) -> bytes:
-        """Return the SHA-256 of an item's content when it was last read; raise `LibraryError` if there is none."""
-        return read_content_hash(self._database, id_)
+    def _reopen_after_migration(self) -> None:
+        if self._database.reopen_after_migration():
+            self._reader = SpaceReader(self._database)
+            self._vector_search = VectorSearch(self._database, self._reader)
 
     def vectors(self, space: Space, content: bytes) -> tuple[Floats, Seconds | None] | None:
         """Return the stored rows of a content in a space.
@@ -157,10 +106,10 @@ class Library(contextlib.AbstractContextManager["Library"]):
 
         None instead of both if the library does not have the content in the space.
         """
-        return read_vectors(self._database, space, content)
+        return self._reader.vectors(space, content)
 
-    def vector_index(self, space: Space, where: Filter | None = None) -> tuple[VectorIndex, dict[int, list[Item]]]:
-        """Return all vectors of a space, and the items that they belong to.
+    def contents_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[list[Item], Floats, Seconds]]:
+        """Yield every content that has rows in a space, in the order of their numbers.
 
         Parameters
         ----------
@@ -169,42 +118,34 @@ class Library(contextlib.AbstractContextManager["Library"]):
         where : Filter or None
             Which items to return; None for all.
 
-        Returns
-        -------
-        index : VectorIndex
-            The vectors, also those of other items than `where` allows.
-        items : dict of int to list of Item
-            Number of a content, as in `index.contents` -> the items that have it.
+        Yields
+        ------
+        items : list of Item
+            The items that have the content, and match the filter. At least one.
+        rows : ndarray of float32 (n, dim)
+            The vectors of its windows.
+        spans : ndarray of float64 (n, 2)
+            Start and stop of the windows in seconds; NaN for images.
         """
         self.require(space)
-        return self._vector_search.items_and_vectors(space, where or Filter())
+        return self._reader.contents(space, where or Filter())
 
-    def tag_classes(self) -> list[tuple[str, str]]:
-        """Return the classes of all tags, as label and id; the id is '' for classes without ids."""
-        return read_tag_classes(self._database)
-
-    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Return all rows of an SQL query on the tables, for what has no method of its own.
+    def sample_rows(self, space: Space, count: int) -> Floats:
+        """Return some rows from all over a space.
 
         Parameters
         ----------
-        query : str
-            SQL text with `?` for each value. The tables are defined in `sightsound.library.store.schema`.
-        *values
-            The values, in the order of the question marks.
+        space : Space
+            A space of the library.
+        count : int
+            About how many.
 
         Returns
         -------
-        list of tuple
-            A tuple for each row, with a value for each column of the query.
+        ndarray of float32 (n, dim)
         """
-        return self._database.rows(query, *values)
-
-    def require(self, space: Space) -> None:
-        """Raise `SpaceMismatch` if the library has no such space, with the differences from one of the same name."""
-        spaces = self.spaces
-        if space not in spaces:
-            raise _mismatch(self.path.name, spaces, space)
+        self.require(space)
+        return self._reader.sample(space, count)
 
     def search(
         self,
@@ -256,7 +197,7 @@ class Library(contextlib.AbstractContextManager["Library"]):
             if where.modality not in (None, space.modality):
                 continue
             _require_dim(rows, space)
-            ranked[space] = self._vector_search.search(space, rows, limits, (query_spans or {}).get(space))
+            (ranked[space],) = self._vector_search.search(space, [rows], limits, [(query_spans or {}).get(space)])
         return (fuse(ranked) if len(ranked) > 1 else [hit for hits in ranked.values() for hit in hits])[:k]
 
     def search_tags(
@@ -327,16 +268,3 @@ def _require_library(file: Path, *, create: bool) -> None:
 def _require_dim(rows: Floats, space: Space) -> None:
     if np.ndim(rows) != 2 or np.shape(rows)[1] != space.dim:
         raise SightsoundError(f"query: expected rows of {space.dim} numbers for {space.name}, got {np.shape(rows)}")
-
-
-def _mismatch(name: str, spaces: Mapping[Space, int], wanted: Space) -> SpaceMismatch:
-    """Return the error for a space that a library does not have."""
-    for other in spaces:
-        if other.name == wanted.name:
-            differences = "; ".join(other.differences(wanted)) + hint(other, wanted)
-            return SpaceMismatch(f"{name} has vectors of {wanted.name} from another space: {differences}")
-    have = ", ".join(f"{space.name!r} ({count} vectors)" for space, count in spaces.items()) or "none"
-    return SpaceMismatch(
-        f"{name} has no vectors in space {wanted.name!r}; it has {have}; "
-        f"index with the model {wanted.name}, or search with one of those"
-    )

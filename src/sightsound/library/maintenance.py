@@ -10,7 +10,9 @@ from pathlib import Path
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Item
+from sightsound.library.copying import copy_library
 from sightsound.library.library import Library, open_library
+from sightsound.library.store.files import library_bytes
 from sightsound.library.store.items import is_missing
 
 _PREFIX = 8  # digits of a fingerprint that may stand for it, the number that `stats` shows
@@ -159,6 +161,62 @@ def _require_names(paths: Iterable[PathLike]) -> None:
     """Raise `LibraryError` for an empty path, which would stand for the working folder: often an unset variable."""
     if any(not os.fspath(path) for path in paths):
         raise LibraryError('"": an empty path; name a file or a folder, or "." for the working folder')
+
+
+def compact(library: PathLike | Library) -> int:
+    """Give back the room of what was removed from a library.
+
+    What is left is written into new files, one after the other, so that it can be broken off at any moment. Readers
+    may be open.
+
+    Parameters
+    ----------
+    library : path-like or Library
+        The library.
+
+    Returns
+    -------
+    int
+        How many bytes smaller the library is.
+
+    Raises
+    ------
+    LibraryError
+        If another process writes to the library, or the disk is full.
+    """
+    with open_library(library) as opened:
+        with opened.writing():
+            before = library_bytes(opened.path)
+        with opened.writing() as writer:
+            writer.compact()
+        return before - library_bytes(opened.path)
+
+
+def migrate(library: PathLike, to: PathLike | None = None, *, progress: bool | None = None) -> None:
+    """Bring a library of an older version of sightsound to the present format.
+
+    Every command that writes to a library does this, too; those that read it make a temporary copy.
+
+    Parameters
+    ----------
+    library : path-like
+        The library.
+    to : path-like or None
+        A new folder, for a library that cannot be written. None changes the library itself, after a copy of its
+        database was made beside it.
+    progress : bool or None
+        Whether to show a progress bar. None stands for "on a terminal".
+
+    Raises
+    ------
+    LibraryError
+        If the library is damaged, or the folder cannot be written.
+    """
+    if to is not None:
+        copy_library(library, to, progress=progress)
+        return
+    with open_library(library) as opened, opened.writing():
+        pass
 
 
 def relocate(old: PathLike, new: PathLike, library: PathLike | Library) -> int:

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
+from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
+from sightsound.contract.results import Item
 from sightsound.contract.space import Space
+from sightsound.library.filters import Filter
 from sightsound.library.library import Library
 from sightsound.library.store.writer import Writer, open_writer
 
@@ -44,25 +47,25 @@ class SharedLibrary(Library):
     """
 
     def __init__(self, path: PathLike, *, create: bool = False) -> None:
-        self._reader = ThreadPoolExecutor(1, "sightsound-library")
-        self._thread = self._reader.submit(threading.get_ident).result()
+        self._pool = ThreadPoolExecutor(1, "sightsound-library")
+        self._thread = self._pool.submit(threading.get_ident).result()
         try:
-            self._reader.submit(super().__init__, path, create=create).result()
+            self._pool.submit(super().__init__, path, create=create).result()
         except BaseException:
-            self._reader.shutdown()
+            self._pool.shutdown()
             raise
 
     def close(self) -> None:
         """Close the library after the reads that are under way; every later read raises `LibraryError`."""
         with contextlib.suppress(LibraryError):  # it was closed before
             self._run(super().close)
-        self._reader.shutdown()
+        self._pool.shutdown()
 
     @contextlib.contextmanager
     def writing(self, *, max_bytes: int | None = None) -> Iterator[Writer]:
         """Yield the writer of this library, as `Library.writing` does; it belongs to the thread that asked for it."""
         with open_writer(self._file, max_bytes=max_bytes) as writer:
-            self._run(self._database.reopen_after_migration)
+            self._run(self._reopen_after_migration)
             yield writer
 
     @property
@@ -75,6 +78,10 @@ class SharedLibrary(Library):
         """Every space with the number of its searchable vectors."""
         return self._run(lambda: super(SharedLibrary, self).spaces)
 
+    def contents_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[list[Item], Floats, Seconds]]:
+        """Yield every content that has rows in a space; all are read at once."""
+        yield from self._run(lambda: list(super(SharedLibrary, self).contents_in(space, where)))
+
     items = _in_reader(Library.items)
     item = _in_reader(Library.item)
     labels = _in_reader(Library.labels)
@@ -83,7 +90,7 @@ class SharedLibrary(Library):
     outcomes = _in_reader(Library.outcomes)
     content = _in_reader(Library.content)
     vectors = _in_reader(Library.vectors)
-    vector_index = _in_reader(Library.vector_index)
+    sample_rows = _in_reader(Library.sample_rows)
     tag_classes = _in_reader(Library.tag_classes)
     rows = _in_reader(Library.rows)
     require = _in_reader(Library.require)
@@ -95,7 +102,7 @@ class SharedLibrary(Library):
         if threading.get_ident() == self._thread:
             return read()
         try:
-            future = self._reader.submit(read)
+            future = self._pool.submit(read)
         except RuntimeError as error:
             raise LibraryError(f"{self.path}: the library was closed") from error
         return future.result()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Outcome
 from sightsound.library.library import Library, open_library
-from sightsound.media.files import LIBRARY_FILE
+from sightsound.library.store.files import library_bytes
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def stats(library: PathLike | Library) -> Stats:
             seconds=seconds,
             tags=_tags(opened),
             failed=tuple(outcome for outcome, _ in outcomes if outcome.status == "failed"),
-            bytes=sum(path.stat().st_size for path in opened.path.glob(f"{LIBRARY_FILE}*")),
+            bytes=library_bytes(opened.path),
         )
 
 

@@ -1,20 +1,18 @@
-"""Search by vectors: the indexes of the spaces in memory, the nearest items in one space, and the fusion of several."""
+"""Search by vectors: the nearest items in one space, and the fusion of several."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from sightsound.contract.arrays import Floats, Seconds
-from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Hit, Item
 from sightsound.contract.space import Space
-from sightsound.library.filters import Filter, matching_items
+from sightsound.library.exact_search import ExactSearch, Pair
+from sightsound.library.filters import Filter, MatchingContents, matching_contents
+from sightsound.library.space_reader import SpaceReader
 from sightsound.library.store.database import Database
-from sightsound.library.store.queries import decode_vector, read_labels
-from sightsound.library.vector_index import Pair, VectorIndex
+from sightsound.library.store.queries import read_labels
 
 FUSION_K = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009)."""
@@ -45,97 +43,65 @@ class Limits:
     leave_out: bytes | None = None
 
 
-@dataclass
-class _Loaded:
-    generation: int
-    index: VectorIndex
-
-
 class VectorSearch:
-    """The nearest items in a space of a library. Vectors are loaded at the first search and after each change.
+    """The nearest items in a space of a library. Rows stay on disk; what was committed meanwhile is taken up.
 
     Parameters
     ----------
     database : Database
         The library.
+    reader : SpaceReader
+        Its rows.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._loaded: dict[int, _Loaded] = {}
+    def __init__(self, database: Database, reader: SpaceReader) -> None:
+        self._database, self._reader = database, reader
 
-    def search(self, space: Space, rows: Floats, limits: Limits, query_spans: Seconds | None = None) -> list[Hit]:
-        """Return the nearest items, best first.
+    def search(
+        self, space: Space, queries: Sequence[Floats], limits: Limits, query_spans: Sequence[Seconds | None]
+    ) -> list[list[Hit]]:
+        """Return the nearest items for each query, best first.
 
         Parameters
         ----------
         space : Space
             A space of the library.
-        rows : ndarray of float32 (q, dim)
-            Rows of the query.
+        queries : sequence of ndarray of float32 (q, dim)
+            The rows of each query.
         limits : Limits
             What to return.
-        query_spans : ndarray of float64 (q, 2) or None
-            Seconds of the rows of the query.
+        query_spans : sequence of ndarray of float64 (q, 2) or None
+            Seconds of the rows of each query.
         """
-        with self._database.snapshot():
-            space_id, index = self.load(space)
-            items = matching_items(self._database, space_id, limits.where, limits.leave_out)
-            allowed = np.isin(index.contents, np.fromiter(items, np.int64, len(items)))
-            lowest = -1.0 if limits.min_score is None else limits.min_score
-            pairs = index.search(rows, limits.k, allowed=allowed, min_score=lowest)
-            hits = [self._hit(pair, item, space, index, query_spans) for pair in pairs for item in items[pair.content]]
-        return hits[: limits.k]
+        with self._reader.reading(space) as (space_id, rows):
+            matching = matching_contents(self._database, space_id, limits.where, limits.leave_out)
+            found = ExactSearch(rows, queries, limits.k, matching).pairs()
+            items = self._items(space_id, matching, found, limits)
+            return [
+                [self._hit(pair, item, space, spans) for pair, item in _paired(pairs, items, limits)]
+                for pairs, spans in zip(found, query_spans)
+            ]
 
-    def items_and_vectors(self, space: Space, where: Filter) -> tuple[VectorIndex, dict[int, list[Item]]]:
-        """Return all searchable vectors of a space, and the items that match a filter by number of their content."""
-        with self._database.snapshot():
-            space_id, index = self.load(space)
-            return index, matching_items(self._database, space_id, where)
+    def _items(
+        self, space_id: int, matching: MatchingContents, found: Sequence[Sequence[Pair]], limits: Limits
+    ) -> dict[int, list[Item]]:
+        """Return the items of the contents that were found."""
+        contents = {pair.content for pairs in found for pair in pairs[: limits.k]}
+        return matching.items(self._database, space_id, contents)
 
-    def load(self, space: Space) -> tuple[int, VectorIndex]:
-        """Return the number of a space and its vectors, which are read again if the space has changed."""
-        query = "SELECT id, generation FROM spaces WHERE name = ? AND fingerprint = ?"
-        rows = self._database.rows(query, space.name, space.fingerprint)
-        if not rows:
-            raise LibraryError(
-                f"{self._database.file.parent}: space {space.name} was forgotten meanwhile, or the library is damaged; "
-                "run `sightsound check`"
-            )
-        ((space_id, generation),) = rows
-        loaded = self._loaded.get(space_id)
-        if loaded is None or loaded.generation != generation:
-            loaded = self._loaded[space_id] = _Loaded(generation, self._read(space_id, space))
-        return space_id, loaded.index
-
-    def _read(self, space_id: int, space: Space) -> VectorIndex:
-        complete = (
-            "FROM vectors v WHERE v.space = ? AND v.content IN"
-            " (SELECT content FROM outcomes WHERE space = ? AND status = 'ok')"
-        )
-        ((count,),) = self._database.rows(f"SELECT count(*) {complete}", space_id, space_id)
-        query = f"SELECT v.id, v.content, v.start, v.stop, v.embedding {complete} ORDER BY v.id"
-        rows = self._database.iterate(query, space_id, space_id)
-        with self._database.decoding():
-            dim = space.dim
-            vectors = np.empty((count, dim), np.float32)
-            contents, spans = np.empty(count, np.int64), np.full((count, 2), np.nan)
-            for at, (id_, content, start, stop, embedding) in enumerate(rows):
-                vectors[at] = decode_vector(id_, embedding, space, dim)
-                contents[at] = content
-                if start is not None:
-                    spans[at] = start, stop
-        return VectorIndex(vectors, contents, spans)
-
-    def _hit(self, pair: Pair, item: Item, space: Space, index: VectorIndex, query_spans: Seconds | None) -> Hit:
-        start, stop = index.spans[pair.row].tolist()
-        seconds = None if np.isnan(start) else (start, stop)
+    def _hit(self, pair: Pair, item: Item, space: Space, query_spans: Seconds | None) -> Hit:
         query_seconds = None
         if query_spans is not None:
             query_start, query_stop = query_spans[pair.query_row].tolist()
             query_seconds = query_start, query_stop
         labels = read_labels(self._database, item.id or 0)
-        return Hit(item, pair.score, seconds, query_seconds, labels, (space.name,))
+        return Hit(item, pair.score, pair.seconds, query_seconds, labels, (space.name,))
+
+
+def _paired(pairs: Sequence[Pair], items: Mapping[int, Sequence[Item]], limits: Limits) -> list[tuple[Pair, Item]]:
+    """Return the best pairs with the items of their contents, at most as many as are wanted."""
+    lowest = -1.0 if limits.min_score is None else limits.min_score
+    return [(pair, item) for pair in pairs if pair.score >= lowest for item in items.get(pair.content, ())][: limits.k]
 
 
 def fuse(ranked: Mapping[Space, list[Hit]]) -> list[Hit]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from sightsound import _atomic
 from sightsound.contract.errors import LibraryError
 from sightsound.library.store import schema
 from sightsound.library.store.files import new_file, require_ordinary_files
-from sightsound.library.store.migration import migrate, migrate_in_memory
+from sightsound.library.store.migration import migrate, migrate_copy
 from sightsound.library.store.transaction import write_lock
 from sightsound.library.store.validation import read_format
 from sightsound.media.safe_open import error_line
+
+_WITHOUT_SHARED_MEMORY = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL)
+"""The errors of SQLite where it cannot map the file that WAL mode shares between processes."""
 
 
 class Database:
@@ -24,7 +28,12 @@ class Database:
     Parameters
     ----------
     file : pathlib.Path
-        The SQLite file. A file of an older format is migrated in memory and stays unchanged on disk.
+        The SQLite file. Of an older format a copy is migrated and read, and the file stays as it is.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Where the files of rows are: the folder of the library, or that of the migrated copy.
 
     Raises
     ------
@@ -36,19 +45,28 @@ class Database:
         self.file = file
         self._closed = False
         require_ordinary_files(file)
-        with sqlite_errors(file):
-            self._connection = open_reading(file)
+        self._open()
+
+    def _open(self) -> None:
+        with sqlite_errors(self.file):
+            self._connection, self._copy = open_reading(self.file)
+        self.folder = Path(self._copy.name) if self._copy and self._copy.has_rows else self.file.parent
 
     def close(self) -> None:
         """Close the connection; every later read raises `LibraryError`."""
         self._closed = True
         self._connection.close()
+        if self._copy:
+            self._copy.cleanup()
 
-    def reopen_after_migration(self) -> None:
-        """Read the file itself from now on, if it has been read through a migrated copy in memory so far."""
-        if _is_memory_copy(self._connection):
-            self._connection.close()
-            self._connection = open_reading(self.file)
+    def reopen_after_migration(self) -> bool:
+        """Read the file itself from now on, if a migrated copy has been read so far; return whether it was one."""
+        if self._copy is None:
+            return False
+        self._connection.close()
+        self._copy.cleanup()
+        self._open()
+        return True
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return all rows of an SQL query.
@@ -79,6 +97,12 @@ class Database:
             finally:
                 if self._connection.in_transaction:  # damage may have ended it
                     self._connection.execute("COMMIT")
+
+    def back_up(self, target: Path) -> None:
+        """Copy the database, as a `snapshot` around the call sees it, into an empty file."""
+        with self._errors(), contextlib.closing(_connect(f"{target.as_uri()}?mode=rw")) as copy:
+            copy.execute("PRAGMA journal_mode = OFF")  # a file beside it would have a name that can be foreseen
+            self._connection.backup(copy)
 
     @contextlib.contextmanager
     def decoding(self) -> Iterator[None]:
@@ -143,6 +167,23 @@ def exists(file: Path) -> bool:
 
 def create(file: Path) -> None:
     """Create an empty library, in a new or empty folder."""
+    with new_library(file):
+        if not file.exists():
+            try:
+                _create_file(file)
+            except OSError as error:
+                raise _cannot_create(file.parent, error) from error
+
+
+@contextlib.contextmanager
+def new_library(file: Path) -> Iterator[None]:
+    """Make the folder of a library, or take an empty one, and hold the lock for writing.
+
+    Raises
+    ------
+    LibraryError
+        If the folder has other files, cannot be made, or another process writes to it.
+    """
     folder = file.parent
     if folder.exists() and not folder.is_dir():
         raise LibraryError(f"{folder}: expected a folder, got a file; name another --library")
@@ -156,11 +197,7 @@ def create(file: Path) -> None:
             f"{folder}: expected a library or an empty folder, it holds {others[0]!r}; name a new folder"
         )
     with write_lock(file):
-        if not file.exists():
-            try:
-                _create_file(file)
-            except OSError as error:
-                raise _cannot_create(folder, error) from error
+        yield
 
 
 def _cannot_create(folder: Path, error: OSError) -> LibraryError:
@@ -176,7 +213,6 @@ def _create_file(file: Path) -> None:
 
 def _write_tables(part: Path, file: Path) -> None:
     with contextlib.closing(_connect(f"{part.as_uri()}?mode=rw")) as db, sqlite_errors(file):
-        db.execute("PRAGMA page_size = 65536")  # with pages of 4 KiB a vector of 512 numbers wastes half of its page
         db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
         db.executescript(f"BEGIN; {schema.TABLES} PRAGMA user_version = {schema.FORMAT}; COMMIT")
 
@@ -184,9 +220,14 @@ def _write_tables(part: Path, file: Path) -> None:
 def open_writing(file: Path) -> sqlite3.Connection:
     """Return a connection that may write, after migration to the present format; WAL mode if the medium supports it."""
     with contextlib.ExitStack() as opened, sqlite_errors(file):
-        db = opened.enter_context(contextlib.closing(_connect(f"{file.as_uri()}?mode=rw")))
-        format_ = read_format(db, file)
-        db.execute("PRAGMA journal_mode = WAL").fetchone()
+        try:
+            db, format_ = _begin_writing(file)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _WITHOUT_SHARED_MEMORY:
+                raise
+            _leave_wal(file)
+            db, format_ = _begin_writing(file)
+        opened.enter_context(contextlib.closing(db))
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA foreign_keys = ON")
         if format_ < schema.FORMAT:
@@ -195,8 +236,26 @@ def open_writing(file: Path) -> sqlite3.Connection:
         return db
 
 
-def open_reading(file: Path) -> sqlite3.Connection:
-    """Return a connection that only reads, also on a read-only medium."""
+def _begin_writing(file: Path) -> tuple[sqlite3.Connection, int]:
+    """Return a connection that may write, and the format of the library."""
+    with contextlib.ExitStack() as opened:
+        db = opened.enter_context(contextlib.closing(_connect(f"{file.as_uri()}?mode=rw")))
+        format_ = read_format(db, file)
+        db.execute("PRAGMA journal_mode = WAL").fetchone()
+        opened.pop_all()
+        return db, format_
+
+
+def _leave_wal(file: Path) -> None:
+    """Take a library out of WAL mode on a medium without shared memory, which this mode needs between processes."""
+    with contextlib.closing(_connect(f"{file.as_uri()}?mode=rw")) as db:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")  # so that the log needs no shared memory
+        read_format(db, file)
+        db.execute("PRAGMA journal_mode = DELETE").fetchone()
+
+
+def open_reading(file: Path) -> tuple[sqlite3.Connection, _Copy | None]:
+    """Return a connection that only reads, also on a read-only medium, and the folder of the copy that it reads."""
     wal = file.with_name(file.name + "-wal")
     reason = ""
     for mode in ("rw", "ro", "ro&immutable=1"):
@@ -211,7 +270,7 @@ def open_reading(file: Path) -> sqlite3.Connection:
                 return _open_migrated(db, file)
             db.execute("PRAGMA query_only = ON")
             db.execute("SELECT count(*) FROM roots").fetchone()
-            return db
+            return db, None
         except sqlite3.OperationalError as error:
             reason = error_line(error)
     raise LibraryError(f"{file}: cannot be opened ({reason}); see that it may be read")
@@ -223,16 +282,24 @@ def _connect(uri: str) -> sqlite3.Connection:
     return db
 
 
-def _open_migrated(db: sqlite3.Connection, file: Path) -> sqlite3.Connection:
-    """Return a copy of an older library in memory, migrated to the present format."""
-    copy = sqlite3.connect(":memory:", isolation_level=None)
-    with contextlib.closing(db):
-        db.backup(copy)
-    migrate_in_memory(copy, file, read_format(copy, file))
-    copy.execute("PRAGMA query_only = ON")
-    return copy
+class _Copy(tempfile.TemporaryDirectory[str]):
+    """The folder of a migrated copy of a database, with the rows if these were in the database."""
+
+    has_rows = False
 
 
-def _is_memory_copy(db: sqlite3.Connection) -> bool:
-    query = "SELECT file = '' FROM pragma_database_list WHERE name = 'main'"  # the name itself need not be UTF-8
-    return bool(db.execute(query).fetchone()[0])
+def _open_migrated(db: sqlite3.Connection, file: Path) -> tuple[sqlite3.Connection, _Copy]:
+    """Return a copy of an older library, migrated to the present format, and its folder."""
+    folder = _Copy(prefix="sightsound-")
+    try:
+        copy = _connect(f"{Path(folder.name, file.name).as_uri()}?mode=rwc")
+        with contextlib.closing(db):
+            db.backup(copy)
+        format_ = read_format(copy, file)
+        folder.has_rows = format_ <= schema.LAST_WITH_VECTORS
+        migrate_copy(copy, Path(folder.name) if folder.has_rows else file.parent, file, format_)
+        copy.execute("PRAGMA query_only = ON")
+    except BaseException:
+        folder.cleanup()
+        raise
+    return copy, folder

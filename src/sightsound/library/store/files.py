@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sightsound.contract.errors import LibraryError
+from sightsound.library.store.segments import find_segment_files
+from sightsound.media.files import LIBRARY_FILE
 
 _OTHERS = ("writer.json", "writer.lock")
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -38,6 +40,12 @@ def require_ordinary_files(file: Path) -> None:
     journal = file.with_name(file.name + "-journal")
     if _names_another_file(journal):
         raise LibraryError(f"{journal}: names another file, which SQLite would delete; restore the library from a copy")
+
+
+def library_bytes(folder: Path) -> int:
+    """Return the size of the database and of the files of rows."""
+    files = [*folder.glob(f"{LIBRARY_FILE}*"), *(path for _, path in find_segment_files(folder))]
+    return sum(path.lstat().st_size for path in files)
 
 
 def _names_another_file(journal: Path) -> bool:

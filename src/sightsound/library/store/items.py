@@ -154,11 +154,11 @@ class ItemTable:
         self.delete_content_if_unused(content)
 
     def delete_content_if_unused(self, content: int | None) -> None:
-        """Delete a content that no item, outcome or vector refers to."""
+        """Delete a content that no item, outcome or run refers to."""
         self._transaction.execute(
             "DELETE FROM contents WHERE id = ? AND NOT EXISTS (SELECT 1 FROM items WHERE content = contents.id)"
             " AND NOT EXISTS (SELECT 1 FROM outcomes WHERE content = contents.id)"
-            " AND NOT EXISTS (SELECT 1 FROM vectors WHERE content = contents.id)",
+            " AND NOT EXISTS (SELECT 1 FROM runs WHERE content = contents.id)",
             content,
         )
 

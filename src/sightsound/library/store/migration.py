@@ -1,4 +1,4 @@
-"""Migration of a library to the present format, on disk after a copy was made, or in memory."""
+"""Migration of a library to the present format, in place after a copy was made, or of a copy."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ from sightsound import _atomic
 from sightsound.contract.errors import LibraryError
 from sightsound.library.store import schema
 from sightsound.library.store.files import new_file
+from sightsound.library.store.old_vectors import move_vectors
+from sightsound.library.store.row_table import RowTable
+from sightsound.library.store.segment_pool import SegmentPool
+from sightsound.library.store.transaction import Transaction
 from sightsound.media.safe_open import error_line
 
 
 def migrate(db: sqlite3.Connection, file: Path, format_: int) -> None:
-    """Copy the file of a library, then apply every step to the present format in one transaction.
+    """Copy the file of a library, then migrate it. One that was killed begins anew.
 
     Parameters
     ----------
@@ -38,31 +42,59 @@ def migrate(db: sqlite3.Connection, file: Path, format_: int) -> None:
     """
     copy, is_new = _back_up(db, file, format_)
     try:
-        db.execute("PRAGMA foreign_keys = OFF")
-        db.execute("BEGIN IMMEDIATE")
-        for step in range(format_, schema.FORMAT):
-            _apply(step, db, file)
-        db.execute(f"PRAGMA user_version = {schema.FORMAT}")
-        db.execute("COMMIT")
+        migrate_copy(db, file.parent, file, format_)
     except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
         if is_new and db.execute("PRAGMA user_version").fetchone() == (format_,):
             copy.unlink(missing_ok=True)  # nothing was migrated; the next attempt makes another copy
         raise
-    db.execute("PRAGMA foreign_keys = ON")
 
 
-def migrate_in_memory(copy: sqlite3.Connection, file: Path, format_: int) -> None:
-    """Apply every step to the present format to a database in memory."""
-    for step in range(format_, schema.FORMAT):
-        _apply(step, copy, file)
+def migrate_copy(db: sqlite3.Connection, folder: Path, file: Path, format_: int) -> None:
+    """Apply every step to the present format in one transaction, and give back the room of the old vectors.
 
-
-def _apply(step: int, db: sqlite3.Connection, file: Path) -> None:
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        The database, or a copy of it.
+    folder : pathlib.Path
+        Where the files of rows are, or are made.
+    file : pathlib.Path
+        The file that the database is of, for messages.
+    format_ : int
+        Its format.
+    """
+    transaction = Transaction(db)
+    files = SegmentPool(transaction, folder)
+    rows = RowTable(transaction, files)
+    db.execute("PRAGMA foreign_keys = OFF")
     try:
-        schema.MIGRATIONS[step](db)
-    except (ValueError, TypeError) as error:
+        db.execute("BEGIN IMMEDIATE")
+        for step in range(format_, schema.FORMAT):
+            _apply(step, db, rows, file)
+        files.write()
+        db.execute(f"PRAGMA user_version = {schema.FORMAT}")
+        db.execute("COMMIT")
+        files.committed(file)
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        files.clear_cache()
+        raise
+    finally:
+        files.close()
+        db.execute("PRAGMA foreign_keys = ON")
+    if format_ <= schema.LAST_WITH_VECTORS:
+        with contextlib.suppress(sqlite3.Error):  # no room for this: the file stays as large as it was
+            db.execute("VACUUM")
+
+
+def _apply(step: int, db: sqlite3.Connection, rows: RowTable, file: Path) -> None:
+    try:
+        if step == schema.LAST_WITH_VECTORS:
+            move_vectors(db, rows, file.parent.name)
+        else:
+            schema.MIGRATIONS[step](db)
+    except (ValueError, TypeError, LookupError) as error:
         raise LibraryError(
             f"{file.parent}: damaged, cannot be read as format {step} ({error_line(error)}); restore it from a copy"
         ) from error

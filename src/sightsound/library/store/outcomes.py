@@ -1,4 +1,4 @@
-"""The writer's table of outcomes: what became of each item in each space, and which vectors that keeps."""
+"""The writer's table of outcomes: what became of each item in each space, and which rows that keeps."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 
 from sightsound.contract.results import Item, Outcome, Status
 from sightsound.library.store.items import ItemTable
+from sightsound.library.store.row_table import RowTable
 from sightsound.library.store.transaction import Transaction, storable
 from sightsound.library.store.validation import decode_outcome
-from sightsound.library.store.vectors import VectorTable
 
 
 class OutcomeTable:
-    """Outcomes of items by space, as a writer changes them. Vectors go with the last outcome that needs them.
+    """Outcomes of items by space, as a writer changes them. Rows go with the last outcome that needs them.
 
     Parameters
     ----------
@@ -20,12 +20,12 @@ class OutcomeTable:
         Where the changes gather.
     items : ItemTable
         The items, with their present contents.
-    vectors : VectorTable
-        The vectors of these contents.
+    rows : RowTable
+        The rows of these contents.
     """
 
-    def __init__(self, transaction: Transaction, items: ItemTable, vectors: VectorTable) -> None:
-        self._transaction, self._items, self._vectors = transaction, items, vectors
+    def __init__(self, transaction: Transaction, items: ItemTable, rows: RowTable) -> None:
+        self._transaction, self._items, self._rows = transaction, items, rows
         self._modalities: dict[int, str] = {}
 
     def clear_cache(self) -> None:
@@ -67,19 +67,23 @@ class OutcomeTable:
         """
         item = self._items.id(outcome.item)
         content = self._items.content_of(item)
-        windows, crc = self._complete(item, content, space, outcome.status)
+        if outcome.status == "ok":
+            self._rows.complete(content, space)
+        else:
+            self._rows.give_up(content, space)
         self._delete(item, self._other_modalities(space))
         query = "SELECT content FROM outcomes WHERE item = ? AND space = ?"
         before = self._transaction.execute(query, item, space).fetchone()
         self._transaction.execute(
             "INSERT OR REPLACE INTO outcomes"
-            " (item, space, content, status, reason, flags, seconds, facts, windows, checksum)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " (item, space, content, status, reason, flags, seconds, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             *(item, space, content, outcome.status, storable(outcome.reason)),
-            *(" ".join(outcome.flags), outcome.seconds, json.dumps(dict(outcome.facts), default=str), windows, crc),
+            *(" ".join(outcome.flags), outcome.seconds, json.dumps(dict(outcome.facts), default=str)),
         )
         if before and before[0] != content:
             self._delete_unused(before[0], space)
+        if outcome.status != "ok" and self._rows.exist(content, space):
+            self._delete_unused(content, space)
         self._increment_generation(space)
 
     def copy(self, item: Item, content: bytes, space: int) -> Outcome | None:
@@ -116,29 +120,8 @@ class OutcomeTable:
         return outcome
 
     def delete(self, item: int) -> None:
-        """Delete the outcomes of an item, and the vectors that no other item needs."""
+        """Delete the outcomes of an item, and the rows that no other item needs."""
         self._delete(item, None)
-
-    def _complete(self, item: int, content: int | None, space: int, status: Status) -> tuple[int, int]:
-        """End the pending state of a content; return the count and checksum of its vectors that are kept."""
-        added = self._vectors.complete(content, space)
-        shared = self._shared(item, content, space)
-        if status != "ok":
-            if not shared:
-                self._vectors.delete(content, space)
-            return 0, 0
-        return shared or added
-
-    def _shared(self, item: int, content: int | None, space: int) -> tuple[int, int] | None:
-        """Return count and checksum of the vectors of a content that an item, preferably another one, has already."""
-        if not self._vectors.exist(content, space):
-            return None  # at once, however many files have this content
-        query = "SELECT windows, checksum FROM outcomes WHERE content = ? AND space = ? AND status = 'ok' AND item"
-        for comparison in ("!=", "="):
-            found = self._transaction.execute(f"{query} {comparison} ? LIMIT 1", content, space, item).fetchone()
-            if found is not None:
-                return int(found[0]), int(found[1])
-        return None
 
     def _other_modalities(self, space: int) -> set[int]:
         """Return the spaces of other modalities, and 0: an item is in one modality only."""
@@ -159,10 +142,12 @@ class OutcomeTable:
                 self._increment_generation(space)
 
     def _delete_unused(self, content: int | None, space: int) -> None:
-        """Delete the vectors of a content in a space if no outcome needs them, then the content if nothing does."""
-        used = "SELECT 1 FROM outcomes WHERE content = ? AND space = ?"
-        if self._transaction.execute(used, content, space).fetchone() is None:
-            self._vectors.delete(content, space)
+        """Delete the rows and tags of a content in a space that no outcome needs, and the content if nothing does."""
+        used = "SELECT 1 FROM outcomes WHERE content = ? AND space = ? AND status = 'ok'"
+        if self._rows.exist(content, space) and not self._transaction.read(used, content, space):
+            self._rows.delete(content, space)
+            for table in ("tags", "tagged"):
+                self._transaction.execute(f"DELETE FROM {table} WHERE content = ? AND space = ?", content, space)
         self._items.delete_content_if_unused(content)
 
     def _increment_generation(self, space: int) -> None:

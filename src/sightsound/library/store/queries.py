@@ -1,14 +1,12 @@
-"""What a library holds, read and decoded: spaces, items, labels, outcomes, stored vectors and tag classes."""
+"""What a library holds, read and decoded: spaces, items, labels, outcomes, segments and tag classes."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
 from sightsound.library.store.database import Database
+from sightsound.library.store.segments import SegmentFacts
 from sightsound.library.store.validation import (
     decode_item,
     decode_outcome,
@@ -39,13 +37,16 @@ def read_spaces(database: Database) -> dict[int, Space]:
 
 
 def count_vectors(database: Database) -> dict[int, int]:
-    """Return number of a space -> count of its searchable vectors; a space without vectors is absent."""
-    return dict(
-        database.rows(
-            "SELECT v.space, count(*) FROM vectors v WHERE NOT EXISTS"
-            " (SELECT 1 FROM pending p WHERE p.content = v.content AND p.space = v.space) GROUP BY v.space"
-        )
-    )
+    """Return number of a space -> count of its vectors; a space without vectors is absent."""
+    return dict(database.rows("SELECT space, sum(count) FROM runs GROUP BY space"))
+
+
+def read_segments(database: Database, space_id: int, dim: int) -> list[SegmentFacts]:
+    """Return the segments of a space that have rows, in the order of their numbers."""
+    query = "SELECT id, space, name, dtype, rows, inode FROM segments WHERE space = ? AND rows != 0 ORDER BY id"
+    rows = database.rows(query, space_id)
+    with database.decoding():
+        return [SegmentFacts(dim, *row) for row in rows]
 
 
 def count_items(database: Database) -> int:
@@ -123,37 +124,6 @@ def read_outcomes(database: Database) -> list[tuple[Outcome, str]]:
             (decode_outcome(decode_item(root, path, id_), *outcome), text(space))
             for root, path, id_, *outcome, space in rows
         ]
-
-
-def read_vectors(database: Database, space: Space, content: bytes) -> tuple[Floats, Seconds | None] | None:
-    """Return the stored rows of a content in a space; see `Library.vectors`."""
-    known = database.rows(
-        "SELECT c.id, s.id FROM contents c JOIN spaces s JOIN outcomes o ON o.content = c.id AND o.space = s.id"
-        " WHERE c.hash = ? AND s.name = ? AND s.fingerprint = ? AND o.status = 'ok'",
-        *(content, space.name, space.fingerprint),
-    )
-    if not known:
-        return None
-    query = "SELECT id, start, stop, embedding FROM vectors WHERE content = ? AND space = ? ORDER BY id"
-    rows = database.rows(query, *known[0])
-    with database.decoding():
-        dim = space.dim
-        vectors = np.array([decode_vector(id_, row, space, dim) for id_, _, _, row in rows], np.float32)
-        spans = np.array([row[1:3] for row in rows], np.float64) if space.modality == "sound" else None
-    return vectors.reshape(len(rows), dim), spans
-
-
-def decode_vector(id_: int, embedding: bytes, space: Space, dim: int) -> Floats:
-    """Return a stored vector; raise `ValueError` for one of another size or with NaN, whose distances mean nothing.
-
-    Call it inside `Database.decoding`.
-    """
-    vector = np.frombuffer(embedding, "<f4")
-    if len(vector) != dim:
-        raise ValueError(f"vector {id_} of {space.name}: expected {dim} numbers, got {len(vector)}")
-    if not np.isfinite(vector).all():
-        raise ValueError(f"vector {id_} of {space.name}: not finite")
-    return vector
 
 
 def read_tag_classes(database: Database) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The tables of a library, the checksum of its vectors, and the steps from each older format to this one."""
+"""The tables of a library, and the steps from each older format to the next one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from collections.abc import Callable
 from sightsound.media.files import LIBRARY_ID
 
 APPLICATION_ID = LIBRARY_ID
-FORMAT = 3
+FORMAT = 4
+LAST_WITH_VECTORS = 3
+"""The last format with the vectors in the database; the step to the next one is `old_vectors.move_vectors`."""
 
 TABLES = """
 CREATE TABLE roots (
@@ -54,23 +56,36 @@ CREATE TABLE outcomes (
     flags TEXT NOT NULL,                   -- separated by spaces
     seconds REAL,
     facts TEXT NOT NULL,                   -- JSON
-    windows INTEGER NOT NULL DEFAULT 0,    -- how many vectors the content has in the space
-    checksum INTEGER NOT NULL DEFAULT 0,   -- of these vectors, see `checksum`
     PRIMARY KEY (item, space)
 ) WITHOUT ROWID;
 CREATE INDEX outcomes_by_content ON outcomes (content, space);
-CREATE TABLE vectors (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- one range for all spaces
+"""
+_ROW_TABLES = """
+CREATE TABLE segments (                    -- files of rows, see `segments`
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    space INTEGER NOT NULL REFERENCES spaces,
+    name TEXT NOT NULL UNIQUE,             -- part of the names of the files
+    dtype TEXT NOT NULL,                   -- f32 or f16
+    rows INTEGER NOT NULL,                 -- committed; each belongs to a run or is removed
+    inode INTEGER NOT NULL                 -- of the file of vectors; another one in a copy of the folder
+);
+CREATE INDEX segments_by_space ON segments (space);
+CREATE TABLE runs (                        -- where the rows of a content are; more than one where a segment was full
     content INTEGER NOT NULL REFERENCES contents,
     space INTEGER NOT NULL REFERENCES spaces,
-    start REAL, stop REAL,                 -- seconds; NULL for images
-    embedding BLOB NOT NULL                -- float32, little-endian
-);
-CREATE INDEX vectors_by_content ON vectors (content, space);
-CREATE TABLE pending (                     -- contents whose vectors are incomplete: never searched, removed by the
-    content INTEGER NOT NULL,              -- next writer
-    space INTEGER NOT NULL,
-    PRIMARY KEY (content, space)
+    part INTEGER NOT NULL,
+    segment INTEGER NOT NULL REFERENCES segments,
+    first INTEGER NOT NULL, count INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,             -- CRC-32 of the vectors, as stored
+    record_checksum INTEGER NOT NULL,      -- CRC-32 of the records
+    PRIMARY KEY (content, space, part)
+) WITHOUT ROWID;
+CREATE INDEX runs_by_segment ON runs (segment, first);
+CREATE TABLE removed (                     -- rows that are not to be found any more
+    segment INTEGER NOT NULL REFERENCES segments,
+    first INTEGER NOT NULL, count INTEGER NOT NULL,
+    generation INTEGER NOT NULL,           -- of the space, from which on they are removed
+    PRIMARY KEY (segment, first)
 ) WITHOUT ROWID;
 """
 _TAG_TABLES = """
@@ -91,11 +106,11 @@ CREATE TABLE tags (                        -- segments of sounds, the best class
 );
 CREATE INDEX tags_by_content ON tags (content, space);
 """
-TABLES += _TAG_TABLES
+TABLES += _ROW_TABLES + _TAG_TABLES
 
 
-def checksum(before: int, start: float | None, stop: float | None, embedding: bytes) -> int:
-    """Return the CRC-32 of the vectors of a content, continued with one more vector.
+def old_checksum(before: int, start: float | None, stop: float | None, embedding: bytes) -> int:
+    """Return the CRC-32 of the vectors of a content up to format 3, continued with one more vector.
 
     Parameters
     ----------
@@ -119,7 +134,7 @@ def _add_checksums(db: sqlite3.Connection) -> None:
     query = "SELECT content, space, start, stop, embedding FROM vectors ORDER BY id"
     for content, space, start, stop, embedding in db.execute(query):
         count, before = sums.get((content, space), (0, 0))
-        sums[content, space] = count + 1, checksum(before, start, stop, embedding)
+        sums[content, space] = count + 1, old_checksum(before, start, stop, embedding)
     for (content, space), (count, crc) in sums.items():
         values = (count, crc, content, space)
         db.execute("UPDATE outcomes SET windows = ?, checksum = ? WHERE content = ? AND space = ?", values)
@@ -127,9 +142,26 @@ def _add_checksums(db: sqlite3.Connection) -> None:
 
 def _add_tags(db: sqlite3.Connection) -> None:
     """Format 3 adds the tables of tags."""
-    for statement in filter(str.strip, _TAG_TABLES.split(";\n")):
+    _execute(db, _TAG_TABLES)
+
+
+def add_row_tables(db: sqlite3.Connection) -> None:
+    """Format 4 adds the tables of rows in files."""
+    _execute(db, _ROW_TABLES)
+
+
+def drop_vector_tables(db: sqlite3.Connection) -> None:
+    """Format 4 has no vectors in the database."""
+    for table in ("vectors", "pending"):
+        db.execute(f"DROP TABLE {table}")
+    for column in ("windows", "checksum"):
+        db.execute(f"ALTER TABLE outcomes DROP COLUMN {column}")
+
+
+def _execute(db: sqlite3.Connection, tables: str) -> None:
+    for statement in filter(str.strip, tables.split(";\n")):
         db.execute(statement)
 
 
 MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_checksums, 2: _add_tags}
-"""Format -> the step to the next format. Each step runs in one transaction, after the file was copied."""
+"""Format -> the step to the next format, but for that from `LAST_WITH_VECTORS`. All steps run in one transaction."""

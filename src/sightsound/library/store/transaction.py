@@ -101,6 +101,12 @@ class Transaction:
         if self._connection.in_transaction:
             self._connection.execute("COMMIT")
 
+    def vacuum(self) -> None:
+        """Give back the free pages of the database, after a commit, as far as there is room and no reader is open."""
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
     def rollback(self) -> None:
         """Undo all changes since the last commit."""
         if self._connection.in_transaction:

@@ -99,10 +99,15 @@ def decode_item(root: bytes, path: bytes, id_: int) -> Item:
 
     Raises `ValueError` for a path that leads out of its root, so that nobody who serves `Item.file` serves other files.
     """
+    return Item(decode_root(root), decode_path(path, id_), id_)
+
+
+def decode_path(path: object, id_: int | None = None) -> str:
+    """Return the path of an item below its root; raise `ValueError` for any other. Call it inside `decoding`."""
     name = os.fsdecode(path) if isinstance(path, bytes) else ""
     if not name or "\0" in name or os.path.isabs(name) or ".." in PurePosixPath(name).parts:
         raise ValueError(f"item {id_}: expected a path below its root, got {name!r}")
-    return Item(decode_root(root), name, id_)
+    return name
 
 
 def decode_space(name: str, facts: str, fingerprint: str) -> Space:

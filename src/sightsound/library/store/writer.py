@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Rows
 from sightsound.contract.space import Space
 from sightsound.library.store import database
 from sightsound.library.store.items import ItemTable
 from sightsound.library.store.outcomes import OutcomeTable
+from sightsound.library.store.row_table import RowTable
+from sightsound.library.store.segment_pool import SegmentPool
 from sightsound.library.store.tags import TagTable
 from sightsound.library.store.transaction import Transaction, write_lock
-from sightsound.library.store.vectors import VectorTable
+from sightsound.media.files import LIBRARY_FILE
 
 
 @contextlib.contextmanager
@@ -28,13 +31,34 @@ def open_writer(file: Path, *, max_bytes: int | None = None) -> Iterator[Writer]
         if max_bytes is not None:
             (page,) = connection.execute("PRAGMA page_size").fetchone()
             connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page)}")
-        writer = Writer(connection)
+        writer = Writer(connection, file.parent, max_bytes)
         try:
             yield writer
             writer.commit()
         except BaseException:
             writer.rollback()
             raise
+        finally:
+            writer.close()
+
+
+def record_inodes(file: Path, inodes: Mapping[int, int]) -> None:
+    """Record that the files of some segments were copied and verified, unless the library cannot be written now.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        The database.
+    inodes : mapping of int to int
+        Number of a segment -> inode of its vectors.
+    """
+    with (
+        contextlib.suppress(LibraryError),
+        write_lock(file),
+        database.sqlite_errors(file),
+        contextlib.closing(database.open_writing(file)) as connection,
+    ):
+        connection.executemany("UPDATE segments SET inode = ? WHERE id = ?", [(i, id_) for id_, i in inodes.items()])
 
 
 class Writer:
@@ -44,6 +68,10 @@ class Writer:
     ----------
     connection : sqlite3.Connection
         A connection that may write.
+    folder : pathlib.Path
+        The folder of the library.
+    max_bytes : int or None
+        Largest size of the library; None for no limit.
 
     Attributes
     ----------
@@ -55,23 +83,31 @@ class Writer:
         The classes found in each content.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, folder: Path, max_bytes: int | None = None) -> None:
         self._transaction = Transaction(connection)
-        self._vectors = VectorTable(self._transaction)
+        self._log = folder / f"{LIBRARY_FILE}-wal"
+        self._files = SegmentPool(self._transaction, folder, max_bytes)
+        self._rows = RowTable(self._transaction, self._files)
         self.items = ItemTable(self._transaction)
-        self.outcomes = OutcomeTable(self._transaction, self.items, self._vectors)
+        self.outcomes = OutcomeTable(self._transaction, self.items, self._rows)
         self.tags = TagTable(self._transaction, self.items)
-        self._vectors.delete_pending()
+        self._files.delete_orphans()
 
     def commit(self) -> None:
         """Make all changes since the last commit permanent and visible to readers."""
+        self._files.write()
         self._transaction.commit()
+        self._files.committed(self._log)
 
     def rollback(self) -> None:
         """Undo all changes since the last commit."""
-        for table in (self.items, self.outcomes, self._vectors):
+        for table in (self.items, self.outcomes, self._rows, self._files):
             table.clear_cache()
         self._transaction.rollback()
+
+    def close(self) -> None:
+        """Close the files of rows."""
+        self._files.close()
 
     def space_id(self, space: Space) -> int:
         """Return the number of a space, which is added if the library does not have it."""
@@ -93,7 +129,10 @@ class Writer:
         space : int
             Number of the space, from `space_id`.
         """
-        self._vectors.add(self.items.content_of(self.items.id(rows.item)), space, rows)
+        content = self.items.content_of(self.items.id(rows.item))
+        if content is None:
+            raise LibraryError(f"{rows.item}: has no content in the library; record it first")
+        self._rows.add(content, space, rows.embeddings, rows.spans)
 
     def forget(self, items: Iterable[int]) -> int:
         """Delete items with their labels and outcomes, and the vectors that no other item has.
@@ -113,8 +152,10 @@ class Writer:
             self.outcomes.delete(id_)
             self.items.delete(id_)
         self.items.delete_unused_roots()
-        unused = "DELETE FROM spaces WHERE NOT EXISTS (SELECT 1 FROM outcomes WHERE space = spaces.id)"
-        self._transaction.execute(unused)
+        unused = "SELECT id FROM spaces WHERE NOT EXISTS (SELECT 1 FROM outcomes WHERE space = spaces.id)"
+        for (space,) in self._transaction.execute(unused).fetchall():
+            self._rows.delete_space(space)
+            self._transaction.execute("DELETE FROM spaces WHERE id = ?", space)
         return len(there)
 
     def forget_space(self, space: Space) -> int:
@@ -122,6 +163,16 @@ class Writer:
         id_ = self.space_id(space)
         for table in ("outcomes", "tags", "tagged"):
             self._transaction.execute(f"DELETE FROM {table} WHERE space = ?", id_)
-        count = self._transaction.execute("DELETE FROM vectors WHERE space = ?", id_).rowcount
+        count = self._rows.delete_space(id_)
         self._transaction.execute("DELETE FROM spaces WHERE id = ?", id_)
         return count
+
+    def compact(self) -> None:
+        """Write the files of rows anew without those that were removed, with a commit after each.
+
+        Readers that have an old file open keep it until they search again.
+        """
+        for segment in self._rows.uncompacted():
+            self._rows.compact(segment)
+            self.commit()
+        self._transaction.vacuum()

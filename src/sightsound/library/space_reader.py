@@ -1,0 +1,98 @@
+"""Reading the rows of the spaces of a library, as of the last commit."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.errors import LibraryError
+from sightsound.contract.results import Item
+from sightsound.contract.space import Space
+from sightsound.library.filters import Filter, matching_contents
+from sightsound.library.space_rows import SpaceRows
+from sightsound.library.store.database import Database
+from sightsound.library.store.segments import SegmentGone
+from sightsound.library.store.writer import record_inodes
+
+_ATTEMPTS = 5
+"""How often a snapshot is taken anew because a file was replaced meanwhile."""
+
+
+class SpaceReader:
+    """The rows of every space of a library, which are mapped when they are first needed and kept.
+
+    Parameters
+    ----------
+    database : Database
+        The library.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rows: dict[int, SpaceRows] = {}
+        self._recorded: dict[int, int] = {}
+
+    @contextlib.contextmanager
+    def reading(self, space: Space) -> Iterator[tuple[int, SpaceRows]]:
+        """Yield the number of a space and its rows, as of the last commit, in a snapshot of the library."""
+        for attempt in range(_ATTEMPTS):
+            with self._database.snapshot():
+                try:
+                    space_id, rows = self._refreshed(space)
+                except SegmentGone:
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                    continue  # replaced by `compact` since the snapshot was taken
+                yield space_id, rows
+            new = {id_: inode for id_, inode in rows.moved.items() if self._recorded.get(id_) != inode}
+            if new and self._database.folder == self._database.file.parent:
+                self._recorded |= new
+                record_inodes(self._database.file, new)
+            return
+
+    def _refreshed(self, space: Space) -> tuple[int, SpaceRows]:
+        query = "SELECT id, generation FROM spaces WHERE name = ? AND fingerprint = ?"
+        found = self._database.rows(query, space.name, space.fingerprint)
+        if not found:
+            raise LibraryError(
+                f"{self._database.file.parent}: space {space.name} was forgotten meanwhile, or the library is damaged; "
+                "run `sightsound check`"
+            )
+        ((space_id, generation),) = found
+        if space_id not in self._rows:
+            self._rows[space_id] = SpaceRows(self._database, space_id, space)
+        self._rows[space_id].refresh(generation)
+        return space_id, self._rows[space_id]
+
+    def vectors(self, space: Space, content: bytes) -> tuple[Floats, Seconds | None] | None:
+        """Return the rows of a content, see `Library.vectors`."""
+        query = (
+            "SELECT r.segment, r.first, r.count FROM contents c JOIN runs r ON r.content = c.id JOIN spaces s"
+            " ON s.id = r.space WHERE c.hash = ? AND s.name = ? AND s.fingerprint = ? ORDER BY r.part"
+        )
+        key = content, space.name, space.fingerprint
+        if not self._database.rows(query, *key):
+            return None
+        with self.reading(space) as (_, rows):
+            parts = self._database.rows(query, *key)
+            if not parts:
+                return None
+            found, spans = rows.read_parts(parts)
+        return found, spans if space.modality == "sound" else None
+
+    def contents(self, space: Space, where: Filter) -> Iterator[tuple[list[Item], Floats, Seconds]]:
+        """Yield the contents that have matching items, see `Library.contents_in`."""
+        with self.reading(space) as (space_id, rows):
+            matching = matching_contents(self._database, space_id, where)
+            items = matching.items(self._database, space_id, rows.contents().tolist())
+            places = rows.places(np.array(sorted(items), np.int64))
+        for content, parts in places.items():
+            yield items[content], *rows.read(parts)
+
+    def sample(self, space: Space, count: int) -> Floats:
+        """Return about `count` rows from all over a space."""
+        with self.reading(space) as (_, rows):
+            return rows.sample(count)
