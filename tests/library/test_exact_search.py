@@ -18,7 +18,6 @@ from sightsound.contract.results import Outcome, Rows
 from sightsound.contract.space import Space
 from sightsound.library import exact_search
 from sightsound.library.exact_search import ExactSearch
-from sightsound.library.filters import MatchingContents
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.store import segments
 
@@ -65,7 +64,7 @@ class Made:
             chosen = None
             if allowed is not None:
                 chosen = np.array(sorted(c for c, name in names.items() if int(name) in allowed), np.int64)
-            found = ExactSearch(rows, queries, k, MatchingContents(chosen, None), windows=windows).pairs()
+            found = ExactSearch(rows, queries, k, chosen, windows=windows).pairs()
             return [
                 [(int(names[p.content]), p.score, int(p.seconds[0]), p.query_row) for p in pairs[:k]] for pairs in found
             ]
@@ -154,7 +153,7 @@ def test_one_reader_sees_each_commit():
     counts = []
     for number in range(3, 9):
         with search.reading(made.space) as (_, rows):
-            counts.append((len(rows), len(ExactSearch(rows, query, 100, MatchingContents(None, None)).pairs()[0])))
+            counts.append((len(rows), len(ExactSearch(rows, query, 100).pairs()[0])))
         made.add(random.normal(size=(2, 4)).astype(np.float32), np.array([number, number]))
         if number % 2:
             made.forget(number - 3)

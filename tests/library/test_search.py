@@ -515,3 +515,76 @@ def test_exactly_one_kind_of_query_is_taken(ask, zoo):
 def test_finding_nothing_is_no_error(ask, zoo):
     done = ask(zoo / "cats" / "0.png", "--min-score", "1.5")
     assert (done.returncode, done.stdout) == (0, "nothing found\n")
+
+
+# -- several queries, windows and copies -----------------------------------------------------------------------------
+
+
+def test_several_queries_are_compared_together_as_each_alone(library, zoo, tiny):
+    queries = [zoo / "cats" / "1.png", 9, np.ones(48), zoo / "dogs" / "2.wav", zoo / "cats" / "3.png"]
+    together = search(queries, library, host=tiny, k=3)
+    alone = [search(query, library, host=tiny, k=3) for query in queries]
+    assert [paths(hits) for hits in together] == [paths(hits) for hits in alone]
+    for mine, other in zip(together, alone):
+        assert [hit.score for hit in mine] == pytest.approx([hit.score for hit in other], abs=1e-6)
+        assert [(hit.seconds, hit.query_seconds, hit.labels) for hit in mine] == [
+            (hit.seconds, hit.query_seconds, hit.labels) for hit in other
+        ]
+    assert search([], library, host=tiny) == []
+
+
+def test_per_window_gives_the_best_parts_merged_where_they_touch(library, zoo, tiny):
+    query = zoo / "dogs" / "1.wav"
+    spans, vectors = rows(tiny, "loudness.tiny", zoo / "dogs" / "4.wav")
+    cosines = (rows(tiny, "loudness.tiny", query)[1] @ vectors.T).max(axis=0)
+    everything = search(query, library, host=tiny, k=100, per="window")
+    assert len({hit.item.path for hit in everything}) == 4
+    whole = [hit for hit in everything if hit.item.path == "dogs/4.wav"]
+    assert [hit.seconds for hit in whole] == [(spans[0, 0], spans[-1, 1])], "all of its windows touch"
+    assert whole[0].score == pytest.approx(cosines.max(), abs=1e-6)
+    lowest = np.sort(cosines)[-3] - 1e-5
+    found = search(query, library, host=tiny, k=100, per="window", min_score=lowest)
+    covered = [hit.seconds for hit in found if hit.item.path == "dogs/4.wav"]
+    good = spans[cosines >= lowest].tolist()
+    assert all(any(a <= start and stop <= b for a, b in covered) for start, stop in good)
+    assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
+
+
+def test_windows_of_several_networks_are_refused(both, zoo, tiny):
+    with pytest.raises(SightsoundError, match="windows of several networks cannot be ranked together; name one model"):
+        search(zoo / "cats" / "0.png", both, host=tiny, per="window")
+    assert search(zoo / "cats" / "0.png", both, host=tiny, per="window", models=["colours.tiny"])
+    with pytest.raises(SightsoundError, match="per: expected one of item, window, got 'items'"):
+        search(zoo / "cats" / "0.png", both, host=tiny, per="items")
+
+
+def test_copies_of_the_query_are_shown_when_asked_for(library, zoo, tiny):
+    query = zoo / "cats" / "3.png"
+    assert not {"cats/3.png", "copy.png"} & set(paths(search(query, library, host=tiny)))
+    found = search(query, library, host=tiny, copies=True)
+    assert sorted(paths(found[:2])) == ["cats/3.png", "copy.png"]
+    assert [hit.score for hit in found[:2]] == pytest.approx([1, 1])
+    assert paths(found[2:]) == paths(search(query, library, host=tiny, k=8))
+
+
+def test_the_command_takes_several_queries(ask, zoo, tmp_path):
+    files = zoo / "cats" / "0.png", zoo / "dogs" / "0.wav"
+    printed = ask(*files, "-k", "2").stdout.splitlines()
+    assert [line for line in printed if line.endswith(":")] == [f"{file}:" for file in files]
+    alone = [ask(file, "-k", "2").stdout.splitlines() for file in files]
+    assert printed == [f"{files[0]}:", *alone[0], f"{files[1]}:", *alone[1]]
+    found = json.loads(ask(*files, "--json").stdout)
+    assert [each["query"] for each in found] == [str(file) for file in files]
+    assert [each["hits"] for each in found] == [json.loads(ask(file, "--json").stdout) for file in files]
+    np.save(tmp_path / "rows.npy", np.eye(48, dtype=np.float32)[:3])
+    each = json.loads(ask("--vector", tmp_path / "rows.npy", "--each", "--json", "-k", "1").stdout)
+    assert [hits["query"] for hits in each] == [f"{tmp_path / 'rows.npy'}, row {number}" for number in range(3)]
+    together = json.loads(ask("--vector", tmp_path / "rows.npy", "--json").stdout)
+    assert together[0]["score"] == max(hits["hits"][0]["score"] for hits in each)
+
+
+def test_the_command_shows_windows_and_copies(ask, zoo):
+    found = json.loads(ask(zoo / "dogs" / "4.wav", "--per", "window", "--copies", "--json").stdout)
+    assert found[0]["path"] == "dogs/4.wav" and found[0]["score"] == pytest.approx(1)
+    refused = ask(zoo / "dogs" / "4.wav", "--each")
+    assert refused.returncode == 2 and "--each: expected --vector, whose rows are the queries" in refused.stderr

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from sightsound.library.filters import Filter
     from sightsound.library.library import Library
     from sightsound.library.query import Query
+    from sightsound.library.query_types import Per
 
 
 @click.command()
-@click.argument("query", required=False, metavar="FILE[@START-STOP]")
+@click.argument("files", nargs=-1, metavar="FILE[@START-STOP]...")
 @library_option()
 @click.option("--id", "item", type=int, help="Search by an item of the library.")
 @click.option(
@@ -49,12 +50,21 @@ if TYPE_CHECKING:
 @click.option(
     "--fact", "facts", multiple=True, metavar="KEY=VALUE", help="Only files with this metadata, such as 'seconds>10'."
 )
+@click.option(
+    "--per",
+    type=click.Choice(["item", "window"]),
+    default="item",
+    show_default=True,
+    help="Each item once, or all of its best parts.",
+)
+@click.option("--copies", is_flag=True, help="Also items with the content of the query itself.")
+@click.option("--each", is_flag=True, help="Each row of --vector is a query of its own.")
 @device_option()
 @json_option()
 @click.pass_context
 def search(
     context: click.Context,
-    query: str | None,
+    files: tuple[str, ...],
     library: str,
     item: int | None,
     vector: str | None,
@@ -67,10 +77,15 @@ def search(
     modality: Modality | None,
     paths: tuple[str, ...],
     facts: tuple[str, ...],
+    per: Per,
+    copies: bool,
+    each: bool,
     device: str,
     as_json: bool,
 ) -> None:
     """Find the items most similar to a file, to the seconds START to STOP of a recording, or to words.
+
+    Several files are several queries, which are compared together.
 
     --tag alone finds the segments and images with one of these classes (after `index --tags`); --tag with a query
     finds only items that have all of them.
@@ -82,32 +97,60 @@ def search(
 
     here, where = host(context), Filter(labels, paths, facts, modality)
     with Library(library) as opened:
-        if tags and (query, item, vector, text) == (None, None, None, None):
+        if tags and not files and (item, vector, text) == (None, None, None):
             hits = search_tags(tags, opened, k=k, models=models, host=here, min_score=min_score, where=where)
+            found = {"": hits}
         else:
-            found = _read_query(query, item, vector, text)
+            queries = _read_queries(files, item, vector, text, each)
             where = dataclasses.replace(where, tags=expand_tags(tags, opened, here))
-            hits = run(found, opened, k=k, models=models, host=here, device=device, min_score=min_score, where=where)
-        unknown = [] if hits else _unknown_names(opened, where)
-    if as_json:
-        output.print_json([_hit_json(hit) for hit in hits])
+            how: dict[str, Any] = {"min_score": min_score, "where": where, "per": per, "copies": copies}
+            every = run([*queries.values()], opened, k=k, models=models, host=here, device=device, **how)
+            found = dict(zip(queries, every))
+        unknown = [] if any(found.values()) else _unknown_names(opened, where)
+    if len(found) == 1:
+        (hits,) = found.values()
+        output.print_json([_hit_json(hit) for hit in hits]) if as_json else _print_hits(hits)
+    elif as_json:
+        output.print_json([{"query": name, "hits": [_hit_json(hit) for hit in hits]} for name, hits in found.items()])
     else:
-        _print_hits(hits)
+        for name, hits in found.items():
+            output.echo(f"{printable(name)}:")
+            _print_hits(hits)
     for text in unknown:
         output.echo(text, err=True)
 
 
-def _read_query(path: str | None, item: int | None, vector: str | None, text: str | None) -> Query:
-    from sightsound.library.query_types import Text, Vectors
+def _read_queries(
+    files: Sequence[str], item: int | None, vector: str | None, text: str | None, each: bool
+) -> dict[str, Query]:
+    """Return the queries by their names."""
+    from sightsound.library.query_types import Text
 
-    given = [query for query in (path, item, vector, text) if query is not None]
-    if len(given) != 1:
+    if bool(files) + sum(query is not None for query in (item, vector, text)) != 1:
         raise click.UsageError("expected one of FILE, --id, --vector and --text, or --tag")
-    if text is not None:
-        return Text(text)
+    if each and vector is None:
+        raise click.UsageError("--each: expected --vector, whose rows are the queries")
     if vector is not None:
-        return Vectors.load(vector) if vector.lower().endswith(".npz") else _read_vector(vector)
-    return given[0]
+        return _vector_queries(vector, each)
+    if text is not None:
+        return {text: Text(text)}
+    if item is not None:
+        return {str(item): item}
+    return {file: file for file in files}
+
+
+def _vector_queries(file: str, each: bool) -> dict[str, Query]:
+    import numpy as np
+
+    from sightsound.library.query_types import Vectors
+
+    if file.lower().endswith(".npz"):
+        found = Vectors.load(file)
+        return {query.name: query for query in found.each()} if each else {file: found}
+    rows = _read_vector(file)
+    if not each:
+        return {file: rows}
+    return {f"{file}, row {number}": row for number, row in enumerate(np.atleast_2d(rows))}
 
 
 def _unknown_names(library: Library, where: Filter) -> list[str]:

@@ -45,7 +45,7 @@ class Item:
         OSError
             If the file cannot be examined.
         """
-        found = os.stat(self.file)
+        found = os.stat(os.path.join(self.root, self.path))
         return found.st_size, found.st_mtime_ns
 
     def __str__(self) -> str:

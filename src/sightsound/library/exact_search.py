@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, unit_rows
-from sightsound.library.filters import MatchingContents
 from sightsound.library.space_rows import SegmentRuns, SpaceRows
 from sightsound.library.store.segments import MappedSegment
 
@@ -20,6 +19,7 @@ _GATHER = 8  # if at most one row in so many is allowed, the allowed rows are ga
 _GATHERED_BYTES = 2**24  # of rows that are gathered at once
 _LOCATED = 4096  # pairs whose cosines are computed at once
 _NONE = -2.0  # as a threshold: less than any cosine, more than what may not be found
+_ROUNDING = np.float32(1e-5)  # by more, no two scores differ that are equal in double precision
 _LARGEST = 1.01  # of a cosine of stored rows, which have length 1 up to rounding
 
 
@@ -94,8 +94,10 @@ class ExactSearch:
         The rows of each query, of any length. Its score with a row of the space is the highest cosine of any of them.
     k : int
         Number of contents to find for each query, or of windows.
-    matching : MatchingContents
-        The contents that may be found.
+    contents : ndarray of int64 (n,) or None
+        Numbers of the contents that may be found, sorted; None for all.
+    left_out : sequence of int or None
+        A content that may not be found, for each query; None for none at all.
     windows : bool
         Whether to find the best windows, rather than the contents of the best windows.
     """
@@ -105,11 +107,13 @@ class ExactSearch:
         rows: SpaceRows,
         queries: Sequence[Floats],
         k: int,
-        matching: MatchingContents,
+        contents: NDArray[np.int64] | None = None,
+        left_out: Sequence[int | None] | None = None,
         *,
         windows: bool = False,
     ) -> None:
-        self._rows, self._k, self._matching, self._windows = rows, k + _SPARE, matching, windows
+        self._rows, self._k, self._contents, self._windows = rows, k + _SPARE, contents, windows
+        self._left_out = np.array([-1 if content is None else content for content in left_out or [None] * len(queries)])
         self._owners = np.repeat(np.arange(len(queries)), [len(query) for query in queries])
         self._firsts = np.cumsum([0, *(len(query) for query in queries)])
         self._queries = unit_rows(np.concatenate([np.asarray(query, np.float32) for query in queries]))
@@ -135,10 +139,10 @@ class ExactSearch:
 
     def _blocks(self, runs: SegmentRuns) -> Iterator[_Block]:
         alive = runs.alive
-        if self._matching.contents is not None:
-            alive = alive & _members(runs.contents, self._matching.contents)
-        if self._matching.left_out is not None:
-            alive = alive & (runs.contents != self._matching.left_out)
+        if self._contents is not None:
+            alive = alive & _members(runs.contents, self._contents)
+        if len(self._left_out) == 1:
+            alive = alive & (runs.contents != self._left_out[0])
         if not alive.any():
             return iter(())
         most = max(1, _SCORES // min(_QUERY_ROWS, len(self._queries)))
@@ -173,6 +177,9 @@ class ExactSearch:
         if scores.shape[1] > 4 * self._k and (thresholds == _NONE).any():  # at first: few more than can be wanted
             thresholds = np.maximum(thresholds, np.partition(scores, -self._k, axis=1)[:, -self._k])
         query, column = np.nonzero(scores >= thresholds[:, None])
+        own = block.contents[column] == self._left_out[owners[query]]
+        if own.any():
+            query, column = query[~own], column[~own]
         if not len(query):
             return
         size = len(query)
@@ -213,6 +220,10 @@ class ExactSearch:
 
     def _located(self) -> list[list[Pair]]:
         found = self._found
+        rank = np.arange(len(found.query)) - np.searchsorted(found.query, found.query)
+        last = np.full(len(self._thresholds), _NONE, np.float32)
+        last[found.query[rank == self._k - _SPARE - 1]] = found.score[rank == self._k - _SPARE - 1]
+        found = found.chosen(np.flatnonzero(found.score >= last[found.query] - _ROUNDING))
         found = found.chosen(np.lexsort((found.place, found.segment)))
         lengths = np.diff(self._firsts)[found.query]
         pairs: list[list[Pair]] = [[] for _ in self._thresholds]

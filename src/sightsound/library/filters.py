@@ -99,13 +99,10 @@ class MatchingContents:
         Numbers of the contents, sorted; None for all.
     ids : ndarray of int64 (m,) or None
         Ids of the items that match, sorted; None for all.
-    left_out : int or None
-        Number of a content that may not be found.
     """
 
     contents: NDArray[np.int64] | None
     ids: NDArray[np.int64] | None
-    left_out: int | None = None
 
     def items(self, database: Database, space_id: int, contents: Collection[int]) -> dict[int, list[Item]]:
         """Return the matching items of some contents in a space, in the order of their ids."""
@@ -131,9 +128,7 @@ def _is_in(numbers: NDArray[np.int64], number: int) -> bool:
     return at < len(numbers) and int(numbers[at]) == number
 
 
-def matching_contents(
-    database: Database, space_id: int, where: Filter, leave_out: bytes | None = None
-) -> MatchingContents:
+def matching_contents(database: Database, space_id: int, where: Filter) -> MatchingContents:
     """Return the contents with rows in a space that have an item which matches a filter.
 
     Parameters
@@ -144,13 +139,10 @@ def matching_contents(
         Number of the space.
     where : Filter
         The conditions; its modality is not tested.
-    leave_out : bytes or None
-        SHA-256 of a content to leave out.
     """
     conditions = ["o.space = ?", "o.status = 'ok'"]
     values: list[int | str] = [space_id]
     test = where.metadata_test()
-    left_out = next((id_ for (id_,) in database.rows("SELECT id FROM contents WHERE hash = ?", leave_out)), None)
     for label in where.labels:
         column, sign, value = label.partition("=")
         condition = 'value = ? AND "column" = ?' if sign else "value = ?"
@@ -166,7 +158,7 @@ def matching_contents(
     if where.facts:
         columns += ["o.seconds", "o.facts"]
     if len(values) == 1 and len(columns) == 2:
-        return MatchingContents(None, None, left_out)
+        return MatchingContents(None, None)
     query = f"SELECT {', '.join(columns)} FROM outcomes o {joined} WHERE {' AND '.join(conditions)}"
     found = array("q")
     for content, item, *rest in database.iterate(query, *values):
@@ -178,7 +170,7 @@ def matching_contents(
         with database.decoding():
             found.extend((content, item))
     numbers = np.frombuffer(found, np.int64).reshape(-1, 2)
-    return MatchingContents(np.unique(numbers[:, 0]), np.unique(numbers[:, 1]), left_out)
+    return MatchingContents(np.unique(numbers[:, 0]), np.unique(numbers[:, 1]))
 
 
 def _decoded(values: Sequence[Any], where: Filter) -> tuple[str, dict[str, Any]]:

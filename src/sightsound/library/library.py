@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Hit, Item
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter
+from sightsound.library.query_types import Per, QueryVectors
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.store import database
 from sightsound.library.store.writer import Writer, open_writer
@@ -189,16 +190,55 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
         SightsoundError
             If rows do not have the dimension of their space, or `where` is not valid.
         """
-        ranked = {}
-        where = where or Filter()
-        limits = Limits(k if len(queries) == 1 else max(k, FUSION_DEPTH), min_score, where, leave_out)
-        for space, rows in queries.items():
+        query = QueryVectors(dict(queries), dict(query_spans or {}), leave_out)
+        return self.search_many([query], k, min_score=min_score, where=where)[0]
+
+    def search_many(
+        self,
+        queries: Sequence[QueryVectors],
+        k: int = 10,
+        *,
+        min_score: float | None = None,
+        where: Filter | None = None,
+        per: Per = "item",
+        copies: bool = False,
+    ) -> list[list[Hit]]:
+        """Return the items, or windows, nearest to each of several queries, which are compared together.
+
+        Parameters
+        ----------
+        queries : sequence of QueryVectors
+            The vectors of the queries by space.
+        k : int, default=10
+            Number of hits for each query.
+        min_score, where : float or None, Filter or None
+            As of `search`, for each query.
+        per, copies : str, bool
+            As of `sightsound.search`.
+
+        Returns
+        -------
+        list of list of Hit
+            For each query, best first.
+        """
+        where, found = where or Filter(), [dict[Space, list[Hit]]() for _ in queries]
+        fused = any(len(query.vectors) > 1 for query in queries)
+        if fused and per == "window":
+            raise SightsoundError("windows of several networks cannot be ranked together; name one model")
+        limits = Limits(max(k, FUSION_DEPTH) if fused else k, min_score, where, per == "window", copies)
+        for space in dict.fromkeys(space for query in queries for space in query.vectors):
             self.require(space)
             if where.modality not in (None, space.modality):
                 continue
-            _require_dim(rows, space)
-            (ranked[space],) = self._vector_search.search(space, [rows], limits, [(query_spans or {}).get(space)])
-        return (fuse(ranked) if len(ranked) > 1 else [hit for hits in ranked.values() for hit in hits])[:k]
+            chosen = [number for number, query in enumerate(queries) if space in query.vectors]
+            for number in chosen:
+                _require_dim(queries[number].vectors[space], space)
+            hits = self._vector_search.search(space, [queries[number] for number in chosen], limits)
+            for number, each in zip(chosen, hits):
+                found[number][space] = each
+        return [
+            (fuse(each) if len(each) > 1 else [hit for hits in each.values() for hit in hits])[:k] for each in found
+        ]
 
     def search_tags(
         self,

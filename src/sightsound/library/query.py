@@ -7,7 +7,6 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 from sightsound import media
 from sightsound.classify.model_choice import require_text
 from sightsound.classify.text_classes import finite_text_rows
-from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, SightsoundError, SpaceMismatch, UnknownModel
 from sightsound.contract.results import Outcome
@@ -25,7 +23,7 @@ from sightsound.contract.space import Space
 from sightsound.host.advice import installed_space
 from sightsound.host.host import Host
 from sightsound.library.library import Library
-from sightsound.library.query_types import SpaceKey, Text, Vectors
+from sightsound.library.query_types import QueryVectors, SpaceKey, Text, Vectors
 from sightsound.media import files
 from sightsound.pipeline.reader import Job
 from sightsound.pipeline.stream import embed_items
@@ -37,25 +35,6 @@ _PART = re.compile(rf"(?P<path>.+)@(?P<start>{_TIME})-(?P<stop>{_TIME})", re.DOT
 _PART_FORM = "expected @START-STOP with START before STOP, in seconds or as 1:30 and 1:02:03.5"
 
 Query = str | os.PathLike[str] | int | NDArray[Any] | Text | Vectors
-
-
-@dataclass
-class QueryVectors:
-    """The vectors of a query.
-
-    Parameters
-    ----------
-    vectors : dict of Space to float32 ndarray of shape (n, dim)
-        By space.
-    spans : dict of Space to float64 ndarray of shape (n, 2) or None
-        The seconds of each vector. Spaces of images, and of vectors that were given, have none.
-    content : bytes or None
-        SHA-256 of the query's content. None where vectors were given.
-    """
-
-    vectors: dict[Space, Floats] = field(default_factory=dict)
-    spans: dict[Space, Seconds | None] = field(default_factory=dict)
-    content: bytes | None = None
 
 
 class QueryReader:

@@ -1,20 +1,42 @@
-"""Queries that are neither files nor items: words, and vectors that say which space they are of."""
+"""Queries that are neither files nor items: words, and vectors with their spaces; and the vectors of any query."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
-from sightsound.contract.arrays import Floats
+from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, printable
+from sightsound.contract.space import Space
 
+Per = Literal["item", "window"]
+"""What a search finds: items, or parts of recordings."""
 SpaceKey = tuple[str, str]
 """The name and the fingerprint of a space."""
+
+
+@dataclass
+class QueryVectors:
+    """The vectors of a query.
+
+    Parameters
+    ----------
+    vectors : mapping of Space to float32 ndarray of shape (n, dim)
+        By space.
+    spans : mapping of Space to float64 ndarray of shape (n, 2) or None
+        The seconds of each vector. Spaces of images, and of vectors that were given, have none.
+    content : bytes or None
+        SHA-256 of the query's content. None where vectors were given.
+    """
+
+    vectors: dict[Space, Floats] = field(default_factory=dict)
+    spans: dict[Space, Seconds | None] = field(default_factory=dict)
+    content: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +113,22 @@ class Vectors:
                 f"{os.fspath(file)}: expected the .npz of `sightsound embed --out` ({reason}); make it anew"
             ) from error
         return cls(os.path.basename(os.fspath(file)), rows)
+
+    def each(self) -> list[Vectors]:
+        """Return a query for each row, for rows of one space or of as many in each.
+
+        Raises
+        ------
+        SightsoundError
+            If the spaces do not have as many rows.
+        """
+        counts = {len(rows) for rows in self.rows.values()}
+        if len(counts) != 1:
+            raise SightsoundError(f"{self.name}: expected as many rows in each space, got {sorted(counts)}")
+        return [
+            Vectors(f"{self.name}, row {number}", {key: rows[number : number + 1] for key, rows in self.rows.items()})
+            for number in range(counts.pop())
+        ]
 
 
 def _suffixes(arrays: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args, overload
 
 from sightsound.classify.ontology import SUBTREE_PREFIX
 from sightsound.classify.ontology_file import load_ontology
@@ -13,8 +14,10 @@ from sightsound.host.host import Host
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library, open_library
 from sightsound.library.query import Query, QueryReader
+from sightsound.library.query_types import Per
 
 
+@overload
 def search(
     query: Query,
     library: PathLike | Library,
@@ -25,15 +28,48 @@ def search(
     device: str = "auto",
     min_score: float | None = None,
     where: Filter | None = None,
-) -> list[Hit]:
+    per: Per = "item",
+    copies: bool = False,
+) -> list[Hit]: ...
+
+
+@overload
+def search(
+    query: list[Query],
+    library: PathLike | Library,
+    *,
+    k: int = 10,
+    models: Sequence[str] = (),
+    host: Host | None = None,
+    device: str = "auto",
+    min_score: float | None = None,
+    where: Filter | None = None,
+    per: Per = "item",
+    copies: bool = False,
+) -> list[list[Hit]]: ...
+
+
+def search(
+    query: Query | list[Query],
+    library: PathLike | Library,
+    *,
+    k: int = 10,
+    models: Sequence[str] = (),
+    host: Host | None = None,
+    device: str = "auto",
+    min_score: float | None = None,
+    where: Filter | None = None,
+    per: Per = "item",
+    copies: bool = False,
+) -> list[Hit] | list[list[Hit]]:
     """Return the items of a library that look or sound most like a query, or that words describe.
 
     Parameters
     ----------
-    query : path, int, Text, Vectors, or ndarray of shape (dim,) or (n, dim)
+    query : path, int, Text, Vectors, ndarray of shape (dim,) or (n, dim), or list of these
         A file; a part of a recording, as in "dog.wav@1.0-2.5" or "dog.wav@1:30-1:40" (a path that exists is a whole
         file); the id of an item of the library; words, as in `Text("a red car")`; vectors with their spaces; or one or
-        several vectors of one space.
+        several vectors of one space. A list has several queries, which are compared together.
     library : path or Library
         The library.
     k : int
@@ -49,11 +85,15 @@ def search(
         The lowest cosine, from -1 to 1.
     where : Filter or None
         Which items may be found.
+    per : {"item", "window"}
+        Whether each item is returned once, with its best window, or each of the best windows, those that touch as one.
+    copies : bool
+        Whether items with the query's own content are returned too.
 
     Returns
     -------
-    list of Hit
-        Best first. Items with the query's own content are left out.
+    list of Hit, or list of list of Hit
+        Best first. For a list of queries a list for each.
 
     Raises
     ------
@@ -64,17 +104,19 @@ def search(
     LibraryError
         If the library is missing or damaged, or has no item of this id.
     SightsoundError
-        If the query or the filter is not valid.
+        If the query or the filter is not valid, or windows of several networks are asked for.
     """
+    if per not in get_args(Per):
+        raise SightsoundError(f"per: expected one of {', '.join(get_args(Per))}, got {per!r}")
     with open_library(library) as opened:
-        found = QueryReader(opened, host or Host(), device, models).read(query)
-        modalities = {space.modality for space in found.vectors}
-        if where is not None and where.modality not in (None, *modalities):
+        reader = QueryReader(opened, host or Host(), device, models)
+        found = [reader.read(each) for each in (query if isinstance(query, list) else [query])]
+        modalities = {space.modality for each in found for space in each.vectors}
+        if found and where is not None and where.modality not in (None, *modalities):
             (modality,) = modalities
             raise SightsoundError(f"modality {where.modality}: expected {modality}, since the query is of {modality}s")
-        return opened.search(
-            found.vectors, k, min_score=min_score, where=where, leave_out=found.content, query_spans=found.spans
-        )
+        hits = opened.search_many(found, k, min_score=min_score, where=where, per=per, copies=copies)
+    return hits if isinstance(query, list) else hits[0]
 
 
 def search_tags(

@@ -95,6 +95,7 @@ class SharedLibrary(Library):
     rows = _in_reader(Library.rows)
     require = _in_reader(Library.require)
     search = _in_reader(Library.search)
+    search_many = _in_reader(Library.search_many)
     search_tags = _in_reader(Library.search_tags)
 
     def _run(self, read: Callable[[], T]) -> T:

@@ -15,6 +15,7 @@ from sightsound.contract.space import Space
 from sightsound.library.store.database import Database
 from sightsound.library.store.queries import read_segments
 from sightsound.library.store.segments import MappedSegment, SegmentFacts
+from sightsound.library.store.validation import number
 from sightsound.library.store.verification import changed_contents
 from sightsound.media.safe_open import error_line
 
@@ -127,7 +128,7 @@ class SpaceRows:
         rows = self._database.rows(query, self._space_id, self._generation)
         with self._database.decoding():
             for segment, first, count in rows:
-                found.setdefault(segment, []).append((int(first), int(count)))
+                found.setdefault(segment, []).append((number(first), number(count)))
         return found
 
     def _taken_up(self, facts: SegmentFacts, removed: list[tuple[int, int]]) -> _Cached:

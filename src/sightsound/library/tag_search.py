@@ -9,7 +9,7 @@ from sightsound.contract.results import Hit
 from sightsound.library.filters import Filter, matching_contents, tag_condition
 from sightsound.library.store.database import Database
 from sightsound.library.store.queries import read_labels, read_spaces
-from sightsound.library.store.validation import text
+from sightsound.library.store.validation import number, text
 
 
 def find_tagged(
@@ -45,7 +45,7 @@ def _hits(database: Database, space_id: int, name: str, tags: Collection[str], w
     rows = database.rows(query, space_id, *values)
     with database.decoding():
         found = [
-            (float(mean), int(content), text(label), None if start is None else (float(start), float(stop)))
+            (float(mean), number(content), text(label), None if start is None else (float(start), float(stop)))
             for mean, content, label, start, stop in rows
         ]
     if matching.contents is not None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.results import Hit, Item
 from sightsound.contract.space import Space
 from sightsound.library.exact_search import ExactSearch, Pair
 from sightsound.library.filters import Filter, MatchingContents, matching_contents
+from sightsound.library.query_types import QueryVectors
 from sightsound.library.space_reader import SpaceReader
+from sightsound.library.space_rows import SpaceRows
 from sightsound.library.store.database import Database
-from sightsound.library.store.queries import read_labels
+from sightsound.library.store.queries import read_labels_of
 
 FUSION_K = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009)."""
 
 FUSION_DEPTH = 1000
 """Ranks that are fused; lower ranks add less than 1/1060 to a score."""
+
+_WINDOWS = 8
+"""How many windows are looked for at first, for each that is wanted, since some touch others."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,17 @@ class Limits:
         Lowest cosine.
     where : Filter
         Conditions on the items.
-    leave_out : bytes or None
-        SHA-256 of a content that must not be found, usually that of the query.
+    windows : bool
+        Whether to find windows, rather than the items of the best ones.
+    copies : bool
+        Whether the query's own content may be found.
     """
 
     k: int
     min_score: float | None
     where: Filter
-    leave_out: bytes | None = None
+    windows: bool = False
+    copies: bool = False
 
 
 class VectorSearch:
@@ -57,51 +65,82 @@ class VectorSearch:
     def __init__(self, database: Database, reader: SpaceReader) -> None:
         self._database, self._reader = database, reader
 
-    def search(
-        self, space: Space, queries: Sequence[Floats], limits: Limits, query_spans: Sequence[Seconds | None]
-    ) -> list[list[Hit]]:
-        """Return the nearest items for each query, best first.
+    def search(self, space: Space, queries: Sequence[QueryVectors], limits: Limits) -> list[list[Hit]]:
+        """Return the nearest items or windows for each query, best first.
 
         Parameters
         ----------
         space : Space
             A space of the library.
-        queries : sequence of ndarray of float32 (q, dim)
-            The rows of each query.
+        queries : sequence of QueryVectors
+            All have rows in the space.
         limits : Limits
             What to return.
-        query_spans : sequence of ndarray of float64 (q, 2) or None
-            Seconds of the rows of each query.
         """
         with self._reader.reading(space) as (space_id, rows):
-            matching = matching_contents(self._database, space_id, limits.where, limits.leave_out)
-            found = ExactSearch(rows, queries, limits.k, matching).pairs()
-            items = self._items(space_id, matching, found, limits)
-            return [
-                [self._hit(pair, item, space, spans) for pair, item in _paired(pairs, items, limits)]
-                for pairs, spans in zip(found, query_spans)
-            ]
+            matching = matching_contents(self._database, space_id, limits.where)
+            own = [None if limits.copies else self._content_id(query.content) for query in queries]
+            vectors = [query.vectors[space] for query in queries]
+            if limits.windows:
+                found = [self._windows(rows, *each, matching, limits) for each in zip(vectors, own)]
+            else:
+                found = ExactSearch(rows, vectors, limits.k, matching.contents, own).pairs()
+            lowest = -1.0 if limits.min_score is None else limits.min_score
+            found = [[pair for pair in pairs if pair.score >= lowest][: limits.k] for pairs in found]
+            items = matching.items(self._database, space_id, {pair.content for pairs in found for pair in pairs})
+            labels = read_labels_of(self._database, {item.id or 0 for each in items.values() for item in each})
+            spans = [query.spans.get(space) for query in queries]
+            return [_hits(pairs, items, labels, each, space)[: limits.k] for pairs, each in zip(found, spans)]
 
-    def _items(
-        self, space_id: int, matching: MatchingContents, found: Sequence[Sequence[Pair]], limits: Limits
-    ) -> dict[int, list[Item]]:
-        """Return the items of the contents that were found."""
-        contents = {pair.content for pairs in found for pair in pairs[: limits.k]}
-        return matching.items(self._database, space_id, contents)
+    def _windows(
+        self, rows: SpaceRows, query: Floats, own: int | None, matching: MatchingContents, limits: Limits
+    ) -> list[Pair]:
+        """Return the best windows of one query, merged where they touch, at least `k` if there are as many."""
+        wanted = _WINDOWS * limits.k
+        while True:
+            found = ExactSearch(rows, [query], wanted, matching.contents, [own], windows=True).pairs()[0]
+            merged = _merged(found)
+            if len(merged) >= limits.k or len(found) < wanted:
+                return merged
+            wanted *= _WINDOWS
 
-    def _hit(self, pair: Pair, item: Item, space: Space, query_spans: Seconds | None) -> Hit:
+    def _content_id(self, content: bytes | None) -> int | None:
+        found = self._database.rows("SELECT id FROM contents WHERE hash = ?", content)
+        return int(found[0][0]) if found else None
+
+
+def _hits(
+    pairs: Sequence[Pair],
+    items: Mapping[int, Sequence[Item]],
+    labels: Mapping[int, Mapping[str, tuple[str, ...]]],
+    spans: Seconds | None,
+    space: Space,
+) -> list[Hit]:
+    """Return a hit for each item of the content of each pair; `spans` are the seconds of the rows of the query."""
+    hits = []
+    for pair in pairs:
         query_seconds = None
-        if query_spans is not None:
-            query_start, query_stop = query_spans[pair.query_row].tolist()
-            query_seconds = query_start, query_stop
-        labels = read_labels(self._database, item.id or 0)
-        return Hit(item, pair.score, pair.seconds, query_seconds, labels, (space.name,))
+        if spans is not None:
+            start, stop = spans[pair.query_row].tolist()
+            query_seconds = start, stop
+        for item in items.get(pair.content, ()):
+            of_item = labels.get(item.id or 0, {})
+            hits.append(Hit(item, pair.score, pair.seconds, query_seconds, of_item, (space.name,)))
+    return hits
 
 
-def _paired(pairs: Sequence[Pair], items: Mapping[int, Sequence[Item]], limits: Limits) -> list[tuple[Pair, Item]]:
-    """Return the best pairs with the items of their contents, at most as many as are wanted."""
-    lowest = -1.0 if limits.min_score is None else limits.min_score
-    return [(pair, item) for pair in pairs if pair.score >= lowest for item in items.get(pair.content, ())][: limits.k]
+def _merged(pairs: Sequence[Pair]) -> list[Pair]:
+    """Join the windows of a recording that touch or overlap into one with the best score; best first."""
+    joined: list[Pair] = []
+    for pair in sorted(pairs, key=lambda pair: (pair.content, pair.seconds or ())):
+        last = joined[-1] if joined and joined[-1].content == pair.content else None
+        if last and last.seconds and pair.seconds and pair.seconds[0] <= last.seconds[1]:
+            better = max(last, pair, key=lambda each: each.score)
+            seconds = last.seconds[0], max(last.seconds[1], pair.seconds[1])
+            joined[-1] = replace(better, seconds=seconds)
+        else:
+            joined.append(pair)
+    return sorted(joined, key=lambda pair: (-pair.score, pair.content, pair.seconds or ()))
 
 
 def fuse(ranked: Mapping[Space, list[Hit]]) -> list[Hit]:

@@ -53,7 +53,7 @@ def unique_items(found: Iterable[Item | Outcome]) -> list[Item | Outcome]:
     """Return each file once, even if paths overlap; the first item of a file is kept."""
     kept: dict[object, Item | Outcome] = {}
     for each in found:
-        kept.setdefault(each.file if isinstance(each, Item) else id(each), each)
+        kept.setdefault(os.path.join(each.root, each.path) if isinstance(each, Item) else id(each), each)
     return list(kept.values())
 
 
@@ -79,8 +79,8 @@ def _find(paths: list[Path], roots: list[str]) -> Iterator[Item | Outcome]:
     known = set(roots)
     for path in paths:
         top = str(path) if path.is_dir() else None
-        for file in _walk(path) if top else iter([path]):
-            yield file if isinstance(file, Outcome) else _item(str(file), known, top)
+        for file in _walk(path) if top else iter([str(path)]):
+            yield file if isinstance(file, Outcome) else _item(file, known, top)
 
 
 def _item(file: str, roots: set[str], folder: str | None) -> Item:
@@ -92,10 +92,10 @@ def _item(file: str, roots: set[str], folder: str | None) -> Item:
             root = folder or os.path.dirname(file)
             break
         root = parent
-    return Item(root, os.path.relpath(file, root).replace(os.sep, "/"))
+    return Item(root, file[len(root) :].lstrip(os.sep).replace(os.sep, "/"))
 
 
-def _walk(top: Path) -> Iterator[Path | Outcome]:
+def _walk(top: Path) -> Iterator[str | Outcome]:
     """Yield the files below a folder. Folders wait on a stack of our own, so that any depth is walked."""
     skipped = 0
     waiting = [str(top)]
@@ -111,7 +111,7 @@ def _walk(top: Path) -> Iterator[Path | Outcome]:
         waiting += (os.path.join(folder, name) for name in kept)
         visible = sorted(name for name in files if not name.startswith("."))
         skipped += len(folders) - len(kept) + len(files) - len(visible)
-        yield from (Path(folder, name) for name in visible)
+        yield from (os.path.join(folder, name) for name in visible)
     if skipped:
         log.info("%s: passed over %d hidden files and folders, links to folders, and libraries", top, skipped)
 

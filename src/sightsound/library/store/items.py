@@ -72,9 +72,8 @@ class ItemTable:
             "SELECT i.id, i.size, i.mtime_ns, c.hash, c.modality FROM items i JOIN roots r ON r.id = i.root"
             " LEFT JOIN contents c ON c.id = i.content WHERE r.path = ? AND i.path = ?"
         )
-        for id_, size, mtime_ns, content, modality in self._transaction.read(
-            query, os.fsencode(item.root), os.fsencode(item.path)
-        ):
+        values = os.fsencode(item.root), os.fsencode(item.path)
+        for id_, size, mtime_ns, content, modality in self._transaction.read(query, *values):
             self._ids[item] = id_
             valid = isinstance(content, bytes) and modality in (None, "image", "sound")
             return KnownItem(id_, (size, mtime_ns), content if valid else None, modality)

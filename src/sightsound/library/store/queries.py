@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
@@ -17,6 +19,7 @@ from sightsound.library.store.validation import (
 )
 
 _LARGEST_ID = 2**63 - 1  # of SQLite
+_IDS = 500  # that are asked for at once
 
 
 def read_roots(database: Database) -> list[str]:
@@ -93,6 +96,23 @@ def read_labels(database: Database, id_: int) -> dict[str, tuple[str, ...]]:
     with database.decoding():
         for column, value in rows:
             found[text(column)] = (*found.get(column, ()), text(value))
+    return found
+
+
+def read_labels_of(database: Database, ids: Collection[int]) -> dict[int, dict[str, tuple[str, ...]]]:
+    """Return the labels of some items: id -> column -> values."""
+    found: dict[int, dict[str, tuple[str, ...]]] = {}
+    chosen = sorted(ids)
+    for first in range(0, len(chosen), _IDS):
+        part = chosen[first : first + _IDS]
+        marks = ", ".join("?" * len(part))
+        rows = database.rows(
+            f'SELECT item, "column", value FROM labels WHERE item IN ({marks}) ORDER BY 1, 2, 3', *part
+        )
+        with database.decoding():
+            for item, column, value in rows:
+                columns = found.setdefault(item, {})
+                columns[text(column)] = (*columns.get(column, ()), text(value))
     return found
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, get_args
 
 from sightsound.contract.errors import LibraryError
@@ -71,6 +71,13 @@ def text(value: object) -> str:
     return value
 
 
+def number(value: object) -> int:
+    """Return a whole number that was read; raise `TypeError` for anything else. Call it inside `decoding`."""
+    if type(value) is not int:
+        raise TypeError(f"expected a whole number, got {type(value).__name__}")
+    return value
+
+
 def digest(value: object) -> bytes:
     """Return a SHA-256 that was read; raise `ValueError` for anything else. Call it inside `decoding`."""
     if not isinstance(value, bytes) or len(value) != 32:
@@ -105,7 +112,7 @@ def decode_item(root: bytes, path: bytes, id_: int) -> Item:
 def decode_path(path: object, id_: int | None = None) -> str:
     """Return the path of an item below its root; raise `ValueError` for any other. Call it inside `decoding`."""
     name = os.fsdecode(path) if isinstance(path, bytes) else ""
-    if not name or "\0" in name or os.path.isabs(name) or ".." in PurePosixPath(name).parts:
+    if not name or "\0" in name or os.path.isabs(name) or ".." in name.split("/"):
         raise ValueError(f"item {id_}: expected a path below its root, got {name!r}")
     return name
 
