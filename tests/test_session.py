@@ -114,7 +114,7 @@ def test_its_methods_give_what_the_functions_give(session, new_zoo, zoo):
     assert [s.label for s in session.classify_stream(blocks, 1600, model="loudness.tiny")] == ["quiet"]
     rows = session.embed(image, "colours.tiny").matrix()
     assert rows == pytest.approx(sightsound.embed(image, "colours.tiny", host=host).matrix())
-    session.index(zoo, models=["loudness.tiny"], tags=True)
+    session.index(zoo, models=["loudness.tiny"])
     assert session.search_tags("loud", k=2) == sightsound.search_tags("loud", library, k=2, host=host)
 
 

@@ -88,6 +88,7 @@ from .library.search import search as search
 from .library.search import search_tags as search_tags
 from .library.stats import Stats as Stats
 from .library.stats import stats as stats
+from .library.stored_tags import tag_stored as tag_stored
 from .linear.cross_validation import CrossValidation as CrossValidation
 from .linear.features import FeatureSpec as FeatureSpec
 from .linear.load import load_probe as load_probe

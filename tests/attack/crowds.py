@@ -35,7 +35,7 @@ class Crowd:
         assert ran.code in (0, 1) and "Traceback" not in ran.text, ran.text
 
     def _index_all(self) -> None:
-        self._alone("index", self.media, *self.library, *MODELS, "--tags")
+        self._alone("index", self.media, *self.library, *MODELS)
 
     def attack(self, seed: int) -> None:
         """Start two to four writers and eight readers at random moments, and make copies; then index everything."""
@@ -68,7 +68,7 @@ class Crowd:
     def _writer(self, random: Random) -> Task:
         """Return a command that writes; one in four is killed."""
         place = self.media / random.choice([".", "red", "green", "copy.png"])
-        words = ("index", place, *self.library, *MODELS, *random.choice([(), ("--tags",)]))
+        words = ("index", place, *self.library, *MODELS, *random.choice([(), ("--no-scores",)]))
         if random.random() < 0.2:
             words = ("forget", "--missing", "--yes", *self.library)
         killed = [(random.uniform(0.05, 0.5), signal.SIGKILL)] * (random.random() < 0.25)

@@ -103,7 +103,7 @@ class MediaGround:
         (self.case / "media").mkdir(parents=True)
         for number in range(count):
             write(self.case / "media" / str(number), random)
-        models = ("-m", "colours.tiny", "-m", "loudness.tiny", *random.choice([(), ("--tags",)]))
+        models = ("-m", "colours.tiny", "-m", "loudness.tiny", *random.choice([(), ("--no-scores",)]))
         words = ("index", self.case / "media", "-l", self.case / "lib", *models, "--json")
         threads = {"SIGHTSOUND_THREADS": random.choice(["2", "8"])}
         ran = self.forks.run(words, seconds=60, memory=MEMORY, environment=threads)

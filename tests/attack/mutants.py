@@ -116,7 +116,7 @@ def _ran(ground: Ground, *words: str, codes: tuple[int, ...] = (0, 1), imports: 
 
 def _library(ground: Ground) -> None:
     """A library with pages of 512 bytes, most of which matter."""
-    _ran(ground, "index", "{media}", "-l", "{sound}/lib", *MODELS, "--tags", "--label-from", "folder")
+    _ran(ground, "index", "{media}", "-l", "{sound}/lib", *MODELS, "--label-from", "folder")
     _small_pages(ground.sound / "lib" / "library.sqlite")
 
 
@@ -134,7 +134,7 @@ def _library_with_wal(ground: Ground) -> None:
     file = ground.sound / "open" / "library.sqlite"
     held = sqlite3.connect(file)
     held.execute("SELECT count(*) FROM items").fetchone()  # an open reader keeps the log
-    _ran(ground, "index", "{media}", "-l", "{sound}/open", *MODELS, "--tags")
+    _ran(ground, "index", "{media}", "-l", "{sound}/open", *MODELS)
     (ground.sound / "lib").mkdir()
     for file in (ground.sound / "open").glob("library.*"):
         shutil.copy(file, ground.sound / "lib")
@@ -235,7 +235,7 @@ TARGETS = {
             "library",
             _library,
             ("lib/library.sqlite",),
-            (*READING, ("index", "{media}", *LIBRARY, *MODELS, "--tags")),
+            (*READING, ("index", "{media}", *LIBRARY, *MODELS)),
             numbers=scores,
         ),
         Target(

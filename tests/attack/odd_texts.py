@@ -15,7 +15,7 @@ ODD = ("\x1b]0;title\x07", "\x1b[31m", "\nforged line", "\r", "\x9b31m", "\x7f",
 LIBRARY = ("-l", "lib")
 FIT = ("probe", "fit", *LIBRARY, "-m", "colours.tiny", "--folds", "2", "--label-column", "label", "-o", "a.probe")
 COMMANDS = (
-    ("index", "media", *LIBRARY, *MODELS, "--tags", "--label-from", "labels.csv"),
+    ("index", "media", *LIBRARY, *MODELS, "--label-from", "labels.csv"),
     ("index", "media", *LIBRARY, *MODELS, "--label-from", "folder"),
     ("search", "--id", "1", *LIBRARY),
     ("search", "media/red/0.png", *LIBRARY, "--label", "label=red"),

@@ -21,7 +21,7 @@ def _ran(scene: Scene, *words: str, imports: tuple[str, ...] = ()) -> None:
 
 
 def _indexed(scene: Scene) -> None:
-    _ran(scene, "index", "{media}", "-l", "{case}/lib", *MODELS, "--tags", "--label-from", "folder")
+    _ran(scene, "index", "{media}", "-l", "{case}/lib", *MODELS, "--label-from", "folder")
 
 
 def _older(scene: Scene) -> None:
@@ -102,8 +102,8 @@ SCENARIOS = {
     for scenario in (
         Scenario("index", ("index", "{media}", *LIBRARY, *MODELS), codes=frozenset({0, 1})),
         Scenario(
-            "index --tags --label-from folder",
-            ("index", "{media}", *LIBRARY, *MODELS, "--tags", "--label-from", "folder"),
+            "index --label-from folder",
+            ("index", "{media}", *LIBRARY, *MODELS, "--label-from", "folder"),
             codes=frozenset({0, 1}),
         ),
         Scenario(
@@ -112,7 +112,7 @@ SCENARIOS = {
             _csv_labels,
             frozenset({0, 1}),
         ),
-        Scenario("index what changed", ("index", "{media}", *LIBRARY, *MODELS, "--tags"), _older, frozenset({0, 1})),
+        Scenario("index what changed", ("index", "{media}", *LIBRARY, *MODELS), _older, frozenset({0, 1})),
         Scenario("forget a folder", ("forget", "{media}/red", *LIBRARY, "--yes"), _indexed),
         Scenario("forget --missing", ("forget", "--missing", "--yes", *LIBRARY), _missing),
         Scenario("forget --space", ("forget", "--space", "colours.tiny", "--yes", *LIBRARY), _indexed),

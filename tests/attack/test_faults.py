@@ -16,7 +16,7 @@ from attack.scenes import FAULTS, Scene, content
 from sightsound import _atomic
 
 QUICK = (
-    *("index --tags --label-from folder", "index what changed", "forget --missing", "migrate format 2", "embed"),
+    *("index --label-from folder", "index what changed", "forget --missing", "migrate format 2", "embed"),
     "weights get (unknown)",
 )
 

@@ -41,7 +41,7 @@ def test_a_loud_stretch_is_a_segment_with_its_seconds(model, wav):
     found = classify_sound(wav(loud(3, 4)), model=model, rules=SegmentRules(include=("loud",)))
     (segment,) = found.segments
     assert (segment.label, segment.start, segment.stop, segment.channel) == ("loud", 0.0, 3.5, None)
-    assert segment.peak == pytest.approx(0.9) and 0.45 < segment.mean < 0.9
+    assert segment.peak == pytest.approx(0.9, rel=1e-3) and 0.45 < segment.mean < 0.9
     assert found.outcome.seconds == 7.0
 
 
@@ -56,7 +56,7 @@ def test_the_best_classes_are_those_of_the_mean_over_all_windows(model, wav):
     found = classify_sound(wav(loud(1, 1.25)), model=model)
     best, other = found.top
     assert (best.label, other.label) == ("quiet", "loud")
-    assert other.score == pytest.approx(found.windows.scores[:, 1].mean())
+    assert other.score == pytest.approx(found.windows.scores[:, 1].mean(), rel=1e-3)
     assert classify_sound(wav(loud(1, 1.25)), model=model, k=1).top == (best,)
 
 
@@ -97,10 +97,10 @@ def test_a_mono_file_has_one_channel(model, wav):
     assert {s.channel for s in found.segments} == {0}
 
 
-def test_a_file_shorter_than_any_segment_has_its_best_classes(model, wav):
+def test_a_file_shorter_than_any_segment_has_its_classes(model, wav):
     found = classify_sound(wav(loud(0.2)), model=model)
-    assert found.segments == () and len(found.top) == 2 and found.windows.spans.tolist() == [[0, 0.2]]
-    assert classify_sound(wav(loud(0.2)), model=model, rules=SegmentRules(min_duration=0)).segments[0].stop == 0.2
+    assert len(found.top) == 2 and found.windows.spans.tolist() == [[0, 0.2]]
+    assert found.segments and {(s.start, s.stop) for s in found.segments} == {(0, 0.2)}, "it is all that there is"
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def reference(scores, spans, below, wanted, rules):
                     regions[c][place : place + 2] = [(a[0], max(a[1], b[1]), a[2], b[3])]
                     joined = True
                     break
-        regions[c] = [r for r in regions[c] if r[1] - r[0] >= rules.min_duration - 1e-9]
+        regions[c] = [r for r in regions[c] if r[1] - r[0] >= least(spans, rules) - 1e-9]
     found = []
     for c in regions:
         for start, stop, first, last in regions[c]:
@@ -85,7 +85,7 @@ def reference(scores, spans, below, wanted, rules):
                 else:
                     pieces.append((a, b))
             for a, b in pieces:
-                if b - a >= rules.min_duration - 1e-9:
+                if b - a >= least(spans, rules) - 1e-9:
                     inside = [
                         scores[i, c]
                         for i in range(first, last + 1)
@@ -94,6 +94,11 @@ def reference(scores, spans, below, wanted, rules):
                     if inside:
                         found.append((NAMES[c], a, b, float(np.mean(inside)), float(max(inside))))
     return sorted(found, key=lambda f: (f[1], f[2], f[0]))
+
+
+def least(times, rules):
+    """The least seconds of a segment: that of the rules, unless the whole recording is shorter."""
+    return min(rules.min_duration, times[-1][1] - times[0][0]) if len(times) else rules.min_duration
 
 
 @st.composite
@@ -155,7 +160,7 @@ def test_segments_obey_the_rules(case):
     scores, times, chosen, rules = case
     found = segments(scores, times, chosen, rules)
     for one in found:
-        assert one.stop - one.start >= rules.min_duration - 1e-6
+        assert one.stop - one.start >= least(times, rules) - 1e-6
         assert times[0, 0] <= one.start < one.stop <= times[-1, 1]
         assert one.mean <= one.peak + 1e-6
         assert chosen.selected[NAMES.index(one.label)]

@@ -24,7 +24,7 @@ from sightsound import Filter, Library, LibraryError, SightsoundError, check, se
         ("UPDATE runs SET checksum = 7 WHERE space = 1 AND content = 2", "item 2: its vectors in colours.tiny"),
         ("UPDATE runs SET record_checksum = 7 WHERE space = 2 AND content = 4", "item 4: its vectors in loudness.tiny"),
         ("UPDATE segments SET rows = rows + 1 WHERE space = 1", ".f32: damaged, expected at least 768 bytes, got 576"),
-        ("UPDATE segments SET name = 'a' WHERE space = 1", "segment 1: expected a name and a type"),
+        ("UPDATE segments SET name = 'a' WHERE space = 1", "segment 1: expected a name, got 'a'"),
         ("DELETE FROM outcomes WHERE item = 2", "1 vectors belong to no item"),
         ("DELETE FROM contents WHERE id = 2", "refers to a row of contents that is not there"),
         ("DELETE FROM roots", "refers to a row of roots that is not there"),

@@ -41,10 +41,10 @@ def test_the_file_has_the_documented_pragmas_and_ids_that_are_never_reused(where
         assert "AUTOINCREMENT" in tables[table], table
 
 
-def test_a_library_that_is_not_open_is_a_database_and_two_files_for_each_space(where):
+def test_a_library_that_is_not_open_is_a_database_and_some_files_for_each_space(where):
     names = [path.name.split(".") for path in where.iterdir() if not path.name.startswith("writer.")]
     assert {first for first, *_ in names} == {"library"}
-    assert sorted(last for *_, last in names) == ["f32", "f32", "records", "records", "sqlite"]
+    assert sorted(last for *_, last in names) == ["f32", "f32", "records", "records", "scores", "sqlite"]
 
 
 @POSIX

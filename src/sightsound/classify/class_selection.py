@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sightsound.classify.ontology import SUBTREE_PREFIX, Ontology, OntologyNode
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Card
+from sightsound.contract.classlist import NamedClasses
 from sightsound.contract.errors import SightsoundError, UnknownClass
 from sightsound.contract.paths import nearest
 from sightsound.contract.results import Prediction
@@ -22,6 +23,8 @@ LEAST_EVIDENCE = 0.1
 BackoffStep = tuple[int, tuple[int, ...]]
 """A class and the classes directly below it in the ontology, by their positions."""
 
+MIDS = ("/m/", "/t/", "/g/")
+"""How the ids of AudioSet's classes begin."""
 _FEW = 10  # classes that an error lists
 
 
@@ -113,13 +116,13 @@ class ClassSelection:
         return tuple(Prediction(self.labels[i], float(values[i]), self.ids[i]) for i in best)
 
 
-def has_audioset_classes(card: Card) -> bool:
+def has_audioset_classes(card: Card | NamedClasses) -> bool:
     """Return whether a network's classes are those of AudioSet, by the form of their ids."""
-    return any(id_.startswith(("/m/", "/t/", "/g/")) for id_ in card.label_ids)
+    return any(id_.startswith(MIDS) for id_ in card.label_ids)
 
 
 def select_classes(
-    card: Card,
+    card: Card | NamedClasses,
     ontology: Ontology | None = None,
     *,
     include: Sequence[str] = (),
@@ -130,7 +133,7 @@ def select_classes(
 
     Parameters
     ----------
-    card : Card
+    card : Card or NamedClasses
         The card of the network.
     ontology : Ontology, optional
         How its classes are related. Without it no class is a descendant of another.
@@ -200,7 +203,7 @@ def _backoff_steps(ontology: Ontology, nodes: Sequence[OntologyNode | None]) -> 
 class _Matcher:
     """Finds the classes that names, ids and subtrees stand for."""
 
-    card: Card
+    card: Card | NamedClasses
     labels: Sequence[str]
     ids: Sequence[str]
     ontology: Ontology | None

@@ -14,8 +14,9 @@ from sightsound.classify.class_selection import ClassSelection, has_audioset_cla
 from sightsound.classify.ontology import SUBTREE_PREFIX
 from sightsound.classify.ontology_file import load_ontology
 from sightsound.classify.segments import Segmenter, SegmentRules, sort_segments
-from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.arrays import Floats, Seconds, rounded_scores
 from sightsound.contract.card import Card
+from sightsound.contract.classlist import NamedClasses
 from sightsound.contract.errors import MissingWeights, SightsoundError
 from sightsound.contract.results import Classified, Item, Outcome, Prediction, Segment, WindowScores
 from sightsound.linear.model import LinearModel
@@ -25,12 +26,12 @@ from sightsound.weights.store import Store
 Channels = Literal["mean", "each"]
 
 
-def select_by_rules(card: Card, rules: SegmentRules, weights: Store) -> ClassSelection:
+def select_by_rules(card: Card | NamedClasses, rules: SegmentRules, weights: Store) -> ClassSelection:
     """Return the classes of a model that may be reported.
 
     Parameters
     ----------
-    card : Card
+    card : Card or NamedClasses
         The card of the model.
     rules : SegmentRules
         Its `include`, `exclude`, `backoff` and `specificity`.
@@ -99,7 +100,7 @@ class Classifier:
 
     Parameters
     ----------
-    card : Card
+    card : Card or NamedClasses
         The card of the model.
     classes : ClassSelection
         The classes that may be reported.
@@ -115,9 +116,12 @@ class Classifier:
         A probe of items (not of windows), whose classes of a whole item are the best ones.
     none_below : float or None
         As of `Classified`.
+    own : bool
+        Whether the classes are those of the network, whose scores libraries keep with the precision of float16: only so
+        much of them counts. Those of a probe, or in words, count as they are.
     """
 
-    card: Card
+    card: Card | NamedClasses
     classes: ClassSelection
     rules: SegmentRules
     k: int = 5
@@ -125,6 +129,7 @@ class Classifier:
     keep_windows: bool = False
     probe: LinearModel | None = None
     none_below: float | None = None
+    own: bool = True
 
     def start(self) -> ItemClassifier:
         """Return what classifies the next item."""
@@ -167,7 +172,8 @@ class ItemClassifier:
         channel : int
             The channel of the windows, counted from 0.
         """
-        total = scores.sum(axis=0, dtype=np.float64)
+        counting = rounded_scores(scores) if self._how.own else scores
+        total = counting.sum(axis=0, dtype=np.float64)
         self._sum = total if self._sum is None else self._sum + total
         self.windows += len(scores)
         if self._how.probe is not None and embeddings is not None:
@@ -177,7 +183,7 @@ class ItemClassifier:
         if channel not in self._segmenters:
             of = channel if self._how.each_channel else None
             self._segmenters[channel] = Segmenter(self._how.classes, self._how.rules, of)
-        self._segments += self._segmenters[channel].feed(scores, spans)
+        self._segments += self._segmenters[channel].feed(counting, spans)
         if self._how.keep_windows:
             self._kept.setdefault(channel, []).append((scores, spans))
 

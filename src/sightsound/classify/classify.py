@@ -70,7 +70,7 @@ def classify_image(
     host = host or Host()
     loaded = load_for(host, model, "image", device=device, classes=check_classes(classes))
     rules = SegmentRules()
-    classifier = Classifier(loaded.card, select_by_rules(loaded.card, rules, host.weights), rules, k)
+    classifier = Classifier(loaded.card, select_by_rules(loaded.card, rules, host.weights), rules, k, own=not classes)
     if isinstance(image, str | os.PathLike):
         read = media.read_image(image)
         pixels, outcome = read.pixels, Outcome(files.item_of(image), "ok", facts=read.facts)
@@ -153,7 +153,9 @@ def classify_sound(
         raise SightsoundError(f"sample_rate: {what}")
     loaded = load_for(host, model, "sound", hop=hop, device=device, classes=check_classes(classes))
     selected = select_by_rules(loaded.card, rules, host.weights)
-    recording = Classifier(loaded.card, selected, rules, k, is_each(channels), keep_windows=True).start()
+    recording = Classifier(
+        loaded.card, selected, rules, k, is_each(channels), keep_windows=True, own=not classes
+    ).start()
     if is_file:
         outcome = _feed_file(loaded, sound, recording, is_each(channels))
     else:
@@ -222,7 +224,10 @@ def classify_stream(
     loaded = load_for(host, model, "sound", hop=hop, device=device, classes=check_classes(classes))
     selected = select_by_rules(loaded.card, rules, host.weights)
     return SoundStream(
-        loaded, blocks, sample_rate, Classifier(loaded.card, selected, rules, each_channel=is_each(channels))
+        loaded,
+        blocks,
+        sample_rate,
+        Classifier(loaded.card, selected, rules, each_channel=is_each(channels), own=not classes),
     )
 
 

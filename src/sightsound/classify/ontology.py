@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sightsound.classify import graph
 from sightsound.contract.card import Card
+from sightsound.contract.classlist import NamedClasses
 from sightsound.contract.errors import UnknownClass
 from sightsound.contract.paths import nearest
 
@@ -219,7 +220,7 @@ class Ontology:
             return self.subtree(text.removeprefix(SUBTREE_PREFIX))
         return (self[text],)
 
-    def classes(self, card: Card) -> tuple[OntologyNode | None, ...]:
+    def classes(self, card: Card | NamedClasses) -> tuple[OntologyNode | None, ...]:
         """Return the node of each class of a network, by its id, and None for classes that are not AudioSet's."""
         ids = card.label_ids or [""] * len(card.labels)
         return tuple(self._nodes[self._by_id[id_]] if id_ in self._by_id else None for id_ in ids)

@@ -35,7 +35,7 @@ class SegmentRules:
        `ClassSelection.evidence` is used in place of the score.
     2. Windows in which a class is active form its regions, each window with all the seconds that it covers. Regions of
        one class that overlap, touch or are less than `min_separation` apart are merged.
-    3. Regions shorter than `min_duration` are removed.
+    3. Regions shorter than `min_duration` are removed, unless they are a whole recording.
     4. Where regions of two classes overlap and one class is below the other in the ontology, one of them loses the
        overlap, see `specificity`. What remains of a region is removed where it is shorter than `min_duration`, or
        where it contains no part of a window (possible if the hop is longer than a window).
@@ -180,6 +180,8 @@ class Segmenter:
 
     def __init__(self, classes: ClassSelection, rules: SegmentRules, channel: int | None = None) -> None:
         self._classes, self._rules, self._channel = classes, rules, channel
+        self._least = rules.min_duration  # seconds of a segment
+        self._heard: tuple[float, float] | None = None  # start and end of what was fed
         self._open: dict[int, _Region] = {}
         self._pending: list[tuple[int, _Region]] = []  # complete, but not reported yet
         self._complete: dict[int, list[_Region]] = {}  # may take time from others; in the order of time
@@ -204,6 +206,7 @@ class Segmenter:
         evidence = self._classes.evidence(scores)
         active = (evidence >= np.float32(self._rules.threshold)) & self._classes.selected
         for values, is_active, (start, stop) in zip(evidence, active, spans.tolist()):
+            self._heard = (start, stop) if self._heard is None else (self._heard[0], max(self._heard[1], stop))
             self._close_regions(start)
             present = np.flatnonzero(is_active).tolist()
             for c in present:
@@ -216,6 +219,8 @@ class Segmenter:
 
     def close(self) -> list[Segment]:
         """End the recording and return the segments that were still open."""
+        if self._heard is not None:
+            self._least = min(self._least, self._heard[1] - self._heard[0])
         self._close_regions(float("inf"))
         return self._final_segments()
 
@@ -270,7 +275,7 @@ class Segmenter:
         return sorted(takers, key=_start_of)
 
     def _is_long(self, start: float, stop: float) -> bool:
-        return stop - start >= self._rules.min_duration - EPSILON
+        return stop - start >= self._least - EPSILON
 
     def _forget_complete(self) -> None:
         """Forget complete regions that end before any region starts that they may take time from."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,9 +37,6 @@ from sightsound.pipeline.reader import Job
 from sightsound.pipeline.stream import embed_stream
 
 log = logging.getLogger(__name__)
-
-STORED_CLASSES = 5
-"""How many of the best classes of an image a library stores as its tags."""
 
 
 def tag(
@@ -184,38 +180,6 @@ def _modality_of(file: Item | Outcome) -> Modality | None:
         return None
 
 
-class Tagger:
-    """Makes the tags that a library stores: segments of sounds by some rules, the best classes of images.
-
-    Parameters
-    ----------
-    host : Host
-        Where models are looked up.
-    rules : SegmentRules
-        How scores of sounds become segments.
-    """
-
-    def __init__(self, host: Host, rules: SegmentRules) -> None:
-        self._host, self._rules = host, rules
-
-    def rules_text(self, model: str) -> str:
-        """Return as JSON by which rules the tags of a model are made. Tags by other rules have another text."""
-        return (
-            self._rules.to_json() if self._host.card(model).modality == "sound" else json.dumps({"top": STORED_CLASSES})
-        )
-
-    def has_classes(self, model: str) -> bool:
-        """Return whether a model has classes to tag with."""
-        return bool(self._host.card(model).labels)
-
-    def classifier(self, model: Model) -> Classifier | None:
-        """Return what makes the tags of a model's rows; None if it has no classes."""
-        if not model.card.labels:
-            return None
-        rules = self._rules if model.card.modality == "sound" else SegmentRules()
-        return Classifier(model.card, select_by_rules(model.card, rules, self._host.weights), rules, STORED_CLASSES)
-
-
 @dataclass
 class _TagRun:
     """One call of `tag`."""
@@ -317,7 +281,10 @@ class _TagRun:
             if modality == "sound" and probe.require_feature_spec().level == "item":
                 of_items = probe
         rules = self.rules if least is None else replace(self.rules, threshold=max(least, self.rules.threshold))
-        classifier = Classifier(model.card, classes, rules, self.k, self.each_channel, probe=of_items, none_below=least)
+        own = not self.words and name not in self.probes
+        classifier = Classifier(
+            model.card, classes, rules, self.k, self.each_channel, probe=of_items, none_below=least, own=own
+        )
         return model, classifier
 
     def _jobs(

@@ -25,7 +25,12 @@ _SHOWN = 20  # failed files that are printed; --json and `stats` have all
 @click.option("-m", "--model", "models", multiple=True, help="A model instead of the default ones; may be repeated.")
 @device_option()
 @click.option("--label-from", metavar="folder|CSV", help="Labels: the folder's name, or a CSV with a `path` column.")
-@click.option("--tags", is_flag=True, help="Store the classes too: segments of sounds, classes of images.")
+@click.option(
+    "--scores/--no-scores",
+    default=None,
+    help="Keep the scores of classes, also of files that have vectors alone; or none.  [default: of new files]",
+)
+@click.option("--store", type=click.Choice(["f32", "f16"]), help="Precision of the vectors of a new library.  [f32]")
 @click.option("--retry", is_flag=True, help="Try again the files that failed before.")
 @json_option()
 @click.pass_context
@@ -36,7 +41,8 @@ def index(
     models: Sequence[str],
     device: str,
     label_from: str | None,
-    tags: bool,
+    scores: bool | None,
+    store: str | None,
     retry: bool,
     as_json: bool,
 ) -> None:
@@ -52,7 +58,8 @@ def index(
         "device": device,
         "label_from": label_from,
         "retry": retry,
-        "tags": tags,
+        "scores": scores,
+        "store": store,
     }
     try:
         report = run(paths, library, models=models, **settings)
@@ -81,7 +88,6 @@ def _report_json(report: IndexReport) -> dict[str, Any]:
 
 _STATUS_WORDS = {
     "ok": "embedded",
-    "tagged": "tagged anew",
     "unchanged": "unchanged",
     **output.FAILURE_WORDS,
     "no-model": "without a model for them",

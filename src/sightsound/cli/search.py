@@ -87,23 +87,28 @@ def search(
 
     Several files are several queries, which are compared together.
 
-    --tag alone finds the segments and images with one of these classes (after `index --tags`); --tag with a query
+    --tag alone finds the segments and images with one of these classes ; --tag with a query
     finds only items that have all of them.
     """
     from sightsound.library.filters import Filter
     from sightsound.library.library import Library
     from sightsound.library.search import expand_tags, search_tags
     from sightsound.library.search import search as run
+    from sightsound.library.store.score_table import FLOOR
 
-    here, where = host(context), Filter(labels, paths, facts, modality)
+    here, where, more = host(context), Filter(labels, paths, facts, modality), 0
+    how: dict[str, Any]
     with Library(library) as opened:
         if tags and not files and (item, vector, text) == (None, None, None):
-            hits = search_tags(tags, opened, k=k, models=models, host=here, min_score=min_score, where=where)
+            how = {"k": k, "models": models, "host": here, "where": where}
+            hits = search_tags(tags, opened, min_score=min_score, **how)
             found = {"": hits}
+            if len(hits) < k and (min_score is None or min_score > FLOOR):
+                more = len(search_tags(tags, opened, min_score=FLOOR, **how)) - len(hits)
         else:
             queries = _read_queries(files, item, vector, text, each)
             where = dataclasses.replace(where, tags=expand_tags(tags, opened, here))
-            how: dict[str, Any] = {"min_score": min_score, "where": where, "per": per, "copies": copies}
+            how = {"min_score": min_score, "where": where, "per": per, "copies": copies}
             every = run([*queries.values()], opened, k=k, models=models, host=here, device=device, **how)
             found = dict(zip(queries, every))
         unknown = [] if any(found.values()) else _unknown_names(opened, where)
@@ -118,6 +123,8 @@ def search(
             _print_hits(hits)
     for text in unknown:
         output.echo(text, err=True)
+    if more > 0:
+        output.echo(f"{more} more with a lower score: --min-score {FLOOR}", err=True)
 
 
 def _read_queries(

@@ -14,7 +14,8 @@ from sightsound.contract.paths import printable
 if TYPE_CHECKING:
     from sightsound.library.stats import Stats
 
-_TAGS = 20  # classes, and labels of a column, that are printed
+_TAGS = 20  # labels of a column that are printed
+_CLASSES = 5  # that are printed
 _FLAG_WORDS = {
     "padded": "with a last window that is filled up with zeros",
     "silent": "silent",
@@ -86,7 +87,8 @@ def _print_labels(found: Stats) -> None:
 
 def _print_tags(found: Stats) -> None:
     tags = list(found.tags.items())
-    rows = [(label, count, f"{seconds:.1f}" if seconds else "") for label, (count, seconds) in tags[:_TAGS]]
-    output.print_table(["tag", "items", "seconds"], rows)
-    if len(tags) > _TAGS:
-        output.echo(f"... and {len(tags) - _TAGS} more; --json has all")
+    timed = any(seconds for _, seconds in found.tags.values())
+    rows = [(label, count, *([f"{seconds:.1f}"] if timed else [])) for label, (count, seconds) in tags[:_CLASSES]]
+    output.print_table(["tag", "items", *(["seconds"] if timed else [])], rows)
+    if len(tags) > _CLASSES:
+        output.echo(f"... and {len(tags) - _CLASSES} more; --json has all")

@@ -25,7 +25,8 @@ _STATUS_WORDS = {"ok": "tagged", **output.FAILURE_WORDS}
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...")
+@click.argument("paths", nargs=-1, metavar="FILE...")
+@click.option("-l", "--library", metavar="FOLDER", help="The items of a library, by the scores that it keeps.")
 @click.option(
     "-m",
     "--model",
@@ -85,6 +86,7 @@ def tag(
     context: click.Context,
     /,
     paths: Sequence[str],
+    library: str | None,
     models: Sequence[str],
     probes: Sequence[str],
     classes: tuple[str, ...],
@@ -103,7 +105,8 @@ def tag(
     """Name what is in images and sounds: 1,000 classes of images, and 521 of sounds with their seconds.
 
     Prints the classes and segments of one file; for several, or folders, one line for each and a summary. `-` reads a
-    WAV file from standard input and prints each segment as soon as it has ended. Exit code 1 if a file failed.
+    WAV file from standard input and prints each segment as soon as it has ended. With --library no file is read: other
+    rules take a moment. Exit code 1 if a file failed.
     """
     from sightsound.classify.segments import SegmentRules
 
@@ -112,6 +115,10 @@ def tag(
     form = "json" if as_json else form
     if out and not form:
         raise click.UsageError("--out goes with --json, --csv, --audacity or --raven")
+    if bool(paths) == bool(library):
+        raise click.UsageError("expected FILE... or --library")
+    if library and (probes or classes or none_below is not None or hop is not None or channels != "mean" or plot):
+        raise click.UsageError("--library goes with rules and models alone: its scores are those of the networks")
     one = len(paths) == 1 and not os.path.isdir(paths[0])
     if plot and not one:
         raise click.UsageError("--plot draws one recording; name one file")
@@ -126,6 +133,10 @@ def tag(
         if len(paths) > 1 or len(models) > 1 or plot or probes or none_below is not None:
             raise click.UsageError("- is read alone, with one model, without --plot, --probe and --none-below")
         found = _classify_stdin(given, models, top, settings, live=form is None)
+    elif library:
+        from sightsound.library.stored_tags import tag_stored
+
+        found = tag_stored(library, models=models, k=top, rules=given, host=settings["host"])
     else:
         from sightsound.classify.tag import tag as run
         from sightsound.cli.reports import load_linear_probe

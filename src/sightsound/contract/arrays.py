@@ -44,6 +44,14 @@ def unit_rows(rows: Floats) -> Floats:
     return scaled
 
 
+def rounded_scores(scores: Floats) -> Floats:
+    """Return scores to the precision of float16, in which libraries keep them.
+
+    Thresholds apply to these, so that a file and a library give the same segments.
+    """
+    return scores.astype(np.float16).astype(np.float32)
+
+
 def is_sparse(rows: NDArray[Any], zeros: float) -> bool:
     """Return whether features (n, d) are non-negative, and a proportion of them or more are zero."""
     return bool(rows.min() >= 0 and np.mean(rows == 0) >= zeros)

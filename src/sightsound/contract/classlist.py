@@ -75,3 +75,29 @@ class ClassList:
         Scores of two lists with the same fingerprint have the same columns, whatever the labels are called.
         """
         return hashlib.sha256(json.dumps(self.ids or self.labels).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class NamedClasses:
+    """The classes of a network whose card may be absent: what is needed of a `Card` to name what is in a file.
+
+    Parameters
+    ----------
+    name : str
+        The name of the network.
+    classes : ClassList
+        Its classes.
+    """
+
+    name: str
+    classes: ClassList
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes in the order of the scores."""
+        return self.classes.labels
+
+    @property
+    def label_ids(self) -> tuple[str, ...]:
+        """The ids of the classes; empty if they have none."""
+        return self.classes.ids

@@ -152,15 +152,14 @@ def _outcomes(database: Database) -> Iterator[Problem]:
 
 
 def _tags(database: Database) -> Iterator[Problem]:
-    """Find tags of contents without vectors, and tags of contents that are not recorded as tagged."""
+    """Find tags and highest scores of contents without vectors, and tags of contents that were not tagged."""
     complete = "SELECT content, space FROM outcomes WHERE status = 'ok'"
-    for table, known in (("tagged", complete), ("tags", "SELECT content, space FROM tagged")):
+    rows = "SELECT content, space FROM runs"
+    for table, known in (("tagged", complete), ("tags", "SELECT content, space FROM tagged"), ("highest", rows)):
         query = f"SELECT count(*) FROM {table} WHERE (content, space) NOT IN (VALUES (-1, -1) UNION ALL {known})"
         for (count,) in database.rows(query):
             if count:
-                yield Problem(
-                    f"{count} rows of {table} belong to no item", "run `sightsound index --tags` into a new library"
-                )
+                yield Problem(f"{count} rows of {table} belong to no item", _NEW_LIBRARY)
 
 
 _EXAMINED = (_database, _spaces, _segments, _outcomes, _tags)

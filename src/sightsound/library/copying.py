@@ -84,13 +84,13 @@ def _copy(database: Database, file: Path, progress: bool | None) -> None:
 def _copy_segment(source: Path, target: Path, facts: SegmentFacts) -> int:
     """Copy the committed rows of a segment; return the inode of the vectors."""
     inodes = []
-    widths = facts.row_bytes, facts.record_bytes
-    for old, new, width in zip(facts.files(source), facts.files(target), widths):
+    columns = facts.layout.columns.values()
+    for old, new, dtype in zip(facts.files(source), facts.files(target), columns):
         with (
             open(open_file(old, os.O_RDONLY), "rb") as reading,
             open(open_file(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as writing,
         ):
-            left = facts.rows * width
+            left = facts.rows * dtype.itemsize
             while left:
                 data = reading.read(min(_BYTES, left))
                 if not data:

@@ -293,7 +293,7 @@ class _BlockReader:
         counts = runs.stops[chosen] - runs.starts[chosen]
         owners = np.repeat(chosen, counts)
         rows = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts) + runs.starts[owners]
-        size = max(1, min(self._most, _GATHERED_BYTES // (4 * segment.facts.dim)))
+        size = max(1, min(self._most, _GATHERED_BYTES // (4 * segment.facts.layout.dim)))
         for a in range(0, len(rows), size):
             part, owner = rows[a : a + size], owners[a : a + size]
             first = np.flatnonzero(np.diff(owner, prepend=-1))

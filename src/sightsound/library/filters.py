@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.classify.segments import SegmentRules
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.results import Item
+from sightsound.contract.results import Item, Outcome
 from sightsound.library.store.database import Database
 from sightsound.library.store.validation import decode_item, decode_path, json_object
 
@@ -106,20 +107,27 @@ class MatchingContents:
 
     def items(self, database: Database, space_id: int, contents: Collection[int]) -> dict[int, list[Item]]:
         """Return the matching items of some contents in a space, in the order of their ids."""
-        found: dict[int, list[Item]] = {}
+        found = self.outcomes(database, space_id, contents)
+        return {content: [outcome.item for outcome in outcomes] for content, outcomes in found.items()}
+
+    def outcomes(self, database: Database, space_id: int, contents: Collection[int]) -> dict[int, list[Outcome]]:
+        """Return the outcomes of the matching items of some contents in a space, with their seconds alone."""
+        found: dict[int, list[Outcome]] = {}
         chosen = sorted(contents)
         for first in range(0, len(chosen), _CONTENTS):
             part = chosen[first : first + _CONTENTS]
             rows = database.rows(
-                "SELECT r.path, i.path, i.id, o.content FROM outcomes o JOIN items i ON i.id = o.item"
+                "SELECT r.path, i.path, i.id, o.content, o.seconds FROM outcomes o JOIN items i ON i.id = o.item"
                 f" JOIN roots r ON r.id = i.root WHERE o.content IN ({', '.join('?' * len(part))})"
                 " AND o.space = ? AND o.status = 'ok' ORDER BY i.id",
                 *(*part, space_id),
             )
             with database.decoding():
-                for root, path, id_, content in rows:
+                for root, path, id_, content, seconds in rows:
                     if self.ids is None or _is_in(self.ids, id_):
-                        found.setdefault(content, []).append(decode_item(root, path, id_))
+                        length = None if seconds is None else float(seconds)
+                        outcome = Outcome(decode_item(root, path, id_), "ok", seconds=length)
+                        found.setdefault(content, []).append(outcome)
         return found
 
 
@@ -150,8 +158,12 @@ def matching_contents(database: Database, space_id: int, where: Filter) -> Match
         values += [value, column] if sign else [label]
     for names in where.tags:
         condition, texts = tag_condition(names)
-        conditions.append(f"o.content IN (SELECT content FROM tags WHERE {condition})")
-        values += texts
+        of_classes, names_ = class_condition(names)
+        conditions.append(
+            f"o.content IN (SELECT content FROM tags WHERE {condition} UNION SELECT h.content FROM highest h"
+            f" WHERE h.class IN (SELECT id FROM classes WHERE {of_classes}) AND {IS_TAGGED})"
+        )
+        values += [*texts, *names_]
     columns, joined = ["o.content", "o.item"], ""
     if where.paths:
         columns, joined = [*columns, "i.path"], "JOIN items i ON i.id = o.item"
@@ -183,3 +195,16 @@ def tag_condition(tags: Collection[str]) -> tuple[str, list[str]]:
     """Return the SQL condition that a tag has one of these labels or ids, and its values."""
     marks = ", ".join("?" * len(tags))
     return f"(label COLLATE NOCASE IN ({marks}) OR class IN ({marks}))", [*tags, *tags]
+
+
+def class_condition(tags: Collection[str]) -> tuple[str, list[str]]:
+    """Return the SQL condition that a row of `classes` has one of these labels or ids, and its values."""
+    marks = ", ".join("?" * len(tags))
+    return f"(label COLLATE NOCASE IN ({marks}) OR (key != '' AND key IN ({marks})))", [*tags, *tags]
+
+
+IS_TAGGED = (
+    f"(h.score >= {SegmentRules().threshold} OR h.space IN"
+    " (SELECT id FROM spaces WHERE json_extract(facts, '$.modality') = 'image'))"
+)
+"""The SQL condition that a row `h` of `highest` makes a content one of the class."""

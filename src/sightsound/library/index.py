@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
+from typing import Literal
 
 from sightsound._progress import bar
-from sightsound.classify.segments import SegmentRules
-from sightsound.classify.tag import Tagger
 from sightsound.contract.card import Modality
-from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Item, Outcome
 from sightsound.host.host import Host
@@ -33,7 +31,8 @@ def index(
     device: str = "auto",
     label_from: PathLike | None = None,
     retry: bool = False,
-    tags: bool | SegmentRules = False,
+    scores: bool | None = None,
+    store: Literal["f32", "f16"] | None = None,
     progress: bool | None = None,
     max_bytes: int | None = None,
 ) -> IndexReport:
@@ -59,10 +58,12 @@ def index(
         to an indexed folder.
     retry : bool
         Whether to try again what failed in an earlier run.
-    tags : bool or SegmentRules
-        Whether to store what is in the files beside their vectors, for every model that has classes: the segments of
-        sounds by these rules, and the best classes of images. Files that have vectors but no such tags go through the
-        network again.
+    scores : bool or None
+        Whether to keep the scores of each model's classes beside the vectors, for `search_tags`, `tag_stored` and
+        probes. None keeps those of what is embedded now; True also embeds files again that have vectors without scores.
+    store : {"f32", "f16"} or None
+        In what precision a new library keeps vectors. float16 halves them, and makes searches slower. None stands for
+        the library's own, "f32" for a new one.
     progress : bool or None
         Whether to show a progress bar. None stands for "on a terminal".
     max_bytes : int or None
@@ -81,17 +82,18 @@ def index(
     LibraryError
         If the library is damaged, or another process writes to it.
     SightsoundError
-        If a path does not exist, the label table cannot be read, or tags are asked for and no model has classes.
+        If a path does not exist, the label table cannot be read, or the library keeps another precision.
     """
     began, host = time.monotonic(), host or Host()
     chosen, existing = _models_by_modality(host, models), files.existing_paths(as_list(paths))
-    tagger = _tagger(host, tags, chosen) if tags else None
     table = None if label_from in (None, labels.FOLDER) else labels.read_table(label_from)
     report = IndexReport()
     with open_library(library, create=True) as opened, opened.writing(max_bytes=max_bytes) as writer:
+        if store is not None:
+            writer.set_store(store)
         found = files.unique_items(files.find_items(existing, opened.roots))
         with bar(len(found), "index", progress) as shown:
-            target = IndexTarget(host, opened, writer, tagger, IndexProgress(report, shown))
+            target = IndexTarget(host, opened, writer, scores, IndexProgress(report, shown))
             recorder = FileRecorder(target, chosen, retry=retry, label_folders=label_from == labels.FOLDER)
             _embed_files(found, target, recorder, device)
         if table is not None:
@@ -111,15 +113,6 @@ def _models_by_modality(host: Host, models: Sequence[str]) -> dict[Modality, lis
         if card.name not in chosen.setdefault(card.modality, []):
             chosen[card.modality].append(card.name)
     return chosen
-
-
-def _tagger(host: Host, tags: bool | SegmentRules, chosen: dict[Modality, list[str]]) -> Tagger:
-    """Return what makes the tags. Raises `SightsoundError` if models are named, and none of them has classes."""
-    tagger = Tagger(host, tags if isinstance(tags, SegmentRules) else SegmentRules())
-    names = [name for of_modality in chosen.values() for name in of_modality]
-    if names and not any(tagger.has_classes(name) for name in names):
-        raise SightsoundError(f"{', '.join(names)}: no classes to tag with; name a model that has some")
-    return tagger
 
 
 def _embed_files(found: Sequence[Item | Outcome], target: IndexTarget, recorder: FileRecorder, device: str) -> None:

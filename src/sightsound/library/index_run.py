@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sightsound.classify.classifier import ItemClassifier
-from sightsound.classify.tag import Tagger
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import NoDefaultModel
-from sightsound.contract.results import Classified, Item, Outcome, Rows
+from sightsound.contract.results import Item, Outcome, Rows
 from sightsound.host.advice import remedies
 from sightsound.host.host import Host
 from sightsound.library import labels
@@ -49,9 +47,9 @@ class IndexProgress:
         """Lengthen the bar, for a file that goes through more than one model."""
         self._bar.total += max(0, count)
 
-    def count(self, outcome: Outcome, word: str = "") -> None:
-        """Count an outcome of this run by its status, or by another word if it is ok."""
-        self.report.counts[word if word and outcome.status == "ok" else outcome.status] += 1
+    def count(self, outcome: Outcome) -> None:
+        """Count an outcome of this run by its status."""
+        self.report.counts[outcome.status] += 1
         self.report.flags.update(outcome.flags)
         self._step(outcome)
 
@@ -83,8 +81,8 @@ class IndexTarget:
         The library.
     writer : Writer
         Its writer.
-    tagger : Tagger or None
-        Makes the tags that are stored. None where none are.
+    scores : bool or None
+        Whether scores are kept, as for `index`.
     progress : IndexProgress
         Counts what is recorded.
     """
@@ -92,7 +90,7 @@ class IndexTarget:
     host: Host
     library: Library
     writer: Writer
-    tagger: Tagger | None
+    scores: bool | None
     progress: IndexProgress
     _space_ids: dict[str, int] = field(default_factory=dict)
 
@@ -105,19 +103,21 @@ class IndexTarget:
                     what = f"{self.library.path.name}, {model}"
                     other.require(space, what, remedies=remedies(self.host, other))
             self._space_ids[model] = self.writer.space_id(space)
+            card = self.host.card(model)
+            self.writer.keep_scores(self._space_ids[model], card.scores, None if self.scores is False else card.classes)
         return self._space_ids[model]
 
-    def lacks_tags(self, scan: FileScan, model: str) -> bool:
-        """Return whether a file's content has all its vectors, but not the tags that are asked for."""
+    def lacks_scores(self, scan: FileScan, model: str) -> bool:
+        """Return whether a file's content has all its vectors, but not the scores that are asked for."""
         assert scan.content is not None
-        if self.tagger is None or not self.tagger.has_classes(model):
+        if not self.scores or not self.host.card(model).scores:
             return False
-        return self.writer.tags.missing(scan.content, self.space_id(model), self.tagger.rules_text(model))
+        return self.writer.lacks_scores(scan.content, self.space_id(model))
 
     def copy_outcome(self, scan: FileScan, model: str) -> bool:
         """Give a file the outcome of its content if there is one; return whether there was."""
         assert scan.content is not None
-        if self.lacks_tags(scan, model):
+        if self.lacks_scores(scan, model):
             return False
         outcome = self.writer.outcomes.copy(scan.item, scan.content, self.space_id(model))
         if outcome is not None:
@@ -212,7 +212,7 @@ class FileRecorder:
         status = None
         if scan.unchanged:
             status = self._writer.outcomes.status(scan.item, self._target.space_id(model))
-        if status == "ok" and self._target.lacks_tags(scan, model):
+        if status == "ok" and self._target.lacks_scores(scan, model):
             return False
         if status is not None and not (self._retry and status == "failed"):
             self._progress.count_unchanged(Outcome(scan.item, status, "failed before; --retry tries it again"))
@@ -239,22 +239,20 @@ class ContentEmbedder:
         self._target, self._queues, self._name, self._device = target, queues, model, device
         self._space = target.space_id(model)
         self._files: dict[bytes, list[FileScan]] = {}  # by the contents under way; the first file is the one embedded
-        self._only_tags: set[Item] = set()  # files under way that have their vectors
+        self._only_scores: set[Item] = set()  # files under way that have their vectors
         self._committed = 0.0
 
     def run(self) -> None:
         """Embed what waits for the model, and what turns up meanwhile."""
-        model, tagger = self._target.host.load(self._name, self._device), self._target.tagger
+        model = self._target.host.load(self._name, self._device)
         self._target.progress.report.execution[self._name] = model.execution
-        classifier = tagger.classifier(model) if tagger else None
-        item = classifier.start() if classifier else None
         with embed_stream(model, self._jobs(), after_batch=self._commit) as events:
             for event in events:
                 if isinstance(event, Rows):
-                    self._add(event, item)
+                    self._target.progress.report.windows += len(event.embeddings)
+                    self._target.writer.add_rows(event, self._space)
                 else:
-                    self._end(event, item.classified(event) if item else None)
-                    item = classifier.start() if classifier else None
+                    self._end(event)
 
     def _jobs(self) -> Iterator[Job]:
         """Yield a job for every content. Further files of a content wait for the first."""
@@ -264,19 +262,11 @@ class ContentEmbedder:
                 self._files[scan.content].append(scan)
             elif not self._target.copy_outcome(scan, self._name):
                 self._files[scan.content] = [scan]
-                if self._target.lacks_tags(scan, self._name):
-                    self._only_tags.add(scan.item)
+                if self._target.lacks_scores(scan, self._name):
+                    self._only_scores.add(scan.item)
                 yield Job(scan.item, stat=scan.stat)
 
-    def _add(self, rows: Rows, item: ItemClassifier | None) -> None:
-        if rows.item not in self._only_tags:
-            self._target.progress.report.windows += len(rows.embeddings)
-            self._target.writer.add_rows(rows, self._space)
-        if item is not None:
-            assert rows.scores is not None
-            item.feed(rows.scores, rows.spans)
-
-    def _end(self, outcome: Outcome, tags: Classified | None) -> None:
+    def _end(self, outcome: Outcome) -> None:
         """Record the outcome of a content for all its files.
 
         Where it failed the other files are tried themselves, since the first may have vanished or be on a bad disk.
@@ -286,25 +276,19 @@ class ContentEmbedder:
         if outcome.status == "failed":
             self._queues.put_back(self._name, scans[1:])
             scans = scans[:1]
-        only_tags = outcome.item in self._only_tags
-        self._only_tags.discard(outcome.item)
+        keep = outcome.status != "ok" and outcome.item in self._only_scores
+        self._only_scores.discard(outcome.item)
+        if keep:
+            self._target.writer.give_up_rows(outcome.item, self._space)
         for scan in scans:
-            self._record(replace(outcome, item=scan.item), only_tags)
-        if tags and outcome.status == "ok":
-            self._store_tags(tags)
+            self._record(replace(outcome, item=scan.item), keep)
 
-    def _record(self, outcome: Outcome, only_tags: bool) -> None:
-        """Record the outcome of a file. One that had its vectors before, and only got tags, stays as it is."""
+    def _record(self, outcome: Outcome, keep: bool) -> None:
+        """Record the outcome of a file; one that had its vectors before may keep them."""
         writer = self._target.writer
-        if not (only_tags and writer.outcomes.status(outcome.item, self._space) == "ok"):
+        if not (keep and writer.outcomes.status(outcome.item, self._space) == "ok"):
             writer.outcomes.record(outcome, self._space)
-        self._target.progress.count(outcome, "tagged" if only_tags else "")
-
-    def _store_tags(self, tags: Classified) -> None:
-        assert self._target.tagger is not None
-        found = tags.top if tags.outcome.seconds is None else tags.segments
-        rules = self._target.tagger.rules_text(self._name)
-        self._target.writer.tags.replace(tags.item, self._space, rules, found)
+        self._target.progress.count(outcome)
 
     def _commit(self) -> None:
         """Commit after a while: a commit writes a dozen pages, so that batches in quick succession share one."""

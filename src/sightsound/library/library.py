@@ -9,23 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
+from sightsound.classify.ontology import Ontology
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import LibraryError, SightsoundError
 from sightsound.contract.paths import PathLike
-from sightsound.contract.results import Hit, Item
+from sightsound.contract.results import Hit
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter
 from sightsound.library.query_types import Per, QueryVectors
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.store import database
 from sightsound.library.store.writer import Writer, open_writer
-from sightsound.library.tables import LibraryTables
-from sightsound.library.tag_search import find_tagged
+from sightsound.library.stored_rows import LibraryRows
+from sightsound.library.tag_search import TagSearch, find_tagged
 from sightsound.library.vector_search import FUSION_DEPTH, Limits, VectorSearch, fuse
 from sightsound.media.files import LIBRARY_FILE
 
 
-class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
+class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
     """A library, open for reading.
 
     Readers see what was committed last, also while another process writes. Changes are made by the functions of
@@ -49,7 +50,6 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
         self._file = folder / LIBRARY_FILE
         _require_library(self._file, create=create)
         super().__init__(folder, database.Database(self._file))
-        self._reader = SpaceReader(self._database)
         self._vector_search = VectorSearch(self._database, self._reader)
 
     def __bool__(self) -> bool:  # an empty library is one too
@@ -87,66 +87,6 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
         if self._database.reopen_after_migration():
             self._reader = SpaceReader(self._database)
             self._vector_search = VectorSearch(self._database, self._reader)
-
-    def vectors(self, space: Space, content: bytes) -> tuple[Floats, Seconds | None] | None:
-        """Return the stored rows of a content in a space.
-
-        Parameters
-        ----------
-        space : Space
-            The space.
-        content : bytes
-            SHA-256 of the content, as `content` returns it.
-
-        Returns
-        -------
-        rows : ndarray of float32 (n, dim)
-            The vectors in the order of their windows.
-        spans : ndarray of float64 (n, 2) or None
-            Start and stop of the windows in seconds; None for images.
-
-        None instead of both if the library does not have the content in the space.
-        """
-        return self._reader.vectors(space, content)
-
-    def contents_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[list[Item], Floats, Seconds]]:
-        """Yield every content that has rows in a space, in the order of their numbers.
-
-        Parameters
-        ----------
-        space : Space
-            A space of the library; `SpaceMismatch` is raised for any other.
-        where : Filter or None
-            Which items to return; None for all.
-
-        Yields
-        ------
-        items : list of Item
-            The items that have the content, and match the filter. At least one.
-        rows : ndarray of float32 (n, dim)
-            The vectors of its windows.
-        spans : ndarray of float64 (n, 2)
-            Start and stop of the windows in seconds; NaN for images.
-        """
-        self.require(space)
-        return self._reader.contents(space, where or Filter())
-
-    def sample_rows(self, space: Space, count: int) -> Floats:
-        """Return some rows from all over a space.
-
-        Parameters
-        ----------
-        space : Space
-            A space of the library.
-        count : int
-            About how many.
-
-        Returns
-        -------
-        ndarray of float32 (n, dim)
-        """
-        self.require(space)
-        return self._reader.sample(space, count)
 
     def search(
         self,
@@ -248,6 +188,7 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
         spaces: Collection[str] = (),
         min_score: float | None = None,
         where: Filter | None = None,
+        ontology: Ontology | None = None,
     ) -> list[Hit]:
         """Return the segments of sounds and the images with the highest mean score for any of some classes.
 
@@ -263,13 +204,16 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
             Lowest mean score.
         where : Filter or None
             Which items may be found.
+        ontology : Ontology or None
+            How classes of sounds are related: of two that overlap, the more specific one is a hit.
 
         Returns
         -------
         list of Hit
             Highest mean score first.
         """
-        return find_tagged(self._database, tags, k, spaces=spaces, min_score=min_score, where=where)
+        how = TagSearch(k, spaces, min_score, where or Filter(), ontology)
+        return find_tagged(self._database, self._reader, tags, how)
 
 
 @contextlib.contextmanager

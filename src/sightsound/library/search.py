@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import get_args, overload
 
-from sightsound.classify.ontology import SUBTREE_PREFIX
+from sightsound.classify.class_selection import MIDS
+from sightsound.classify.ontology import SUBTREE_PREFIX, Ontology
 from sightsound.classify.ontology_file import load_ontology
 from sightsound.contract.errors import LibraryError, MissingWeights, SightsoundError, UnknownClass
 from sightsound.contract.paths import PathLike, nearest
@@ -15,6 +17,8 @@ from sightsound.library.filters import Filter
 from sightsound.library.library import Library, open_library
 from sightsound.library.query import Query, QueryReader
 from sightsound.library.query_types import Per
+
+log = logging.getLogger(__name__)
 
 
 @overload
@@ -131,7 +135,7 @@ def search_tags(
 ) -> list[Hit]:
     """Return the segments of sounds, and the images, that were tagged with any of some classes.
 
-    Tags are stored by `index` with `tags`.
+    A class is found where one below it in the ontology is, too. Scores are kept by `index`.
 
     Parameters
     ----------
@@ -158,7 +162,7 @@ def search_tags(
     Raises
     ------
     LibraryError
-        If the library has no tags, or is missing or damaged.
+        If the library keeps no scores, or is missing or damaged.
     UnknownClass
         If neither the library nor the ontology knows a name.
     MissingWeights
@@ -168,7 +172,19 @@ def search_tags(
     with open_library(library) as opened:
         wanted = frozenset().union(*expand_tags([tags] if isinstance(tags, str) else tags, opened, host))
         spaces = [host.card(name).name for name in models]
-        return opened.search_tags(wanted, k, spaces=spaces, min_score=min_score, where=where)
+        ontology = _ontology(opened, host)
+        return opened.search_tags(wanted, k, spaces=spaces, min_score=min_score, where=where, ontology=ontology)
+
+
+def _ontology(library: Library, host: Host) -> Ontology | None:
+    """Return AudioSet's ontology if the library has classes of it, and the file can be had."""
+    if not any(id_.startswith(MIDS) for _, id_ in library.tag_classes(known=True)):
+        return None
+    try:
+        return load_ontology(host.weights)
+    except MissingWeights as error:
+        log.warning("classes below those that are named are not found: %s", error)
+        return None
 
 
 def expand_tags(tags: Sequence[str], library: Library, host: Host) -> tuple[frozenset[str], ...]:
@@ -193,15 +209,19 @@ def expand_tags(tags: Sequence[str], library: Library, host: Host) -> tuple[froz
     LibraryError, UnknownClass, MissingWeights
         As `search_tags`.
     """
-    if tags and not library.rows("SELECT 1 FROM tagged LIMIT 1"):
-        raise LibraryError(f"{library.path.name} has no tags; run `sightsound index --tags` on it")
-    classes = library.tag_classes()
+    if not tags:
+        return ()
+    classes = library.tag_classes(known=True)
+    if not classes:
+        raise LibraryError(f"{library.path.name} keeps no scores of classes; run `sightsound index --scores` on it")
     labels = {label.casefold(): label for label, _ in classes}
     ids = {id_ for _, id_ in classes if id_}
-    found = []
+    found, ontology = [], _ontology(library, host)
     for tag in tags:
         if tag.casefold() in labels or tag in ids:
-            found.append(frozenset([labels.get(tag.casefold(), tag)]))
+            name = labels.get(tag.casefold(), tag)
+            below = ontology.expand(SUBTREE_PREFIX + name) if ontology and name in ontology else ()
+            found.append(frozenset([name, *(node.id for node in below)]))
             continue
         try:
             found.append(frozenset(node.id for node in load_ontology(host.weights).expand(tag)))

@@ -16,6 +16,7 @@ from sightsound.contract.results import Item
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library
+from sightsound.library.space_reader import KeptScores
 from sightsound.library.store.writer import Writer, open_writer
 
 T = TypeVar("T")
@@ -82,6 +83,10 @@ class SharedLibrary(Library):
         """Yield every content that has rows in a space; all are read at once."""
         yield from self._run(lambda: list(super(SharedLibrary, self).contents_in(space, where)))
 
+    def scores_in(self, space: Space, where: Filter | None = None) -> Iterator[KeptScores]:
+        """Yield the scores of every content that has some in a space; all are read at once."""
+        yield from self._run(lambda: list(super(SharedLibrary, self).scores_in(space, where)))
+
     items = _in_reader(Library.items)
     item = _in_reader(Library.item)
     labels = _in_reader(Library.labels)
@@ -91,6 +96,7 @@ class SharedLibrary(Library):
     content = _in_reader(Library.content)
     vectors = _in_reader(Library.vectors)
     sample_rows = _in_reader(Library.sample_rows)
+    class_lists = _in_reader(Library.class_lists)
     tag_classes = _in_reader(Library.tag_classes)
     rows = _in_reader(Library.rows)
     require = _in_reader(Library.require)

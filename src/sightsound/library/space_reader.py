@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError
-from sightsound.contract.results import Item
+from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter, matching_contents
 from sightsound.library.space_rows import SpaceRows
 from sightsound.library.store.database import Database
-from sightsound.library.store.segments import SegmentGone
+from sightsound.library.store.queries import read_class_lists, read_spaces
+from sightsound.library.store.segments import MappedSegment, SegmentGone
 from sightsound.library.store.writer import record_inodes
 
 _ATTEMPTS = 5
 """How often a snapshot is taken anew because a file was replaced meanwhile."""
+
+
+@dataclass(frozen=True)
+class KeptScores:
+    """The scores of a content.
+
+    Parameters
+    ----------
+    outcomes : list of Outcome
+        Of the items that have the content.
+    classes : ClassList
+        What the columns mean.
+    scores : ndarray of float32 (n, classes)
+        The scores of its windows, or of an image.
+    spans : ndarray of float64 (n, 2) or None
+        Start and stop of the windows in seconds; None for an image.
+    """
+
+    outcomes: list[Outcome]
+    classes: ClassList
+    scores: Floats
+    spans: Seconds | None
 
 
 class SpaceReader:
@@ -91,6 +116,36 @@ class SpaceReader:
             places = rows.places(np.array(sorted(items), np.int64))
         for content, parts in places.items():
             yield items[content], *rows.read(parts)
+
+    def class_lists(self, spaces: Iterable[Space]) -> list[ClassList]:
+        """Return the lists of classes that any rows of some spaces have scores for."""
+        ids = [id_ for id_, space in read_spaces(self._database).items() if space in spaces]
+        return [classes for id_ in ids for classes in read_class_lists(self._database, id_).values()]
+
+    def scores(self, space: Space, where: Filter) -> Iterator[KeptScores]:
+        """Yield the scores of the contents that have matching items, see `Library.scores_in`."""
+        with self.reading(space) as (space_id, rows):
+            lists = read_class_lists(self._database, space_id)
+            if not lists:
+                return
+            matching = matching_contents(self._database, space_id, where)
+            outcomes = matching.outcomes(self._database, space_id, rows.contents().tolist())
+            places = rows.places(np.array(sorted(outcomes), np.int64))
+        for content, parts in places.items():
+            kept = self.kept_scores(rows, lists, parts)
+            if kept is not None:
+                yield replace(kept, outcomes=outcomes[content])
+
+    def kept_scores(
+        self, rows: SpaceRows, lists: Mapping[int, ClassList], parts: Sequence[tuple[MappedSegment, int, int]]
+    ) -> KeptScores | None:
+        """Return the scores of some rows; None if they have none."""
+        found = rows.scores(parts)
+        if found is None or found[0] not in lists:
+            return None
+        records = np.concatenate([segment.records(first, count) for segment, first, count in parts])
+        spans = None if np.isnan(records["start"]).all() else np.stack([records["start"], records["stop"]], axis=1)
+        return KeptScores([], lists[found[0]], found[1], spans)
 
     def sample(self, space: Space, count: int) -> Floats:
         """Return about `count` rows from all over a space."""

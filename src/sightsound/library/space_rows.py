@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -185,6 +185,19 @@ class SpaceRows:
         if not np.isfinite(rows).all():
             raise self.damaged("a vector is not finite")
         return rows, np.stack([records["start"], records["stop"]], axis=1)
+
+    def scores(self, parts: Sequence[tuple[MappedSegment, int, int]]) -> tuple[int, Floats] | None:
+        """Return the number of the list of classes, and the scores of some rows, float32 (n, classes).
+
+        Returns None if they have none. Takes what `read` takes.
+        """
+        with self._database.decoding():
+            found = [segment.scores(first, count) for segment, first, count in parts]
+        scores = [each for each in found if each is not None]
+        classes = parts[0][0].facts.layout.classes
+        if len(scores) < len(parts) or classes is None:
+            return None
+        return classes, np.concatenate(scores)
 
     def read_parts(self, parts: Iterable[tuple[int, int, int]]) -> tuple[Floats, Seconds]:
         """Return rows and seconds as `read`, of some (number of a segment, first row, number of rows)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from sightsound.classify.segments import SegmentRules
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Outcome
 from sightsound.library.library import Library, open_library
@@ -33,7 +34,8 @@ class Stats:
     seconds : dict
         Name of a space -> seconds of sound.
     tags : dict
-        Label of a class -> (number of items, seconds), most items first; seconds are 0 for images.
+        Label of a class -> (number of items with a score of 0.35 or more, seconds), most items first. Seconds are those
+        of segments that an older version has stored, else 0.
     failed : tuple of Outcome
         The outcomes of the items that failed.
     bytes : int
@@ -84,7 +86,9 @@ def stats(library: PathLike | Library) -> Stats:
 
 def _tags(library: Library) -> dict[str, tuple[int, float]]:
     query = (
-        "SELECT t.label, count(DISTINCT o.item), total(t.stop - t.start) FROM tags t"
+        "SELECT t.label, count(DISTINCT o.item), total(t.seconds) FROM (SELECT label, content, space, stop - start AS"
+        " seconds FROM tags UNION ALL SELECT c.label, h.content, h.space, NULL FROM highest h JOIN classes c"
+        f" ON c.id = h.class WHERE h.score >= {SegmentRules().threshold}) t"
         " JOIN outcomes o ON o.content = t.content AND o.space = t.space GROUP BY t.label ORDER BY 2 DESC, 3 DESC, 1"
     )
     known = {label for label, _ in library.tag_classes()}  # which reports labels that are not text

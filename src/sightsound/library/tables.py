@@ -82,9 +82,20 @@ class LibraryTables:
         """Return the SHA-256 of an item's content when it was last read; raise `LibraryError` if there is none."""
         return read_content_hash(self._database, id_)
 
-    def tag_classes(self) -> list[tuple[str, str]]:
-        """Return the classes of all tags, as label and id; the id is '' for classes without ids."""
-        return read_tag_classes(self._database)
+    def tag_classes(self, *, known: bool = False) -> list[tuple[str, str]]:
+        """Return the classes that were found in any content, as label and id.
+
+        Parameters
+        ----------
+        known : bool, default=False
+            Whether to return all classes that there are scores for.
+
+        Returns
+        -------
+        list of tuple
+            The id is '' for classes without ids.
+        """
+        return read_tag_classes(self._database, known=known)
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return all rows of an SQL query on the tables, for what has no method of its own.

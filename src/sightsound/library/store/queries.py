@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sightsound.contract.errors import LibraryError
+from sightsound.contract.classlist import ClassList
+from sightsound.contract.errors import LibraryError, PluginError
 from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
 from sightsound.library.store.database import Database
-from sightsound.library.store.segments import SegmentFacts
+from sightsound.library.store.segments import SEGMENT_COLUMNS, SegmentFacts
 from sightsound.library.store.validation import (
     decode_item,
     decode_outcome,
     decode_root,
     decode_space,
     digest,
+    number,
     text,
 )
 
@@ -46,10 +48,10 @@ def count_vectors(database: Database) -> dict[int, int]:
 
 def read_segments(database: Database, space_id: int, dim: int) -> list[SegmentFacts]:
     """Return the segments of a space that have rows, in the order of their numbers."""
-    query = "SELECT id, space, name, dtype, rows, inode FROM segments WHERE space = ? AND rows != 0 ORDER BY id"
+    query = f"SELECT {SEGMENT_COLUMNS} FROM segments s WHERE space = ? AND rows != 0 ORDER BY id"
     rows = database.rows(query, space_id)
     with database.decoding():
-        return [SegmentFacts(dim, *row) for row in rows]
+        return [SegmentFacts.of(dim, row) for row in rows]
 
 
 def count_items(database: Database) -> int:
@@ -146,8 +148,33 @@ def read_outcomes(database: Database) -> list[tuple[Outcome, str]]:
         ]
 
 
-def read_tag_classes(database: Database) -> list[tuple[str, str]]:
-    """Return the classes of all tags, as label and id; the id is '' for classes without ids."""
-    rows = database.rows("SELECT DISTINCT label, class FROM tags ORDER BY label, class")
+def read_class_lists(database: Database, space_id: int) -> dict[int, ClassList]:
+    """Return the lists of classes that rows of a space have scores for, by number."""
+    lists = database.rows(
+        "SELECT id, name FROM class_lists WHERE id IN (SELECT classes FROM segments WHERE space = ?)", space_id
+    )
+    found = {}
+    for id_, name in lists:
+        rows = database.rows("SELECT label, key FROM classes WHERE list = ? ORDER BY position", id_)
+        with database.decoding():
+            labels, keys = tuple(text(label) for label, _ in rows), tuple(text(key) for _, key in rows)
+            found[number(id_)] = _class_list(text(name), labels, keys if all(keys) else ())
+    return found
+
+
+def _class_list(name: str, labels: tuple[str, ...], ids: tuple[str, ...]) -> ClassList:
+    try:
+        return ClassList(name, labels, ids)
+    except PluginError as error:
+        raise ValueError(str(error)) from error
+
+
+def read_tag_classes(database: Database, *, known: bool = False) -> list[tuple[str, str]]:
+    """Return the classes of all tags, as label and id; the id is '' for classes without ids.
+
+    `known` returns the classes that no content has, too.
+    """
+    of_scores = "" if known else " WHERE EXISTS (SELECT 1 FROM highest h WHERE h.class = classes.id)"
+    rows = database.rows(f"SELECT label, class FROM tags UNION SELECT label, key FROM classes{of_scores} ORDER BY 1, 2")
     with database.decoding():
         return [(text(label), text(id_)) for label, id_ in rows]

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError
+from sightsound.library.store.score_format import pack, unpack
+from sightsound.library.store.score_table import ScoreTable
 from sightsound.library.store.segment_file import SegmentFile
 from sightsound.library.store.segment_pool import SegmentPool
-from sightsound.library.store.segments import (
-    DTYPES,
-    RECORD,
-    MappedSegment,
-    SegmentFacts,
-    as_bytes,
-)
+from sightsound.library.store.segments import DTYPES, RECORD, SEGMENT_COLUMNS, MappedSegment, SegmentFacts, as_bytes
 from sightsound.library.store.transaction import Transaction
 from sightsound.media.safe_open import error_line
 
@@ -28,19 +26,18 @@ _COPIED = 4096  # rows that `compact` copies at once
 
 @dataclass
 class _Part:
-    """Rows of a content that are next to each other in one segment, and their checksums."""
+    """Rows of a content that are next to each other in one segment, and the checksums of their parts in each file."""
 
     segment: SegmentFile
     first: int
     count: int = 0
-    checksum: int = 0
-    record_checksum: int = 0
+    checksums: list[int] = field(default_factory=lambda: [0, 0, 0])
 
-    def append(self, vectors: NDArray[Any], records: NDArray[Any]) -> None:
-        self.segment.append(vectors, records)
-        self.count += len(vectors)
-        self.checksum = zlib.crc32(as_bytes(vectors), self.checksum)
-        self.record_checksum = zlib.crc32(as_bytes(records), self.record_checksum)
+    def append(self, parts: Sequence[NDArray[Any]]) -> None:
+        self.segment.append(parts)
+        self.count += len(parts[0])
+        for number, part in enumerate(parts):
+            self.checksums[number] = zlib.crc32(as_bytes(part), self.checksums[number])
 
 
 class RowTable:
@@ -59,12 +56,23 @@ class RowTable:
     def __init__(self, transaction: Transaction, files: SegmentPool) -> None:
         self._transaction, self._files = transaction, files
         self._pending: dict[tuple[int, int], list[_Part]] = {}
+        self._scores = ScoreTable(transaction)
 
     def clear_cache(self) -> None:
         """Forget what is under way, after a rollback."""
         self._pending.clear()
+        self._scores.clear_cache()
 
-    def add(self, content: int, space: int, embeddings: Floats, spans: Seconds | None) -> None:
+    def keep_scores(self, space: int, kind: str | None, classes: ClassList | None) -> None:
+        """Say what scores the rows have that are added to a space from now on; none by default."""
+        if classes is None:
+            self._files.keep_scores(space, None, None, 0)
+        else:
+            self._files.keep_scores(space, kind, self._scores.list_id(classes), len(classes))
+
+    def add(
+        self, content: int, space: int, embeddings: Floats, spans: Seconds | None, scores: Floats | None = None
+    ) -> None:
         """Store some rows of a content, which are under way until `complete`.
 
         Parameters
@@ -75,48 +83,76 @@ class RowTable:
             The rows that follow those already added.
         spans : ndarray of float64 (n, 2) or None
             Their seconds; None for images.
+        scores : ndarray of float32 (n, classes) or None
+            Their scores, which are stored as `SegmentPool.keep_scores` says.
         """
+        layout = self._files.layout(space)
         norms = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings, dtype=np.float64))
         records = np.empty(len(embeddings), RECORD)
         records["content"], records["norm"] = content, norms
         records["start"], records["stop"] = (np.nan, np.nan) if spans is None else np.asarray(spans, np.float64).T
-        vectors = np.divide(
-            embeddings, np.where(norms > 0, norms, 1)[:, None], dtype=np.float64, casting="same_kind"
-        ).astype(DTYPES[self._files.dtype(space)])
-        self._append(content, space, vectors, records)
+        lengths = np.where(norms > 0, norms, 1)[:, None]
+        vectors = np.divide(embeddings, lengths, dtype=np.float64, casting="same_kind").astype(DTYPES[layout.dtype])
+        parts = [vectors, records]
+        if layout.scores is not None:
+            assert scores is not None
+            parts.append(pack(scores, layout.scores))
+            assert layout.classes is not None
+            self._scores.add(content, space, layout.classes, unpack(parts[2], layout.class_count))
+        self._append(content, space, parts)
 
-    def _append(self, content: int, space: int, vectors: NDArray[Any], records: NDArray[Any]) -> None:
+    def _append(self, content: int, space: int, rows: list[NDArray[Any]]) -> None:
         """Add rows as they are stored."""
         parts = self._pending.setdefault((content, space), [])
         with self._files.errors():
-            self._files.require_room(vectors, records)
-            while len(vectors):
+            self._files.require_room(*rows)
+            while len(rows[0]):
                 if not parts or not parts[-1].segment.room:
                     segment = self._files.free_segment(space)
                     parts.append(_Part(segment, segment.tail))
-                count = min(len(vectors), parts[-1].segment.room)
-                parts[-1].append(vectors[:count], records[:count])
-                vectors, records = vectors[count:], records[count:]
+                count = min(len(rows[0]), parts[-1].segment.room)
+                parts[-1].append([each[:count] for each in rows])
+                rows = [each[count:] for each in rows]
 
     def complete(self, content: int | None, space: int) -> None:
         """Make the rows of a content that are under way those of the content, unless it has some."""
         parts = self._pending.get((content, space), ()) if content is not None else ()
-        if not parts or self.exist(content, space):
+        if not parts or (self.exist(content, space) and not self._adds_scores(content, space, parts)):
             self.give_up(content, space)
             return
+        if self.exist(content, space):
+            self.delete(content, space)
         for number, part in enumerate(parts):
             self._transaction.execute(
-                "INSERT INTO runs (content, space, part, segment, first, count, checksum, record_checksum)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO runs (content, space, part, segment, first, count, checksum, record_checksum,"
+                " score_checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 *(content, space, number, part.segment.id, part.first, part.count),
-                *(part.checksum, part.record_checksum),
+                *part.checksums,
             )
             part.segment.complete = part.segment.tail
             part.segment.busy = False
-        del self._pending[content, space]  # type: ignore[arg-type]
+        assert content is not None
+        if parts[0].segment.facts.layout.scores is not None:
+            for table in ("tags", "tagged"):  # of an older version, which the scores replace
+                self._transaction.execute(f"DELETE FROM {table} WHERE content = ? AND space = ?", content, space)
+        self._scores.complete(content, space)
+        del self._pending[content, space]
+
+    def _adds_scores(self, content: int | None, space: int, parts: Sequence[_Part]) -> bool:
+        """Return whether rows that are under way have scores, and those that the content has do not."""
+        return parts[0].segment.facts.layout.scores is not None and not self.have_scores(content, space)
+
+    def have_scores(self, content: int | None, space: int) -> bool:
+        """Return whether a content has rows with scores in a space."""
+        query = (
+            "SELECT 1 FROM runs r JOIN segments s ON s.id = r.segment WHERE r.content IS ? AND r.space = ?"
+            " AND s.scores IS NOT NULL"
+        )
+        return bool(self._transaction.read(query, content, space))
 
     def give_up(self, content: int | None, space: int) -> None:
         """Take back the rows of a content that are under way."""
+        self._scores.give_up(content, space)
         with self._files.errors():
             for part in self._pending.pop((content, space), ()):  # type: ignore[arg-type]
                 part.segment.give_up()
@@ -135,6 +171,7 @@ class RowTable:
             *(content, space),
         )
         self._transaction.execute("DELETE FROM runs WHERE content IS ? AND space = ?", content, space)
+        self._scores.delete(content, space)
 
     def delete_space(self, space: int) -> int:
         """Delete all rows of a space with their files, and return how many could be found."""
@@ -143,6 +180,7 @@ class RowTable:
         for key in [key for key in self._pending if key[1] == space]:
             del self._pending[key]
         self._transaction.execute("DELETE FROM runs WHERE space = ?", space)
+        self._scores.delete_space(space)
         self._files.drop_space(space)
         return count
 
@@ -159,13 +197,13 @@ class RowTable:
             A number that `uncompacted` returned.
         """
         query = (
-            "SELECT json_extract(p.facts, '$.dim'), s.id, s.space, s.name, s.dtype, s.rows, s.inode"
-            " FROM segments s JOIN spaces p ON p.id = s.space WHERE s.id = ?"
+            f"SELECT json_extract(p.facts, '$.dim'), {SEGMENT_COLUMNS} FROM segments s"
+            " JOIN spaces p ON p.id = s.space WHERE s.id = ?"
         )
         (row,) = self._transaction.read(query, segment)
         with self._files.errors():
             try:
-                facts = SegmentFacts(*row)
+                facts = SegmentFacts.of(row[0], row[1:])
             except ValueError as error:
                 raise self._damaged(error_line(error)) from error
             self._files.begin_anew(facts)
@@ -187,7 +225,7 @@ class RowTable:
             )
             for at in range(first, first + count, _COPIED):
                 size = min(_COPIED, first + count - at)
-                target.append(source.stored(at, size), source.records(at, size))
+                target.append(source.parts(at, size))
             target.complete = target.tail
             target.busy = False
 

@@ -67,7 +67,9 @@ CREATE TABLE segments (                    -- files of rows, see `segments`
     name TEXT NOT NULL UNIQUE,             -- part of the names of the files
     dtype TEXT NOT NULL,                   -- f32 or f16
     rows INTEGER NOT NULL,                 -- committed; each belongs to a run or is removed
-    inode INTEGER NOT NULL                 -- of the file of vectors; another one in a copy of the folder
+    inode INTEGER NOT NULL,                -- of the file of vectors; another one in a copy of the folder
+    scores TEXT,                           -- sigmoid or softmax; NULL for rows without scores
+    classes INTEGER REFERENCES class_lists -- of the scores
 );
 CREATE INDEX segments_by_space ON segments (space);
 CREATE TABLE runs (                        -- where the rows of a content are; more than one where a segment was full
@@ -78,6 +80,7 @@ CREATE TABLE runs (                        -- where the rows of a content are; m
     first INTEGER NOT NULL, count INTEGER NOT NULL,
     checksum INTEGER NOT NULL,             -- CRC-32 of the vectors, as stored
     record_checksum INTEGER NOT NULL,      -- CRC-32 of the records
+    score_checksum INTEGER NOT NULL,       -- CRC-32 of the scores, 0 without
     PRIMARY KEY (content, space, part)
 ) WITHOUT ROWID;
 CREATE INDEX runs_by_segment ON runs (segment, first);
@@ -86,6 +89,32 @@ CREATE TABLE removed (                     -- rows that are not to be found any 
     first INTEGER NOT NULL, count INTEGER NOT NULL,
     generation INTEGER NOT NULL,           -- of the space, from which on they are removed
     PRIMARY KEY (segment, first)
+) WITHOUT ROWID;
+CREATE TABLE class_lists (                 -- what the columns of scores mean
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    fingerprint TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL
+);
+CREATE TABLE classes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    list INTEGER NOT NULL REFERENCES class_lists,
+    position INTEGER NOT NULL,             -- the column
+    label TEXT NOT NULL,
+    key TEXT NOT NULL,                     -- AudioSet's mid, WordNet's id, or ''
+    UNIQUE (list, position)
+);
+CREATE TABLE highest (                     -- the highest score of a class in a content, above a floor
+    class INTEGER NOT NULL REFERENCES classes,
+    space INTEGER NOT NULL REFERENCES spaces,
+    content INTEGER NOT NULL REFERENCES contents,
+    score REAL NOT NULL,
+    PRIMARY KEY (class, space, content)
+) WITHOUT ROWID;
+CREATE INDEX highest_by_score ON highest (class, space, score);
+CREATE INDEX highest_by_content ON highest (content, space);
+CREATE TABLE settings (                    -- of the library
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
 ) WITHOUT ROWID;
 """
 _TAG_TABLES = """

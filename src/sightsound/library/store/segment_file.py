@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.errors import LibraryError
-from sightsound.library.store.segments import RECORD, SegmentFacts, as_bytes, open_file, rows_per_segment
+from sightsound.library.store.segments import SegmentFacts, as_bytes, open_file
 
 _BUFFER_BYTES = 2**23
 
@@ -54,12 +54,13 @@ class SegmentFile:
         self.id, self.facts = facts.id, facts
         self.tail = self.complete = self.recorded = self._written = facts.rows
         self.busy, self._changed = False, False
-        self._waiting: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        self._waiting: list[tuple[NDArray[Any], ...]] = []
         self._waiting_bytes = 0
         self._numbers: list[int] = []
+        self._widths = [dtype.itemsize for dtype in facts.layout.columns.values()]
         flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if new else 0)
         try:
-            for path, width in zip(facts.files(folder), (facts.row_bytes, RECORD.itemsize)):
+            for path, width in zip(facts.files(folder), self._widths):
                 self._numbers.append(open_file(path, flags))
                 found = os.fstat(self._numbers[-1])
                 if found.st_size < facts.rows * width or found.st_nlink != 1:
@@ -81,13 +82,13 @@ class SegmentFile:
     @property
     def room(self) -> int:
         """How many more rows there is place for."""
-        return rows_per_segment(self.facts.dtype, self.facts.dim) - self.tail
+        return self.facts.layout.room - self.tail
 
-    def append(self, vectors: NDArray[Any], records: NDArray[Any]) -> None:
-        """Add rows of the content that is under way, which must find room."""
-        self._waiting.append((vectors, records))
-        self._waiting_bytes += vectors.nbytes
-        self.tail += len(vectors)
+    def append(self, parts: Sequence[NDArray[Any]]) -> None:
+        """Add rows of the content that is under way, which must find room: an array for each file."""
+        self._waiting.append(tuple(parts))
+        self._waiting_bytes += sum(part.nbytes for part in parts)
+        self.tail += len(parts[0])
         if self._waiting_bytes > _BUFFER_BYTES:
             self.write()
 
@@ -102,8 +103,7 @@ class SegmentFile:
         if not self._waiting:
             return
         self._changed = True
-        vectors, records = zip(*self._waiting)
-        for number, parts, width in zip(self._numbers, (vectors, records), (self.facts.row_bytes, RECORD.itemsize)):
+        for number, parts, width in zip(self._numbers, zip(*self._waiting), self._widths):
             _write_at(number, parts, self._written * width)
         self._written = self.tail
         self._waiting.clear()

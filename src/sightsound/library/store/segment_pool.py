@@ -7,7 +7,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,16 @@ from numpy.typing import NDArray
 from sightsound.contract.errors import LibraryError
 from sightsound.library.store.files import library_bytes
 from sightsound.library.store.segment_file import SegmentFile
-from sightsound.library.store.segments import MappedSegment, SegmentFacts, find_segment_files, segment_files
+from sightsound.library.store.segments import SEGMENT_COLUMNS, Layout, MappedSegment, SegmentFacts, find_segment_files
 from sightsound.library.store.transaction import Transaction
 from sightsound.media.safe_open import error_line
 
 
 @dataclass
 class _SpaceFiles:
-    """The segments of a space that are open for writing."""
+    """The segments of a space that are open for writing, and what the rows that are added consist of."""
 
-    dim: int
-    dtype: str
+    layout: Layout
     files: list[SegmentFile] = field(default_factory=list)
 
 
@@ -59,42 +58,72 @@ class SegmentPool:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
-    def dtype(self, space: int) -> str:
-        """Return the type of the numbers of the vectors of a space."""
-        return self._files(space).dtype
+    def keep_scores(self, space: int, scores: str | None, classes: int | None, count: int) -> None:
+        """Say what scores the rows have that are added to a space from now on; none by default.
+
+        Parameters
+        ----------
+        space : int
+            Number of the space.
+        scores : {"sigmoid", "softmax"} or None
+            What they are; None for none.
+        classes : int or None
+            Number of the list of their classes.
+        count : int
+            How many classes there are.
+        """
+        before = self.layout(space)
+        layout = replace(before, scores=scores, classes=classes, class_count=count)
+        if layout != before:
+            self._spaces[space].layout = layout
+            self._open_last(space)
+
+    def layout(self, space: int) -> Layout:
+        """Return what the rows consist of that are added to a space."""
+        return self._files(space).layout
 
     def free_segment(self, space: int, room: int = 1) -> SegmentFile:
         """Return a segment with room for some rows and without a content under way, which is busy from now on."""
         files = self._files(space)
-        found = next((file for file in files.files if not file.busy and file.room >= room), None) or self._new(
-            space, files
-        )
+        fitting = (file for file in files.files if file.facts.layout == files.layout and file.room >= room)
+        found = next((file for file in fitting if not file.busy), None) or self._new(space, files)
         found.busy = True
         return found
 
     def _files(self, space: int) -> _SpaceFiles:
-        """Return the files of a space, where the last segment is open if rows can be added to it."""
+        """Return the files of a space."""
         if space not in self._spaces:
-            query = "SELECT json_extract(facts, '$.dim') FROM spaces WHERE id = ?"
-            ((dim,),) = self._transaction.read(query, space)
-            files = self._spaces[space] = _SpaceFiles(int(dim), "f32")
-            query = "SELECT id, space, name, dtype, rows, inode FROM segments WHERE space = ? ORDER BY id DESC LIMIT 1"
-            for row in self._transaction.read(query, space):
-                with contextlib.suppress(LibraryError, ValueError):  # damaged: `check` says so, a new one is begun
-                    facts = SegmentFacts(files.dim, *row)
-                    if facts.dtype == files.dtype:
-                        files.files.append(SegmentFile(self.folder, facts, new=False))
+            ((dim,),) = self._transaction.read("SELECT json_extract(facts, '$.dim') FROM spaces WHERE id = ?", space)
+            stored = self._transaction.read("SELECT value FROM settings WHERE name = 'store'")
+            self._spaces[space] = _SpaceFiles(Layout(int(dim), stored[0][0] if stored else "f32"))
+            self._open_last(space)
         return self._spaces[space]
 
+    def _open_last(self, space: int) -> None:
+        """Open the last segment of a space with rows as they are added now, unless it is damaged or open."""
+        files = self._spaces[space]
+        query = (
+            f"SELECT {SEGMENT_COLUMNS} FROM segments s WHERE space = ? AND dtype = ? AND scores IS ? AND classes IS ?"
+            " ORDER BY id DESC LIMIT 1"
+        )
+        layout = files.layout
+        for row in self._transaction.read(query, space, layout.dtype, layout.scores, layout.classes):
+            with contextlib.suppress(LibraryError, ValueError):  # damaged: `check` says so, a new one is begun
+                facts = SegmentFacts.of(layout.dim, row)
+                if facts.id not in (file.id for file in files.files) and facts.layout == layout:
+                    files.files.append(SegmentFile(self.folder, facts, new=False))
+
     def _new(self, space: int, files: _SpaceFiles) -> SegmentFile:
-        name = secrets.token_hex(8)
-        self._created += segment_files(self.folder, name, files.dtype)
+        layout, name = files.layout, secrets.token_hex(8)
         new = self._transaction.execute(
-            "INSERT INTO segments (space, name, dtype, rows, inode) VALUES (?, ?, ?, 0, 0) RETURNING id",
-            *(space, name, files.dtype),
+            "INSERT INTO segments (space, name, dtype, rows, inode, scores, classes) VALUES (?, ?, ?, 0, 0, ?, ?)"
+            " RETURNING id",
+            *(space, name, layout.dtype, layout.scores, layout.classes),
         )
         ((id_,),) = new.fetchall()
-        file = SegmentFile(self.folder, SegmentFacts(files.dim, id_, space, name, files.dtype, 0, 0), new=True)
+        facts = SegmentFacts(layout, id_, space, name, 0, 0)
+        self._created += facts.files(self.folder)
+        file = SegmentFile(self.folder, facts, new=True)
         files.files.append(file)
         self._transaction.execute("UPDATE segments SET inode = ? WHERE id = ?", file.inode, id_)
         return file
@@ -104,11 +133,12 @@ class SegmentPool:
         return MappedSegment(self.folder, facts)
 
     def begin_anew(self, facts: SegmentFacts) -> None:
-        """Add rows to none of the present segments of the space of a segment from now on."""
+        """Add rows like those of a segment, to none of the present segments of its space."""
         if facts.space not in self._anew:
             self._close(facts.space)
-            self._spaces[facts.space] = _SpaceFiles(facts.dim, facts.dtype)
+            self._spaces[facts.space] = _SpaceFiles(facts.layout)
             self._anew.add(facts.space)
+        self._spaces[facts.space].layout = facts.layout
 
     def drop(self, facts: SegmentFacts) -> None:
         """Remove a segment; its files are deleted after the commit."""
@@ -119,8 +149,8 @@ class SegmentPool:
     def drop_space(self, space: int) -> None:
         """Remove all segments of a space."""
         self._close(space)
-        for name, dtype in self._transaction.read("SELECT name, dtype FROM segments WHERE space = ?", space):
-            self._dropped += segment_files(self.folder, name, dtype)
+        names = {name for (name,) in self._transaction.read("SELECT name FROM segments WHERE space = ?", space)}
+        self._dropped += [path for name, path in find_segment_files(self.folder) if name in names]
         of_space = "segment IN (SELECT id FROM segments WHERE space = ?)"
         self._transaction.execute(f"DELETE FROM removed WHERE {of_space}", space)
         self._transaction.execute("DELETE FROM segments WHERE space = ?", space)

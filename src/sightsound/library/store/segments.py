@@ -1,8 +1,9 @@
 """Segments: the files in which the rows of a library stand, written once and mapped into memory for reading.
 
-A segment is a pair of files in the folder of the library: `library.NAME.f32` has the vectors, at unit length, and
-`library.NAME.records` a record for each of them. Rows are only appended. The table `segments` says how many are
-committed; what is behind these is not yet valid, and the next writer overwrites it.
+A segment is some files in the folder of the library: `library.NAME.f32` has the vectors, at unit length,
+`library.NAME.records` a record for each of them, and `library.NAME.scores` the scores of its classes, if any. Rows are
+only appended. The table `segments` says how many are committed; what is behind these is not yet valid, and the next
+writer overwrites it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import mmap
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import LibraryError
+from sightsound.library.store.score_format import KINDS, score_dtype, unpack
 
 RECORD = np.dtype([("content", "<i8"), ("start", "<f8"), ("stop", "<f8"), ("norm", "<f8")])
 """What stands beside a vector: number of its content, its seconds (NaN for images), and its length before scaling."""
@@ -29,10 +31,11 @@ DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "f16": np.dtype("<f2
 """The types of the numbers of vectors, by their names in the table `segments`."""
 MAX_BYTES = 2**30
 """The largest file of vectors."""
+_MOST_CLASSES = 2**20
 BLOCK_BYTES = 2**26
 """Bytes of vectors, as float32, that are read or searched at once."""
 _NAME = "[0-9a-f]{16}"
-_FILE = re.compile(rf"library\.(?P<name>{_NAME})\.({'|'.join(DTYPES)}|records)")
+_FILE = re.compile(rf"library\.(?P<name>{_NAME})\.({'|'.join(DTYPES)}|records|scores)")
 _OPEN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -41,21 +44,68 @@ class SegmentGone(LibraryError):
 
 
 @dataclass(frozen=True)
-class SegmentFacts:
-    """A row of the table `segments`.
+class Layout:
+    """What a row of a segment consists of.
 
     Parameters
     ----------
     dim : int
         Length of a vector.
+    dtype : {"f32", "f16"}
+        Type of the numbers of the vectors.
+    scores : {"sigmoid", "softmax"} or None
+        What the scores of its classes are; None without scores.
+    classes : int or None
+        Number of the list of classes.
+    class_count : int
+        Number of classes.
+
+    Raises
+    ------
+    ValueError
+        If rows cannot be like this. Call it inside `Database.decoding`.
+    """
+
+    dim: int
+    dtype: str = "f32"
+    scores: str | None = None
+    classes: int | None = None
+    class_count: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES or self.scores not in (None, *KINDS):
+            raise ValueError(f"rows: expected a type of numbers and of scores, got {self.dtype!r} and {self.scores!r}")
+        if self.scores is not None and not 0 < self.class_count <= _MOST_CLASSES:
+            raise ValueError(f"rows: expected some classes, got {self.class_count}")
+
+    @property
+    def columns(self) -> dict[str, np.dtype[Any]]:
+        """The end of the name of each file of a segment, and the type of a row in it."""
+        columns = {self.dtype: np.dtype((DTYPES[self.dtype], (self.dim,))), "records": RECORD}
+        if self.scores is not None:
+            columns["scores"] = score_dtype(self.scores, self.class_count)
+        return columns
+
+    @property
+    def room(self) -> int:
+        """How many rows a segment has at most."""
+        return max(1, MAX_BYTES // (DTYPES[self.dtype].itemsize * self.dim))
+
+
+@dataclass(frozen=True)
+class SegmentFacts:
+    """A row of the table `segments`.
+
+    Parameters
+    ----------
+    layout : Layout
+        What its rows consist of.
     id : int
         Number of the segment.
     space : int
         Number of its space.
     name : str
         Part of the names of its files.
-    dtype : {"f32", "f16"}
-        Type of the numbers of the vectors.
     rows : int
         How many rows are committed.
     inode : int
@@ -64,46 +114,38 @@ class SegmentFacts:
     Raises
     ------
     ValueError
-        If a segment cannot be like this. Raised inside `Database.decoding`.
+        If a segment cannot be like this. Call it inside `Database.decoding`.
     """
 
-    dim: int
+    layout: Layout
     id: int
     space: int
     name: str
-    dtype: str
     rows: int
     inode: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not re.fullmatch(_NAME, self.name) or self.dtype not in DTYPES:
-            raise ValueError(f"segment {self.id}: expected a name and a type, got {self.name!r} and {self.dtype!r}")
-        if type(self.rows) is not int or not 0 <= self.rows <= rows_per_segment(self.dtype, self.dim):
+        if not isinstance(self.name, str) or not re.fullmatch(_NAME, self.name):
+            raise ValueError(f"segment {self.id}: expected a name, got {self.name!r}")
+        if type(self.rows) is not int or not 0 <= self.rows <= self.layout.room:
             raise ValueError(f"segment {self.id}: expected a number of rows, got {self.rows!r}")
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a vector."""
-        return DTYPES[self.dtype].itemsize * self.dim
+    @classmethod
+    def of(cls, dim: int, row: Sequence[Any]) -> SegmentFacts:
+        """Return the facts of a row of `SEGMENT_COLUMNS`."""
+        id_, space, name, rows, inode, *layout = row
+        return cls(Layout(dim, *layout), id_, space, name, rows, inode)
 
-    @property
-    def record_bytes(self) -> int:
-        """Bytes of a record."""
-        return RECORD.itemsize
-
-    def files(self, folder: Path) -> tuple[Path, Path]:
-        """Return the paths of the vectors and of the records."""
-        return segment_files(folder, self.name, self.dtype)
+    def files(self, folder: Path) -> list[Path]:
+        """Return the paths of its files, in the order of `Layout.columns`."""
+        return [folder / f"library.{self.name}.{suffix}" for suffix in self.layout.columns]
 
 
-def rows_per_segment(dtype: str, dim: int) -> int:
-    """Return how many rows a segment has at most."""
-    return max(1, MAX_BYTES // (DTYPES[dtype].itemsize * dim))
-
-
-def segment_files(folder: Path, name: str, dtype: str) -> tuple[Path, Path]:
-    """Return the paths of the vectors and of the records of a segment."""
-    return folder / f"library.{name}.{dtype}", folder / f"library.{name}.records"
+SEGMENT_COLUMNS = (
+    "s.id, s.space, s.name, s.rows, s.inode, s.dtype, s.scores, s.classes,"
+    " (SELECT count(*) FROM classes c WHERE c.list = s.classes)"
+)
+"""What `SegmentFacts.of` takes, in a query where `s` is the table `segments`."""
 
 
 def find_segment_files(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -175,11 +217,13 @@ class _MappedFile:
             )
 
     def array(self, dtype: np.dtype[Any], first: int, count: int) -> NDArray[Any]:
-        """Return some numbers or records, read-only; without a copy if the file is mapped."""
+        """Return some rows, read-only; without a copy if the file is mapped. The type of a row may be an array type."""
+        shape, width = (count, *dtype.shape), dtype.itemsize
         if self._map is not None:
-            return np.frombuffer(self._map, dtype, count, first * dtype.itemsize)
-        found = np.empty(count, dtype)
-        left, at = as_bytes(found), first * dtype.itemsize
+            numbers = count * width // dtype.base.itemsize
+            return np.frombuffer(self._map, dtype.base, numbers, first * width).reshape(shape)
+        found = np.empty(shape, dtype.base)
+        left, at = as_bytes(found), first * width
         while left:
             done = os.preadv(self._number, [left], at)
             if not done:
@@ -188,16 +232,12 @@ class _MappedFile:
         return found
 
     def take(self, dtype: np.dtype[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Return any rows of some type, which may be an array type."""
+        """Return any rows."""
         if self._map is not None:
-            base, shape = (dtype.base, dtype.shape) if dtype.shape else (dtype, ())
-            whole = np.frombuffer(self._map, base, self._size // base.itemsize).reshape(-1, *shape)
-            taken: NDArray[Any] = whole[rows]
+            taken: NDArray[Any] = self.array(dtype, 0, self._size // dtype.itemsize)[rows]
             return taken
-        base = dtype.base
-        width = dtype.itemsize // base.itemsize
-        found = [self.array(base, row * width, width) for row in rows.tolist()]
-        return np.stack(found).reshape(-1, *dtype.shape) if found else np.empty((0, *dtype.shape), base)
+        found = [self.array(dtype, row, 1) for row in rows.tolist()]
+        return np.concatenate(found) if found else np.empty((0, *dtype.shape), dtype.base)
 
 
 class MappedSegment:
@@ -219,10 +259,10 @@ class MappedSegment:
     """
 
     def __init__(self, folder: Path, facts: SegmentFacts) -> None:
-        self.facts = facts
-        vectors, records = facts.files(folder)
-        self._vectors = _MappedFile(vectors, facts.rows * facts.row_bytes)
-        self._records = _MappedFile(records, facts.rows * RECORD.itemsize)
+        self.facts, self._dtypes = facts, [*facts.layout.columns.values()]
+        self._files = [
+            _MappedFile(path, facts.rows * dtype.itemsize) for path, dtype in zip(facts.files(folder), self._dtypes)
+        ]
 
     def __len__(self) -> int:
         return self.facts.rows
@@ -230,35 +270,41 @@ class MappedSegment:
     @property
     def inode(self) -> int:
         """Of the file of vectors. It is not the one in the database if the folder was copied."""
-        return self._vectors.inode
+        return self._files[0].inode
 
     def require_size(self) -> None:
         """Raise `LibraryError` if a file has become shorter than its committed rows."""
-        for file in (self._vectors, self._records):
+        for file in self._files:
             file.require_size()
+
+    def parts(self, first: int, count: int) -> list[NDArray[Any]]:
+        """Return some rows as they are stored, an array for each file."""
+        return [file.array(dtype, first, count) for file, dtype in zip(self._files, self._dtypes)]
 
     def records(self, first: int, count: int) -> NDArray[Any]:
         """Return the records of some rows, a structured array of `RECORD`."""
-        return self._records.array(RECORD, first, count)
-
-    def stored(self, first: int, count: int) -> NDArray[Any]:
-        """Return the vectors of some rows as they are stored, (count, dim), float32 or float16 of unit length."""
-        dim = self.facts.dim
-        return self._vectors.array(DTYPES[self.facts.dtype], first * dim, count * dim).reshape(count, dim)
+        return self._files[1].array(RECORD, first, count)
 
     def unit_rows(self, first: int, count: int) -> Floats:
         """Return the vectors of some rows at unit length, float32 (count, dim)."""
-        return np.asarray(self.stored(first, count), np.float32)
+        return np.asarray(self._files[0].array(self._dtypes[0], first, count), np.float32)
+
+    def scores(self, first: int, count: int) -> Floats | None:
+        """Return the scores of some rows, float32 (count, classes); None without scores.
+
+        Raises `ValueError` for scores that cannot be. Call it inside `Database.decoding`.
+        """
+        if self.facts.layout.scores is None:
+            return None
+        return unpack(self._files[2].array(self._dtypes[2], first, count), self.facts.layout.class_count)
 
     def take(self, rows: NDArray[np.int64]) -> Floats:
         """Return the vectors of any rows at unit length, float32 (n, dim)."""
-        dim = self.facts.dim
-        taken = self._vectors.take(np.dtype((DTYPES[self.facts.dtype], dim)), rows)
-        return np.asarray(taken, np.float32)
+        return np.asarray(self._files[0].take(self._dtypes[0], rows), np.float32)
 
     def take_records(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return the records of any rows, a structured array of `RECORD`."""
-        return self._records.take(RECORD, rows)
+        return self._files[1].take(RECORD, rows)
 
     def rows(self, first: int, count: int) -> Floats:
         """Return some rows as they were added, to a relative 1e-7 where they are stored as float32."""
@@ -268,6 +314,6 @@ class MappedSegment:
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Yield first row and number of rows of each block of at most `BLOCK_BYTES`."""
-        step = max(1, BLOCK_BYTES // (4 * self.facts.dim))
+        step = max(1, BLOCK_BYTES // (4 * self.facts.layout.dim))
         for first in range(0, len(self), step):
             yield first, min(step, len(self) - first)

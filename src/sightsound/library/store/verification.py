@@ -18,7 +18,10 @@ def changed_contents(database: Database, segment: MappedSegment) -> Iterator[int
 
     Runs that do not lie in the segment are left out.
     """
-    query = "SELECT content, first, count, checksum, record_checksum FROM runs WHERE segment = ? ORDER BY first"
+    query = (
+        "SELECT content, first, count, checksum, record_checksum, score_checksum FROM runs WHERE segment = ?"
+        " ORDER BY first"
+    )
     for content, first, count, *expected in database.rows(query, segment.facts.id):
         with database.decoding():
             inside = 0 <= first < first + count <= len(segment)
@@ -27,11 +30,11 @@ def changed_contents(database: Database, segment: MappedSegment) -> Iterator[int
 
 
 def _is_sound(segment: MappedSegment, content: int, first: int, count: int, expected: list[int]) -> bool:
-    checksums = [0, 0]
+    checksums = [0, 0, 0]
     for at in range(first, first + count, _ROWS):
         size = min(_ROWS, first + count - at)
-        parts = segment.stored(at, size), segment.records(at, size)
+        parts = segment.parts(at, size)
         if not ((parts[1]["content"] == content).all() and np.isfinite(parts[0]).all()):
             return False
-        checksums = [zlib.crc32(as_bytes(part), before) for part, before in zip(parts, checksums)]
+        checksums[: len(parts)] = [zlib.crc32(as_bytes(part), before) for part, before in zip(parts, checksums)]
     return checksums == expected

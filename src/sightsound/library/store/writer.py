@@ -7,15 +7,16 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError
-from sightsound.contract.results import Rows
+from sightsound.contract.results import Item, Rows
 from sightsound.contract.space import Space
 from sightsound.library.store import database
 from sightsound.library.store.items import ItemTable
 from sightsound.library.store.outcomes import OutcomeTable
 from sightsound.library.store.row_table import RowTable
 from sightsound.library.store.segment_pool import SegmentPool
-from sightsound.library.store.tags import TagTable
+from sightsound.library.store.segments import DTYPES
 from sightsound.library.store.transaction import Transaction, write_lock
 from sightsound.media.files import LIBRARY_FILE
 
@@ -79,8 +80,6 @@ class Writer:
         Files, their contents and labels.
     outcomes : OutcomeTable
         What became of each item in each space.
-    tags : TagTable
-        The classes found in each content.
     """
 
     def __init__(self, connection: sqlite3.Connection, folder: Path, max_bytes: int | None = None) -> None:
@@ -90,7 +89,6 @@ class Writer:
         self._rows = RowTable(self._transaction, self._files)
         self.items = ItemTable(self._transaction)
         self.outcomes = OutcomeTable(self._transaction, self.items, self._rows)
-        self.tags = TagTable(self._transaction, self.items)
         self._files.delete_orphans()
 
     def commit(self) -> None:
@@ -119,6 +117,41 @@ class Writer:
         query = "SELECT id FROM spaces WHERE name = ? AND fingerprint = ?"
         return int(self._transaction.execute(query, space.name, space.fingerprint).fetchone()[0])
 
+    def keep_scores(self, space: int, kind: str | None, classes: ClassList | None) -> None:
+        """Say what scores the rows have that are added to a space from now on; none by default.
+
+        Parameters
+        ----------
+        space : int
+            Number of the space, from `space_id`.
+        kind : {"sigmoid", "softmax"} or None
+            What the scores are.
+        classes : ClassList or None
+            Their classes; None to keep no scores.
+        """
+        self._rows.keep_scores(space, kind, classes)
+
+    def lacks_scores(self, content: bytes, space: int) -> bool:
+        """Return whether a content, known by its SHA-256, has rows without scores in a space."""
+        query = "SELECT id FROM contents WHERE hash = ?"
+        ids = [id_ for (id_,) in self._transaction.read(query, content)]
+        return any(self._rows.exist(id_, space) and not self._rows.have_scores(id_, space) for id_ in ids)
+
+    def set_store(self, dtype: str) -> None:
+        """Say in what precision the library keeps vectors; raise `LibraryError` if it has some in another one."""
+        (stored,) = self._transaction.read("SELECT coalesce((SELECT value FROM settings WHERE name = 'store'), 'f32')")[
+            0
+        ]
+        if dtype == stored:
+            return
+        if dtype not in DTYPES or self._transaction.read("SELECT 1 FROM segments"):
+            raise LibraryError(f"store {dtype}: expected {stored}, which the library keeps; index into a new one")
+        self._transaction.execute("INSERT OR REPLACE INTO settings VALUES ('store', ?)", dtype)
+
+    def give_up_rows(self, item: Item, space: int) -> None:
+        """Take back the rows of an item's present content that were added since its outcome was recorded."""
+        self._rows.give_up(self.items.content_of(self.items.id(item)), space)
+
     def add_rows(self, rows: Rows, space: int) -> None:
         """Store some rows of an item's present content; they are searchable once its outcome is recorded.
 
@@ -132,7 +165,7 @@ class Writer:
         content = self.items.content_of(self.items.id(rows.item))
         if content is None:
             raise LibraryError(f"{rows.item}: has no content in the library; record it first")
-        self._rows.add(content, space, rows.embeddings, rows.spans)
+        self._rows.add(content, space, rows.embeddings, rows.spans, rows.scores)
 
     def forget(self, items: Iterable[int]) -> int:
         """Delete items with their labels and outcomes, and the vectors that no other item has.

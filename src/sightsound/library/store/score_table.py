@@ -1,0 +1,93 @@
+"""The writer's table of scores: which classes a content has, for searching by class."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sightsound.contract.arrays import Floats
+from sightsound.contract.classlist import ClassList
+from sightsound.library.store.transaction import Transaction, storable
+
+FLOOR = 0.05
+"""Lower scores are kept beside the rows only, and not found by their class."""
+
+
+class ScoreTable:
+    """The highest score of each class in each content, as a writer changes them.
+
+    Parameters
+    ----------
+    transaction : Transaction
+        Where the changes gather.
+    """
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self._lists: dict[int, list[int]] = {}
+        self._pending: dict[tuple[int, int], tuple[int, Floats]] = {}
+
+    def clear_cache(self) -> None:
+        """Forget what is under way, after a rollback."""
+        self._lists.clear()
+        self._pending.clear()
+
+    def list_id(self, classes: ClassList) -> int:
+        """Return the number of a list of classes, which is added if the library does not have it."""
+        query = "SELECT id FROM class_lists WHERE fingerprint = ?"
+        found = self._transaction.execute(query, classes.fingerprint).fetchone()
+        if found:
+            return int(found[0])
+        insert = "INSERT INTO class_lists (fingerprint, name) VALUES (?, ?) RETURNING id"
+        ((id_,),) = self._transaction.execute(insert, classes.fingerprint, storable(classes.name)).fetchall()
+        keys = classes.ids or [""] * len(classes)
+        self._transaction.execute_many(
+            "INSERT INTO classes (list, position, label, key) VALUES (?, ?, ?, ?)",
+            [(id_, n, storable(label), storable(key)) for n, (label, key) in enumerate(zip(classes.labels, keys))],
+        )
+        return int(id_)
+
+    def add(self, content: int, space: int, classes: int, scores: Floats) -> None:
+        """Take note of the scores of some rows of a content that is under way.
+
+        Parameters
+        ----------
+        content, space : int
+            Numbers of the content and of the space.
+        classes : int
+            Number of the list of classes.
+        scores : ndarray of float32 (n, classes)
+            As they are stored.
+        """
+        if len(scores):
+            highest = scores.max(axis=0)
+            _, before = self._pending.get((content, space), (classes, highest))
+            self._pending[content, space] = classes, np.maximum(before, highest)
+
+    def complete(self, content: int, space: int) -> None:
+        """Make what is under way the scores of a content."""
+        classes, highest = self._pending.pop((content, space), (0, np.empty(0, np.float32)))
+        found = np.flatnonzero(highest >= FLOOR).tolist()
+        if found:
+            ids = self._class_ids(classes)
+            rows = [(ids[position], space, content, float(highest[position])) for position in found]
+            self._transaction.execute_many("INSERT OR REPLACE INTO highest VALUES (?, ?, ?, ?)", rows)
+
+    def give_up(self, content: int | None, space: int) -> None:
+        """Forget what is under way of a content."""
+        self._pending.pop((content, space), None)  # type: ignore[arg-type]
+
+    def delete(self, content: int | None, space: int) -> None:
+        """Delete the scores of a content in a space."""
+        self._transaction.execute("DELETE FROM highest WHERE content IS ? AND space = ?", content, space)
+
+    def delete_space(self, space: int) -> None:
+        """Delete all scores of a space."""
+        self._transaction.execute("DELETE FROM highest WHERE space = ?", space)
+        for key in [key for key in self._pending if key[1] == space]:
+            del self._pending[key]
+
+    def _class_ids(self, classes: int) -> list[int]:
+        if classes not in self._lists:
+            query = "SELECT id FROM classes WHERE list = ? ORDER BY position"
+            self._lists[classes] = [int(id_) for (id_,) in self._transaction.read(query, classes)]
+        return self._lists[classes]
