@@ -6,7 +6,8 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,20 @@ from numpy.typing import NDArray
 from sightsound.contract.errors import LibraryError
 from sightsound.library.store.files import library_bytes
 from sightsound.library.store.segment_file import SegmentFile
-from sightsound.library.store.segments import MappedSegment, SegmentFacts, find_segment_files, segment_files
+from sightsound.library.store.segments import (
+    MappedSegment,
+    SegmentFacts,
+    find_segment_files,
+    is_segment,
+    rows_per_segment,
+    segment_files,
+)
 from sightsound.library.store.transaction import Transaction
+from sightsound.media.files import LIBRARY_FILE
 from sightsound.media.safe_open import error_line
+
+_OPEN = 16
+"""How many segments of a space with room for more rows are opened: so many contents can be under way in each run."""
 
 
 @dataclass
@@ -49,15 +61,15 @@ class SegmentPool:
         self._anew: set[int] = set()  # spaces whose rows are compacted
         self._created: list[Path] = []  # in this transaction
         self._dropped: list[Path] = []
-        self._used = 0 if max_bytes is None else library_bytes(folder)
+        self._used: int | None = None
 
     def delete_orphans(self) -> None:
         """Delete the files of segments that the database does not know, of a writer that was killed."""
-        known = {name for (name,) in self._transaction.read("SELECT name FROM segments")}
-        for name, path in find_segment_files(self.folder):
-            if name not in known:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+        known = self._names()
+        self._delete([path for name, path in find_segment_files(self.folder) if name not in known])
+
+    def _names(self) -> set[str]:
+        return {name for (name,) in self._transaction.read("SELECT name FROM segments")}
 
     def dtype(self, space: int) -> str:
         """Return the type of the numbers of the vectors of a space."""
@@ -73,17 +85,21 @@ class SegmentPool:
         return found
 
     def _files(self, space: int) -> _SpaceFiles:
-        """Return the files of a space, where the last segment is open if rows can be added to it."""
+        """Return the files of a space, where the last segments with room for more rows are open."""
         if space not in self._spaces:
             query = "SELECT json_extract(facts, '$.dim') FROM spaces WHERE id = ?"
             ((dim,),) = self._transaction.read(query, space)
-            files = self._spaces[space] = _SpaceFiles(int(dim), "f32")
-            query = "SELECT id, space, name, dtype, rows, inode FROM segments WHERE space = ? ORDER BY id DESC LIMIT 1"
-            for row in self._transaction.read(query, space):
-                with contextlib.suppress(LibraryError, ValueError):  # damaged: `check` says so, a new one is begun
-                    facts = SegmentFacts(files.dim, *row)
-                    if facts.dtype == files.dtype:
-                        files.files.append(SegmentFile(self.folder, facts, new=False))
+            if type(dim) is not int or dim < 1:
+                raise LibraryError(f"{self.folder}: damaged (space {space} has no dimension); restore it from a copy")
+            files = self._spaces[space] = _SpaceFiles(dim, "f32")
+            query = (
+                "SELECT id, space, name, dtype, rows, inode FROM segments WHERE space = ? AND dtype = ? AND rows < ?"
+                " ORDER BY id DESC LIMIT ?"
+            )
+            values = space, files.dtype, rows_per_segment(files.dtype, dim), _OPEN
+            for row in reversed(self._transaction.read(query, *values)):
+                with contextlib.suppress(LibraryError, ValueError):  # damaged: `check` says so, it gets no more rows
+                    files.files.append(SegmentFile(self.folder, SegmentFacts(dim, *row), new=False))
         return self._spaces[space]
 
     def _new(self, space: int, files: _SpaceFiles) -> SegmentFile:
@@ -105,7 +121,7 @@ class SegmentPool:
 
     def begin_anew(self, facts: SegmentFacts) -> None:
         """Add rows to none of the present segments of the space of a segment from now on."""
-        if facts.space not in self._anew:
+        if facts.space not in self._anew or self._spaces[facts.space].dtype != facts.dtype:
             self._close(facts.space)
             self._spaces[facts.space] = _SpaceFiles(facts.dim, facts.dtype)
             self._anew.add(facts.space)
@@ -120,7 +136,8 @@ class SegmentPool:
         """Remove all segments of a space."""
         self._close(space)
         for name, dtype in self._transaction.read("SELECT name, dtype FROM segments WHERE space = ?", space):
-            self._dropped += segment_files(self.folder, name, dtype)
+            if is_segment(name, dtype):
+                self._dropped += segment_files(self.folder, name, dtype)
         of_space = "segment IN (SELECT id FROM segments WHERE space = ?)"
         self._transaction.execute(f"DELETE FROM removed WHERE {of_space}", space)
         self._transaction.execute("DELETE FROM segments WHERE space = ?", space)
@@ -129,9 +146,16 @@ class SegmentPool:
         """Raise `OSError` if the library becomes larger than it may by some arrays."""
         if self._max_bytes is None:
             return
+        if self._used is None:
+            self._used = library_bytes(self.folder)
         self._used += sum(array.nbytes for array in added)
         if self._used > self._max_bytes:
             raise OSError(errno.ENOSPC, f"expected at most {self._max_bytes} bytes")
+
+    def return_room(self, count: int) -> None:
+        """Take so many bytes off those that `require_room` has counted."""
+        if self._used is not None:
+            self._used -= count
 
     def write(self) -> None:
         """Write and sync all rows, and count those that are complete, before the commit of the database."""
@@ -143,34 +167,45 @@ class SegmentPool:
                     if file.complete != file.recorded:
                         self._transaction.execute("UPDATE segments SET rows = ? WHERE id = ?", file.complete, file.id)
                         file.recorded = file.complete
-            if self._created and os.name == "posix":
+            if self._created:
                 self._sync_folder()
 
-    def committed(self, log: Path) -> None:
-        """Delete the files that the database does not refer to any more, after a commit.
-
-        Parameters
-        ----------
-        log : pathlib.Path
-            The write-ahead log of the database, which is synced before.
-        """
+    def committed(self) -> None:
+        """Delete the files that the database does not refer to any more, after a commit."""
         self._created.clear()
-        if self._dropped:
+        dropped, self._dropped = self._dropped, []
+        self._delete(dropped)
+
+    def _delete(self, paths: Sequence[Path]) -> None:
+        """Delete files after the log is synced: a power failure must not undo the commit that made them useless.
+
+        That commit may be one of a writer that was killed before it synced the log.
+        """
+        if not paths:
+            return
+        with self.errors():
+            log = self.folder / f"{LIBRARY_FILE}-wal"
             with contextlib.suppress(FileNotFoundError), log.open("rb") as opened:  # no log: the commit was synced
                 os.fsync(opened.fileno())
-        for path in self._dropped:
+            self._sync_folder()
+        for path in paths:
             with contextlib.suppress(OSError):  # on Windows a reader may have it open; the next writer deletes it
                 path.unlink()
-        self._dropped.clear()
 
     def clear_cache(self) -> None:
-        """Forget everything since the last commit, after a rollback."""
+        """Forget everything since the last commit, after a rollback, and delete the files that were new.
+
+        Those that the database knows stay: a commit may have been interrupted at its very end.
+        """
         self.close()
-        for path in self._created:
-            with contextlib.suppress(OSError):
-                path.unlink()
-        self._created.clear()
+        created, self._created = self._created, []
         self._dropped.clear()
+        if created:
+            with contextlib.suppress(sqlite3.Error, OSError):  # the next writer deletes them
+                known = self._names()
+                for name, path in find_segment_files(self.folder):
+                    if path in created and name not in known:
+                        path.unlink()
 
     def close(self) -> None:
         """Close all files."""
@@ -184,6 +219,8 @@ class SegmentPool:
             file.close()
 
     def _sync_folder(self) -> None:
+        if os.name != "posix":
+            return
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             with contextlib.suppress(OSError):  # some network file systems cannot sync a folder

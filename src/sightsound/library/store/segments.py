@@ -76,8 +76,10 @@ class SegmentFacts:
     inode: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not re.fullmatch(_NAME, self.name) or self.dtype not in DTYPES:
+        if not is_segment(self.name, self.dtype):
             raise ValueError(f"segment {self.id}: expected a name and a type, got {self.name!r} and {self.dtype!r}")
+        if type(self.dim) is not int or self.dim < 1:
+            raise ValueError(f"segment {self.id}: expected a dimension, got {self.dim!r}")
         if type(self.rows) is not int or not 0 <= self.rows <= rows_per_segment(self.dtype, self.dim):
             raise ValueError(f"segment {self.id}: expected a number of rows, got {self.rows!r}")
 
@@ -99,6 +101,11 @@ class SegmentFacts:
 def rows_per_segment(dtype: str, dim: int) -> int:
     """Return how many rows a segment has at most."""
     return max(1, MAX_BYTES // (DTYPES[dtype].itemsize * dim))
+
+
+def is_segment(name: object, dtype: object) -> bool:
+    """Return whether the names of files may be made of these; a library may come from somebody else."""
+    return isinstance(name, str) and re.fullmatch(_NAME, name) is not None and dtype in DTYPES
 
 
 def segment_files(folder: Path, name: str, dtype: str) -> tuple[Path, Path]:
@@ -156,6 +163,8 @@ class _MappedFile:
                 self._map = mmap.mmap(number, size, access=mmap.ACCESS_READ)
             if self._map is None:
                 self._number = os.dup(number)
+        except OSError as error:
+            raise LibraryError(f"{path}: cannot be read ({error.strerror}); see that more files may be open") from error
         finally:
             os.close(number)
 
