@@ -91,16 +91,20 @@ class SegmentPool:
             ((dim,),) = self._transaction.read(query, space)
             if type(dim) is not int or dim < 1:
                 raise LibraryError(f"{self.folder}: damaged (space {space} has no dimension); restore it from a copy")
-            files = self._spaces[space] = _SpaceFiles(dim, "f32")
-            query = (
-                "SELECT id, space, name, dtype, rows, inode FROM segments WHERE space = ? AND dtype = ? AND rows < ?"
-                " ORDER BY id DESC LIMIT ?"
-            )
-            values = space, files.dtype, rows_per_segment(files.dtype, dim), _OPEN
-            for row in reversed(self._transaction.read(query, *values)):
-                with contextlib.suppress(LibraryError, ValueError):  # damaged: `check` says so, it gets no more rows
-                    files.files.append(SegmentFile(self.folder, SegmentFacts(dim, *row), new=False))
+            self._open(space, _SpaceFiles(dim, "f32"))
         return self._spaces[space]
+
+    def _open(self, space: int, files: _SpaceFiles, condition: str = "") -> None:
+        """Open the last segments of a space that have room for more rows, and fulfil a condition."""
+        query = (
+            "SELECT id, space, name, dtype, rows, inode FROM segments WHERE space = ? AND dtype = ? AND rows < ?"
+            f" {condition} ORDER BY id DESC LIMIT ?"
+        )
+        values = space, files.dtype, rows_per_segment(files.dtype, files.dim), _OPEN
+        for row in reversed(self._transaction.read(query, *values)):
+            with contextlib.suppress(LibraryError, ValueError):  # damaged: `check` says so, it gets no more rows
+                files.files.append(SegmentFile(self.folder, SegmentFacts(files.dim, *row), new=False))
+        self._spaces[space] = files
 
     def _new(self, space: int, files: _SpaceFiles) -> SegmentFile:
         name = secrets.token_hex(8)
@@ -120,10 +124,11 @@ class SegmentPool:
         return MappedSegment(self.folder, facts)
 
     def begin_anew(self, facts: SegmentFacts) -> None:
-        """Add rows to none of the present segments of the space of a segment from now on."""
+        """Add rows to no segment that has removed rows from now on, in the space of a segment."""
         if facts.space not in self._anew or self._spaces[facts.space].dtype != facts.dtype:
             self._close(facts.space)
-            self._spaces[facts.space] = _SpaceFiles(facts.dim, facts.dtype)
+            files = _SpaceFiles(facts.dim, facts.dtype)
+            self._open(facts.space, files, "AND id NOT IN (SELECT segment FROM removed)")
             self._anew.add(facts.space)
 
     def drop(self, facts: SegmentFacts) -> None:
