@@ -14,7 +14,7 @@ from library_files import raw_database
 from sightsound import Item, Library, check, compact, forget_space, migrate
 from sightsound.contract.results import Outcome, Rows
 from sightsound.contract.space import Space
-from sightsound.library.store import segment_pool
+from sightsound.library.store import segment_pool, segments
 from sightsound.library.store.transaction import Transaction
 
 SPACE = Space("net.made", json.dumps({"dim": 4, "modality": "image", "stages": []}))
@@ -199,3 +199,20 @@ def test_a_made_up_name_of_a_segment_deletes_nothing_outside_the_library(tmp_pat
             writer.forget([1])
     assert all(victim.exists() for victim in victims)
     assert not row_files(where)
+
+
+def test_rows_of_a_content_in_two_files_stay_in_order_when_the_first_file_is_compacted(tmp_path, monkeypatch):
+    monkeypatch.setattr(segments, "MAX_BYTES", 16 * 5)
+    where = made(tmp_path / "lib", 1, 2)
+    with Library(where) as library, library.writing() as writer:
+        add(writer, 3, 6)
+        expected = np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32)
+    with Library(where) as reader:
+        for forgotten in ((), (1,), (2,)):
+            with reader.writing() as writer:
+                writer.forget(forgotten)
+            compact(where)
+            found = {items[0].path: (rows, spans) for items, rows, spans in reader.contents_in(SPACE)}
+            np.testing.assert_allclose(found["3"][0], expected, rtol=1e-6)
+            assert found["3"][1][:, 0].tolist() == list(range(6))
+    assert counts(where) == 6
