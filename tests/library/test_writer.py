@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import sqlite3
+import time
 import zlib
 
 import numpy as np
@@ -216,3 +219,15 @@ def test_rows_of_a_content_in_two_files_stay_in_order_when_the_first_file_is_com
             np.testing.assert_allclose(found["3"][0], expected, rtol=1e-6)
             assert found["3"][1][:, 0].tolist() == list(range(6))
     assert counts(where) == 6
+
+
+def test_compact_does_not_wait_for_a_reader_that_stays(tmp_path):
+    where = made(tmp_path / "lib", 1, 2)
+    with Library(where) as library, library.writing() as writer:
+        writer.forget([1])
+    with contextlib.closing(sqlite3.connect(where / "library.sqlite")) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM items").fetchone() == (1,)
+        began = time.monotonic()
+        compact(where)
+        assert time.monotonic() - began < 10
