@@ -60,7 +60,8 @@ def write_beside_readers(folder, monkeypatch, readers, seconds):
     finally:
         stop.touch()
     ended = [(*each.communicate(timeout=60), each.returncode) for each in running]
-    assert [(error, code) for _, error, code in ended if error or code] == []
+    wrong = [error for _, error, code in ended if error or code]
+    assert not wrong, wrong[0]
     assert check(where) == []
     return min(int(text) for text, *_ in ended)
 
