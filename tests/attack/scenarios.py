@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from attack.scenes import Scenario, Scene
 from attack.servers import FETCHING, NO_PROXY, honest_port
 from made import write_image, write_shade, write_sound
+from sightsound import Item, Library
+from sightsound.contract.results import Outcome, Rows
+from sightsound.contract.space import Space
+from sightsound.library.store import segments
 
 LIBRARIES = Path(__file__).parents[1] / "libraries"
 MODELS = ("-m", "colours.tiny", "-m", "loudness.tiny")
@@ -68,6 +77,22 @@ def _forgotten(scene: Scene) -> None:
     _ran(scene, "forget", "{media}/red", *LIBRARY)
 
 
+def _several(scene: Scene) -> None:
+    """A library with many small files of rows, each with some that were removed."""
+    space = Space("net.made", json.dumps({"dim": 4, "modality": "image", "stages": []}))
+    random = np.random.default_rng(0)
+    with pytest.MonkeyPatch.context() as patch, Library(scene.case / "lib", create=True) as library:
+        patch.setattr(segments, "MAX_BYTES", 16 * 40)
+        with library.writing() as writer:
+            for number in range(120):
+                item = Item(str(scene.media), f"{number % 3}/{number}.png")
+                writer.items.record(item, (0, 0), hashlib.sha256(bytes([number])).digest(), "image")
+                rows = random.normal(size=(7, 4)).astype(np.float32)
+                writer.add_rows(Rows(item, None, rows), writer.space_id(space))
+                writer.outcomes.record(Outcome(item, "ok"), writer.space_id(space))
+    _ran(scene, "forget", "{media}/1", *LIBRARY)
+
+
 def _csv_labels(scene: Scene) -> None:
     rows = [f"{path.relative_to(scene.media)},{path.stem}" for path in sorted(scene.media.rglob("*.png"))]
     (scene.media / "labels.csv").write_text("\n".join(["path,label", *rows, ""]))
@@ -118,6 +143,8 @@ SCENARIOS = {
         Scenario("forget --space", ("forget", "--space", "colours.tiny", "--yes", *LIBRARY), _indexed),
         Scenario("relocate", ("relocate", "{media}", "{media}2", *LIBRARY), _copied),
         Scenario("compact", ("compact", *LIBRARY), _forgotten),
+        Scenario("compact many files", ("compact", *LIBRARY), _several),
+        Scenario("forget among many files", ("forget", "{media}/2", *LIBRARY, "--yes"), _several),
         Scenario("copy", ("copy", "{case}/lib", "{case}/second"), _indexed),
         Scenario("migrate format 3", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(3)),
         Scenario("migrate format 1", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(1)),

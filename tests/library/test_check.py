@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from random import Random
 
 import numpy as np
 import pytest
 
 from library_files import file_bytes, raw_database, segment
-from sightsound import Filter, Library, LibraryError, SightsoundError, check, search, stats
+from sightsound import Filter, Library, LibraryError, SightsoundError, check, compact, forget, search, stats
+from sightsound.library.store import files
+
+check_module = importlib.import_module("sightsound.library.check")  # its function has the same name
 
 
 @pytest.mark.parametrize(
@@ -155,3 +159,27 @@ def test_a_truncated_file_is_reported(where, command):
         (where / "library.sqlite").write_bytes(data[:size])
         done = command("check", "-l", where)
         assert done.returncode in (1, 2) and "Traceback" not in done.stderr, (size, done)
+
+
+def test_check_and_stats_beside_compact_do_not_report_files_that_were_replaced(where, zoo, monkeypatch):
+    forget([zoo / "cats" / "0.png"], where)
+    found, examine, bytes_of = [], check_module._EXAMINED[0], files.find_segment_files
+
+    def compact_meanwhile(database):
+        problems = list(examine(database))
+        if not found:
+            found.append(compact(where))
+        return problems
+
+    monkeypatch.setattr(check_module, "_EXAMINED", (compact_meanwhile, *check_module._EXAMINED[1:]))
+    assert check(where) == [] and len(found) == 1
+    forget([zoo / "cats" / "1.png"], where)
+
+    def compact_then(folder):
+        there = list(bytes_of(folder))
+        monkeypatch.setattr(files, "find_segment_files", bytes_of)
+        compact(where)
+        return iter(there)
+
+    monkeypatch.setattr(files, "find_segment_files", compact_then)
+    assert stats(where).bytes > 0

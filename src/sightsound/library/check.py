@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from sightsound.contract.paths import PathLike
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.database import Database
 from sightsound.library.store.queries import read_segments, read_spaces
-from sightsound.library.store.segments import MappedSegment
+from sightsound.library.store.segments import MappedSegment, SegmentGone
 from sightsound.library.store.verification import changed_contents
 from sightsound.media.files import LIBRARY_FILE
 from sightsound.media.safe_open import error_line
@@ -44,6 +44,13 @@ class Problem:
         return f"{self.what}; {self.remedy}"
 
 
+@dataclass(frozen=True)
+class _Missing(Problem):
+    """A file of a segment that is not there: `compact` has replaced it meanwhile, or it is lost."""
+
+    segment: int
+
+
 def check(library: PathLike | Library, *, fast: bool = False) -> list[Problem]:
     """Return every problem of a library; an empty list for a sound one.
 
@@ -62,23 +69,33 @@ def check(library: PathLike | Library, *, fast: bool = False) -> list[Problem]:
     list of Problem
     """
     examined = (_spaces, functools.partial(_segments, rows=False), _outcomes) if fast else _EXAMINED
-    problems: list[Problem] = []
     with open_library(library) as opened:  # which refuses what is no library
         database = Database(opened.path / LIBRARY_FILE)
-    with contextlib.closing(database), database.snapshot():
-        for examine in examined:
-            try:
-                problems += examine(database)
-            except (
-                LibraryError,
-                ValueError,
-                LookupError,
-                TypeError,
-                AttributeError,
-                ArithmeticError,
-                RecursionError,
-            ) as error:
-                problems.append(Problem(f"cannot be read: {error_line(error)}", _RESTORE))
+    with contextlib.closing(database):
+        while True:
+            with database.snapshot():
+                problems = _problems(database, examined)
+            missing = [problem.segment for problem in problems if isinstance(problem, _Missing)]
+            known = {id_ for (id_,) in database.rows("SELECT id FROM segments")} if missing else set()
+            if known.issuperset(missing):
+                return [Problem(problem.what, problem.remedy) for problem in problems]
+
+
+def _problems(database: Database, examined: Sequence[Callable[[Database], Iterator[Problem]]]) -> list[Problem]:
+    problems: list[Problem] = []
+    for examine in examined:
+        try:
+            problems += examine(database)
+        except (
+            LibraryError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
+            problems.append(Problem(f"cannot be read: {error_line(error)}", _RESTORE))
     return problems
 
 
@@ -104,6 +121,9 @@ def _segments(database: Database, rows: bool = True) -> Iterator[Problem]:
         for facts in read_segments(database, space_id, space.dim):
             try:
                 segment = MappedSegment(database.folder, facts)
+            except SegmentGone as error:
+                yield _Missing(str(error).rpartition(";")[0], _RESTORE, facts.id)
+                continue
             except LibraryError as error:
                 yield Problem(str(error).rpartition(";")[0], _RESTORE)
                 continue

@@ -172,7 +172,19 @@ class SpaceRows:
             numbers = (each[wanted].tolist() for each in (runs.contents, runs.starts, runs.stops))
             for content, start, stop in zip(*numbers):
                 found.setdefault(content, []).append((runs.segment, start, stop - start))
+        found |= {content: parts for content, parts in self._in_parts().items() if content in found}
         return dict(sorted(found.items()))
+
+    def _in_parts(self) -> dict[int, list[tuple[MappedSegment, int, int]]]:
+        """Return where the rows of contents of several parts are; `compact` may have changed the order of these."""
+        query = (
+            "SELECT r.content, r.segment, r.first, r.count FROM runs r JOIN runs o ON o.content = r.content"
+            " AND o.space = r.space AND o.part = 1 WHERE r.space = ? ORDER BY r.content, r.part"
+        )
+        found: dict[int, list[tuple[int, int, int]]] = {}
+        for content, *part in self._database.rows(query, self._space_id):
+            found.setdefault(content, []).append((part[0], part[1], part[2]))
+        return {content: self._mapped(parts) for content, parts in found.items()}
 
     def read(self, parts: list[tuple[MappedSegment, int, int]]) -> tuple[Floats, Seconds]:
         """Return the rows of some (segment, first row, number of rows), and their seconds.
@@ -201,14 +213,17 @@ class SpaceRows:
 
     def read_parts(self, parts: Iterable[tuple[int, int, int]]) -> tuple[Floats, Seconds]:
         """Return rows and seconds as `read`, of some (number of a segment, first row, number of rows)."""
-        found = []
+        return self.read(self._mapped(parts))
+
+    def _mapped(self, parts: Iterable[tuple[int, int, int]]) -> list[tuple[MappedSegment, int, int]]:
+        found, left = [], sum(len(cached.segment) for cached in self._cached.values())
         with self._database.decoding():
             for segment, first, count in parts:
-                mapped = self._cached[segment].segment
-                if not 0 <= first <= first + count <= len(mapped):
+                mapped, left = self._cached[segment].segment, left - count
+                if not 0 <= first <= first + count <= len(mapped) or left < 0:
                     raise ValueError(f"rows {first} to {first + count} of segment {segment}: expected {len(mapped)}")
-                found.append((mapped, first, count))
-        return self.read(found)
+                found.append((mapped, number(first), number(count)))
+        return found
 
     def sample(self, count: int) -> Floats:
         """Return about `count` rows from all over the space, float32 (n, dim)."""

@@ -14,7 +14,7 @@ from sightsound.contract.errors import LibraryError
 from sightsound.library.store import schema
 from sightsound.library.store.files import new_file, require_ordinary_files
 from sightsound.library.store.migration import migrate, migrate_copy
-from sightsound.library.store.transaction import write_lock
+from sightsound.library.store.transaction import BUSY_SECONDS, write_lock
 from sightsound.library.store.validation import read_format
 from sightsound.media.safe_open import error_line
 
@@ -277,7 +277,7 @@ def open_reading(file: Path) -> tuple[sqlite3.Connection, _Copy | None]:
 
 
 def _connect(uri: str) -> sqlite3.Connection:
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
     db.execute("PRAGMA trusted_schema = OFF")
     return db
 

@@ -44,8 +44,11 @@ def require_ordinary_files(file: Path) -> None:
 
 def library_bytes(folder: Path) -> int:
     """Return the size of the database and of the files of rows."""
-    files = [*folder.glob(f"{LIBRARY_FILE}*"), *(path for _, path in find_segment_files(folder))]
-    return sum(path.lstat().st_size for path in files)
+    found = 0
+    for path in [*folder.glob(f"{LIBRARY_FILE}*"), *(path for _, path in find_segment_files(folder))]:
+        with contextlib.suppress(FileNotFoundError):  # a writer may have deleted it meanwhile
+            found += path.lstat().st_size
+    return found
 
 
 def _names_another_file(journal: Path) -> bool:

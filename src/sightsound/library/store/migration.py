@@ -74,7 +74,7 @@ def migrate_copy(db: sqlite3.Connection, folder: Path, file: Path, format_: int)
         files.write()
         db.execute(f"PRAGMA user_version = {schema.FORMAT}")
         db.execute("COMMIT")
-        files.committed(file)
+        files.committed()
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")

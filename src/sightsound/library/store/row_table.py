@@ -155,6 +155,7 @@ class RowTable:
         self._scores.give_up(content, space)
         with self._files.errors():
             for part in self._pending.pop((content, space), ()):  # type: ignore[arg-type]
+                self._files.return_room(part.count * part.segment.facts.layout.row_bytes)
                 part.segment.give_up()
 
     def exist(self, content: int | None, space: int) -> bool:
@@ -186,7 +187,8 @@ class RowTable:
 
     def uncompacted(self) -> list[int]:
         """Return the numbers of the segments that have removed rows."""
-        return [segment for (segment,) in self._transaction.read("SELECT DISTINCT segment FROM removed ORDER BY 1")]
+        query = "SELECT id FROM segments WHERE id IN (SELECT segment FROM removed) ORDER BY id"
+        return [segment for (segment,) in self._transaction.read(query)]
 
     def compact(self, segment: int) -> None:
         """Copy the rows of a segment that are not removed to the end of a new one, and drop the segment.
@@ -200,11 +202,11 @@ class RowTable:
             f"SELECT json_extract(p.facts, '$.dim'), {SEGMENT_COLUMNS} FROM segments s"
             " JOIN spaces p ON p.id = s.space WHERE s.id = ?"
         )
-        (row,) = self._transaction.read(query, segment)
+        rows = self._transaction.read(query, segment)
         with self._files.errors():
             try:
-                facts = SegmentFacts.of(row[0], row[1:])
-            except ValueError as error:
+                facts = SegmentFacts.of(rows[0][0], rows[0][1:])
+            except (ValueError, IndexError) as error:
                 raise self._damaged(error_line(error)) from error
             self._files.begin_anew(facts)
             if facts.rows:
@@ -215,9 +217,11 @@ class RowTable:
     def _copy_rows(self, source: MappedSegment) -> None:
         space = source.facts.space
         query = "SELECT content, part, first, count FROM runs WHERE segment = ? ORDER BY first"
+        end = 0
         for content, part, first, count in self._transaction.read(query, source.facts.id):
-            if not 0 <= first < first + count <= len(source):
-                raise self._damaged("a run is not in its segment")
+            if type(first) is not int or type(count) is not int or not end <= first < first + count <= len(source):
+                raise self._damaged("a run is not in its segment, or in another run")
+            end = first + count
             target = self._files.free_segment(space, count)
             self._transaction.execute(
                 "UPDATE runs SET segment = ?, first = ? WHERE content = ? AND space = ? AND part = ?",

@@ -6,7 +6,8 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ from sightsound.library.store.files import library_bytes
 from sightsound.library.store.segment_file import SegmentFile
 from sightsound.library.store.segments import SEGMENT_COLUMNS, Layout, MappedSegment, SegmentFacts, find_segment_files
 from sightsound.library.store.transaction import Transaction
+from sightsound.media.files import LIBRARY_FILE
 from sightsound.media.safe_open import error_line
+
+_OPEN = 16
+"""How many segments of a space with room for more rows are opened: so many contents can be under way in each run."""
 
 
 @dataclass
@@ -48,15 +53,15 @@ class SegmentPool:
         self._anew: set[int] = set()  # spaces whose rows are compacted
         self._created: list[Path] = []  # in this transaction
         self._dropped: list[Path] = []
-        self._used = 0 if max_bytes is None else library_bytes(folder)
+        self._used: int | None = None
 
     def delete_orphans(self) -> None:
         """Delete the files of segments that the database does not know, of a writer that was killed."""
-        known = {name for (name,) in self._transaction.read("SELECT name FROM segments")}
-        for name, path in find_segment_files(self.folder):
-            if name not in known:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+        known = self._names()
+        self._delete([path for name, path in find_segment_files(self.folder) if name not in known])
+
+    def _names(self) -> set[str]:
+        return {name for (name,) in self._transaction.read("SELECT name FROM segments")}
 
     def keep_scores(self, space: int, scores: str | None, classes: int | None, count: int) -> None:
         """Say what scores the rows have that are added to a space from now on; none by default.
@@ -76,7 +81,7 @@ class SegmentPool:
         layout = replace(before, scores=scores, classes=classes, class_count=count)
         if layout != before:
             self._spaces[space].layout = layout
-            self._open_last(space)
+            self._open(space)
 
     def layout(self, space: int) -> Layout:
         """Return what the rows consist of that are added to a space."""
@@ -91,26 +96,34 @@ class SegmentPool:
         return found
 
     def _files(self, space: int) -> _SpaceFiles:
-        """Return the files of a space."""
+        """Return the files of a space, where the last segments with room for more rows are open."""
         if space not in self._spaces:
-            ((dim,),) = self._transaction.read("SELECT json_extract(facts, '$.dim') FROM spaces WHERE id = ?", space)
+            query = "SELECT json_extract(facts, '$.dim') FROM spaces WHERE id = ?"
+            ((dim,),) = self._transaction.read(query, space)
             stored = self._transaction.read("SELECT value FROM settings WHERE name = 'store'")
-            self._spaces[space] = _SpaceFiles(Layout(int(dim), stored[0][0] if stored else "f32"))
-            self._open_last(space)
+            try:
+                layout = Layout(dim, stored[0][0] if stored else "f32")
+            except ValueError as error:
+                raise LibraryError(
+                    f"{self.folder}: damaged (space {space}, {error_line(error)}); restore it from a copy"
+                ) from error
+            self._spaces[space] = _SpaceFiles(layout)
+            self._open(space)
         return self._spaces[space]
 
-    def _open_last(self, space: int) -> None:
-        """Open the last segment of a space with rows as they are added now, unless it is damaged or open."""
-        files = self._spaces[space]
+    def _open(self, space: int, condition: str = "") -> None:
+        """Open the last segments of a space for rows as they are added now, with room, that fulfil a condition."""
+        files, layout = self._spaces[space], self._spaces[space].layout
         query = (
             f"SELECT {SEGMENT_COLUMNS} FROM segments s WHERE space = ? AND dtype = ? AND scores IS ? AND classes IS ?"
-            " ORDER BY id DESC LIMIT 1"
+            f" AND rows < ? {condition} ORDER BY id DESC LIMIT ?"
         )
-        layout = files.layout
-        for row in self._transaction.read(query, space, layout.dtype, layout.scores, layout.classes):
-            with contextlib.suppress(LibraryError, ValueError):  # damaged: `check` says so, a new one is begun
+        values = space, layout.dtype, layout.scores, layout.classes, layout.room, _OPEN
+        opened = {file.id for file in files.files}
+        for row in reversed(self._transaction.read(query, *values)):
+            with contextlib.suppress(LibraryError, ValueError):  # damaged: `check` says so, it gets no more rows
                 facts = SegmentFacts.of(layout.dim, row)
-                if facts.id not in (file.id for file in files.files) and facts.layout == layout:
+                if facts.id not in opened and facts.layout == layout:
                     files.files.append(SegmentFile(self.folder, facts, new=False))
 
     def _new(self, space: int, files: _SpaceFiles) -> SegmentFile:
@@ -133,12 +146,13 @@ class SegmentPool:
         return MappedSegment(self.folder, facts)
 
     def begin_anew(self, facts: SegmentFacts) -> None:
-        """Add rows like those of a segment, to none of the present segments of its space."""
+        """Add rows like those of a segment, to no segment of its space that has removed rows, from now on."""
         if facts.space not in self._anew:
             self._close(facts.space)
             self._spaces[facts.space] = _SpaceFiles(facts.layout)
             self._anew.add(facts.space)
         self._spaces[facts.space].layout = facts.layout
+        self._open(facts.space, "AND id NOT IN (SELECT segment FROM removed)")
 
     def drop(self, facts: SegmentFacts) -> None:
         """Remove a segment; its files are deleted after the commit."""
@@ -159,9 +173,16 @@ class SegmentPool:
         """Raise `OSError` if the library becomes larger than it may by some arrays."""
         if self._max_bytes is None:
             return
+        if self._used is None:
+            self._used = library_bytes(self.folder)
         self._used += sum(array.nbytes for array in added)
         if self._used > self._max_bytes:
             raise OSError(errno.ENOSPC, f"expected at most {self._max_bytes} bytes")
+
+    def return_room(self, count: int) -> None:
+        """Take so many bytes off those that `require_room` has counted."""
+        if self._used is not None:
+            self._used -= count
 
     def write(self) -> None:
         """Write and sync all rows, and count those that are complete, before the commit of the database."""
@@ -173,34 +194,45 @@ class SegmentPool:
                     if file.complete != file.recorded:
                         self._transaction.execute("UPDATE segments SET rows = ? WHERE id = ?", file.complete, file.id)
                         file.recorded = file.complete
-            if self._created and os.name == "posix":
+            if self._created:
                 self._sync_folder()
 
-    def committed(self, log: Path) -> None:
-        """Delete the files that the database does not refer to any more, after a commit.
-
-        Parameters
-        ----------
-        log : pathlib.Path
-            The write-ahead log of the database, which is synced before.
-        """
+    def committed(self) -> None:
+        """Delete the files that the database does not refer to any more, after a commit."""
         self._created.clear()
-        if self._dropped:
+        dropped, self._dropped = self._dropped, []
+        self._delete(dropped)
+
+    def _delete(self, paths: Sequence[Path]) -> None:
+        """Delete files after the log is synced: a power failure must not undo the commit that made them useless.
+
+        That commit may be one of a writer that was killed before it synced the log.
+        """
+        if not paths:
+            return
+        with self.errors():
+            log = self.folder / f"{LIBRARY_FILE}-wal"
             with contextlib.suppress(FileNotFoundError), log.open("rb") as opened:  # no log: the commit was synced
                 os.fsync(opened.fileno())
-        for path in self._dropped:
+            self._sync_folder()
+        for path in paths:
             with contextlib.suppress(OSError):  # on Windows a reader may have it open; the next writer deletes it
                 path.unlink()
-        self._dropped.clear()
 
     def clear_cache(self) -> None:
-        """Forget everything since the last commit, after a rollback."""
+        """Forget everything since the last commit, after a rollback, and delete the files that were new.
+
+        Those that the database knows stay: a commit may have been interrupted at its very end.
+        """
         self.close()
-        for path in self._created:
-            with contextlib.suppress(OSError):
-                path.unlink()
-        self._created.clear()
+        created, self._created = self._created, []
         self._dropped.clear()
+        if created:
+            with contextlib.suppress(sqlite3.Error, OSError):  # the next writer deletes them
+                known = self._names()
+                for name, path in find_segment_files(self.folder):
+                    if path in created and name not in known:
+                        path.unlink()
 
     def close(self) -> None:
         """Close all files."""
@@ -214,6 +246,8 @@ class SegmentPool:
             file.close()
 
     def _sync_folder(self) -> None:
+        if os.name != "posix":
+            return
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             with contextlib.suppress(OSError):  # some network file systems cannot sync a folder

@@ -73,6 +73,8 @@ class Layout:
     class_count: int = 0
 
     def __post_init__(self) -> None:
+        if type(self.dim) is not int or self.dim < 1:
+            raise ValueError(f"rows: expected a dimension, got {self.dim!r}")
         if self.dtype not in DTYPES or self.scores not in (None, *KINDS):
             raise ValueError(f"rows: expected a type of numbers and of scores, got {self.dtype!r} and {self.scores!r}")
         if self.scores is not None and not 0 < self.class_count <= _MOST_CLASSES:
@@ -85,6 +87,11 @@ class Layout:
         if self.scores is not None:
             columns["scores"] = score_dtype(self.scores, self.class_count)
         return columns
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row in all files."""
+        return sum(dtype.itemsize for dtype in self.columns.values())
 
     @property
     def room(self) -> int:
@@ -198,6 +205,8 @@ class _MappedFile:
                 self._map = mmap.mmap(number, size, access=mmap.ACCESS_READ)
             if self._map is None:
                 self._number = os.dup(number)
+        except OSError as error:
+            raise LibraryError(f"{path}: cannot be read ({error.strerror}); see that more files may be open") from error
         finally:
             os.close(number)
 

@@ -17,6 +17,8 @@ from filelock import FileLock, Timeout
 from sightsound.contract.errors import LibraryError
 from sightsound.library.store.files import new_file, remove_unfinished, require_ordinary_files
 
+BUSY_SECONDS = 30
+"""How long SQLite waits for another process."""
 _OWNER_CHARACTERS = 4096  # of writer.json that are read; it has about a hundred
 
 
@@ -105,7 +107,9 @@ class Transaction:
         """Give back the free pages of the database, after a commit, as far as there is room and no reader is open."""
         with contextlib.suppress(sqlite3.OperationalError):
             self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA busy_timeout = 500")  # there may always be a reader
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS}")
 
     def rollback(self) -> None:
         """Undo all changes since the last commit."""

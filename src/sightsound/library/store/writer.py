@@ -18,7 +18,6 @@ from sightsound.library.store.row_table import RowTable
 from sightsound.library.store.segment_pool import SegmentPool
 from sightsound.library.store.segments import DTYPES
 from sightsound.library.store.transaction import Transaction, write_lock
-from sightsound.media.files import LIBRARY_FILE
 
 
 @contextlib.contextmanager
@@ -84,7 +83,6 @@ class Writer:
 
     def __init__(self, connection: sqlite3.Connection, folder: Path, max_bytes: int | None = None) -> None:
         self._transaction = Transaction(connection)
-        self._log = folder / f"{LIBRARY_FILE}-wal"
         self._files = SegmentPool(self._transaction, folder, max_bytes)
         self._rows = RowTable(self._transaction, self._files)
         self.items = ItemTable(self._transaction)
@@ -95,13 +93,13 @@ class Writer:
         """Make all changes since the last commit permanent and visible to readers."""
         self._files.write()
         self._transaction.commit()
-        self._files.committed(self._log)
+        self._files.committed()
 
     def rollback(self) -> None:
         """Undo all changes since the last commit."""
+        self._transaction.rollback()
         for table in (self.items, self.outcomes, self._rows, self._files):
             table.clear_cache()
-        self._transaction.rollback()
 
     def close(self) -> None:
         """Close the files of rows."""

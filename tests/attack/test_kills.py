@@ -1,0 +1,32 @@
+"""Kills at random moments of every command that changes a library, which the same command makes good."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from attack.scenarios import SCENARIOS
+from attack.scenes import Scene
+
+NAMES = (
+    *("index --tags --label-from folder", "index what changed", "forget a folder", "forget --space"),
+    *("forget among many files", "compact", "compact many files", "copy"),
+    *("migrate format 1", "migrate format 2", "migrate format 3"),
+)
+KILLS = 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_command_that_is_killed_at_random_moments_is_made_good_by_the_same_command(faulty_forks, tmp_path, name):
+    kill(Scene(SCENARIOS[name], tmp_path / "scene", faulty_forks), KILLS, random.Random(name))
+
+
+def kill(scene: Scene, kills: int, chance: random.Random) -> None:
+    """Kill a command that often, a few times in a row before it is run to its end."""
+    before = scene.killed
+    for _ in range(3 * kills):
+        if scene.killed < before + kills:
+            scene.kill_again_and_again(chance)
+    assert scene.killed >= before + kills, "most kills came too late"
