@@ -12,20 +12,22 @@ import numpy as np
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import LibraryError, SightsoundError
 from sightsound.contract.paths import PathLike
-from sightsound.contract.results import Hit, Item
+from sightsound.contract.results import Hit
 from sightsound.contract.space import Space
+from sightsound.library.approximate.indexes import VectorIndex
 from sightsound.library.filters import Filter
+from sightsound.library.library_rows import LibraryRows
 from sightsound.library.query_types import Per, QueryVectors
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.store import database
+from sightsound.library.store.queries import read_spaces
 from sightsound.library.store.writer import Writer, open_writer
-from sightsound.library.tables import LibraryTables
 from sightsound.library.tag_search import find_tagged
 from sightsound.library.vector_search import FUSION_DEPTH, Limits, VectorSearch, fuse
 from sightsound.media.files import LIBRARY_FILE
 
 
-class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
+class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
     """A library, open for reading.
 
     Readers see what was committed last, also while another process writes. Changes are made by the functions of
@@ -88,66 +90,6 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
             self._reader = SpaceReader(self._database)
             self._vector_search = VectorSearch(self._database, self._reader)
 
-    def vectors(self, space: Space, content: bytes) -> tuple[Floats, Seconds | None] | None:
-        """Return the stored rows of a content in a space.
-
-        Parameters
-        ----------
-        space : Space
-            The space.
-        content : bytes
-            SHA-256 of the content, as `content` returns it.
-
-        Returns
-        -------
-        rows : ndarray of float32 (n, dim)
-            The vectors in the order of their windows.
-        spans : ndarray of float64 (n, 2) or None
-            Start and stop of the windows in seconds; None for images.
-
-        None instead of both if the library does not have the content in the space.
-        """
-        return self._reader.vectors(space, content)
-
-    def contents_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[list[Item], Floats, Seconds]]:
-        """Yield every content that has rows in a space, in the order of their numbers.
-
-        Parameters
-        ----------
-        space : Space
-            A space of the library; `SpaceMismatch` is raised for any other.
-        where : Filter or None
-            Which items to return; None for all.
-
-        Yields
-        ------
-        items : list of Item
-            The items that have the content, and match the filter. At least one.
-        rows : ndarray of float32 (n, dim)
-            The vectors of its windows.
-        spans : ndarray of float64 (n, 2)
-            Start and stop of the windows in seconds; NaN for images.
-        """
-        self.require(space)
-        return self._reader.contents(space, where or Filter())
-
-    def sample_rows(self, space: Space, count: int) -> Floats:
-        """Return some rows from all over a space.
-
-        Parameters
-        ----------
-        space : Space
-            A space of the library.
-        count : int
-            About how many.
-
-        Returns
-        -------
-        ndarray of float32 (n, dim)
-        """
-        self.require(space)
-        return self._reader.sample(space, count)
-
     def search(
         self,
         queries: Mapping[Space, Floats],
@@ -157,6 +99,7 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
         where: Filter | None = None,
         leave_out: bytes | None = None,
         query_spans: Mapping[Space, Seconds | None] | None = None,
+        exact: bool = False,
     ) -> list[Hit]:
         """Return the items nearest to a query, best first.
 
@@ -177,6 +120,8 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
             SHA-256 of a content that must not be found, usually that of the query.
         query_spans : mapping of Space to ndarray of float64 (q, 2), optional
             Seconds of the rows of the query, for `Hit.query_seconds`.
+        exact : bool, default=False
+            Whether to compare the query with all rows, also where `build_index` has built an approximate index.
 
         Returns
         -------
@@ -191,7 +136,7 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
             If rows do not have the dimension of their space, or `where` is not valid.
         """
         query = QueryVectors(dict(queries), dict(query_spans or {}), leave_out)
-        return self.search_many([query], k, min_score=min_score, where=where)[0]
+        return self.search_many([query], k, min_score=min_score, where=where, exact=exact)[0]
 
     def search_many(
         self,
@@ -202,6 +147,7 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
         where: Filter | None = None,
         per: Per = "item",
         copies: bool = False,
+        exact: bool = False,
     ) -> list[list[Hit]]:
         """Return the items, or windows, nearest to each of several queries, which are compared together.
 
@@ -213,7 +159,7 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
             Number of hits for each query.
         min_score, where : float or None, Filter or None
             As of `search`, for each query.
-        per, copies : str, bool
+        per, copies, exact : str, bool, bool
             As of `sightsound.search`.
 
         Returns
@@ -225,7 +171,8 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
         fused = any(len(query.vectors) > 1 for query in queries)
         if fused and per == "window":
             raise SightsoundError("windows of several networks cannot be ranked together; name one model")
-        limits = Limits(max(k, FUSION_DEPTH) if fused else k, min_score, where, per == "window", copies)
+        limits = Limits(max(k, FUSION_DEPTH) if fused else k, min_score, where, per == "window", copies, exact)
+        self._vector_search.used.clear()
         for space in dict.fromkeys(space for query in queries for space in query.vectors):
             self.require(space)
             if where.modality not in (None, space.modality):
@@ -239,6 +186,18 @@ class Library(LibraryTables, contextlib.AbstractContextManager["Library"]):
         return [
             (fuse(each) if len(each) > 1 else [hit for hits in each.values() for hit in hits])[:k] for each in found
         ]
+
+    @property
+    def approximated(self) -> dict[Space, str]:
+        """The spaces in which the last search used an approximate index, each with a line about its recall."""
+        used = self._vector_search.used
+        return {space: facts.describe(filtered=filtered) for space, (facts, filtered) in used.items()}
+
+    def indexes(self) -> dict[Space, VectorIndex]:
+        """Return the approximate index of each space that has one, also of those that searches cannot use."""
+        spaces = read_spaces(self._database).items()
+        found = {space: self._vector_search.index_facts(id_, space) for id_, space in spaces}
+        return {space: facts for space, facts in found.items() if facts is not None}
 
     def search_tags(
         self,

@@ -87,6 +87,14 @@ CREATE TABLE removed (                     -- rows that are not to be found any 
     generation INTEGER NOT NULL,           -- of the space, from which on they are removed
     PRIMARY KEY (segment, first)
 ) WITHOUT ROWID;
+CREATE TABLE indexes (                     -- approximate indexes in files, see `index_files`
+    space INTEGER PRIMARY KEY REFERENCES spaces,
+    name TEXT NOT NULL UNIQUE,             -- part of the name of the file
+    kind TEXT NOT NULL,                    -- hnsw, ivf, ivf-sq8 or ivf-pq
+    stamp TEXT NOT NULL,                   -- JSON: the segments and rows it was built from, SHA-256 of the file
+    report TEXT NOT NULL,                  -- JSON: parameters of searches and measured recall
+    signature BLOB NOT NULL                -- HMAC-SHA256 with a key of the user
+);
 """
 _TAG_TABLES = """
 CREATE TABLE tagged (                      -- contents that were tagged, and the rules that were used

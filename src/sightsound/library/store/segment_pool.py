@@ -13,8 +13,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from sightsound import _atomic
 from sightsound.contract.errors import LibraryError
 from sightsound.library.store.files import library_bytes
+from sightsound.library.store.index_files import StoredIndex, find_index_files, index_file, sign
 from sightsound.library.store.segment_file import SegmentFile
 from sightsound.library.store.segments import MappedSegment, SegmentFacts, find_segment_files, segment_files
 from sightsound.library.store.transaction import Transaction
@@ -52,12 +54,13 @@ class SegmentPool:
         self._used = 0 if max_bytes is None else library_bytes(folder)
 
     def delete_orphans(self) -> None:
-        """Delete the files of segments that the database does not know, of a writer that was killed."""
-        known = {name for (name,) in self._transaction.read("SELECT name FROM segments")}
-        for name, path in find_segment_files(self.folder):
-            if name not in known:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+        """Delete the files of segments and indexes that the database does not know, of a writer that was killed."""
+        for table, find in (("segments", find_segment_files), ("indexes", find_index_files)):
+            known = {name for (name,) in self._transaction.read(f"SELECT name FROM {table}")}
+            for name, path in find(self.folder):
+                if name not in known:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
 
     def dtype(self, space: int) -> str:
         """Return the type of the numbers of the vectors of a space."""
@@ -111,19 +114,49 @@ class SegmentPool:
             self._anew.add(facts.space)
 
     def drop(self, facts: SegmentFacts) -> None:
-        """Remove a segment; its files are deleted after the commit."""
+        """Remove a segment, and the index of its space; their files are deleted after the commit."""
+        self.drop_index(facts.space)
         self._transaction.execute("DELETE FROM removed WHERE segment = ?", facts.id)
         self._transaction.execute("DELETE FROM segments WHERE id = ?", facts.id)
         self._dropped += facts.files(self.folder)
 
     def drop_space(self, space: int) -> None:
-        """Remove all segments of a space."""
+        """Remove all segments and the index of a space."""
         self._close(space)
+        self.drop_index(space)
         for name, dtype in self._transaction.read("SELECT name, dtype FROM segments WHERE space = ?", space):
             self._dropped += segment_files(self.folder, name, dtype)
         of_space = "segment IN (SELECT id FROM segments WHERE space = ?)"
         self._transaction.execute(f"DELETE FROM removed WHERE {of_space}", space)
         self._transaction.execute("DELETE FROM segments WHERE space = ?", space)
+
+    def add_index(self, part: Path, index: StoredIndex) -> None:
+        """Give a complete file in the folder its name as the index of a space, in place of the one there was.
+
+        Parameters
+        ----------
+        part : pathlib.Path
+            The file.
+        index : StoredIndex
+            What it is, without a signature.
+        """
+        self.drop_index(index.space)
+        path = index_file(self.folder, index.name)
+        with self.errors():
+            self._created.append(path)
+            _atomic.replace(part, path)
+        signed = sign(self.folder, index)
+        self._transaction.execute(
+            "INSERT INTO indexes (space, name, kind, stamp, report, signature) VALUES (?, ?, ?, ?, ?, ?)",
+            *(signed.space, signed.name, signed.kind, signed.stamp, signed.report, signed.signature),
+        )
+
+    def drop_index(self, space: int) -> None:
+        """Remove the index of a space if there is one; its file is deleted after the commit."""
+        for (name,) in self._transaction.read("SELECT name FROM indexes WHERE space = ?", space):
+            known = [path for other, path in find_index_files(self.folder) if other == name]
+            self._dropped += known
+            self._transaction.execute("DELETE FROM indexes WHERE space = ?", space)
 
     def require_room(self, *added: NDArray[Any]) -> None:
         """Raise `OSError` if the library becomes larger than it may by some arrays."""
