@@ -48,9 +48,9 @@ KINDS = ("hnsw", "ivf", "ivf-sq8", "ivf-pq")
 def small(monkeypatch, tmp_path):
     """Small indexes, several segments and files of lists, and a key of the test's own."""
     monkeypatch.setenv("SIGHTSOUND_THREADS", "1")
-    monkeypatch.setattr(measuring, "HELD_OUT", 60)
+    monkeypatch.setattr(measuring, "HELD_OUT", 15)
     monkeypatch.setattr(vector_search, "FEW_ROWS", 30)
-    monkeypatch.setattr(segments, "MAX_BYTES", 4 * DIM * 700)
+    monkeypatch.setattr(segments, "MAX_BYTES", 4 * DIM * 1200)
     monkeypatch.setattr(list_files, "GATHERED_BYTES", 30_000)
     monkeypatch.setattr(user_key, "key_file", lambda: tmp_path / "data" / "index.key")
 
@@ -85,11 +85,18 @@ def add(library, vectors, first=0, windows=1):
             writer.outcomes.record(Outcome(item, "ok", facts={"of": (first + number) % 4}), space)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments, "MAX_BYTES", 4 * DIM * 1200)
+        with Library(tmp_path_factory.mktemp("made") / "lib", create=True) as library:
+            add(library, clustered(3000))
+    return library.path
+
+
 @pytest.fixture
-def where(tmp_path):
-    with Library(tmp_path / "lib", create=True) as library:
-        add(library, clustered(3000))
-    return tmp_path / "lib"
+def where(made, tmp_path):
+    return Path(shutil.copytree(made, tmp_path / "lib"))
 
 
 def found(library, query, k=10, **how):
@@ -118,14 +125,15 @@ def index_of(where):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_recall_is_as_stated_and_scores_are_exact(where, kind, reads):
+def test_recall_is_as_stated_and_scores_are_exact(where, kind, reads, monkeypatch):
+    monkeypatch.setattr(measuring, "HELD_OUT", 60)
     with Library(where) as library:
         facts = build_index(library, kind=kind)[SPACE]
         assert (facts.kind, facts.rows, facts.usable) == (kind, 3000, True) and facts == library.indexes()[SPACE]
         assert facts.bytes == index_of(where).stat().st_size
         assert facts.recall["10"] >= 0.95 and facts.recall["10 filtered"] >= 0.95
-        queries, rows = clustered(60, seed=7), clustered(3000)
-        assert recall(library, queries) == pytest.approx(facts.recall["10"], abs=0.06)
+        queries, rows = clustered(25, seed=7), clustered(3000)
+        assert recall(library, queries) == pytest.approx(facts.recall["10"], abs=0.08)
         assert recall(library, queries, 100) == pytest.approx(facts.recall["100"], abs=0.06)
         assert recall(library, queries, where=Filter(facts=("of=3",))) > 0.9
         rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -135,7 +143,8 @@ def test_recall_is_as_stated_and_scores_are_exact(where, kind, reads):
         assert check(where) == []
 
 
-def test_the_least_effort_is_taken_that_is_good_enough(where):
+def test_the_least_effort_is_taken_that_is_good_enough(where, monkeypatch):
+    monkeypatch.setattr(measuring, "HELD_OUT", 60)
     with Library(where) as library:
         facts = build_index(library, kind="ivf")[SPACE]
         most = kinds.list_count(3000)
@@ -312,7 +321,7 @@ def pipe(file):
 def swap(file):
     """A sound index of this user, of other rows."""
     with Library(file.parent.parent / "other", create=True) as other:
-        add(other, clustered(2000, seed=4))
+        add(other, clustered(1000, seed=4))
         build_index(other, kind="ivf-sq8")
     os.replace(index_of(file.parent.parent / "other"), file)
 
@@ -326,6 +335,26 @@ def change_row(column, value):
     return change
 
 
+def cut(file):
+    os.truncate(file, 1000)
+
+
+def emptied(file):
+    os.truncate(file, 0)
+
+
+def no_key(file):
+    user_key.key_file().unlink()
+
+
+def another_key(file):
+    user_key.key_file().write_bytes(b"0" * 32)
+
+
+def public_key(file):
+    user_key.key_file().chmod(0o644)
+
+
 DAMAGE = [
     flip,
     flip_and_hide,
@@ -333,20 +362,20 @@ DAMAGE = [
     link,
     pipe,
     swap,
-    lambda file: os.truncate(file, 1000),
-    lambda file: os.truncate(file, 0),
+    cut,
+    emptied,
     Path.unlink,
     change_row("signature", "zeroblob(32)"),
     change_row("signature", "'text'"),
     change_row("kind", "'hnsw'"),
-    change_row("kind", "NULL || ''") if False else change_row("kind", "7"),
+    change_row("kind", "7"),
     change_row("report", "replace(report, '9', '8') || ' '"),
-    change_row("stamp", "replace(stamp, '700', '699')"),
+    change_row("stamp", "replace(stamp, '1200', '1199')"),
     change_row("name", "'../../elsewhere'"),
     change_row("name", "X'00ff'"),
-    lambda file: user_key.key_file().unlink(),
-    lambda file: user_key.key_file().write_bytes(b"0" * 32),
-    lambda file: user_key.key_file().chmod(0o644),
+    no_key,
+    another_key,
+    public_key,
 ]
 
 
@@ -362,7 +391,7 @@ def test_a_file_that_is_not_as_it_was_written_is_never_read(where, damage, again
         damage(index_of(where))
         reads.clear()
         caplog.clear()
-        if again and "user_key" not in damage.__code__.co_names if hasattr(damage, "__code__") else again:
+        if again and damage not in (no_key, another_key, public_key):  # what is open stays so without the key
             assert found(library, query) == exact and not library.approximated
     with Library(where) as library:
         assert found(library, query) == exact and not library.approximated
@@ -371,7 +400,7 @@ def test_a_file_that_is_not_as_it_was_written_is_never_read(where, damage, again
             "its index of net.made was not built here by you, or has changed, and is not used; `sightsound index-build`"
         )
         assert text in caplog.text
-    assert [file for file in reads if "/fd/" in file] == reads == []
+    assert not reads
     assert check(where) == []
 
 
@@ -475,7 +504,7 @@ build_index(sys.argv[1], kind="ivf-sq8", progress=False)
 def test_a_build_that_is_killed_leaves_a_sound_library(where, tmp_path):
     words = [sys.executable, "-c", KILLED, where, tmp_path / "data" / "index.key"]
     before, states = sorted(where.glob("library.*")), set()
-    for delay in np.linspace(0.2, 2.5, 6):
+    for delay in np.linspace(0.3, 2.0, 5):
         running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert running.stdout.readline() == b"begins\n"
         time.sleep(delay)
@@ -524,6 +553,8 @@ def test_while_another_process_writes_none_is_built(where):
 
 
 def test_damaged_rows_are_refused(where):
+    with Library(where) as library:
+        assert found(library, clustered(1)), "which also verifies the copy"
     file = max(where.glob("library.*.f32"), key=lambda path: path.stat().st_size)
     rows = np.memmap(file, np.float32, "r+")
     rows[1000] = np.nan

@@ -141,7 +141,11 @@ class ApproximateSearch:
             first, stop = self._firsts[places[at]], self._firsts[places[at] + 1]
             inside = candidates[(candidates >= first) & (candidates < stop)] - first
             run = np.searchsorted(runs.starts, inside, "right") - 1
-            newer = np.flatnonzero(runs.stops > self._known[at])
+            newer = np.empty(0, np.int64)
+            if len(runs.segment) > self._known[at]:
+                newer = np.flatnonzero(runs.stops > self._known[at])
+            elif not len(inside):
+                continue
             starts = np.concatenate([inside, np.maximum(runs.starts[newer], self._known[at])])
             ends = np.concatenate([inside + 1, runs.stops[newer]])
             chosen = np.concatenate([run, newer])
