@@ -19,7 +19,7 @@ from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
 from sightsound.library.approximate.indexes import VectorIndex
-from sightsound.library.approximate.kinds import Kind, choose, load_faiss, memory_bytes, sample_count, trained
+from sightsound.library.approximate.kinds import IndexKind, choose, load_faiss, memory_bytes, sample_count, trained
 from sightsound.library.approximate.list_files import ListFiles
 from sightsound.library.approximate.measuring import Measurement
 from sightsound.library.approximate.opened import OpenIndex, Stamp, facts_of, own_path
@@ -111,7 +111,7 @@ def _build(library: Library, space: Space, wanted: str, memory: int, progress: b
     return VectorIndex(kind.name, stamp.rows, size, parameters, recall)
 
 
-def _write_file(part: Path, kind: Kind, rows: RowsView, dim: int, progress: bool | None) -> None:
+def _write_file(part: Path, kind: IndexKind, rows: RowsView, dim: int, progress: bool | None) -> None:
     """Train an index, add all rows block by block, and write it to an empty file."""
     total = sum(len(runs.segment) for runs in rows.runs)
     log.info("training an index of kind %s", kind.name)

@@ -30,7 +30,7 @@ _TRAINED = 10  # iterations of k-means
 
 
 @dataclass(frozen=True)
-class Kind:
+class IndexKind:
     """A kind of index.
 
     Parameters
@@ -54,16 +54,16 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("hnsw", "efSearch", 2, "a graph of rows in 8 bits a number"),
-        Kind("ivf", "nprobe", 1, "lists of the rows themselves"),
-        Kind("ivf-sq8", "nprobe", 2, "lists of rows in 8 bits a number"),
-        Kind("ivf-pq", "nprobe", 16, "lists of rows in 2 bits a number or fewer"),
+        IndexKind("hnsw", "efSearch", 2, "a graph of rows in 8 bits a number"),
+        IndexKind("ivf", "nprobe", 1, "lists of the rows themselves"),
+        IndexKind("ivf-sq8", "nprobe", 2, "lists of rows in 8 bits a number"),
+        IndexKind("ivf-pq", "nprobe", 16, "lists of rows in 2 bits a number or fewer"),
     )
 }
 """Name -> kind."""
 
 
-def choose(wanted: str, rows: int, dim: int, memory: int) -> Kind | None:
+def choose(wanted: str, rows: int, dim: int, memory: int) -> IndexKind | None:
     """Return the kind of index to build.
 
     ======================================================  =====================================
@@ -86,7 +86,7 @@ def choose(wanted: str, rows: int, dim: int, memory: int) -> Kind | None:
 
     Returns
     -------
-    Kind or None
+    IndexKind or None
         None if no index is worth its time.
 
     Raises
@@ -124,7 +124,7 @@ def list_count(rows: int) -> int:
     return int(min(_LARGEST_LISTS, 2 ** int(math.log2(max(1, min(4 * math.sqrt(rows), rows / 8))))))
 
 
-def sample_count(kind: Kind, rows: int, dim: int) -> int:
+def sample_count(kind: IndexKind, rows: int, dim: int) -> int:
     """Return how many rows an index is trained on."""
     wanted = max(_PQ_CENTROIDS * _PQ_SAMPLE, _PER_LIST * (list_count(rows) if kind.effort == "nprobe" else 1))
     return max(1, min(wanted, rows, SAMPLE_BYTES // (4 * dim)))
@@ -137,12 +137,12 @@ def load_faiss() -> Any:
     return faiss
 
 
-def trained(kind: Kind, sample: Floats, rows: int) -> Any:
+def trained(kind: IndexKind, sample: Floats, rows: int) -> Any:
     """Return an empty index that is trained on some rows.
 
     Parameters
     ----------
-    kind : Kind
+    kind : IndexKind
         Which one.
     sample : ndarray of float32 (n, dim)
         Rows at unit length.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats
-from sightsound.library.approximate.kinds import KINDS, Kind, load_faiss
+from sightsound.library.approximate.kinds import KINDS, IndexKind, load_faiss
 from sightsound.library.space_rows import SegmentRuns
 
 
@@ -79,13 +79,13 @@ class OpenIndex:
     ----------
     file : str
         A file that FAISS may read: one that was written here, and verified.
-    kind : Kind
+    kind : IndexKind
         What it is.
     stamp : Stamp
         What it was built from.
     """
 
-    def __init__(self, file: str, kind: Kind, stamp: Stamp) -> None:
+    def __init__(self, file: str, kind: IndexKind, stamp: Stamp) -> None:
         self._faiss = load_faiss()
         mapped = getattr(self._faiss, "IO_FLAG_MMAP_IFC", self._faiss.IO_FLAG_MMAP)
         self.kind, self.stamp = kind, stamp
@@ -126,7 +126,7 @@ class OpenIndex:
         return found
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> IndexKind:
     """Return the kind of a stored name; raise `LookupError` if there is none."""
     return KINDS[name]
 
