@@ -68,6 +68,8 @@ from .learn.predict import predict_stored as predict_stored
 from .learn.suggestions import NetworkScore as NetworkScore
 from .learn.suggestions import Suggestion as Suggestion
 from .learn.transformer import EmbeddingTransformer as EmbeddingTransformer
+from .library.approximate.build import build_index as build_index
+from .library.approximate.indexes import VectorIndex as VectorIndex
 from .library.check import Problem as Problem
 from .library.check import check as check
 from .library.copying import copy_library as copy_library

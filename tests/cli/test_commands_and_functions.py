@@ -41,6 +41,7 @@ FUNCTIONS = {
     "compact": "compact",
     "copy": "copy_library",
     "migrate": "migrate",
+    "index-build": "build_index",
     "check-model": "testing.check_model, testing.bench_model",
     "new-plugin": "testing.new_plugin",
 }

@@ -165,12 +165,12 @@ def test_a_segment_of_another_type_is_compacted_into_one_of_its_type(tmp_path):
         halves = np.fromfile(where / f"library.{name}.f32", "<f4").reshape(2, 4).astype("<f2")
         halves.tofile(where / f"library.{other}.f16")
         (where / f"library.{other}.records").write_bytes((where / f"library.{name}.records").read_bytes())
-        db.execute("INSERT INTO segments VALUES (7, 1, ?, 'f16', 2, 0)", (other,))
+        db.execute("INSERT INTO segments VALUES (7, 1, ?, 'f16', 2, 0, NULL, NULL)", (other,))
         db.execute("DELETE FROM runs WHERE content = 2")
         db.execute("INSERT INTO removed VALUES (1, 1, 1, 9)")
         db.execute("INSERT INTO removed VALUES (7, 0, 1, 9)")
         sums = zlib.crc32(halves[1:].tobytes()), zlib.crc32((where / f"library.{name}.records").read_bytes()[32:])
-        db.execute("INSERT INTO runs VALUES (2, 1, 0, 7, 1, 1, ?, ?)", sums)
+        db.execute("INSERT INTO runs VALUES (2, 1, 0, 7, 1, 1, ?, ?, 0)", sums)
     assert counts(where) == 2
     compact(where)
     assert counts(where) == 2

@@ -35,6 +35,7 @@ COMMANDS = (
     "compact",
     "copy",
     "migrate",
+    "index-build",
     "check-model",
     "new-plugin",
 )

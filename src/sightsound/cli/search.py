@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     help="Each item once, or all of its best parts.",
 )
 @click.option("--copies", is_flag=True, help="Also items with the content of the query itself.")
+@click.option("--exact", is_flag=True, help="Compare with all vectors, also where there is an approximate index.")
 @click.option("--each", is_flag=True, help="Each row of --vector is a query of its own.")
 @device_option()
 @json_option()
@@ -79,6 +80,7 @@ def search(
     facts: tuple[str, ...],
     per: Per,
     copies: bool,
+    exact: bool,
     each: bool,
     device: str,
     as_json: bool,
@@ -108,9 +110,10 @@ def search(
         else:
             queries = _read_queries(files, item, vector, text, each)
             where = dataclasses.replace(where, tags=expand_tags(tags, opened, here))
-            how = {"min_score": min_score, "where": where, "per": per, "copies": copies}
+            how = {"min_score": min_score, "where": where, "per": per, "copies": copies, "exact": exact}
             every = run([*queries.values()], opened, k=k, models=models, host=here, device=device, **how)
             found = dict(zip(queries, every))
+            _print_recall({space.name: line for space, line in opened.approximated.items()})
         unknown = [] if any(found.values()) else _unknown_names(opened, where)
     if len(found) == 1:
         (hits,) = found.values()
@@ -125,6 +128,12 @@ def search(
         output.echo(text, err=True)
     if more > 0:
         output.echo(f"{more} more with a lower score: --min-score {FLOOR}", err=True)
+
+
+def _print_recall(lines: dict[str, str]) -> None:
+    """Print the recall of each index that was used, to standard error."""
+    for name, line in lines.items():
+        output.echo(line if len(lines) == 1 else f"{name}: {line}", err=True)
 
 
 def _read_queries(

@@ -43,6 +43,7 @@ def _stats_json(found: Stats) -> dict[str, Any]:
         {"name": name, "fingerprint": fingerprint, "dim": dim, "vectors": vectors}
         for name, (fingerprint, dim, vectors) in found.spaces.items()
     ]
+    plain["indexes"] = {name: dataclasses.asdict(index) for name, index in found.indexes.items()}
     for key in ("outcomes", "labels"):
         plain[key] = [[*pair, count] for pair, count in plain[key].items()]
     plain["failed"] = [{"path": o.item.path, "root": o.item.root, "reason": o.reason} for o in found.failed]
@@ -54,6 +55,8 @@ def _print_stats(found: Stats) -> None:
     output.echo(f"{output.count_of(found.items, 'item')}, {output.format_size(found.bytes)}, of {roots}")
     if found.spaces:
         output.print_table(["space", "dim", "vectors", "sound", "fingerprint"], _space_rows(found))
+    if found.indexes:
+        _print_indexes(found)
     outcomes = [(status, space, count) for (space, status), count in sorted(found.outcomes.items())]
     output.print_table(["outcome", "space", "items"], outcomes)
     for flag, count in sorted(found.flags.items()):
@@ -64,6 +67,17 @@ def _print_stats(found: Stats) -> None:
         _print_tags(found)
     for outcome in found.failed:
         output.echo(f"failed: {printable(outcome.item)}: {printable(outcome.reason)}")
+
+
+def _print_indexes(found: Stats) -> None:
+    header = ["index of", "kind", "vectors", "size", "recall@10", "recall@100", "filtered", "parameters"]
+    rows = []
+    for name, index in found.indexes.items():
+        recall = [f"{index.recall[key]:.3f}" for key in ("10", "100", "10 filtered")]
+        parameters = ", ".join(f"{key} {value}" for key, value in index.parameters.items())
+        size = output.format_size(index.bytes) if index.usable else "not used: build it anew"
+        rows.append([name, index.kind, index.rows, size, *recall, parameters])
+    output.print_table(header, rows)
 
 
 def _space_rows(found: Stats) -> list[tuple[object, ...]]:

@@ -11,9 +11,11 @@ from typing import Any
 
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
+from sightsound.library.approximate.opened import Stamp
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.database import Database
-from sightsound.library.store.queries import read_segments, read_spaces
+from sightsound.library.store.index_files import open_own
+from sightsound.library.store.queries import read_index, read_segments, read_spaces
 from sightsound.library.store.segments import MappedSegment, SegmentGone
 from sightsound.library.store.verification import changed_contents
 from sightsound.media.files import LIBRARY_FILE
@@ -182,4 +184,18 @@ def _tags(database: Database) -> Iterator[Problem]:
                 yield Problem(f"{count} rows of {table} belong to no item", _NEW_LIBRARY)
 
 
-_EXAMINED = (_database, _spaces, _segments, _outcomes, _tags)
+def _indexes(database: Database) -> Iterator[Problem]:
+    """Find indexes that have changed although they are signed; those of others are not used, and no problem."""
+    for space_id, space in read_spaces(database).items():
+        stored = read_index(database, space_id)
+        if stored is None:
+            continue
+        with open_own(database.folder, stored) as number:
+            if number is not None:
+                with open(number, "rb", closefd=False) as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                if found != Stamp.from_json(stored.stamp).digest:
+                    yield Problem(f"the index of {space.name} has changed", "run `sightsound index-build`")
+
+
+_EXAMINED = (_database, _spaces, _segments, _outcomes, _tags, _indexes)

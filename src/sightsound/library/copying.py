@@ -77,6 +77,7 @@ def _copy(database: Database, file: Path, progress: bool | None) -> None:
                     shown.update(facts.rows)
         with sqlite_errors(file), contextlib.closing(sqlite3.connect(part, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode = OFF")
+            db.execute("DELETE FROM indexes")  # their files are not copied: a signature fits one file alone
             db.executemany("UPDATE segments SET inode = ? WHERE id = ?", [(i, id_) for id_, i in inodes.items()])
         _atomic.replace(part, file)
 

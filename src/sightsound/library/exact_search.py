@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, unit_rows
-from sightsound.library.space_rows import SegmentRuns, SpaceRows
+from sightsound.library.space_rows import RowsView, SegmentRuns, SpaceRows, members
 from sightsound.library.store.segments import MappedSegment
 
 _QUERY_ROWS = 256  # rows of queries that are compared at once
@@ -49,7 +49,8 @@ class Pair:
 class _Block:
     """Rows that are compared at once, divided into units: the windows of a content that are in it, or single windows.
 
-    `starts` are the first rows of the units in `vectors`, `places` their rows in the segment.
+    `starts` are the first rows of the units in `vectors`, `places` their rows in the segment. `apart` says that no two
+    units are of the same content, or are to be found both.
     """
 
     vectors: Floats
@@ -58,6 +59,7 @@ class _Block:
     counts: NDArray[np.int64]
     contents: NDArray[np.int64]
     allowed: NDArray[np.bool_] | None
+    apart: bool
 
 
 @dataclass
@@ -88,7 +90,7 @@ class ExactSearch:
 
     Parameters
     ----------
-    rows : SpaceRows
+    rows : SpaceRows or RowsView
         Where to search.
     queries : sequence of ndarray of float32 (q, dim)
         The rows of each query, of any length. Its score with a row of the space is the highest cosine of any of them.
@@ -104,7 +106,7 @@ class ExactSearch:
 
     def __init__(
         self,
-        rows: SpaceRows,
+        rows: SpaceRows | RowsView,
         queries: Sequence[Floats],
         k: int,
         contents: NDArray[np.int64] | None = None,
@@ -140,7 +142,7 @@ class ExactSearch:
     def _blocks(self, runs: SegmentRuns) -> Iterator[_Block]:
         alive = runs.alive
         if self._contents is not None:
-            alive = alive & _members(runs.contents, self._contents)
+            alive = alive & members(runs.contents, self._contents)
         if len(self._left_out) == 1:
             alive = alive & (runs.contents != self._left_out[0])
         if not alive.any():
@@ -174,7 +176,9 @@ class ExactSearch:
 
     def _keep(self, number: int, block: _Block, chunk: int, owners: NDArray[np.int64], scores: Floats) -> None:
         thresholds = self._thresholds[owners]
-        if scores.shape[1] > 4 * self._k and (thresholds == _NONE).any():  # at first: few more than can be wanted
+        if (
+            block.apart and scores.shape[1] > 4 * self._k and (thresholds == _NONE).any()
+        ):  # at first: few more than can be wanted
             thresholds = np.maximum(thresholds, np.partition(scores, -self._k, axis=1)[:, -self._k])
         query, column = np.nonzero(scores >= thresholds[:, None])
         own = block.contents[column] == self._left_out[owners[query]]
@@ -272,7 +276,7 @@ class _BlockReader:
     def blocks(self) -> Iterator[_Block]:
         """Yield blocks in the order of their rows."""
         lengths = self._runs.stops - self._runs.starts
-        if _GATHER * int(lengths[self._alive].sum()) <= len(self._runs.segment):
+        if self._runs.partial or _GATHER * int(lengths[self._alive].sum()) <= len(self._runs.segment):
             yield from self._gathered()
             return
         for first, count in self._runs.segment.blocks():
@@ -316,13 +320,5 @@ class _BlockReader:
             places, contents = np.repeat(places, counts), np.repeat(contents, counts)
             allowed = np.repeat(allowed, counts)
             places, starts, counts = places + offsets, np.arange(len(vectors)), np.ones(len(vectors), np.int64)
-        return _Block(vectors, starts, places, counts, contents, None if allowed.all() else allowed)
-
-
-def _members(values: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which values are among sorted known ones."""
-    if not len(known):
-        return np.zeros(len(values), np.bool_)
-    at = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    found: NDArray[np.bool_] = known[at] == values
-    return found
+        apart = self._windows or not self._runs.partial
+        return _Block(vectors, starts, places, counts, contents, None if allowed.all() else allowed, apart)

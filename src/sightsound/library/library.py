@@ -15,12 +15,14 @@ from sightsound.contract.errors import LibraryError, SightsoundError
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Hit
 from sightsound.contract.space import Space
+from sightsound.library.approximate.indexes import VectorIndex
 from sightsound.library.filters import Filter
+from sightsound.library.library_rows import LibraryRows
 from sightsound.library.query_types import Per, QueryVectors
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.store import database
+from sightsound.library.store.queries import read_spaces
 from sightsound.library.store.writer import Writer, open_writer
-from sightsound.library.stored_rows import LibraryRows
 from sightsound.library.tag_search import TagSearch, find_tagged
 from sightsound.library.vector_search import FUSION_DEPTH, Limits, VectorSearch, fuse
 from sightsound.media.files import LIBRARY_FILE
@@ -97,6 +99,7 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
         where: Filter | None = None,
         leave_out: bytes | None = None,
         query_spans: Mapping[Space, Seconds | None] | None = None,
+        exact: bool = False,
     ) -> list[Hit]:
         """Return the items nearest to a query, best first.
 
@@ -117,6 +120,8 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
             SHA-256 of a content that must not be found, usually that of the query.
         query_spans : mapping of Space to ndarray of float64 (q, 2), optional
             Seconds of the rows of the query, for `Hit.query_seconds`.
+        exact : bool, default=False
+            Whether to compare the query with all rows, also where `build_index` has built an approximate index.
 
         Returns
         -------
@@ -131,7 +136,7 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
             If rows do not have the dimension of their space, or `where` is not valid.
         """
         query = QueryVectors(dict(queries), dict(query_spans or {}), leave_out)
-        return self.search_many([query], k, min_score=min_score, where=where)[0]
+        return self.search_many([query], k, min_score=min_score, where=where, exact=exact)[0]
 
     def search_many(
         self,
@@ -142,6 +147,7 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
         where: Filter | None = None,
         per: Per = "item",
         copies: bool = False,
+        exact: bool = False,
     ) -> list[list[Hit]]:
         """Return the items, or windows, nearest to each of several queries, which are compared together.
 
@@ -153,7 +159,7 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
             Number of hits for each query.
         min_score, where : float or None, Filter or None
             As of `search`, for each query.
-        per, copies : str, bool
+        per, copies, exact : str, bool, bool
             As of `sightsound.search`.
 
         Returns
@@ -165,7 +171,8 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
         fused = any(len(query.vectors) > 1 for query in queries)
         if fused and per == "window":
             raise SightsoundError("windows of several networks cannot be ranked together; name one model")
-        limits = Limits(max(k, FUSION_DEPTH) if fused else k, min_score, where, per == "window", copies)
+        limits = Limits(max(k, FUSION_DEPTH) if fused else k, min_score, where, per == "window", copies, exact)
+        self._vector_search.used.clear()
         for space in dict.fromkeys(space for query in queries for space in query.vectors):
             self.require(space)
             if where.modality not in (None, space.modality):
@@ -179,6 +186,18 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
         return [
             (fuse(each) if len(each) > 1 else [hit for hits in each.values() for hit in hits])[:k] for each in found
         ]
+
+    @property
+    def approximated(self) -> dict[Space, str]:
+        """The spaces in which the last search used an approximate index, each with a line about its recall."""
+        used = self._vector_search.used
+        return {space: facts.describe(filtered=filtered) for space, (facts, filtered) in used.items()}
+
+    def indexes(self) -> dict[Space, VectorIndex]:
+        """Return the approximate index of each space that has one, also of those that searches cannot use."""
+        spaces = read_spaces(self._database).items()
+        found = {space: self._vector_search.index_facts(id_, space) for id_, space in spaces}
+        return {space: facts for space, facts in found.items() if facts is not None}
 
     def search_tags(
         self,

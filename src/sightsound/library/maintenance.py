@@ -10,6 +10,7 @@ from pathlib import Path
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Item
+from sightsound.contract.space import Space
 from sightsound.library.copying import copy_library
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.files import library_bytes
@@ -130,16 +131,28 @@ def forget_space(space: str, library: PathLike | Library) -> int:
         If `space` does not mean exactly one space.
     """
     with open_library(library) as opened:
-        meant = [each for each in opened.spaces if space == each.name or _abbreviates(space, each.fingerprint)]
-        if len(meant) != 1:
-            have = ", ".join(f"{each.name} ({each.fingerprint[:12]})" for each in opened.spaces) or "none"
-            several = f"it means {len(meant)} spaces; " if meant else ""
-            raise LibraryError(
-                f"space {space!r}: expected the name of a space or the first {_PREFIX} digits of its fingerprint; "
-                f"{several}there are {have}"
-            )
+        meant = meant_space(space, opened)
         with opened.writing() as writer:
-            return writer.forget_space(meant[0])
+            return writer.forget_space(meant)
+
+
+def meant_space(text: str, library: Library) -> Space:
+    """Return the space that a text means: the name of its model, or at least 8 digits of its fingerprint.
+
+    Raises
+    ------
+    LibraryError
+        If it does not mean exactly one space.
+    """
+    meant = [each for each in library.spaces if text == each.name or _abbreviates(text, each.fingerprint)]
+    if len(meant) != 1:
+        have = ", ".join(f"{each.name} ({each.fingerprint[:12]})" for each in library.spaces) or "none"
+        several = f"it means {len(meant)} spaces; " if meant else ""
+        raise LibraryError(
+            f"space {text!r}: expected the name of a space or the first {_PREFIX} digits of its fingerprint; "
+            f"{several}there are {have}"
+        )
+    return meant[0]
 
 
 def _empty_folder(root: str, missing: Sequence[Item]) -> str | None:

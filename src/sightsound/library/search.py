@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import get_args, overload
+from typing import Any, get_args, overload
 
 from sightsound.classify.class_selection import MIDS
 from sightsound.classify.ontology import SUBTREE_PREFIX, Ontology
@@ -34,6 +34,7 @@ def search(
     where: Filter | None = None,
     per: Per = "item",
     copies: bool = False,
+    exact: bool = False,
 ) -> list[Hit]: ...
 
 
@@ -50,6 +51,7 @@ def search(
     where: Filter | None = None,
     per: Per = "item",
     copies: bool = False,
+    exact: bool = False,
 ) -> list[list[Hit]]: ...
 
 
@@ -65,6 +67,7 @@ def search(
     where: Filter | None = None,
     per: Per = "item",
     copies: bool = False,
+    exact: bool = False,
 ) -> list[Hit] | list[list[Hit]]:
     """Return the items of a library that look or sound most like a query, or that words describe.
 
@@ -93,6 +96,9 @@ def search(
         Whether each item is returned once, with its best window, or each of the best windows, those that touch as one.
     copies : bool
         Whether items with the query's own content are returned too.
+    exact : bool
+        Whether to compare the query with all rows, also where `build_index` has built an approximate index. Windows,
+        and queries of more than 64 rows, are always searched exactly.
 
     Returns
     -------
@@ -119,7 +125,8 @@ def search(
         if found and where is not None and where.modality not in (None, *modalities):
             (modality,) = modalities
             raise SightsoundError(f"modality {where.modality}: expected {modality}, since the query is of {modality}s")
-        hits = opened.search_many(found, k, min_score=min_score, where=where, per=per, copies=copies)
+        how: dict[str, Any] = {"min_score": min_score, "where": where, "per": per, "copies": copies, "exact": exact}
+        hits = opened.search_many(found, k, **how)
     return hits if isinstance(query, list) else hits[0]
 
 

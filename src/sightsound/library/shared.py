@@ -79,6 +79,11 @@ class SharedLibrary(Library):
         """Every space with the number of its searchable vectors."""
         return self._run(lambda: super(SharedLibrary, self).spaces)
 
+    @property
+    def approximated(self) -> dict[Space, str]:
+        """The spaces in which the last search used an approximate index, each with a line about its recall."""
+        return self._run(lambda: super(SharedLibrary, self).approximated)
+
     def contents_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[list[Item], Floats, Seconds]]:
         """Yield every content that has rows in a space; all are read at once."""
         yield from self._run(lambda: list(super(SharedLibrary, self).contents_in(space, where)))
@@ -97,6 +102,8 @@ class SharedLibrary(Library):
     vectors = _in_reader(Library.vectors)
     sample_rows = _in_reader(Library.sample_rows)
     class_lists = _in_reader(Library.class_lists)
+    mapped_rows = _in_reader(Library.mapped_rows)
+    indexes = _in_reader(Library.indexes)
     tag_classes = _in_reader(Library.tag_classes)
     rows = _in_reader(Library.rows)
     require = _in_reader(Library.require)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ _RECORDS = 2**20  # records that are read at once
 
 @dataclass
 class SegmentRuns:
-    """A mapped segment, divided into runs: rows of one content that follow each other.
+    """A mapped segment, or some of its rows, divided into runs: rows of one content that follow each other.
 
     Parameters
     ----------
@@ -37,20 +37,44 @@ class SegmentRuns:
         Number of the content of each run.
     alive : ndarray of bool (n,)
         Whether the rows can be found; False for removed ones.
+    ends : ndarray of int64 (n,) or None
+        First row after each run, where the runs are some of the rows only; None if they are the whole segment.
     """
 
     segment: MappedSegment
     starts: NDArray[np.int64]
     contents: NDArray[np.int64]
     alive: NDArray[np.bool_]
+    ends: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        self.stops = np.append(self.starts[1:], len(self.segment))
+        self.stops = np.append(self.starts[1:], len(self.segment)) if self.ends is None else self.ends
+
+    @property
+    def partial(self) -> bool:
+        """Whether the runs are some of the rows only."""
+        return self.ends is not None
 
     @property
     def count(self) -> int:
         """Number of rows that can be found."""
         return int((self.stops - self.starts)[self.alive].sum())
+
+
+@dataclass(frozen=True)
+class RowsView:
+    """Some rows of a space, or all of them at one moment.
+
+    Parameters
+    ----------
+    runs : list of SegmentRuns
+        The rows.
+    damaged : callable
+        Returns the error for rows that cannot be, as `SpaceRows.damaged`.
+    """
+
+    runs: list[SegmentRuns]
+    damaged: Callable[[str], LibraryError]
 
 
 @dataclass
@@ -160,6 +184,15 @@ class SpaceRows:
         if next(changed_contents(self._database, segment), None) is not None:
             raise self.damaged("vectors are not those that were written; the folder may have been copied meanwhile,")
 
+    def view(self) -> RowsView:
+        """Return the rows as they are now, which a later `refresh` does not change."""
+        return RowsView(list(self.runs), self.damaged)
+
+    @property
+    def generation(self) -> int:
+        """The generation of the space that the rows are of."""
+        return self._generation
+
     def contents(self) -> NDArray[np.int64]:
         """Return the numbers of the contents that have rows, sorted."""
         return np.unique(np.concatenate([runs.contents[runs.alive] for runs in self.runs] or [np.empty(0, np.int64)]))
@@ -241,6 +274,24 @@ class SpaceRows:
             f"{self._database.file.parent}: damaged ({what} in {self.space.name}); run `sightsound check`, "
             "restore it from a copy"
         )
+
+
+def members(values: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which values are among sorted known ones."""
+    if not len(known):
+        return np.zeros(len(values), np.bool_)
+    at = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    found: NDArray[np.bool_] = known[at] == values
+    return found
+
+
+def count_of_contents(runs: Iterable[SegmentRuns], contents: NDArray[np.int64]) -> int:
+    """Return how many rows some contents have, whose numbers are sorted."""
+    total = 0
+    for each in runs:
+        chosen = each.alive & members(each.contents, contents)
+        total += int((each.stops - each.starts)[chosen].sum())
+    return total
 
 
 def _runs(cached: _Cached) -> SegmentRuns:

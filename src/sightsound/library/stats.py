@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sightsound.classify.segments import SegmentRules
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Outcome
+from sightsound.contract.space import Space
+from sightsound.library.approximate.indexes import VectorIndex
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.files import library_bytes
 
@@ -38,6 +41,8 @@ class Stats:
         of segments that an older version has stored, else 0.
     failed : tuple of Outcome
         The outcomes of the items that failed.
+    indexes : dict
+        Name of a space -> its approximate index, a `VectorIndex`. A space without one is absent.
     bytes : int
         Size of the library on disk.
     """
@@ -51,6 +56,7 @@ class Stats:
     seconds: dict[str, float]
     tags: dict[str, tuple[int, float]]
     failed: tuple[Outcome, ...]
+    indexes: dict[str, VectorIndex]
     bytes: int
 
 
@@ -80,6 +86,7 @@ def stats(library: PathLike | Library) -> Stats:
             seconds=seconds,
             tags=_tags(opened),
             failed=tuple(outcome for outcome, _ in outcomes if outcome.status == "failed"),
+            indexes=_indexes(opened),
             bytes=library_bytes(opened.path),
         )
 
@@ -96,10 +103,17 @@ def _tags(library: Library) -> dict[str, tuple[int, float]]:
 
 
 def _spaces(library: Library) -> dict[str, tuple[str, int, int]]:
+    return {name: (space.fingerprint, space.dim, count) for name, space, count in _named_spaces(library)}
+
+
+def _indexes(library: Library) -> dict[str, VectorIndex]:
+    indexes = library.indexes()
+    return {name: indexes[space] for name, space, _ in _named_spaces(library) if space in indexes}
+
+
+def _named_spaces(library: Library) -> Iterator[tuple[str, Space, int]]:
+    """Yield the name of each space, which no other has, the space, and the number of its vectors."""
     spaces = library.spaces
     names = Counter(space.name for space in spaces)
-    found = {}
     for space, count in spaces.items():
-        name = space.name if names[space.name] == 1 else f"{space.name} ({space.fingerprint[:8]})"
-        found[name] = space.fingerprint, space.dim, count
-    return found
+        yield space.name if names[space.name] == 1 else f"{space.name} ({space.fingerprint[:8]})", space, count

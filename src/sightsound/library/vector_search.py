@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.results import Hit, Item
 from sightsound.contract.space import Space
+from sightsound.library.approximate.indexes import Indexes, VectorIndex
+from sightsound.library.approximate.kinds import FEW_ROWS
+from sightsound.library.approximate.search import ApproximateSearch
 from sightsound.library.exact_search import ExactSearch, Pair
 from sightsound.library.filters import Filter, MatchingContents, matching_contents
 from sightsound.library.query_types import QueryVectors
 from sightsound.library.space_reader import SpaceReader
-from sightsound.library.space_rows import SpaceRows
+from sightsound.library.space_rows import SpaceRows, count_of_contents
 from sightsound.library.store.database import Database
 from sightsound.library.store.queries import read_labels_of
+
+log = logging.getLogger(__name__)
 
 FUSION_K = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009)."""
 
 FUSION_DEPTH = 1000
 """Ranks that are fused; lower ranks add less than 1/1060 to a score."""
+
+MOST_QUERY_ROWS = 64
+"""A query of more rows is searched exactly; queries of fewer are put to an index so many rows at a time."""
+
+MOST_CONTENTS = 1000
+"""More contents are searched for exactly."""
 
 _WINDOWS = 8
 """How many windows are looked for at first, for each that is wanted, since some touch others."""
@@ -42,6 +54,8 @@ class Limits:
         Whether to find windows, rather than the items of the best ones.
     copies : bool
         Whether the query's own content may be found.
+    exact : bool
+        Whether to compare all rows, also where there is an index.
     """
 
     k: int
@@ -49,6 +63,7 @@ class Limits:
     where: Filter
     windows: bool = False
     copies: bool = False
+    exact: bool = False
 
 
 class VectorSearch:
@@ -60,10 +75,21 @@ class VectorSearch:
         The library.
     reader : SpaceReader
         Its rows.
+
+    Attributes
+    ----------
+    used : dict of Space to (VectorIndex, bool)
+        The indexes that were used, and whether there was a filter.
     """
 
     def __init__(self, database: Database, reader: SpaceReader) -> None:
         self._database, self._reader = database, reader
+        self._indexes = Indexes(database)
+        self.used: dict[Space, tuple[VectorIndex, bool]] = {}
+
+    def index_facts(self, space_id: int, space: Space) -> VectorIndex | None:
+        """Return what was measured of the index of a space, None if it has none."""
+        return self._indexes.facts(space_id, space.fingerprint, space.dim)
 
     def search(self, space: Space, queries: Sequence[QueryVectors], limits: Limits) -> list[list[Hit]]:
         """Return the nearest items or windows for each query, best first.
@@ -84,13 +110,46 @@ class VectorSearch:
             if limits.windows:
                 found = [self._windows(rows, *each, matching, limits) for each in zip(vectors, own)]
             else:
-                found = ExactSearch(rows, vectors, limits.k, matching.contents, own).pairs()
+                found = self._nearest(space_id, rows, vectors, own, matching, limits)
             lowest = -1.0 if limits.min_score is None else limits.min_score
             found = [[pair for pair in pairs if pair.score >= lowest][: limits.k] for pairs in found]
             items = matching.items(self._database, space_id, {pair.content for pairs in found for pair in pairs})
             labels = read_labels_of(self._database, {item.id or 0 for each in items.values() for item in each})
             spans = [query.spans.get(space) for query in queries]
             return [_hits(pairs, items, labels, each, space)[: limits.k] for pairs, each in zip(found, spans)]
+
+    def _nearest(
+        self,
+        space_id: int,
+        rows: SpaceRows,
+        queries: list[Floats],
+        own: list[int | None],
+        matching: MatchingContents,
+        limits: Limits,
+    ) -> list[list[Pair]]:
+        """Return the best contents for each query, through the index if there is one and it fits the search."""
+        contents, found = matching.contents, dict[int, list[Pair]]()
+        large = limits.k > MOST_CONTENTS or any(len(query) > MOST_QUERY_ROWS for query in queries)
+        few = contents is not None and count_of_contents(rows.runs, contents) < FEW_ROWS
+        usable = None if limits.exact or large or few else self._indexes.usable(space_id, rows)
+        if usable is not None:
+            effort = usable.facts.parameters[f"{usable.index.kind.effort}{'' if contents is None else ' filtered'}"]
+            for group in _groups([len(query) for query in queries]):
+                given = [queries[n] for n in group], limits.k, contents, [own[n] for n in group]
+                search = ApproximateSearch(rows, usable.index, effort, *given)
+                answers = search.pairs()
+                found |= {n: pairs for at, (n, pairs) in enumerate(zip(group, answers)) if at not in search.short}
+            if found:
+                self._tell(rows.space, usable.facts, contents is not None)
+        left = [number for number in range(len(queries)) if number not in found]
+        if left:
+            given = [queries[n] for n in left], limits.k, contents, [own[n] for n in left]
+            found |= zip(left, ExactSearch(rows, *given).pairs())
+        return [found[number] for number in range(len(queries))]
+
+    def _tell(self, space: Space, facts: VectorIndex, filtered: bool) -> None:
+        self.used[space] = facts, filtered
+        log.info("%s: %s", space.name, facts.describe(filtered=filtered))
 
     def _windows(
         self, rows: SpaceRows, query: Floats, own: int | None, matching: MatchingContents, limits: Limits
@@ -107,6 +166,18 @@ class VectorSearch:
     def _content_id(self, content: bytes | None) -> int | None:
         found = self._database.rows("SELECT id FROM contents WHERE hash = ?", content)
         return int(found[0][0]) if found else None
+
+
+def _groups(sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Yield numbers of queries that are searched together, of at most `MOST_QUERY_ROWS` rows."""
+    group: list[int] = []
+    for number in range(len(sizes)):
+        if group and sum(sizes[each] for each in [*group, number]) > MOST_QUERY_ROWS:
+            yield group
+            group = []
+        group.append(number)
+    if group:
+        yield group
 
 
 def _hits(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sightsound.contract.errors import LibraryError
+from sightsound.library.store.index_files import find_index_files
 from sightsound.library.store.segments import find_segment_files
 from sightsound.media.files import LIBRARY_FILE
 
@@ -43,9 +44,9 @@ def require_ordinary_files(file: Path) -> None:
 
 
 def library_bytes(folder: Path) -> int:
-    """Return the size of the database and of the files of rows."""
-    found = 0
-    for path in [*folder.glob(f"{LIBRARY_FILE}*"), *(path for _, path in find_segment_files(folder))]:
+    """Return the size of the database, of the files of rows and of the indexes."""
+    found, others = 0, [*find_segment_files(folder), *find_index_files(folder)]
+    for path in [*folder.glob(f"{LIBRARY_FILE}*"), *(path for _, path in others)]:
         with contextlib.suppress(FileNotFoundError):  # a writer may have deleted it meanwhile
             found += path.lstat().st_size
     return found

@@ -9,6 +9,7 @@ from sightsound.contract.errors import LibraryError, PluginError
 from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
 from sightsound.library.store.database import Database
+from sightsound.library.store.index_files import StoredIndex
 from sightsound.library.store.segments import SEGMENT_COLUMNS, SegmentFacts
 from sightsound.library.store.validation import (
     decode_item,
@@ -52,6 +53,12 @@ def read_segments(database: Database, space_id: int, dim: int) -> list[SegmentFa
     rows = database.rows(query, space_id)
     with database.decoding():
         return [SegmentFacts.of(dim, row) for row in rows]
+
+
+def read_index(database: Database, space_id: int) -> StoredIndex | None:
+    """Return what is stored of the index of a space, None if it has none. None of the values has been looked at."""
+    query = "SELECT space, name, kind, stamp, report, signature FROM indexes WHERE space = ?"
+    return next((StoredIndex(*row) for row in database.rows(query, space_id)), None)
 
 
 def count_items(database: Database) -> int:

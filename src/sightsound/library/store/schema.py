@@ -116,6 +116,14 @@ CREATE TABLE settings (                    -- of the library
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE indexes (                     -- approximate indexes in files, see `index_files`
+    space INTEGER PRIMARY KEY REFERENCES spaces,
+    name TEXT NOT NULL UNIQUE,             -- part of the name of the file
+    kind TEXT NOT NULL,                    -- hnsw, ivf, ivf-sq8 or ivf-pq
+    stamp TEXT NOT NULL,                   -- JSON: the segments and rows it was built from, SHA-256 of the file
+    report TEXT NOT NULL,                  -- JSON: parameters of searches and measured recall
+    signature BLOB NOT NULL                -- HMAC-SHA256 with a key of the user
+);
 """
 _TAG_TABLES = """
 CREATE TABLE tagged (                      -- contents that were tagged, and the rules that were used

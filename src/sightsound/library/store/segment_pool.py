@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import secrets
-import sqlite3
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +12,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from sightsound.contract.errors import LibraryError
+from sightsound.library.store.file_table import FileTable
 from sightsound.library.store.files import library_bytes
 from sightsound.library.store.segment_file import SegmentFile
 from sightsound.library.store.segments import SEGMENT_COLUMNS, Layout, MappedSegment, SegmentFacts, find_segment_files
 from sightsound.library.store.transaction import Transaction
-from sightsound.media.files import LIBRARY_FILE
 from sightsound.media.safe_open import error_line
 
 _OPEN = 16
@@ -34,7 +31,7 @@ class _SpaceFiles:
     files: list[SegmentFile] = field(default_factory=list)
 
 
-class SegmentPool:
+class SegmentPool(FileTable):
     """The segments of all spaces, as a writer changes them.
 
     Parameters
@@ -48,20 +45,11 @@ class SegmentPool:
     """
 
     def __init__(self, transaction: Transaction, folder: Path, max_bytes: int | None = None) -> None:
-        self._transaction, self.folder, self._max_bytes = transaction, folder, max_bytes
+        super().__init__(transaction, folder)
+        self._max_bytes = max_bytes
         self._spaces: dict[int, _SpaceFiles] = {}
         self._anew: set[int] = set()  # spaces whose rows are compacted
-        self._created: list[Path] = []  # in this transaction
-        self._dropped: list[Path] = []
         self._used: int | None = None
-
-    def delete_orphans(self) -> None:
-        """Delete the files of segments that the database does not know, of a writer that was killed."""
-        known = self._names()
-        self._delete([path for name, path in find_segment_files(self.folder) if name not in known])
-
-    def _names(self) -> set[str]:
-        return {name for (name,) in self._transaction.read("SELECT name FROM segments")}
 
     def keep_scores(self, space: int, scores: str | None, classes: int | None, count: int) -> None:
         """Say what scores the rows have that are added to a space from now on; none by default.
@@ -155,14 +143,16 @@ class SegmentPool:
         self._open(facts.space, "AND id NOT IN (SELECT segment FROM removed)")
 
     def drop(self, facts: SegmentFacts) -> None:
-        """Remove a segment; its files are deleted after the commit."""
+        """Remove a segment, and the index of its space; their files are deleted after the commit."""
+        self.drop_index(facts.space)
         self._transaction.execute("DELETE FROM removed WHERE segment = ?", facts.id)
         self._transaction.execute("DELETE FROM segments WHERE id = ?", facts.id)
         self._dropped += facts.files(self.folder)
 
     def drop_space(self, space: int) -> None:
-        """Remove all segments of a space."""
+        """Remove all segments and the index of a space."""
         self._close(space)
+        self.drop_index(space)
         names = {name for (name,) in self._transaction.read("SELECT name FROM segments WHERE space = ?", space)}
         self._dropped += [path for name, path in find_segment_files(self.folder) if name in names]
         of_space = "segment IN (SELECT id FROM segments WHERE space = ?)"
@@ -197,42 +187,10 @@ class SegmentPool:
             if self._created:
                 self._sync_folder()
 
-    def committed(self) -> None:
-        """Delete the files that the database does not refer to any more, after a commit."""
-        self._created.clear()
-        dropped, self._dropped = self._dropped, []
-        self._delete(dropped)
-
-    def _delete(self, paths: Sequence[Path]) -> None:
-        """Delete files after the log is synced: a power failure must not undo the commit that made them useless.
-
-        That commit may be one of a writer that was killed before it synced the log.
-        """
-        if not paths:
-            return
-        with self.errors():
-            log = self.folder / f"{LIBRARY_FILE}-wal"
-            with contextlib.suppress(FileNotFoundError), log.open("rb") as opened:  # no log: the commit was synced
-                os.fsync(opened.fileno())
-            self._sync_folder()
-        for path in paths:
-            with contextlib.suppress(OSError):  # on Windows a reader may have it open; the next writer deletes it
-                path.unlink()
-
     def clear_cache(self) -> None:
-        """Forget everything since the last commit, after a rollback, and delete the files that were new.
-
-        Those that the database knows stay: a commit may have been interrupted at its very end.
-        """
+        """Forget everything since the last commit, after a rollback."""
         self.close()
-        created, self._created = self._created, []
-        self._dropped.clear()
-        if created:
-            with contextlib.suppress(sqlite3.Error, OSError):  # the next writer deletes them
-                known = self._names()
-                for name, path in find_segment_files(self.folder):
-                    if path in created and name not in known:
-                        path.unlink()
+        super().clear_cache()
 
     def close(self) -> None:
         """Close all files."""
@@ -244,27 +202,3 @@ class SegmentPool:
         files = self._spaces.pop(space, None)
         for file in files.files if files else ():
             file.close()
-
-    def _sync_folder(self) -> None:
-        if os.name != "posix":
-            return
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            with contextlib.suppress(OSError):  # some network file systems cannot sync a folder
-                os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    @contextlib.contextmanager
-    def errors(self) -> Iterator[None]:
-        """Turn errors of writing into `LibraryError` with the cause and the next step."""
-        try:
-            yield
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            what = "no room left for the library" if full else "cannot be written"
-            step = "free some space" if full else "see that the disk is sound"
-            raise LibraryError(
-                f"{self.folder}: {what} ({error_line(error)}); what was committed is kept: {step} and run the same "
-                "command again"
-            ) from error

@@ -12,6 +12,7 @@ from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Item, Rows
 from sightsound.contract.space import Space
 from sightsound.library.store import database
+from sightsound.library.store.index_files import StoredIndex
 from sightsound.library.store.items import ItemTable
 from sightsound.library.store.outcomes import OutcomeTable
 from sightsound.library.store.row_table import RowTable
@@ -197,6 +198,10 @@ class Writer:
         count = self._rows.delete_space(id_)
         self._transaction.execute("DELETE FROM spaces WHERE id = ?", id_)
         return count
+
+    def add_index(self, part: Path, index: StoredIndex) -> None:
+        """Give a complete file in the folder of the library its name as the index of a space; see `SegmentPool`."""
+        self._files.add_index(part, index)
 
     def compact(self) -> None:
         """Write the files of rows anew without those that were removed, with a commit after each.

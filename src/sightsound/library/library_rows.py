@@ -11,6 +11,7 @@ from sightsound.contract.results import Item
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter
 from sightsound.library.space_reader import KeptScores, SpaceReader
+from sightsound.library.space_rows import RowsView
 from sightsound.library.store.database import Database
 from sightsound.library.tables import LibraryTables
 
@@ -111,3 +112,21 @@ class LibraryRows(LibraryTables):
         """
         self.require(space)
         return self._reader.sample(space, count)
+
+    def mapped_rows(self, space: Space) -> tuple[int, int, RowsView]:
+        """Return all rows of a space as they are now, mapped into memory.
+
+        Parameters
+        ----------
+        space : Space
+            A space of the library.
+
+        Returns
+        -------
+        space_id, generation : int
+            Number of the space, and its counter of changes.
+        rows : RowsView
+            Its segments.
+        """
+        with self._reader.reading(space) as (space_id, rows):
+            return space_id, rows.generation, rows.view()
