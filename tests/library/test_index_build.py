@@ -404,6 +404,19 @@ def test_a_file_that_is_not_as_it_was_written_is_never_read(where, damage, again
     assert check(where) == []
 
 
+@pytest.mark.parametrize(
+    "report", ["{}", "[]", "x", '{"recall": {}, "parameters": {}}', '{"recall": {"10": "\\u001b"}}']
+)
+def test_odd_values_of_somebody_else_are_damage_in_one_line(where, report, command):
+    build_index(where, kind="ivf")
+    with raw_database(where) as db:
+        db.execute("UPDATE indexes SET report = ?", (report,))
+    done = command("stats", "-l", where)
+    assert done.returncode == 2 and "damaged" in done.stderr and len(done.stderr.splitlines()) == 1
+    with Library(where) as library:
+        assert found(library, clustered(1)) and not library.approximated
+
+
 def test_an_index_of_somebody_else_is_not_read(where, reads, monkeypatch, tmp_path):
     build_index(where, kind="ivf-sq8")
     monkeypatch.setattr(user_key, "key_file", lambda: tmp_path / "another" / "index.key")

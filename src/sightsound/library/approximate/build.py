@@ -19,7 +19,15 @@ from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
 from sightsound.library.approximate.indexes import VectorIndex
-from sightsound.library.approximate.kinds import IndexKind, choose, load_faiss, memory_bytes, sample_count, trained
+from sightsound.library.approximate.kinds import (
+    IndexKind,
+    choose,
+    load_faiss,
+    memory_bytes,
+    sample_count,
+    threads,
+    trained,
+)
 from sightsound.library.approximate.list_files import ListFiles
 from sightsound.library.approximate.measuring import Measurement
 from sightsound.library.approximate.opened import OpenIndex, Stamp, facts_of, own_path
@@ -93,7 +101,8 @@ def _build(library: Library, space: Space, wanted: str, memory: int, progress: b
         user_key(create=True)  # so that it is not missed after an hour
         try:
             with new_file(library.path, "library.index-") as part:
-                _write_file(part, kind, rows, space.dim, progress)
+                with threads():
+                    _write_file(part, kind, rows, space.dim, progress)
                 with part.open("rb") as file:
                     stamp = dataclasses.replace(stamp, digest=hashlib.file_digest(file, "sha256").hexdigest())
                     parameters, recall = Measurement(rows, OpenIndex(own_path(file.fileno()), kind, stamp)).run(

@@ -12,6 +12,7 @@ from sightsound.library.space_rows import SpaceRows
 from sightsound.library.store.database import Database
 from sightsound.library.store.index_files import StoredIndex, index_file, open_own
 from sightsound.library.store.queries import read_index, read_segments
+from sightsound.media.safe_open import error_line
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,11 @@ class Indexes:
             if number is None:
                 return None
             facts, stamp = os.fstat(number), Stamp.from_json(stored.stamp)
-            index = OpenIndex(own_path(number), kind_of(stored.kind), stamp)
+            try:
+                index = OpenIndex(own_path(number), kind_of(stored.kind), stamp)
+            except (RuntimeError, ValueError) as error:  # the disk, since the file is our own
+                log.warning("%s: its index cannot be read (%s)", self._database.file.parent, error_line(error))
+                return None
             return UsableIndex(index, _facts(stored, stamp, facts.st_size, True), stored, _identity(facts))
 
     def _file(self, stored: StoredIndex) -> tuple[int, ...]:
@@ -150,10 +155,13 @@ class Indexes:
 
 
 def _facts(stored: StoredIndex, stamp: Stamp, size: int, usable: bool) -> VectorIndex:
-    report = json.loads(stored.report)
+    report, kind = json.loads(stored.report), kind_of(stored.kind)
     recall = {str(name): float(value) for name, value in report["recall"].items()}
     parameters = {str(name): int(value) for name, value in report["parameters"].items()}
-    return VectorIndex(str(stored.kind), stamp.rows, size, parameters, recall, usable)
+    names = {f"{name}{filtered}" for name in ("10", "100") for filtered in ("", " filtered")}
+    if recall.keys() != names or parameters.keys() != {kind.effort, f"{kind.effort} filtered"}:
+        raise ValueError(f"index of kind {kind.name}: expected its recall and parameters")
+    return VectorIndex(kind.name, stamp.rows, size, parameters, recall, usable)
 
 
 def _identity(facts: os.stat_result) -> tuple[int, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,10 +133,20 @@ def sample_count(kind: IndexKind, rows: int, dim: int) -> int:
 
 
 def load_faiss() -> Any:
-    """Return FAISS, with as many threads as `cores` says."""
-    faiss = importlib.import_module("faiss")
+    """Return FAISS."""
+    return importlib.import_module("faiss")
+
+
+@contextlib.contextmanager
+def threads() -> Iterator[None]:
+    """Let FAISS use as many threads as `cores` says; torch may share the setting, which is put back at the end."""
+    faiss = load_faiss()
+    before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(cores())
-    return faiss
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def trained(kind: IndexKind, sample: Floats, rows: int) -> Any:

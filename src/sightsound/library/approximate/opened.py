@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats
-from sightsound.library.approximate.kinds import KINDS, IndexKind, load_faiss
+from sightsound.library.approximate.kinds import KINDS, IndexKind, load_faiss, threads
 from sightsound.library.space_rows import SegmentRuns
 
 
@@ -122,7 +122,8 @@ class OpenIndex:
             bits = np.packbits(allowed, bitorder="little")
             named["sel"] = self._faiss.IDSelectorBitmap(bits)
         make = self._faiss.SearchParametersIVF if self.kind.effort == "nprobe" else self._faiss.SearchParametersHNSW
-        found: NDArray[np.int64] = self._index.search(queries, count, params=make(**named))[1]
+        with threads():
+            found: NDArray[np.int64] = self._index.search(queries, count, params=make(**named))[1]
         return found
 
 
