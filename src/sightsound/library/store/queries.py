@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sightsound.contract.errors import LibraryError
-from sightsound.contract.results import Item, Outcome
+from sightsound.contract.results import Item, Outcome, Status
 from sightsound.contract.space import Space
 from sightsound.library.store.database import Database
 from sightsound.library.store.segments import SegmentFacts
@@ -132,12 +132,13 @@ def read_content_hashes(database: Database) -> dict[int, bytes]:
         return {item: digest(hash_) for item, hash_ in rows}
 
 
-def read_outcomes(database: Database) -> list[tuple[Outcome, str]]:
-    """Return every outcome with the name of its space, '' for an item that no model was run on."""
+def read_outcomes(database: Database, status: Status | None = None) -> list[tuple[Outcome, str]]:
+    """Return every outcome, or those of a status, with the name of its space, '' where no model was run."""
     rows = database.rows(
         "SELECT r.path, i.path, i.id, o.status, o.reason, o.flags, o.seconds, o.facts, coalesce(s.name, '')"
         " FROM outcomes o JOIN items i ON i.id = o.item JOIN roots r ON r.id = i.root"
-        " LEFT JOIN spaces s ON s.id = o.space ORDER BY i.id, o.space"
+        " LEFT JOIN spaces s ON s.id = o.space WHERE ? IS NULL OR o.status = ? ORDER BY i.id, o.space",
+        *(status, status),
     )
     with database.decoding():
         return [
