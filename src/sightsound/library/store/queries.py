@@ -49,7 +49,10 @@ def read_segments(database: Database, space_id: int, dim: int) -> list[SegmentFa
     query = "SELECT id, space, name, dtype, rows, inode FROM segments WHERE space = ? AND rows != 0 ORDER BY id"
     rows = database.rows(query, space_id)
     with database.decoding():
-        return [SegmentFacts(dim, *row) for row in rows]
+        found = [SegmentFacts(dim, *row) for row in rows]
+        if len({facts.name for facts in found}) < len(found) or len({facts.id for facts in found}) < len(found):
+            raise ValueError(f"space {space_id}: expected segments of different names and numbers")
+    return found
 
 
 def count_items(database: Database) -> int:
