@@ -19,7 +19,7 @@ import pytest
 from library_files import POSIX, all_rows, file_bytes, mount, public_copy, raw_database
 from made import ordinary_user, write_sound
 from sightsound import Library, LibraryError, check, forget_missing, index, search, stats
-from sightsound.library.store import database, schema
+from sightsound.library.store import database, schema, validation
 
 MODELS = ("colours.tiny", "loudness.tiny")
 
@@ -260,9 +260,15 @@ def future(where, monkeypatch):
     def step(db):
         db.execute("ALTER TABLE items ADD COLUMN colour TEXT DEFAULT 'grey'")
 
+    of_items = "content INTEGER REFERENCES contents,   -- NULL"
+    tables = schema.TABLES.replace(of_items, "colour TEXT, " + of_items, 1)
+    monkeypatch.setattr(schema, "TABLES", tables)
+    validation._present_columns.cache_clear()
     monkeypatch.setitem(schema.MIGRATIONS, schema.FORMAT, step)
     monkeypatch.setattr(schema, "FORMAT", schema.FORMAT + 1)
-    return where
+    yield where
+    monkeypatch.undo()  # before the cache is cleared
+    validation._present_columns.cache_clear()
 
 
 def test_an_older_format_is_read_and_unchanged_on_disk(future, zoo, tiny):
@@ -281,6 +287,8 @@ def test_an_older_format_is_copied_and_migrated_by_the_first_writer(future, zoo,
     with Library(future) as library:
         assert check(library) == []
     monkeypatch.setattr(schema, "FORMAT", schema.FORMAT - 1)
+    monkeypatch.setattr(schema, "TABLES", schema.TABLES.replace("colour TEXT, ", "", 1))
+    validation._present_columns.cache_clear()
     backup = future.parent / "backup"
     backup.mkdir()
     shutil.copy(future / f"library.format{schema.FORMAT}.sqlite", backup / "library.sqlite")

@@ -20,6 +20,8 @@ from sightsound import (
     LibraryError,
     SightsoundError,
     check,
+    compact,
+    copy_library,
     forget_missing,
     forget_space,
     index,
@@ -37,6 +39,8 @@ MODELS = ("colours.tiny", "loudness.tiny")
 @pytest.fixture
 def tagged(where):
     """A library with a row in every table."""
+    with Library(where) as library, library.writing() as writer:
+        writer.forget([3])
     with raw_database(where) as db:
         db.execute("INSERT INTO labels VALUES (1, 'who', 'Tom')")
         db.execute("INSERT INTO tagged SELECT content, space, '{}' FROM outcomes")
@@ -109,15 +113,20 @@ def test_values_of_another_type_in_an_older_format_are_reported_in_one_line(tmp_
 # -- values of other types ---------------------------------------------------------------------------------------------
 
 NESTED = "[" * 100_000
-VALUES = {"integer": 2**62, "bytes": b"\xff\x00", "text": "x\x00", "nested": NESTED, "number": 1e300}
+VALUES = {
+    **{"integer": 2**62, "negative": -1, "zero": 0, "nothing": None},
+    **{"bytes": b"\xff\x00", "text": "x\x00", "nested": NESTED, "number": 1e300},
+}
 COLUMNS = {
     "roots": ["path"],
     "contents": ["hash", "modality"],
     "items": ["path", "root", "size", "mtime_ns", "content"],
     "labels": ["column", "value", "item"],
     "spaces": ["name", "fingerprint", "facts", "generation"],
-    "outcomes": ["status", "reason", "flags", "seconds", "facts", "windows", "checksum", "content", "space"],
-    "vectors": ["content", "space", "start", "stop", "embedding"],
+    "outcomes": ["status", "reason", "flags", "seconds", "facts", "content", "space"],
+    "segments": ["id", "space", "name", "dtype", "rows", "inode"],
+    "runs": ["content", "space", "part", "segment", "first", "count", "checksum", "record_checksum"],
+    "removed": ["segment", "first", "count", "generation"],
     "tagged": ["rules", "content", "space"],
     "tags": ["label", "class", "start", "stop", "mean", "peak", "content", "space"],
 }
@@ -156,6 +165,9 @@ def test_a_value_of_another_type_is_an_error_in_one_line_or_does_no_harm(tagged,
         "index": lambda where: index(zoo, where, models=MODELS, host=tiny),
         "relocate": lambda where: relocate(zoo, zoo, where),
         "forget": lambda where: forget_missing(where, yes=True),
+        "compact": compact,
+        "copy": lambda where: copy_library(where, where.parent / "copy of it"),
+        "rows": lambda where: Library(where).sample_rows(next(iter(Library(where).spaces)), 9),
         "space": lambda where: forget_space("colours.tiny", where),
     }
     for name, work in works.items():
@@ -171,6 +183,25 @@ def test_a_space_of_made_up_facts_is_refused(where):
             db.execute("UPDATE spaces SET facts = ?, fingerprint = ? WHERE id = 1", (facts, fingerprint))
         with Library(where) as library, pytest.raises(LibraryError, match=r"lib: damaged \("):
             library.spaces  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("id INTEGER PRIMARY KEY AUTOINCREMENT", "id"),
+        ("NOT NULL", ""),
+        ("count INTEGER", "count TEXT"),
+        ("inode INTEGER", "odd INTEGER"),
+    ],
+)
+def test_tables_with_other_columns_are_refused(where, zoo, tiny, old, new):
+    with raw_database(where) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, ?, ?)", (old, new))
+        db.execute("PRAGMA writable_schema = RESET")
+    for work in (stats, check, lambda where: index(zoo, where, models=MODELS, host=tiny)):
+        with pytest.raises(LibraryError, match="lib: damaged, its tables are not those of a library; restore it"):
+            work(where)
 
 
 # -- paths that lead elsewhere -----------------------------------------------------------------------------------------

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from made import write_image, write_sound
 from sightsound import (
+    Item,
     Library,
     LibraryError,
     check,
@@ -21,6 +25,9 @@ from sightsound import (
     search,
     stats,
 )
+from sightsound.contract.results import Outcome
+from sightsound.contract.space import Space
+from sightsound.library import maintenance
 
 MODELS = ("colours.tiny", "loudness.tiny")
 
@@ -315,3 +322,64 @@ def test_the_commands_print_what_they_did(command, library, zoo, tmp_path):
     new = zoo.rename(tmp_path / "farm")
     assert command("relocate", zoo, new, *where).stdout == f"2 items are below {new} now\n"
     assert command("forget", *where).returncode == command("forget", new, "--missing", *where).returncode == 2
+
+
+# -- many items ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A library of files in folders of similar names, without rows."""
+    names = [f"{folder}/{i}.png" for folder in ("a", "ab", "a/b", "a/bc", "a b") for i in range(40)]
+    with Library(tmp_path / "lib", create=True) as library, library.writing() as writer:
+        space = Space("net.made", json.dumps({"dim": 4, "modality": "image", "stages": []}))
+        ids = writer.space_id(space), writer.space_id(replace(space, name="net.other"))
+        for number, name in enumerate(names):
+            item = Item(str(tmp_path / "media"), name)
+            writer.items.record(item, (0, 0), hashlib.sha256(name.encode()).digest(), "image")
+            flags = [("padded", "silent"), ("padded",), ()][number % 3]
+            for id_ in ids:
+                status = "no-windows" if number % 5 else "failed"
+                writer.outcomes.record(Outcome(item, status, "why", flags=flags[id_ - 1 :], seconds=2.0), id_)
+            writer.items.label(writer.items.id(item), "who", ["Tom", str(number % 2)])
+    return tmp_path / "lib"
+
+
+@pytest.mark.parametrize(
+    ("paths", "count"),
+    [(["a"], 120), (["a/b"], 40), (["a/b", "a/b/", "ab/../ab"], 80), (["a b/7.png"], 1), ([""], 200)],
+)
+def test_forget_takes_what_is_at_or_below_a_path_and_no_similar_name(many, tmp_path, paths, count):
+    gone = forget([tmp_path / "media" / path for path in paths], many)
+    assert len(gone) == len({item.id for item in gone}) == count
+    with Library(many) as library:
+        assert len(library) == 200 - count
+
+
+def test_forget_of_everything_below_the_top_folder(many):
+    assert len(forget("/", many)) == 200
+
+
+def test_each_folder_is_looked_into_once(many, tmp_path, monkeypatch):
+    for i in range(1000):
+        (tmp_path / "media" / "a" / f"there{i}").mkdir(parents=True)
+    with Library(many) as library:
+        missing = [replace(item, path=f"a/{i}/x.png") for i, item in enumerate(library.items())]
+    looked, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: looked.append(folder) or scandir(folder))
+    monkeypatch.setattr(os, "listdir", lambda folder: looked.append(folder) or [])
+    assert maintenance._empty_folder(str(tmp_path / "media"), missing) is None
+    assert looked == [str(tmp_path / "media" / "a")]
+
+
+def test_stats_count_items_and_not_outcomes(many):
+    found = stats(many)
+    assert found.items == 200 and len(found.failed) == 80
+    assert found.outcomes == {
+        (space, status): count
+        for space in ("net.made", "net.other")
+        for status, count in (("failed", 40), ("no-windows", 160))
+    }
+    assert found.flags == {"padded": 134, "silent": 67}
+    assert found.labels == {("who", "Tom"): 200, ("who", "0"): 100, ("who", "1"): 100}
+    assert found.seconds == {"net.made": 400.0, "net.other": 400.0}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike, as_list
@@ -42,17 +41,27 @@ def forget(paths: PathLike | Sequence[PathLike], library: PathLike | Library) ->
     with open_library(library) as opened:
         given = as_list(paths)
         _require_names(given)
-        items = opened.items()
-        chosen: dict[int | None, Item] = {}
-        for path in given:
-            top = Path(os.path.abspath(path))
-            below = [item for item in items if item.file.is_relative_to(top)]
-            if not below:
+        tops = [os.path.normcase(os.path.abspath(path)) for path in given]
+        below = _items_below(tops, opened.items())
+        for path, top in zip(given, tops):
+            if not below[top]:
                 raise LibraryError(
                     f"{os.fspath(path)}: nothing of this path is in {opened.path.name}; see `sightsound stats`"
                 )
-            chosen |= {item.id: item for item in below}
-        return _forget(opened, chosen.values())
+        return _forget(opened, {item.id: item for top in tops for item in below[top]}.values())
+
+
+def _items_below(tops: Sequence[str], items: Iterable[Item]) -> dict[str, list[Item]]:
+    """Return the items at or below each path. Many of both take linear time."""
+    below: dict[str, list[Item]] = {top: [] for top in tops}
+    sizes = sorted({len(top) for top in tops})
+    for item in items:
+        file = os.path.normcase(os.path.normpath(os.path.join(item.root, item.path)))
+        for size in sizes:
+            top = file[:size]
+            if top in below and (top == file or top.endswith(os.sep) or file[size] == os.sep):
+                below[top].append(item)
+    return below
 
 
 def forget_missing(library: PathLike | Library, *, yes: bool = False) -> list[Item]:
@@ -157,12 +166,16 @@ def meant_space(text: str, library: Library) -> Space:
 
 def _empty_folder(root: str, missing: Sequence[Item]) -> str | None:
     """Return a folder below a root that had some of these files and is empty, as the mount point of a drive is."""
+    examined = {root}
     for folder in sorted({os.path.dirname(item.file) for item in missing}):
-        while folder != root and is_missing(folder):
-            folder = os.path.dirname(folder)
-        with contextlib.suppress(OSError):  # one that cannot be listed
-            if folder != root and not os.listdir(folder):
-                return folder
+        while folder not in examined:
+            examined.add(folder)
+            if is_missing(folder):
+                folder = os.path.dirname(folder)
+                continue
+            with contextlib.suppress(OSError), os.scandir(folder) as entries:  # OSError: one that cannot be listed
+                if next(entries, None) is None:
+                    return folder
     return None
 
 

@@ -69,6 +69,9 @@ class SharedLibrary(Library):
             self._run(self._reopen_after_migration)
             yield writer
 
+    def __len__(self) -> int:
+        return self._run(lambda: super(SharedLibrary, self).__len__())
+
     @property
     def roots(self) -> list[str]:
         """The folders that were indexed."""

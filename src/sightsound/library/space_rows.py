@@ -168,7 +168,7 @@ class SpaceRows:
         parts = [] if before is None else [before.changes]
         for first in range(known, len(segment), _RECORDS):
             contents = segment.records(first, min(_RECORDS, len(segment) - first))["content"]
-            last = segment.records(first - 1, 1)["content"] if first else np.array([contents[0] - 1])
+            last = segment.records(first - 1, 1)["content"] if first else ~contents[:1]
             parts.append(np.flatnonzero(np.diff(contents, prepend=last)) + first)
             if first == known and known:  # no content is committed in two steps, though it may follow itself
                 parts.append(np.array([known]))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sightsound.classify.segments import SegmentRules
+from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Outcome
 from sightsound.contract.space import Space
@@ -63,32 +65,49 @@ class Stats:
 def stats(library: PathLike | Library) -> Stats:
     """Return counts of what is in a library: items, outcomes, labels, tags, and the vectors of each space."""
     with open_library(library) as opened:
-        outcomes = opened.outcomes()
-        seconds: dict[str, float] = {}
-        for outcome, space in outcomes:
-            if outcome.seconds:
-                seconds[space] = seconds.get(space, 0.0) + outcome.seconds
-        items = opened.items()
         return Stats(
-            items=len(items),
+            items=len(opened),
             roots=tuple(opened.roots),
-            outcomes=dict(Counter((space, outcome.status) for outcome, space in outcomes)),
-            flags=dict(Counter(flag for _, flag in {(o.item, flag) for o, _ in outcomes for flag in o.flags})),
+            outcomes={(space, status): count for space, status, count in _counted(opened, _OUTCOMES)},
+            flags=_flags(opened),
             spaces=_spaces(opened),
-            labels=dict(
-                Counter(
-                    (column, value)
-                    for item in items
-                    for column, values in opened.labels(item.id or 0).items()
-                    for value in values
-                )
-            ),
-            seconds=seconds,
+            labels={(column, value): count for column, value, count in _counted(opened, _LABELS)},
+            seconds={space: float(seconds) for space, seconds in _counted(opened, _SECONDS)},
             tags=_tags(opened),
-            failed=tuple(outcome for outcome, _ in outcomes if outcome.status == "failed"),
+            failed=tuple(outcome for outcome, _ in opened.outcomes("failed")),
             indexes=_indexes(opened),
             bytes=library_bytes(opened.path),
         )
+
+
+_SPACE = "FROM outcomes o JOIN items i ON i.id = o.item LEFT JOIN spaces s ON s.id = o.space"
+_OUTCOMES = f"SELECT coalesce(s.name, '') AS name, o.status, count(*) {_SPACE} GROUP BY name, o.status ORDER BY 1, 2"
+_SECONDS = f"SELECT coalesce(s.name, '') AS name, total(o.seconds) {_SPACE} WHERE o.seconds != 0 GROUP BY name"
+_LABELS = (
+    'SELECT l."column", l.value, count(*) FROM labels l JOIN items i ON i.id = l.item GROUP BY l."column", l.value'
+    " ORDER BY 1, 2"
+)
+_FLAGS = (
+    "SELECT flags, count(*) FROM (SELECT group_concat(o.flags, ' ') AS flags FROM outcomes o"
+    " JOIN items i ON i.id = o.item WHERE o.flags != '' GROUP BY o.item) GROUP BY flags ORDER BY 1"
+)
+
+
+def _counted(library: Library, query: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query whose columns are texts, but for the number at the end."""
+    rows = library.rows(query)
+    for *texts, _ in rows:
+        if not all(isinstance(text, str) for text in texts):
+            raise LibraryError(f"{library.path}: damaged (expected texts); run `sightsound check`")
+    return rows
+
+
+def _flags(library: Library) -> dict[str, int]:
+    """Return flag -> number of items. There are few combinations of flags."""
+    found = Counter[str]()
+    for flags, count in _counted(library, _FLAGS):
+        found.update(dict.fromkeys(flags.split(), count))
+    return dict(found)
 
 
 def _tags(library: Library) -> dict[str, tuple[int, float]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sightsound.contract.errors import SpaceMismatch
-from sightsound.contract.results import Item, Outcome
+from sightsound.contract.results import Item, Outcome, Status
 from sightsound.contract.space import Space, hint
 from sightsound.library.store.database import Database
 from sightsound.library.store.queries import (
@@ -74,9 +74,9 @@ class LibraryTables:
         """Return the id of each item that was ever read -> the SHA-256 of its content."""
         return read_content_hashes(self._database)
 
-    def outcomes(self) -> list[tuple[Outcome, str]]:
-        """Return every outcome with the name of its space, '' for an item that no model was run on."""
-        return read_outcomes(self._database)
+    def outcomes(self, status: Status | None = None) -> list[tuple[Outcome, str]]:
+        """Return every outcome, or those of a status, with the name of its space, '' where no model was run."""
+        return read_outcomes(self._database, status)
 
     def content(self, id_: int) -> bytes:
         """Return the SHA-256 of an item's content when it was last read; raise `LibraryError` if there is none."""

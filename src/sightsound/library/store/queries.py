@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError, PluginError
-from sightsound.contract.results import Item, Outcome
+from sightsound.contract.results import Item, Outcome, Status
 from sightsound.contract.space import Space
 from sightsound.library.store.database import Database
 from sightsound.library.store.index_files import StoredIndex
@@ -52,7 +52,10 @@ def read_segments(database: Database, space_id: int, dim: int) -> list[SegmentFa
     query = f"SELECT {SEGMENT_COLUMNS} FROM segments s WHERE space = ? AND rows != 0 ORDER BY id"
     rows = database.rows(query, space_id)
     with database.decoding():
-        return [SegmentFacts.of(dim, row) for row in rows]
+        found = [SegmentFacts.of(dim, row) for row in rows]
+        if len({facts.name for facts in found}) < len(found) or len({facts.id for facts in found}) < len(found):
+            raise ValueError(f"space {space_id}: expected segments of different names and numbers")
+    return found
 
 
 def read_index(database: Database, space_id: int) -> StoredIndex | None:
@@ -141,12 +144,13 @@ def read_content_hashes(database: Database) -> dict[int, bytes]:
         return {item: digest(hash_) for item, hash_ in rows}
 
 
-def read_outcomes(database: Database) -> list[tuple[Outcome, str]]:
-    """Return every outcome with the name of its space, '' for an item that no model was run on."""
+def read_outcomes(database: Database, status: Status | None = None) -> list[tuple[Outcome, str]]:
+    """Return every outcome, or those of a status, with the name of its space, '' where no model was run."""
     rows = database.rows(
         "SELECT r.path, i.path, i.id, o.status, o.reason, o.flags, o.seconds, o.facts, coalesce(s.name, '')"
         " FROM outcomes o JOIN items i ON i.id = o.item JOIN roots r ON r.id = i.root"
-        " LEFT JOIN spaces s ON s.id = o.space ORDER BY i.id, o.space"
+        " LEFT JOIN spaces s ON s.id = o.space WHERE ? IS NULL OR o.status = ? ORDER BY i.id, o.space",
+        *(status, status),
     )
     with database.decoding():
         return [

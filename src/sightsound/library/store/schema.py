@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import struct
 import zlib
@@ -144,6 +145,7 @@ CREATE TABLE tags (                        -- segments of sounds, the best class
 CREATE INDEX tags_by_content ON tags (content, space);
 """
 TABLES += _ROW_TABLES + _TAG_TABLES
+NAMES = tuple(re.findall(r"CREATE TABLE (\w+)", TABLES))
 
 
 def old_checksum(before: int, start: float | None, stop: float | None, embedding: bytes) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import sqlite3
@@ -43,7 +45,25 @@ def read_format(db: sqlite3.Connection, file: Path) -> int:
     if format_ < 1:
         raise LibraryError(f"{file.parent}: damaged, its format is {format_}; restore it from a copy")
     _require_plain_tables(db, file)
+    if format_ == schema.FORMAT and _columns(db) != _present_columns():
+        raise LibraryError(f"{file.parent}: damaged, its tables are not those of a library; restore it from a copy")
     return int(format_)
+
+
+def _columns(db: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """Return table, name, type, whether it must have a value, and place in the key, of every column of a library."""
+    marks = ", ".join(f"'{table}'" for table in schema.NAMES)
+    return db.execute(
+        'SELECT s.name, x.name, x.type, x."notnull", x.pk FROM sqlite_schema s, pragma_table_info(s.name) x'
+        f" WHERE s.type = 'table' AND s.name IN ({marks}) ORDER BY s.name, x.name"
+    ).fetchall()
+
+
+@functools.cache
+def _present_columns() -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(schema.TABLES)
+        return _columns(db)
 
 
 def _require_plain_tables(db: sqlite3.Connection, file: Path) -> None:

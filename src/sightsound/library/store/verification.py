@@ -9,6 +9,7 @@ import numpy as np
 
 from sightsound.library.store.database import Database
 from sightsound.library.store.segments import MappedSegment, as_bytes
+from sightsound.library.store.validation import number
 
 _ROWS = 2**14  # that are read at once
 
@@ -16,17 +17,20 @@ _ROWS = 2**14  # that are read at once
 def changed_contents(database: Database, segment: MappedSegment) -> Iterator[int]:
     """Yield the number of each content whose rows in a segment are not those that were written.
 
-    Runs that do not lie in the segment are left out.
+    Runs that do not lie in the segment, or that overlap another one, are left out.
     """
     query = (
         "SELECT content, first, count, checksum, record_checksum, score_checksum FROM runs WHERE segment = ?"
         " ORDER BY first"
     )
-    for content, first, count, *expected in database.rows(query, segment.facts.id):
+    end = 0
+    for content, first, count, *expected in database.iterate(query, segment.facts.id):
         with database.decoding():
-            inside = 0 <= first < first + count <= len(segment)
-        if inside and not _is_sound(segment, content, first, count, expected):
-            yield content
+            inside = end <= number(first) < first + number(count) <= len(segment)
+        if inside:
+            end = first + count
+            if not _is_sound(segment, content, first, count, expected):
+                yield content
 
 
 def _is_sound(segment: MappedSegment, content: int, first: int, count: int, expected: list[int]) -> bool:
