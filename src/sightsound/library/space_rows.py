@@ -85,6 +85,7 @@ class SpaceRows:
     def __init__(self, database: Database, space_id: int, space: Space) -> None:
         self._database, self._space_id, self.space = database, space_id, space
         self._generation = -1
+        self._checked = False
         self._cached: dict[int, _Cached] = {}
         self.moved: dict[int, int] = {}
         self.runs: list[SegmentRuns] = []
@@ -154,9 +155,11 @@ class SpaceRows:
     def _verify(self, segment: MappedSegment) -> None:
         """Raise `LibraryError` if the rows of a file that was copied are not those that were written."""
         log.info("%s: the folder was copied; its rows are verified once", self._database.file.parent)
-        for (text,) in self._database.rows("PRAGMA quick_check(1)"):
-            if text != "ok":
-                raise self.damaged(error_line(ValueError(text)))
+        if not self._checked:  # all segments of a copy come with one database
+            for (text,) in self._database.rows("PRAGMA quick_check(1)"):
+                if text != "ok":
+                    raise self.damaged(error_line(ValueError(text)))
+            self._checked = True
         if next(changed_contents(self._database, segment), None) is not None:
             raise self.damaged("vectors are not those that were written; the folder may have been copied meanwhile,")
 

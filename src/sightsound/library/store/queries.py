@@ -19,6 +19,7 @@ from sightsound.library.store.validation import (
 )
 
 _LARGEST_ID = 2**63 - 1  # of SQLite
+_SEGMENTS = 2**16  # of a space; full ones have 64 TiB
 _IDS = 500  # that are asked for at once
 
 
@@ -47,8 +48,10 @@ def count_vectors(database: Database) -> dict[int, int]:
 def read_segments(database: Database, space_id: int, dim: int) -> list[SegmentFacts]:
     """Return the segments of a space that have rows, in the order of their numbers."""
     query = "SELECT id, space, name, dtype, rows, inode FROM segments WHERE space = ? AND rows != 0 ORDER BY id"
-    rows = database.rows(query, space_id)
+    rows = database.rows(f"{query} LIMIT {_SEGMENTS + 1}", space_id)
     with database.decoding():
+        if len(rows) > _SEGMENTS:
+            raise ValueError(f"space {space_id}: expected at most {_SEGMENTS} segments")
         found = [SegmentFacts(dim, *row) for row in rows]
         if len({facts.name for facts in found}) < len(found) or len({facts.id for facts in found}) < len(found):
             raise ValueError(f"space {space_id}: expected segments of different names and numbers")

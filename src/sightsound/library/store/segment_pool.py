@@ -21,7 +21,6 @@ from sightsound.library.store.segments import (
     MappedSegment,
     SegmentFacts,
     find_segment_files,
-    is_segment,
     rows_per_segment,
     segment_files,
 )
@@ -140,9 +139,8 @@ class SegmentPool:
     def drop_space(self, space: int) -> None:
         """Remove all segments of a space."""
         self._close(space)
-        for name, dtype in self._transaction.read("SELECT name, dtype FROM segments WHERE space = ?", space):
-            if is_segment(name, dtype):
-                self._dropped += segment_files(self.folder, name, dtype)
+        names = {name for (name,) in self._transaction.read("SELECT name FROM segments WHERE space = ?", space)}
+        self._dropped += [path for name, path in find_segment_files(self.folder) if name in names]
         of_space = "segment IN (SELECT id FROM segments WHERE space = ?)"
         self._transaction.execute(f"DELETE FROM removed WHERE {of_space}", space)
         self._transaction.execute("DELETE FROM segments WHERE space = ?", space)

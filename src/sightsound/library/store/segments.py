@@ -76,7 +76,7 @@ class SegmentFacts:
     inode: int
 
     def __post_init__(self) -> None:
-        if not is_segment(self.name, self.dtype):
+        if not isinstance(self.name, str) or not re.fullmatch(_NAME, self.name) or self.dtype not in DTYPES:
             raise ValueError(f"segment {self.id}: expected a name and a type, got {self.name!r} and {self.dtype!r}")
         if type(self.dim) is not int or self.dim < 1:
             raise ValueError(f"segment {self.id}: expected a dimension, got {self.dim!r}")
@@ -101,11 +101,6 @@ class SegmentFacts:
 def rows_per_segment(dtype: str, dim: int) -> int:
     """Return how many rows a segment has at most."""
     return max(1, MAX_BYTES // (DTYPES[dtype].itemsize * dim))
-
-
-def is_segment(name: object, dtype: object) -> bool:
-    """Return whether the names of files may be made of these; a library may come from somebody else."""
-    return isinstance(name, str) and re.fullmatch(_NAME, name) is not None and dtype in DTYPES
 
 
 def segment_files(folder: Path, name: str, dtype: str) -> tuple[Path, Path]:
