@@ -385,3 +385,12 @@ def test_compact_does_not_copy_rows_that_overlap_again_and_again(where, zoo):
         (space,) = (space for space in library.spaces if space.name == "colours.tiny")
         with pytest.raises(LibraryError, match="damaged .*of segment 1: expected 3"):
             library.vectors(space, library.content(2))
+
+
+@pytest.mark.parametrize("facts", ['{"dim": 1e999}', '{"dim": ' + NESTED, "[]", '{"dim": null}', '{"dim": -3}'])
+def test_odd_facts_of_a_space_in_an_older_format_are_one_line(old_library, facts):
+    with raw_database(old_library) as db:
+        db.execute("UPDATE spaces SET facts = ?", (facts,))
+    for work in (Library, check, compact):
+        with contextlib.suppress(LibraryError):
+            work(old_library)
