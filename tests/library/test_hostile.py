@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from sightsound import (
     check,
     compact,
     copy_library,
+    forget,
     forget_missing,
     forget_space,
     index,
@@ -31,6 +33,7 @@ from sightsound import (
     search_tags,
     stats,
 )
+from sightsound.library.store.database import Database
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS id, i AS path FROM n"
 MODELS = ("colours.tiny", "loudness.tiny")
@@ -318,3 +321,76 @@ def test_an_id_that_no_item_can_have_is_not_reported_as_damage(where, command, i
     assert done.returncode == 2 and f"no item {id_} in lib" in done.stderr and "damaged" not in done.stderr
     with Library(where) as library:
         assert library.labels(int(id_)) == {}
+
+
+# -- tables of segments that somebody made -----------------------------------------------------------------------------
+
+
+def test_a_million_segments_are_refused_quickly(where, zoo):
+    with raw_database(where) as db:
+        db.execute(
+            "WITH RECURSIVE c(x) AS (SELECT 10 UNION ALL SELECT x + 1 FROM c LIMIT 1000000)"
+            " INSERT INTO segments SELECT x, 1, printf('%016x', x), 'f32', 1, 0 FROM c"
+        )
+    before = time.monotonic()
+    for work in (
+        lambda: search(np.ones(48), where),
+        lambda: copy_library(where, where.parent / "copy"),
+    ):
+        with pytest.raises(LibraryError, match=r"damaged .*space 1: expected at most 65536 segments"):
+            work()
+    assert "expected at most 65536 segments" in str(check(where)[0])
+    assert forget_space("colours.tiny", where) == 3
+    assert check(where) == []
+    assert time.monotonic() - before < 40
+
+
+def test_two_segments_of_one_file_are_refused(where):
+    with raw_database(where) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, ' UNIQUE', '') WHERE name = 'segments'")
+        db.execute("DELETE FROM sqlite_schema WHERE name = 'sqlite_autoindex_segments_1'")
+        db.execute("PRAGMA writable_schema = RESET")
+        db.execute("INSERT INTO segments SELECT 9, space, name, dtype, rows, inode FROM segments WHERE id = 1")
+    with pytest.raises(LibraryError, match="segments of different names"):
+        search(np.ones(48), where)
+
+
+def test_the_database_of_a_copied_folder_is_examined_once(where, monkeypatch, tmp_path):
+    place = shutil.copytree(where, tmp_path / "copied")
+    with raw_database(place) as db:
+        (name, rows) = db.execute("SELECT name, rows FROM segments WHERE id = 1").fetchone()
+        for number in range(5):
+            for suffix in ("f32", "records"):
+                shutil.copy(place / f"library.{name}.{suffix}", place / f"library.{number:016}.{suffix}")
+            db.execute("INSERT INTO segments VALUES (?, 1, ?, 'f32', ?, 0)", (10 + number, f"{number:016}", rows))
+    asked, rows_of = [], Database.rows
+    monkeypatch.setattr(Database, "rows", lambda self, query, *v: asked.append(query) or rows_of(self, query, *v))
+    with Library(place) as library:
+        assert search(np.ones(48), library)
+    assert asked.count("PRAGMA quick_check(1)") == 1
+
+
+def test_compact_does_not_copy_rows_that_overlap_again_and_again(where, zoo):
+    forget_one = [zoo / "cats" / "0.png"]
+    with raw_database(where) as db:
+        db.execute(
+            "WITH RECURSIVE c(x) AS (SELECT 10 UNION ALL SELECT x + 1 FROM c LIMIT 1000)"
+            " INSERT INTO runs SELECT 2, 1, x, 1, 1, 2, 0, 0 FROM c"
+        )
+    forget(forget_one, where)
+    with pytest.raises(LibraryError, match="damaged .a run is not in its segment, or in another run"):
+        compact(where)
+    with Library(where) as library:
+        (space,) = (space for space in library.spaces if space.name == "colours.tiny")
+        with pytest.raises(LibraryError, match="damaged .*of segment 1: expected 3"):
+            library.vectors(space, library.content(2))
+
+
+@pytest.mark.parametrize("facts", ['{"dim": 1e999}', '{"dim": ' + NESTED, "[]", '{"dim": null}', '{"dim": -3}'])
+def test_odd_facts_of_a_space_in_an_older_format_are_one_line(old_library, facts):
+    with raw_database(old_library) as db:
+        db.execute("UPDATE spaces SET facts = ?", (facts,))
+    for work in (Library, check, compact):
+        with contextlib.suppress(LibraryError):
+            work(old_library)

@@ -17,6 +17,7 @@ from library_files import raw_database
 from sightsound import Item, Library, check, compact, forget_space, migrate
 from sightsound.contract.results import Outcome, Rows
 from sightsound.contract.space import Space
+from sightsound.library import space_rows
 from sightsound.library.store import segment_pool, segments
 from sightsound.library.store.transaction import Transaction
 
@@ -231,3 +232,19 @@ def test_compact_does_not_wait_for_a_reader_that_stays(tmp_path):
         began = time.monotonic()
         compact(where)
         assert time.monotonic() - began < 10
+
+
+def test_a_reader_looks_only_at_the_segments_that_have_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(segments, "MAX_BYTES", 16 * 5)
+    where = made(tmp_path / "lib", *range(23))
+    with Library(where) as reader:
+        assert len(reader.search({SPACE: np.ones((1, 4), np.float32)}, 100)) == 23
+        looked, runs_of = [], space_rows._runs
+        monkeypatch.setattr(
+            space_rows, "_runs", lambda cached: looked.append(cached.segment.facts.id) or runs_of(cached)
+        )
+        with reader.writing() as writer:
+            writer.forget([1])
+            add(writer, 100)
+        assert len(reader.search({SPACE: np.ones((1, 4), np.float32)}, 100)) == 23
+        assert looked == [1, 5]

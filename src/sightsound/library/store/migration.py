@@ -94,7 +94,7 @@ def _apply(step: int, db: sqlite3.Connection, rows: RowTable, file: Path) -> Non
             move_vectors(db, rows, file.parent.name)
         else:
             schema.MIGRATIONS[step](db)
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         raise LibraryError(
             f"{file.parent}: damaged, cannot be read as format {step} ({error_line(error)}); restore it from a copy"
         ) from error

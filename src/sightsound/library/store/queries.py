@@ -22,6 +22,7 @@ from sightsound.library.store.validation import (
 )
 
 _LARGEST_ID = 2**63 - 1  # of SQLite
+_SEGMENTS = 2**16  # of a space; full ones have 64 TiB
 _IDS = 500  # that are asked for at once
 
 
@@ -49,9 +50,11 @@ def count_vectors(database: Database) -> dict[int, int]:
 
 def read_segments(database: Database, space_id: int, dim: int) -> list[SegmentFacts]:
     """Return the segments of a space that have rows, in the order of their numbers."""
-    query = f"SELECT {SEGMENT_COLUMNS} FROM segments s WHERE space = ? AND rows != 0 ORDER BY id"
-    rows = database.rows(query, space_id)
+    query = f"SELECT {SEGMENT_COLUMNS} FROM segments s WHERE space = ? AND rows != 0 ORDER BY id LIMIT ?"
+    rows = database.rows(query, space_id, _SEGMENTS + 1)
     with database.decoding():
+        if len(rows) > _SEGMENTS:
+            raise ValueError(f"space {space_id}: expected at most {_SEGMENTS} segments")
         found = [SegmentFacts.of(dim, row) for row in rows]
         if len({facts.name for facts in found}) < len(found) or len({facts.id for facts in found}) < len(found):
             raise ValueError(f"space {space_id}: expected segments of different names and numbers")

@@ -45,22 +45,23 @@ def read_format(db: sqlite3.Connection, file: Path) -> int:
     if format_ < 1:
         raise LibraryError(f"{file.parent}: damaged, its format is {format_}; restore it from a copy")
     _require_plain_tables(db, file)
-    if format_ == schema.FORMAT and _columns(db) != _present_columns():
+    if format_ == schema.FORMAT and not _present_columns() <= _columns(db):
         raise LibraryError(f"{file.parent}: damaged, its tables are not those of a library; restore it from a copy")
     return int(format_)
 
 
-def _columns(db: sqlite3.Connection) -> list[tuple[Any, ...]]:
+def _columns(db: sqlite3.Connection) -> set[tuple[Any, ...]]:
     """Return table, name, type, whether it must have a value, and place in the key, of every column of a library."""
     marks = ", ".join(f"'{table}'" for table in schema.NAMES)
-    return db.execute(
+    columns = db.execute(
         'SELECT s.name, x.name, x.type, x."notnull", x.pk FROM sqlite_schema s, pragma_table_info(s.name) x'
-        f" WHERE s.type = 'table' AND s.name IN ({marks}) ORDER BY s.name, x.name"
-    ).fetchall()
+        f" WHERE s.type = 'table' AND s.name IN ({marks})"
+    )
+    return set(columns)
 
 
 @functools.cache
-def _present_columns() -> list[tuple[Any, ...]]:
+def _present_columns() -> set[tuple[Any, ...]]:
     with contextlib.closing(sqlite3.connect(":memory:")) as db:
         db.executescript(schema.TABLES)
         return _columns(db)
