@@ -17,7 +17,7 @@ The library has recordings of 125 windows each, with random vectors. Printed are
 measures an approximate index instead. Its rows are made of real ones, those of `sightsound embed --out` (.npz) or an
 array (.npy): each is w a + (1 - w) b + e, scaled to length 1, of two real rows a and b of length 1 that are chosen at
 random, a random weight w from 0.5 to 1, and noise e of normal numbers whose expected length is 0.3. So they keep the
-uneven density of real rows, and every one has neighbours. Each is an image of its own. Printed are:
+uneven density of real rows, and every one has neighbours. `--windows` of them (20) are a recording. Printed are:
 
     build       seconds of `build_index`, peak of the anonymous memory of its process, and of all with mapped files
     stated      recall that was measured when it was built
@@ -121,6 +121,7 @@ def main() -> None:
     parser.add_argument("--large", type=int)
     parser.add_argument("--seed-rows", type=Path)
     parser.add_argument("--kind", default="auto")
+    parser.add_argument("--windows", type=int, default=20)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         place = Path(folder)
@@ -238,17 +239,19 @@ def unchanged(place: Path, count: int) -> None:
 def large(place: Path, options: argparse.Namespace) -> None:
     """Measure an approximate index of rows that are spread from real ones."""
     real = real_rows(options.seed_rows)
-    space = Space("net.made", json.dumps({"dim": real.shape[1], "modality": "image", "stages": []}))
+    space = Space("net.made", json.dumps({"dim": real.shape[1], "modality": "sound", "stages": []}))
     print(f"{options.large:,} x {real.shape[1]} rows, of {len(real):,} real ones, {cores()} cores")
     began = time.perf_counter()
     with Library(place / "lib", create=True) as library, library.writing() as writer:
         id_, number = writer.space_id(space), 0
         for rows in spread(real, options.large, seed=0):
-            for row in rows:
-                item = Item("/made", f"{number % 1000:03}/{number}.png")
-                writer.items.record(item, (0, 0), hashlib.sha256(str(number).encode()).digest(), "image")
-                writer.add_rows(Rows(item, None, row[None]), id_)
-                writer.outcomes.record(Outcome(item, "ok"), id_)
+            for first in range(0, len(rows), options.windows):
+                part = rows[first : first + options.windows]
+                item = Item("/made", f"{number % 1000:03}/{number}.wav")
+                writer.items.record(item, (0, 0), hashlib.sha256(str(number).encode()).digest(), "sound")
+                spans = np.stack([np.arange(len(part)), np.arange(len(part)) + 1.0], axis=1)
+                writer.add_rows(Rows(item, spans, part), id_)
+                writer.outcomes.record(Outcome(item, "ok", seconds=float(len(part))), id_)
                 number += 1
             writer.commit()
     print(f"written in {time.perf_counter() - began:.0f} s", flush=True)

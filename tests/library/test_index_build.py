@@ -148,7 +148,7 @@ def test_the_least_effort_is_taken_that_is_good_enough(where, monkeypatch):
     with Library(where) as library:
         facts = build_index(library, kind="ivf")[SPACE]
         most = kinds.list_count(3000)
-        assert 1 <= facts.parameters["nprobe"] < most == 128, "not all lists"
+        assert 1 <= facts.parameters["nprobe"] < most == 64, "not all lists"
         rows = library.mapped_rows(SPACE)[2]
         index = library._vector_search._indexes
         with library._reader.reading(SPACE) as (space_id, mapped):

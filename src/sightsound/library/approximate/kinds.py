@@ -18,7 +18,7 @@ FEW_ROWS = 50_000
 """With fewer rows exact search is fast: `auto` builds no index, and a filter that keeps fewer is searched exactly."""
 HNSW_ROWS = 200_000
 """Up to so many rows `auto` takes a graph, which is the fastest to search and the slowest to build."""
-SAMPLE_BYTES = 2**30
+SAMPLE_BYTES = 2**29
 """Of rows, as float32, that an index is trained on."""
 
 _PER_LIST = 64  # rows of the sample for each list of an IVF index
@@ -28,7 +28,7 @@ _GRAPH_BYTES = 4 * 2 * _NEIGHBOURS + 24  # of the graph, for each row
 _PQ_CENTROIDS = 256
 _PQ_SAMPLE = 64  # rows for each centroid of a product quantizer
 _LARGEST_LISTS = 2**16
-_TRAINED = 10  # iterations of k-means
+_TRAINED = 8  # iterations of k-means
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,11 @@ def memory_bytes() -> int:
 
 
 def list_count(rows: int) -> int:
-    """Return the number of lists of an IVF index, a power of two of about four times the root of the rows."""
-    return int(min(_LARGEST_LISTS, 2 ** int(math.log2(max(1, min(4 * math.sqrt(rows), rows / 8))))))
+    """Return the number of lists of an IVF index, a power of two, at most twice the root of the rows.
+
+    To add a row is to compare it with as many centres, which takes most of the time of a build.
+    """
+    return int(min(_LARGEST_LISTS, 2 ** int(math.log2(max(1, min(2 * math.sqrt(rows), rows / 8))))))
 
 
 def sample_count(kind: IndexKind, rows: int, dim: int) -> int:
