@@ -208,9 +208,12 @@ class LinearModel:
         """Return the classes with their probabilities (k,), the most probable first."""
         return rank(self.classes_, probabilities)
 
-    def predict_item(self, vectors: Floats) -> tuple[Prediction, ...]:
-        """Return the classes of one item with window vectors (n, dim), the most probable first."""
-        return self.rank(self.predict_proba(self.require_feature_spec().rows(vectors)).mean(axis=0))
+    def predict_item(self, vectors: Floats, scores: Floats | None = None) -> tuple[Prediction, ...]:
+        """Return the classes of one item with window vectors (n, dim), the most probable first.
+
+        A probe that uses scores takes those of the windows (n, classes) too, as a library keeps them.
+        """
+        return self.rank(self.predict_proba(self.require_feature_spec().rows(vectors, scores)).mean(axis=0))
 
     def evaluate(self, X: Any, y: Any, *, groups: Any = None) -> ProbeReport:
         """Return the report on rows that it was not fitted on.
