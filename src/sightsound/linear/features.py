@@ -77,7 +77,19 @@ class FeatureSpec:
         return self.use != "embedding"
 
     def using(self, use: Use, classes: ClassList | None = None) -> FeatureSpec:
-        """Return what takes rows of other features of the same items. Scores need the list of their classes."""
+        """Return what takes another kind of features of the same items.
+
+        Parameters
+        ----------
+        use : {'embedding', 'scores', 'both'}
+            The kind.
+        classes : ClassList, optional
+            The classes of the scores, where these are used.
+
+        Returns
+        -------
+        FeatureSpec
+        """
         if use == "embedding" or classes is None:
             return replace(self, use=use, score_list="", score_count=0)
         return replace(self, use=use, score_list=classes.fingerprint, score_count=len(classes))
@@ -118,7 +130,7 @@ class FeatureSpec:
             raise SightsoundError(f"{self.space.name}: {problem}")
 
     def lacks(self, classes: ClassList | None) -> str | None:
-        """Return why scores of some classes, or none, are not those that are used; None where they are."""
+        """Return why the scores of some classes, or no scores, are not those that are used, or None."""
         if not self.uses_scores or (classes is not None and classes.fingerprint == self.score_list):
             return None
         if classes is None:
@@ -162,7 +174,19 @@ class FeatureSpec:
         return self._pooled(np.sqrt(scores))
 
     def joined(self, embeddings: Floats | None, scores: Floats) -> Floats:
-        """Return rows of embeddings and of `score_rows` as this takes them: one of the two, or both side by side."""
+        """Return rows as this takes them, made of pooled vectors and pooled roots of scores.
+
+        Parameters
+        ----------
+        embeddings : float32 array (n, d) or None
+            The rows of vectors alone.
+        scores : float32 array (n, c)
+            The rows of scores alone, as `score_rows` makes them.
+
+        Returns
+        -------
+        float32 array (n, features)
+        """
         if self.use == "both" and embeddings is not None:
             return np.hstack([unit_rows(embeddings), unit_rows(scores)])
         return scores if self.use == "scores" or embeddings is None else embeddings

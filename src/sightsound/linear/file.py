@@ -50,7 +50,12 @@ def write(
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     has_centre = any(name.split(".")[-1] == "centre" for name in contiguous)
     uses_scores = "use" in (metadata.get("origin") or {})
-    header = {"format": FORMAT if uses_scores else 3 if has_centre else 2, "kind": kind, "versions": _versions(), **metadata}
+    header = {
+        "format": FORMAT if uses_scores else 3 if has_centre else 2,
+        "kind": kind,
+        "versions": _versions(),
+        **metadata,
+    }
     header["sha256"] = _checksum(contiguous, header)
     data = save(contiguous, {_KEY: json.dumps(header, sort_keys=True, allow_nan=False)})
     with atomic_path(file) as part:

@@ -23,8 +23,8 @@ def export_onnx(model: LinearModel, file: str | os.PathLike[str]) -> None:
 
     The graph maps `vectors` float32 (n, d) to `decisions` float32 (n, k), `probabilities` float32 (n, k) and, for one
     class a row, `label` int64 (n,): the position in `classes`. The metadata of the graph have `classes` as JSON, and
-    the space, its fingerprint, level, pool and use; where scores are used, the vectors are rows as `FeatureSpec.rows` makes
-    them, and `score_list` is the fingerprint of their classes. It computes in float64.
+    the space, its fingerprint, level, pool and use. Where scores are used, `vectors` are rows that `FeatureSpec.rows`
+    makes, and `score_list` is the fingerprint of the classes. It computes in float64.
 
     Parameters
     ----------
