@@ -20,6 +20,17 @@ def library(command, shades, tmp_path):
 
 
 @pytest.fixture
+def made_scores(command, tmp_path):
+    """A library of twelve recordings in `loudness.tiny`, whose scores it keeps, labelled by folder."""
+    for i in range(12):
+        made.write_rhythm(tmp_path / "rhythms" / ("first", "second")[i % 2] / f"{i}.wav", i % 2, i)
+    words = ("-m", "loudness.tiny", "--label-from", "folder")
+    done = command("index", tmp_path / "rhythms", "--library", tmp_path / "sounds", *words)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "sounds"
+
+
+@pytest.fixture
 def fitted(library, tmp_path):
     """A file with the probe that `probe fit` writes, but without a learning curve, which takes most of its time."""
     fit_probe(load_dataset(library, "colours.tiny"), curve=False).save(tmp_path / "a.probe")
@@ -49,6 +60,32 @@ def test_fit_prints_the_report_and_show_prints_it_again(command, library, tmp_pa
     parsed = json.loads(command("probe", "show", tmp_path / "a.probe", "--json").stdout)
     assert parsed["classes"] == ["blue", "green", "red"] and parsed["spaces"][0]["space"] == "colours.tiny"
     assert parsed["report"]["accuracy"]["value"] > 0.5 and len(parsed["spaces"][0]["fingerprint"]) == 64
+
+
+def test_features_are_named_and_compared(command, made_scores, tmp_path):
+    library, file = made_scores, tmp_path / "a.probe"
+    fitted = command(
+        "probe", "fit", "-l", library, "-m", "loudness.tiny", "-o", file, "--features", "both", "--no-curve"
+    )
+    assert fitted.returncode == 0, fitted.stderr
+    assert " on embedding and scores of items of loudness.tiny (" in fitted.stdout
+    assert re.search(
+        r"^accuracy by features, with the usual C: embedding [01]\.\d+, scores [01]\.\d+, both [01]\.\d+$",
+        fitted.stdout,
+        re.M,
+    )
+    shown = json.loads(command("probe", "show", file, "--json").stdout)
+    assert [each["use"] for each in shown["report"]["by_features"]] == ["embedding", "scores", "both"]
+    assert shown["spaces"][0]["use"] == "both" and shown["spaces"][0]["score_count"] == "2"
+    assert command("probe", "predict", file, "--library", library).returncode == 0
+    without = command("index", tmp_path / "rhythms", "-l", tmp_path / "none", "-m", "loudness.tiny", "--no-scores",
+                      "--label-from", "folder")  # fmt: skip
+    assert without.returncode == 0, without.stderr
+    refused = command(
+        "probe", "fit", "-l", tmp_path / "none", "-m", "loudness.tiny", "-o", file, "--features", "scores"
+    )
+    assert refused.returncode == 2 and "none has no scores in loudness.tiny; keep them: " in refused.stderr
+    assert command("probe", "predict", file, "--library", tmp_path / "none").returncode == 1
 
 
 def test_the_learning_curve_can_be_left_out(command, library, tmp_path):

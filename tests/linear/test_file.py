@@ -188,7 +188,7 @@ def edit_metadata(file, change):
         (lambda f: f.write_bytes(f.read_bytes()[:-10]), "expected a probe, got another file or a damaged one"),
         (lambda f: f.write_bytes(pickle.dumps({"coef": 1})), "expected a probe, got another file"),
         (lambda f: save_file({"a": np.ones(3)}, f), "expected a probe, got another file or a damaged one"),
-        (lambda f: edit_metadata(f, lambda m: m.update(format=4)), "expected a probe of format 3 or less, got 4; upgr"),
+        (lambda f: edit_metadata(f, lambda m: m.update(format=5)), "expected a probe of format 4 or less, got 5; upgr"),
         (lambda f: edit_metadata(f, lambda m: m.update(kind="tree")), "expected a probe or a stack, got 'tree'"),
         (
             lambda f: edit_metadata(f, lambda m: m.update(classes=["a"])),

@@ -168,7 +168,7 @@ class ItemClassifier:
         spans : float64 ndarray of shape (n, 2) or None
             The seconds of the windows; None for an image.
         embeddings : float32 ndarray of shape (n, dim) or None
-            Needed for a probe of items alone.
+            Needed for a probe of items alone. One that uses scores has them beside the vectors.
         channel : int
             The channel of the windows, counted from 0.
         """
@@ -200,7 +200,8 @@ class ItemClassifier:
     def top(self, k: int) -> tuple[Prediction, ...]:
         """Return the `k` best classes of the image, or of the mean over all windows so far."""
         if self._how.probe is not None and self._embeddings:
-            return self._how.probe.predict_item(np.concatenate(self._embeddings))[:k]
+            probe, rows = self._how.probe, np.concatenate(self._embeddings)
+            return probe.predict_item(*probe.require_feature_spec().split(rows))[:k]
         if self._sum is None:
             return ()
         mean = (self._sum / self.windows).astype(np.float32)

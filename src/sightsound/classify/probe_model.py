@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sightsound.contract.arrays import Floats
+from sightsound.contract.arrays import Floats, scores_as_kept
 from sightsound.contract.card import Card
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.embedder import Output, Windows
@@ -64,9 +64,11 @@ def attach_probe(model: Model, probe: LinearModel, *, name: str = "probe") -> Mo
     SpaceMismatch
         If it is another network, or another version of it.
     SightsoundError
-        If the probe was not fitted to a data set of a library.
+        If the probe was not fitted to a data set of a library, or uses scores that the network does not give.
     """
-    probe.require_feature_spec().space.require(model.space, "probe", anew="or fit the probe anew")
+    spec = probe.require_feature_spec()
+    spec.space.require(model.space, "probe", anew="or fit the probe anew")
+    spec.require_classes(model.card.classes)
     embedder = _ProbedEmbedder(model, probe, name)
     stages = {stage: _stage(embedder, stage) for stage in ("preprocess", "embed", "postprocess")}
     return Model(
@@ -88,9 +90,12 @@ class _ProbedEmbedder:
     """Embeds with a network and its stages, and classifies with a probe."""
 
     def __init__(self, model: Model, probe: LinearModel, name: str) -> None:
+        self._network = model.card
         self.card = probe_card(model.card, probe, name)
         self.batch_size, self.workers, self.device = model.batch_size, model.workers, model.device
         self._model, self._probe, self._spec = model, probe, probe.require_feature_spec()
+        if self._spec.uses_scores:
+            self.card = replace(self.card, dim=self.card.dim + self._spec.score_count)
         is_row = model.card.modality == "image" or self._spec.level == "window"
         self._has_window_scores = is_row or self._spec.pool != "mean+std"
 
@@ -101,17 +106,25 @@ class _ProbedEmbedder:
     def embed(self, inputs: Floats) -> Output:
         """Embed as the network does, with the probabilities of the probe as scores."""
         output = self._model.embed(inputs)
-        rows = self._model.postprocess(output)
+        rows, embeddings = self._model.postprocess(output), output.embeddings
+        if self._spec.uses_scores and output.scores is not None:
+            scores = scores_as_kept(output.scores, self._network.scores)
+            rows, embeddings = np.hstack([rows, scores]), np.hstack([embeddings, scores])
         if not np.isfinite(rows).all():
-            return Output(output.embeddings, self._constant_scores(len(rows), np.nan))
+            return Output(embeddings, self._constant_scores(len(rows), np.nan))
         if not self._has_window_scores:
-            return Output(output.embeddings, self._constant_scores(len(rows), 0))
-        features = np.concatenate([self._spec.rows(row[None]) for row in rows])
-        return Output(output.embeddings, self._probe.predict_proba(features).astype(np.float32))
+            return Output(embeddings, self._constant_scores(len(rows), 0))
+        features = np.concatenate([self._spec.rows(*self._spec.split(row[None])) for row in rows])
+        return Output(embeddings, self._probe.predict_proba(features).astype(np.float32))
 
     def postprocess(self, output: Output) -> Floats:
-        """Postprocess as the network does."""
-        return self._model.postprocess(output)
+        """Postprocess as the network does. Scores that the probe uses stand beside its rows."""
+        if not self._spec.uses_scores:
+            return self._model.postprocess(output)
+        count = self._spec.score_count
+        embeddings, scores = output.embeddings[:, :-count], output.embeddings[:, -count:]
+        rows = self._model.postprocess(Output(embeddings, scores))
+        return np.hstack([rows, scores])
 
     def _constant_scores(self, n: int, value: float) -> Floats:
         return np.full((n, len(self.card.labels)), value, np.float32)

@@ -39,6 +39,12 @@ def probe() -> None:
     help="How the windows of a sound become a row.  [auto]",
 )
 @click.option(
+    "--features",
+    type=click.Choice(["auto", "embedding", "scores", "both"]),
+    default="auto",
+    help="Vectors, scores of the network's classes, or both.  [auto: vectors, unless another is clearly better]",
+)
+@click.option(
     "--scaling",
     type=click.Choice(["auto", "none", "global", "unit", "centred", "standard"]),
     default="auto",
@@ -68,6 +74,7 @@ def fit(
     out: str,
     level: Any,
     pool: Any,
+    features: Any,
     plot: str | None,
     curve: bool,
     as_json: bool,
@@ -102,7 +109,7 @@ def fit(
         check_destinations(place, endings=_PROBE_ENDINGS, plot=plot, inputs=read, library=library)
     for place, column in wanted.items():
         labels = Labels(source, column, fold_column, group_column, multi_label, background)
-        data = load_dataset(library, model, labels, level=level, pool=pool)
+        data = load_dataset(library, model, labels, level=level, pool=pool, features=features)
         fitted = fit_probe(data, LinearProbe(**settings), curve=curve)
         fitted.save(place)
         reports.draw_report(fitted.report_, plot)

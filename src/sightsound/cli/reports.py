@@ -64,7 +64,9 @@ def print_probe(loaded: Probe, as_json: bool) -> None:
         output.print_json(
             {
                 "classes": loaded.classes_.tolist(),
-                "spaces": [{**spec.to_json(), "fingerprint": spec.space.fingerprint} for spec in specs],
+                "spaces": [
+                    {**spec.to_json(), "use": spec.use, "fingerprint": spec.space.fingerprint} for spec in specs
+                ],
                 "report": loaded.report_.to_json() if loaded.report_ else None,
                 **_fitted_numbers(loaded),
             }
@@ -73,7 +75,8 @@ def print_probe(loaded: Probe, as_json: bool) -> None:
     for spec in specs:
         kind = "windows" if spec.level == "window" else "items"
         place = printable(f"{spec.space.name} ({spec.space.fingerprint[:12]}): {spec.column}")
-        output.echo(f"{loaded.fitted_by} on {kind} of {place}")
+        what = {"embedding": kind, "scores": f"scores of {kind}", "both": f"embedding and scores of {kind}"}[spec.use]
+        output.echo(f"{loaded.fitted_by} on {what} of {place}")
     if loaded.report_ is not None:
         print_report(loaded.report_)
 
@@ -113,6 +116,9 @@ def print_report(report: ProbeReport) -> None:
     output.echo(f"macro F1 {report.macro_f1:.3f}; commonest class {report.majority:.3f}{neighbours}")
     output.echo(f"calibration error {report.error:.3f} (without temperature {report.raw_error:.3f})")
     print_curve(report)
+    if report.by_features:
+        each = ", ".join(f"{found.use} {found.accuracy:.3f}" for found in report.by_features)
+        output.echo(f"accuracy by features, with the usual C: {each}")
     print_notes(report.notes)
 
 

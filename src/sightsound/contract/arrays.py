@@ -52,6 +52,30 @@ def rounded_scores(scores: Floats) -> Floats:
     return scores.astype(np.float16).astype(np.float32)
 
 
+BEST_KEPT = 20
+"""How many of the best classes of a softmax libraries keep."""
+
+
+def best_columns(scores: Floats) -> NDArray[np.intp]:
+    """Return the columns (n, 20) of the best scores of each row (n, classes), in rising order."""
+    return np.sort(np.argpartition(-scores, BEST_KEPT - 1, axis=1)[:, :BEST_KEPT], axis=1)
+
+
+def scores_as_kept(scores: Floats, kind: str | None) -> Floats:
+    """Return scores (n, classes) as a library gives them back, float32 (n, classes).
+
+    They have the precision of float16, and of a softmax over many classes all but the best twenty are 0. `kind` is
+    "sigmoid" or "softmax", as on the card of the network.
+    """
+    rounded = rounded_scores(scores)
+    if kind != "softmax" or scores.shape[1] <= BEST_KEPT:
+        return rounded
+    best = best_columns(scores)
+    kept = np.zeros_like(rounded)
+    np.put_along_axis(kept, best, np.take_along_axis(rounded, best, axis=1), axis=1)
+    return kept
+
+
 def is_sparse(rows: NDArray[Any], zeros: float) -> bool:
     """Return whether features (n, d) are non-negative, and a proportion of them or more are zero."""
     return bool(rows.min() >= 0 and np.mean(rows == 0) >= zeros)

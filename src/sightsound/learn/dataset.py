@@ -10,9 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item
-from sightsound.linear.features import FeatureSpec
+from sightsound.linear.features import FeatureSpec, Use
+
+
+@dataclass(frozen=True)
+class FeatureParts:
+    """What rows with each kind of features are made of.
+
+    Parameters
+    ----------
+    classes : ClassList
+        The classes of the scores.
+    embeddings, scores : ndarray of float32, shape (n, d) and (n, c)
+        The features of vectors alone, and the square roots of scores alone.
+    background : tuple of pairs of float32 arrays
+        The same of each background item.
+    """
+
+    classes: ClassList
+    embeddings: Floats = field(repr=False)
+    scores: Floats = field(repr=False)
+    background: tuple[tuple[Floats, Floats], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,10 @@ class Dataset:
         What was left out, and why.
     background : tuple of float32 arrays (rows, d)
         The rows of each item that has none of the classes, see `Labels`. No classifier is fitted to them.
+    parts : FeatureParts or None
+        What other kinds of features are made of; None where the library has no scores of all items.
+    automatic : bool
+        Whether `fit_probe` chooses among the kinds.
     """
 
     feature_spec: FeatureSpec
@@ -59,6 +84,8 @@ class Dataset:
     content_ids: NDArray[np.uint64]
     notes: tuple[str, ...] = ()
     background: tuple[Floats, ...] = field(default=(), repr=False)
+    parts: FeatureParts | None = None
+    automatic: bool = False
 
     @property
     def model(self) -> str:
@@ -75,14 +102,40 @@ class Dataset:
         """Whether each row has each of the classes, 0 or 1, shape (n, k)."""
         return (self.y[:, None] == np.array(self.classes)).astype(float) if self.single else self.y.astype(float)
 
+    def using(self, use: Use) -> Dataset:
+        """Return the same rows with another kind of features; as they are where there is none.
+
+        Parameters
+        ----------
+        use : {"embedding", "scores", "both"}
+            The kind, see `FeatureSpec`.
+
+        Returns
+        -------
+        Dataset
+        """
+        parts = self.parts
+        if parts is None or use == self.feature_spec.use:
+            return self
+        spec = self.feature_spec.using(use, parts.classes)
+        return replace(
+            self,
+            feature_spec=spec,
+            X=spec.joined(parts.embeddings, parts.scores),
+            background=tuple(spec.joined(*each) for each in parts.background),
+        )
+
     def subset(self, items: Sequence[int]) -> Dataset:
         """Return a data set with some of the items, in this order, by their position in `items`.
 
         Each row must be an item: it is not for data sets of windows.
         """
-        at = list(items)
+        at, parts = list(items), self.parts
+        if parts is not None:
+            parts = replace(parts, embeddings=parts.embeddings[at], scores=parts.scores[at])
         return replace(
             self,
+            parts=parts,
             X=self.X[at],
             y=self.y[at],
             items=tuple(self.items[i] for i in at),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -17,10 +17,11 @@ from sightsound.contract.paths import PathLike, nearest
 from sightsound.contract.pooling import Pool, default_pool
 from sightsound.contract.results import Item
 from sightsound.contract.space import Space
-from sightsound.learn.dataset import Dataset
+from sightsound.learn.dataset import Dataset, FeatureParts
+from sightsound.learn.kept_features import KeptFeatures, kept_features
 from sightsound.learn.label_table import UNLABELLED, Labels, LabelTable, read_label_table
 from sightsound.library.library import Library
-from sightsound.linear.features import FeatureSpec, Level
+from sightsound.linear.features import USES, FeatureSpec, Level, Use
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ def load_dataset(
     *,
     level: Level = "item",
     pool: Pool | Literal["auto"] = "auto",
+    features: Use | Literal["auto"] = "auto",
     min_classes: int = 2,
 ) -> Dataset:
     """Load the labelled items of a library that have vectors of one network.
@@ -57,6 +59,10 @@ def load_dataset(
     pool : {"auto", "mean", "max", "mean+max", "mean+std"}
         How the windows of an item become one row. "auto" is "mean" for images, and for sounds what `default_pool` says
         of the vectors: "max" for non-negative features that are often zero, "mean+max" for others.
+    features : {"auto", "embedding", "scores", "both"}
+        What a row is made of: the vectors, the square roots of the scores of the network's classes, or both side by
+        side. "auto" is the embedding, which `fit_probe` replaces where another is clearly better in cross-validation.
+        Libraries keep the scores of what is indexed, unless it was with `scores=False`.
     min_classes : int
         The least number of classes.
 
@@ -67,15 +73,27 @@ def load_dataset(
     Raises
     ------
     SightsoundError
-        If the library has no vectors of the network, the labels cannot be read, there are fewer classes than
-        `min_classes`, or an item has several classes and `labels.multi_label` is false.
+        If the library has no vectors of the network, or no scores of all items where these are asked for, the labels
+        cannot be read, there are fewer classes than `min_classes`, or an item has several classes and
+        `labels.multi_label` is false.
     """
+    if features not in ("auto", *USES):
+        raise SightsoundError(f"features: expected one of auto, {', '.join(USES)}, got {features!r}")
     labels = labels or Labels()
     with open_library(library) as opened:
         space = _space(opened, model)
         table = read_label_table(opened, labels.source)
         pool = _default_pool(opened, space, level) if pool == "auto" else pool
-        return _load(opened, FeatureSpec(space, level, pool, table.class_column(labels)), labels, table, min_classes)
+        spec = FeatureSpec(space, level, pool, table.class_column(labels))
+        kept = None if features == "embedding" else kept_features(opened, spec)
+        data = _load(opened, spec, labels, table, min_classes, kept)
+        if features == "auto":
+            return replace(data, automatic=data.parts is not None)
+        if data.parts is None and features != "embedding":
+            lacking = "no scores" if kept is None else "no scores of all items"
+            step = "keep them: sightsound index PATH --scores, or use the embedding"
+            raise SightsoundError(f"{opened.path.name} has {lacking} in {space.name}; {step}")
+        return data.using(features)
 
 
 def load_datasets(
@@ -179,9 +197,16 @@ def _load_larger_modality(library: Library, labels: Labels, table: LabelTable) -
     return largest
 
 
-def _load(library: Library, feature_spec: FeatureSpec, labels: Labels, table: LabelTable, min_classes: int) -> Dataset:
+def _load(
+    library: Library,
+    feature_spec: FeatureSpec,
+    labels: Labels,
+    table: LabelTable,
+    min_classes: int,
+    kept: KeptFeatures | None = None,
+) -> Dataset:
     """Load the labelled items of one space, with labels that were read before."""
-    builder = _DatasetBuilder(feature_spec, labels, table)
+    builder = _DatasetBuilder(feature_spec, labels, table, kept)
     for items, rows, spans in library.contents_in(feature_spec.space):
         builder.add(items, rows, spans)
     builder.check_classes(min_classes, library.path.name)
@@ -200,6 +225,7 @@ class _LabelledItem:
     item: Item
     rows: Floats
     spans: Seconds
+    scores: Floats | None
     classes: tuple[str, ...]
     fold: str
     group: str
@@ -212,8 +238,9 @@ class _DatasetBuilder:
     feature_spec: FeatureSpec
     labels: Labels
     table: LabelTable
+    kept: KeptFeatures | None = None
     found: list[_LabelledItem] = field(default_factory=list)
-    background: list[Floats] = field(default_factory=list)
+    background: list[tuple[Floats, Floats | None]] = field(default_factory=list)
     unlabelled: int = 0
     conflicting: int = 0
 
@@ -222,7 +249,7 @@ class _DatasetBuilder:
         labelled = [item for item in items if self._classes(item)]
         classes = {self._classes(item) for item in labelled}
         if items and self._is_background(classes):
-            self.background.append(self.feature_spec.rows(vectors))
+            self.background.append((self.feature_spec.rows(vectors), self._scores(items[0], vectors)))
             return
         self.unlabelled += len(items) - len(labelled)
         if len(classes) > 1:
@@ -248,7 +275,12 @@ class _DatasetBuilder:
         classes = tuple(name for name in classes if name != self.labels.background)
         fold = self.table.get_one(item, self.labels.fold_column, required=True)
         group = self.table.get_one(item, self.labels.group_column, required=False)
-        return _LabelledItem(item, self.feature_spec.rows(vectors), spans, classes, fold, group or f"\0{item.id}")
+        rows, scores = self.feature_spec.rows(vectors), self._scores(item, vectors)
+        return _LabelledItem(item, rows, spans, scores, classes, fold, group or f"\0{item.id}")
+
+    def _scores(self, item: Item, vectors: Floats) -> Floats | None:
+        """Return the features of the scores of an item with these vectors."""
+        return None if self.kept is None else self.kept.get(item.id, len(vectors))
 
     def check_classes(self, least: int, name: str) -> None:
         """Refuse a data set with fewer than `least` classes. `name` is that of the library."""
@@ -271,9 +303,10 @@ class _DatasetBuilder:
         classes, y = self._targets(found)
         groups = np.unique([each.group for each in found], return_inverse=True)[1]
         windows = self.feature_spec.level == "window" and self.feature_spec.space.modality == "sound"
+        X = np.concatenate([each.rows for each in found])
         return Dataset(
             feature_spec=self.feature_spec,
-            X=np.concatenate([each.rows for each in found]),
+            X=X,
             y=y[index],
             classes=classes,
             items=tuple(each.item for each in found),
@@ -283,8 +316,17 @@ class _DatasetBuilder:
             spans=np.concatenate([each.spans for each in found]) if windows else None,
             content_ids=np.array([content_ids[each.item.id or 0] for each in found], np.uint64),
             notes=self._notes(),
-            background=tuple(self.background),
+            background=tuple(rows for rows, _ in self.background),
+            parts=self._parts(found, X),
         )
+
+    def _parts(self, found: Sequence[_LabelledItem], embeddings: Floats) -> FeatureParts | None:
+        """Return what other features are made of, if all items have scores."""
+        scores = [each.scores for each in found if each.scores is not None]
+        background = tuple((rows, kept) for rows, kept in self.background if kept is not None)
+        if self.kept is None or len(scores) < len(found) or len(background) < len(self.background):
+            return None
+        return FeatureParts(self.kept.classes, embeddings, np.concatenate(scores), background)
 
     def _targets(self, found: Sequence[_LabelledItem]) -> tuple[tuple[str, ...], NDArray[np.generic]]:
         """Return the names of the classes, and the targets of items."""

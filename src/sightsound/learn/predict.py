@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.arrays import Floats, Seconds, scores_as_kept
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Classified, Item, Outcome, WindowScores
 from sightsound.host.advice import installed_space
 from sightsound.host.host import Host
+from sightsound.learn.kept_features import KeptFeatures, kept_features
 from sightsound.learn.load import open_library
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library
@@ -69,17 +70,23 @@ def predict(
     SpaceMismatch
         If an installed network or its weights differ from those that the classifier was fitted with.
     SightsoundError
-        If the classifier was not fitted to a data set of a library, or has no threshold for "auto".
+        If the classifier was not fitted to a data set of a library, has no threshold for "auto", or uses scores of
+        other classes than the network's.
     """
     host, files = host or Host(), as_list(paths)
     specs, least = feature_specs_of(probe), threshold(probe, none_below)
     for spec in specs:
         installed_space(host, spec.space, "probe", anew="or fit the probe anew")
+        spec.require_classes(host.card(spec.space.name).classes)
+    kinds = [host.card(spec.space.name).scores for spec in specs]
     passes = [Embeddings(files, spec.space.name, host, device, None, progress) for spec in specs]
     if isinstance(probe, LinearModel):
-        return (_classify(probe, [_file_features(specs[0], each)], least) for each in passes[0].items())
+        return (_classify(probe, [_file_features(specs[0], each, kinds[0])], least) for each in passes[0].items())
     # All files go through one network before the next one is loaded, so that networks do not compete for the cores.
-    features = [[_file_features(spec, each) for each in embeddings.items()] for spec, embeddings in zip(specs, passes)]
+    features = [
+        [_file_features(spec, each, kind) for each in embeddings.items()]
+        for spec, embeddings, kind in zip(specs, passes, kinds)
+    ]
     return (_classify(probe, list(each), least) for each in zip(*features))
 
 
@@ -102,7 +109,8 @@ def predict_stored(
     Yields
     ------
     Classified
-        The classes of each item, by its id. Items without vectors of one of the networks have failed.
+        The classes of each item, by its id. Items without vectors of one of the networks have failed, and without
+        scores where the probe uses them.
 
     Raises
     ------
@@ -135,18 +143,34 @@ class _Features:
     spans: Seconds | None
 
 
-def _file_features(spec: FeatureSpec, found: Embedded) -> _Features:
-    rows = None if found.embeddings is None else spec.rows(found.embeddings)
+def _file_features(spec: FeatureSpec, found: Embedded, kind: str | None) -> _Features:
+    rows = None
+    if found.embeddings is not None:
+        scores = scores_as_kept(found.scores, kind) if spec.uses_scores and found.scores is not None else None
+        rows = spec.rows(found.embeddings, scores)
     return _Features(found.outcome, rows, found.spans if spec.level == "window" else None)
 
 
 def _stored_features(library: Library, spec: FeatureSpec, where: Filter | None) -> dict[Item, _Features]:
     has_spans = spec.level == "window" and spec.space.modality == "sound"
     found: dict[Item, _Features] = {}
-    for items, rows, spans in library.contents_in(spec.space, where):
+    kept = kept_features(library, spec, where) if spec.uses_scores else None
+    lacks = spec.lacks(None if kept is None else kept.classes)
+    for items, vectors, spans in library.contents_in(spec.space, where):
         for item in items:
-            found[item] = _Features(Outcome(item, "ok"), spec.rows(rows), spans if has_spans else None)
+            rows = None if lacks else _stored_rows(spec, vectors, kept, item)
+            reason = lacks or spec.lacks(None) or ""
+            outcome = Outcome(item, "ok") if rows is not None else Outcome(item, "failed", reason)
+            found[item] = _Features(outcome, rows, spans if has_spans else None)
     return found
+
+
+def _stored_rows(spec: FeatureSpec, vectors: Floats, kept: KeptFeatures | None, item: Item) -> Floats | None:
+    """Return the rows of an item; None where it lacks scores that are used."""
+    if kept is None:
+        return spec.rows(vectors)
+    scores = kept.get(item.id, len(vectors))
+    return None if scores is None else spec.joined(spec.using("embedding").rows(vectors), scores)
 
 
 def _classify(probe: Probe, features: Sequence[_Features], none_below: float | None) -> Classified:

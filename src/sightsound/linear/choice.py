@@ -76,14 +76,15 @@ class Chooser:
         Another preparation than the first must be clearly better than it. None is where examples are few.
         """
         preparation, compared = preparations[0], None
-        if len(preparations) > 1 and self._has_enough():
+        if len(preparations) > 1 and self.has_enough():
             preparation, compared = self._compare(preparations, Cs[:: max(2, len(Cs) // _COARSE)])
-        (trainer, X, rotation), found = self._cross_validate(preparation, Cs)
+        (trainer, X, rotation), found = self.cross_validate(preparation, Cs)
         found = replace(found, compared=compared)
         path = trainer.path(X, self.Y, self.weights, Cs[: found.position + 1], rotation=rotation)
         return Choice(preparation, found, (path[-1].coef, path[-1].intercept))
 
-    def _has_enough(self) -> bool:
+    def has_enough(self) -> bool:
+        """Return whether there are examples enough to compare preparations, or features."""
         held = self.folds >= 0
         sizes = [len(np.unique(self.groups[held & (column > 0)])) for column in self.Y.T]
         return len(np.unique(self.groups[held])) >= _ENOUGH and min(sizes) >= _ENOUGH_A_CLASS
@@ -95,18 +96,24 @@ class Chooser:
 
         The C of each preparation is chosen among a few.
         """
-        found = [self._cross_validate(each, Cs)[1] for each in preparations]
-        first = found[0]
-        correct = [each.correct[:, each.position] for each in found]
-        gains = [difference(each, correct[0], first.groups, first.weights) for each in correct]
-        better = [i for i, (gain, error) in enumerate(gains) if gain > _CLEARLY * error]
-        best = max(better, key=lambda i: gains[i][0], default=0)
+        found = [self.cross_validate(each, Cs)[1] for each in preparations]
+        best = clearly_best(found)
         return preparations[best], np.hstack([each.correct for i, each in enumerate(found) if i != best])
 
-    def _cross_validate(self, preparation: Preparation, Cs: Sequence[float]) -> tuple[_Prepared, CrossValidation]:
+    def cross_validate(self, preparation: Preparation, Cs: Sequence[float]) -> tuple[_Prepared, CrossValidation]:
+        """Return what fits prepared rows, and their held-out predictions for each C."""
         X, scaling = preparation.rows(self.X), preparation.scaling
         rotation = shared_rotation(X, self.weights, self.folds, scaling=scaling)
         trainer = replace(self.trainer, scaling=scaling)
         how: dict[str, Any] = {"folds": self.folds, "groups": self.groups, "scoring": self.scoring}
         how |= {"rotation": rotation, "usual_C": preparation.usual_C(X)}
         return (trainer, X, rotation), cross_validate(trainer, X, self.Y, self.weights, Cs, **how)
+
+
+def clearly_best(found: Sequence[CrossValidation]) -> int:
+    """Return the position of the one with the most correct rows, or 0 where none is clearly better than the first."""
+    first = found[0]
+    correct = [each.correct[:, each.position] for each in found]
+    gains = [difference(each, correct[0], first.groups, first.weights) for each in correct]
+    better = [i for i, (gain, error) in enumerate(gains) if gain > _CLEARLY * error]
+    return max(better, key=lambda i: gains[i][0], default=0)

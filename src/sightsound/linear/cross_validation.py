@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -121,6 +121,12 @@ class CrossValidation:
         """
         settings = self.correct if self.compared is None else np.hstack([self.correct, self.compared])
         return min(metrics.corrected(settings, self.groups), float(self.correct[:, self.position].mean()))
+
+    def comparing(self, correct: NDArray[np.bool_] | None) -> CrossValidation:
+        """Return the same with (n, m) more in `compared`: rows that are correct with settings that were not chosen."""
+        if correct is None:
+            return self
+        return replace(self, compared=correct if self.compared is None else np.hstack([self.compared, correct]))
 
     def notes(self) -> tuple[str, ...]:
         """Return remarks on the folds."""

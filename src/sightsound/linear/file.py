@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from sightsound._atomic import atomic_path
 from sightsound.contract.errors import SightsoundError
 
-FORMAT = 3
-"""The newest format. Format 1 had no square root, and no scaling to length 1. Format 3 has a centre; 2 has none."""
-_FORMATS = (1, 2, 3)
+FORMAT = 4
+"""The newest format. Format 1 had no square root, and no scaling to length 1. Format 4 uses the scores of a network;
+format 3 has a centre, and 2 has neither."""
+_FORMATS = (1, 2, 3, 4)
 _KEY = "sightsound"
 _MAX_HEADER = 64 * 2**20  # bytes
 
@@ -48,7 +49,13 @@ def write(
 
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     has_centre = any(name.split(".")[-1] == "centre" for name in contiguous)
-    header = {"format": FORMAT if has_centre else 2, "kind": kind, "versions": _versions(), **metadata}
+    uses_scores = "use" in (metadata.get("origin") or {})
+    header = {
+        "format": FORMAT if uses_scores else 3 if has_centre else 2,
+        "kind": kind,
+        "versions": _versions(),
+        **metadata,
+    }
     header["sha256"] = _checksum(contiguous, header)
     data = save(contiguous, {_KEY: json.dumps(header, sort_keys=True, allow_nan=False)})
     with atomic_path(file) as part:

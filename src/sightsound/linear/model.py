@@ -208,9 +208,21 @@ class LinearModel:
         """Return the classes with their probabilities (k,), the most probable first."""
         return rank(self.classes_, probabilities)
 
-    def predict_item(self, vectors: Floats) -> tuple[Prediction, ...]:
-        """Return the classes of one item with window vectors (n, dim), the most probable first."""
-        return self.rank(self.predict_proba(self.require_feature_spec().rows(vectors)).mean(axis=0))
+    def predict_item(self, vectors: Floats, scores: Floats | None = None) -> tuple[Prediction, ...]:
+        """Return the classes of one item, the most probable first.
+
+        Parameters
+        ----------
+        vectors : float32 array (n, dim)
+            The vectors of its windows.
+        scores : float32 array (n, classes), optional
+            The scores of its windows, as a library keeps them, for a probe that uses them.
+
+        Returns
+        -------
+        tuple of Prediction
+        """
+        return self.rank(self.predict_proba(self.require_feature_spec().rows(vectors, scores)).mean(axis=0))
 
     def evaluate(self, X: Any, y: Any, *, groups: Any = None) -> ProbeReport:
         """Return the report on rows that it was not fitted on.
@@ -258,22 +270,27 @@ class LinearModel:
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what a file holds: arrays, and metadata for JSON."""
         self._check_fitted()
-        arrays = {"coef": self.coef_, "intercept": self.intercept_, "seen": self.seen_}
-        arrays |= {} if self.centre_ is None else {"centre": self.centre_}
-        metadata = {
-            "classes": self.classes_.tolist(),
-            "single": self._single,
-            "C": self.C_,
-            "temperature": self.temperature_,
-            "params": {name: getattr(self, name) for name in SAVED_PARAMETERS},
-            "scaling": self.scaling_,
-            "sqrt": self.sqrt_,
-            "folds": self.fold_sizes_,
-            "none_below": self.none_below_,
-            "origin": None if self.feature_spec_ is None else self.feature_spec_.to_json(),
-            "report": None if self.report_ is None else self.report_.to_json(),
-        }
-        return arrays, metadata
+        return _state(self)
+
+
+def _state(model: LinearModel) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return what `LinearModel.state` describes."""
+    arrays = {"coef": model.coef_, "intercept": model.intercept_, "seen": model.seen_}
+    arrays |= {} if model.centre_ is None else {"centre": model.centre_}
+    metadata = {
+        "classes": model.classes_.tolist(),
+        "single": model._single,
+        "C": model.C_,
+        "temperature": model.temperature_,
+        "params": {name: getattr(model, name) for name in SAVED_PARAMETERS},
+        "scaling": model.scaling_,
+        "sqrt": model.sqrt_,
+        "folds": model.fold_sizes_,
+        "none_below": model.none_below_,
+        "origin": None if model.feature_spec_ is None else model.feature_spec_.to_json(),
+        "report": None if model.report_ is None else model.report_.to_json(),
+    }
+    return arrays, metadata
 
 
 def _as_python(model: LinearModel) -> str:

@@ -23,7 +23,8 @@ def export_onnx(model: LinearModel, file: str | os.PathLike[str]) -> None:
 
     The graph maps `vectors` float32 (n, d) to `decisions` float32 (n, k), `probabilities` float32 (n, k) and, for one
     class a row, `label` int64 (n,): the position in `classes`. The metadata of the graph have `classes` as JSON, and
-    the space, its fingerprint, level and pool. It computes in float64.
+    the space, its fingerprint, level, pool and use. Where scores are used, `vectors` are rows that `FeatureSpec.rows`
+    makes, and `score_list` is the fingerprint of the classes. It computes in float64.
 
     Parameters
     ----------
@@ -116,5 +117,6 @@ def _properties(model: LinearModel) -> dict[str, str]:
     if model.feature_spec_ is not None:
         spec = model.feature_spec_
         properties |= {"space": spec.space.name, "fingerprint": spec.space.fingerprint}
-        properties |= {"level": spec.level, "pool": spec.pool}
+        properties |= {"level": spec.level, "pool": spec.pool, "use": spec.use}
+        properties |= {"score_list": spec.score_list} if spec.uses_scores else {}
     return properties

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -206,15 +207,12 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         self, X: NDArray[Any], y: Any, Y: Matrix, groups: Any, folds: Any, preparations: list[Preparation]
     ) -> tuple[Matrix, Matrix] | None:
         """Set the preparation, C and the temperature. Return an approximate solution for all rows to start from."""
-        groups = (
-            np.arange(len(X)) if groups is None else np.unique(check_column(groups, len(X)), return_inverse=True)[1]
-        )
-        self.folds_ = folds = _assign_folds(self, X, y, Y, groups, folds)
-        if folds.max() < 0:
+        chooser = _chooser(self, X, y, Y, groups, folds)
+        self.folds_ = chooser.folds
+        if self.folds_.max() < 0:
             self.C_ = self.preparation.usual_C(self.preparation.rows(X))
             return None
         Cs = sorted(DEFAULT_CS if self.Cs is None else map(float, self.Cs))
-        chooser = Chooser(self._trainer(), X, Y, self._row_weights, folds, groups, self.scoring)
         choice = chooser.choose(preparations, Cs)
         self.scaling_, self.sqrt_ = choice.preparation.scaling, choice.preparation.sqrt
         self.cross_validation_ = found = choice.cross_validation
@@ -278,6 +276,58 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
             why = "C was given" if self.C is not None else "there are too few items"
             raise BadInput(f"{what}: nothing was held out, for {why}; {advice}")
         return self.cross_validation_
+
+
+def held_out_by_features(
+    features: Sequence[tuple[LinearProbe, Any]], y: Any, *, groups: Any = None, folds: Any = None
+) -> tuple[list[CrossValidation], bool]:
+    """Return the held-out predictions of probes with several features of the same rows, in the same folds.
+
+    Each is fitted once for each fold, with its usual scaling and C. This takes little time beside the choice of C.
+
+    Parameters
+    ----------
+    features : sequence of (LinearProbe, array-like (n, d))
+        The settings for each features, which are not changed, and the rows with their own number d of features. The
+        folds are those of the first settings.
+    y, groups, folds
+        As of `LinearProbe.fit`.
+
+    Returns
+    -------
+    found : list of CrossValidation
+        One for each features; empty where nothing can be held out.
+    enough : bool
+        Whether there are examples enough to choose by them.
+
+    Raises
+    ------
+    BadInput
+        As `LinearProbe.fit`.
+    """
+    found: list[CrossValidation] = []
+    classes, Y = encode_targets(y, len(features[0][1]))
+    chooser: Chooser | None = None
+    for probe, given in features:
+        fitted, X = LinearProbe(**probe.get_params(deep=False)), check_rows(given)
+        _check_parameters(fitted)
+        fitted._reset(classes, is_single(y))
+        fitted._row_weights = _check_weights(None, len(Y))
+        preparation = fitted._preparations(X)[0]
+        fitted.scaling_, fitted.sqrt_ = preparation.scaling, preparation.sqrt
+        chooser = _chooser(fitted, X, y, Y, groups, folds) if chooser is None else replace(chooser, X=X)
+        if chooser.folds.max() < 0:
+            return [], False
+        C = preparation.usual_C(preparation.rows(X))
+        found.append(chooser.cross_validate(preparation, [C])[1])
+    return found, chooser is not None and chooser.has_enough()
+
+
+def _chooser(probe: LinearProbe, X: NDArray[Any], y: Any, Y: Matrix, groups: Any, folds: Any) -> Chooser:
+    """Return what cross-validates a probe, with the fold of each row."""
+    groups = np.arange(len(X)) if groups is None else np.unique(check_column(groups, len(X)), return_inverse=True)[1]
+    folds = _assign_folds(probe, X, y, Y, groups, folds)
+    return Chooser(probe._trainer(), X, Y, probe._row_weights, folds, groups, probe.scoring)
 
 
 def _assign_folds(probe: LinearProbe, X: NDArray[Any], y: Any, Y: Matrix, groups: Ints, folds: Any) -> Ints:

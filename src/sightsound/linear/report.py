@@ -90,6 +90,27 @@ class Bin:
 
 
 @dataclass(frozen=True)
+class FeatureScore:
+    """How good one kind of features is.
+
+    Attributes
+    ----------
+    use : str
+        `embedding`, `scores` or `both`, as of `FeatureSpec`.
+    accuracy : float
+        Accuracy of held-out rows with the usual scaling and C.
+    """
+
+    use: str
+    accuracy: float
+
+    @classmethod
+    def from_json(cls, metadata: Mapping[str, Any]) -> FeatureScore:
+        """Return the score whose fields stand in JSON."""
+        return cls(str(metadata["use"]), float(metadata["accuracy"]))
+
+
+@dataclass(frozen=True)
 class ProbeReport:
     """The evaluation of a classifier on rows that it was not fitted on.
 
@@ -125,6 +146,8 @@ class ProbeReport:
         Learning curve: (groups a class, mean, lowest and highest accuracy over folds and draws).
     notes : tuple of str
         What was left out.
+    by_features : tuple of FeatureScore
+        The accuracy with each kind of features, in the same folds. Empty where a library keeps no scores.
     """
 
     how: str
@@ -142,6 +165,7 @@ class ProbeReport:
     corrected: float | None = None
     curve: tuple[tuple[int, float, float, float], ...] = ()
     notes: tuple[str, ...] = ()
+    by_features: tuple[FeatureScore, ...] = ()
 
     def __repr__(self) -> str:
         classes = f"{len(self.classes)} classes"
@@ -175,4 +199,5 @@ class ProbeReport:
             corrected=None if corrected is None else float(corrected),
             curve=tuple((int(a), float(b), float(c), float(d)) for a, b, c, d in metadata["curve"]),
             notes=tuple(map(str, metadata["notes"])),
+            by_features=tuple(map(FeatureScore.from_json, metadata.get("by_features", ()))),  # early files have none
         )

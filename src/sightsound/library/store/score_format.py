@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.contract.arrays import Floats
+from sightsound.contract.arrays import BEST_KEPT as BEST
+from sightsound.contract.arrays import Floats, best_columns
 
 KINDS = ("sigmoid", "softmax")
 """What scores are, as on the card of a network."""
-BEST = 20
-"""How many of the best classes of a softmax are stored."""
 
 
 def score_dtype(kind: str, count: int) -> np.dtype[Any]:
@@ -28,7 +27,7 @@ def pack(scores: Floats, kind: str) -> NDArray[Any]:
     dtype = score_dtype(kind, count)
     if dtype.names is None:
         return np.ascontiguousarray(scores.astype("<f2"))
-    best = np.sort(np.argpartition(-scores, BEST - 1, axis=1)[:, :BEST], axis=1)
+    best = best_columns(scores)
     packed = np.empty(n, dtype)
     packed["class"], packed["score"] = best, np.take_along_axis(scores, best, axis=1)
     packed["rest"] = np.maximum(0, 1 - packed["score"].astype(np.float32).sum(axis=1))
