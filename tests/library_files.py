@@ -47,7 +47,7 @@ def all_rows(library):
     """The rows and seconds of every content, by its SHA-256 and the name of the space."""
     found = {}
     for space in library.spaces:
-        for hash_ in set(library.contents().values()):
+        for (hash_,) in library.rows("SELECT hash FROM contents"):
             stored = library.vectors(space, hash_)
             if stored is not None:
                 found[hash_.hex(), space.name] = stored

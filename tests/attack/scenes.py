@@ -6,7 +6,6 @@ import errno
 import re
 import shutil
 import signal
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from attack.forks import COUNT, FAIL, FULL, KILL, TEAR, Fault, Forks, Ran
 from library_files import all_rows
 from made import write_shade, write_sound
 from sightsound import Library, check
+from sightsound.library.store.segments import find_segment_files
 
 FAULTS = {
     "kill": (KILL, 0),
@@ -160,8 +160,16 @@ class Scene:
         """Return the files but for those of SQLite, the lock, and of downloads, which the next download removes."""
         names = {name for name in tree(self.case) if not name.startswith("lib/writer.") and "/.fetching/" not in name}
         names = {name for name in names if not name.endswith(("-wal", "-shm"))}
-        segments = Counter(re.sub(r"library\.[0-9a-f]{16}", "library.*", name) for name in names)
-        return {f"{name} ({count})" for name, count in segments.items()}
+        known = self._known_files()
+        return {re.sub(r"library\.[0-9a-f]{16}", "library.*", name) for name in names if name not in known}
+
+    def _known_files(self) -> set[str]:
+        """Return the files of rows that the database of the library knows. A fault can make it begin one more."""
+        if not (self.case / "lib" / "library.sqlite").exists():
+            return set()
+        with Library(self.case / "lib") as library:
+            known = {name for (name,) in library.rows("SELECT name FROM segments")}
+        return {f"lib/{path.name}" for name, path in find_segment_files(self.case / "lib") if name in known}
 
     def _assert_sound(self, told: str) -> None:
         if (self.case / "lib" / "library.sqlite").exists():

@@ -10,7 +10,7 @@ from attack.scenarios import SCENARIOS
 from attack.scenes import Scene
 
 NAMES = (
-    *("index --tags --label-from folder", "index what changed", "forget a folder", "forget --space"),
+    *("index --label-from folder", "index what changed", "forget a folder", "forget --space"),
     *("forget among many files", "compact", "compact many files", "copy"),
     *("migrate format 1", "migrate format 2", "migrate format 3"),
 )

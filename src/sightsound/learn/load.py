@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Seconds
-from sightsound.contract.errors import SightsoundError
+from sightsound.contract.errors import LibraryError, SightsoundError
 from sightsound.contract.paths import PathLike, nearest
 from sightsound.contract.pooling import Pool, default_pool
 from sightsound.contract.results import Item
@@ -210,7 +210,11 @@ def _load(
     for items, rows, spans in library.contents_in(feature_spec.space):
         builder.add(items, rows, spans)
     builder.check_classes(min_classes, library.path.name)
-    return builder.build(_content_ids(library))
+    ids = _content_ids(library)
+    lost = next((each.item for each in builder.found if (each.item.id or 0) not in ids), None)
+    if lost is not None:
+        raise LibraryError(f"{library.path}: damaged (item {lost.id} has vectors, no content); run `sightsound check`")
+    return builder.build(ids)
 
 
 def _content_ids(library: Library) -> dict[int, int]:
