@@ -131,7 +131,7 @@ def test_recall_is_as_stated_and_scores_are_exact(where, kind, reads, monkeypatc
         facts = build_index(library, kind=kind)[SPACE]
         assert (facts.kind, facts.rows, facts.usable) == (kind, 3000, True) and facts == library.indexes()[SPACE]
         assert facts.bytes == index_of(where).stat().st_size
-        assert facts.recall["10"] >= 0.95 and facts.recall["10 filtered"] >= 0.95
+        assert facts.recall["10"] >= 0.88 and facts.recall["10 filtered"] >= 0.88, "stated with other queries"
         queries, rows = clustered(25, seed=7), clustered(3000)
         assert recall(library, queries) == pytest.approx(facts.recall["10"], abs=0.08)
         assert recall(library, queries, 100) == pytest.approx(facts.recall["100"], abs=0.06)
@@ -148,15 +148,17 @@ def test_the_least_effort_is_taken_that_is_good_enough(where, monkeypatch):
     with Library(where) as library:
         facts = build_index(library, kind="ivf")[SPACE]
         most = kinds.list_count(3000)
-        assert 1 <= facts.parameters["nprobe"] < most == 64, "not all lists"
+        assert 2 <= facts.parameters["nprobe"] < most == 64, "not all lists"
         rows = library.mapped_rows(SPACE)[2]
         index = library._vector_search._indexes
         with library._reader.reading(SPACE) as (space_id, mapped):
             usable = index.usable(space_id, mapped)
             measurement = measuring.Measurement(rows, usable.index)
             condition = measurement._conditions[""]
-            assert measurement._recall(condition, facts.parameters["nprobe"] // 2 or 1, 10) < 0.95
-            assert measurement._recall(condition, most, 10) == 1
+            assert measurement._recall(condition, facts.parameters["nprobe"] // 2, 10, measuring._CHOOSING) < 0.95
+            assert measurement._recall(condition, facts.parameters["nprobe"], 10, measuring._CHOOSING) >= 0.95
+            stated = measurement._recall(condition, facts.parameters["nprobe"], 10, measuring._STATING)
+            assert stated == facts.recall["10"] and measurement._recall(condition, most, 10, slice(None)) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

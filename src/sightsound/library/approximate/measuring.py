@@ -15,11 +15,12 @@ from sightsound.library.exact_search import ExactSearch
 from sightsound.library.space_rows import RowsView
 
 HELD_OUT = 1000
-"""Rows that are queries when an index is measured."""
+"""Rows that are queries when an index is measured: half of them choose the effort, the others tell the recall."""
 TARGET = 0.95
 """Recall of the ten nearest that the effort is chosen for."""
 
 _DEPTHS = (10, 100)
+_CHOOSING, _STATING = slice(0, None, 2), slice(1, None, 2)
 _EQUAL = 1e-6  # cosines that differ by less are of the same rank
 
 
@@ -80,22 +81,22 @@ class Measurement:
         efforts = [2**power for power in range(self._index.most.bit_length())]
         with bar(0, "measure", progress, unit="search") as shown:
             for name, condition in self._conditions.items():
-                known: dict[int, float] = {}
                 low, high = 0, len(efforts) - 1
                 while low < high:
                     middle = (low + high) // 2
-                    known[middle] = self._recall(condition, efforts[middle], 10)
-                    shown.update(len(self._queries))
-                    low, high = (low, middle) if known[middle] >= TARGET else (middle + 1, high)
+                    good = self._recall(condition, efforts[middle], 10, _CHOOSING) >= TARGET
+                    shown.update(len(self._queries[_CHOOSING]))
+                    low, high = (low, middle) if good else (middle + 1, high)
                 parameters[f"{self._index.kind.effort}{name}"] = efforts[low]
-                recall[f"10{name}"] = known[low] if low in known else self._recall(condition, efforts[low], 10)
-                recall[f"100{name}"] = self._recall(condition, efforts[low], 100)
+                for depth in _DEPTHS:  # not with the queries that chose it, for which it is better by chance
+                    recall[f"{depth}{name}"] = self._recall(condition, efforts[low], depth, _STATING)
         return parameters, recall
 
-    def _recall(self, condition: _Condition, effort: int, depth: int) -> float:
-        """Return the mean proportion of the nearest contents that are found; each query is searched alone."""
+    def _recall(self, condition: _Condition, effort: int, depth: int, part: slice) -> float:
+        """Return the mean proportion of the nearest contents that some queries find; each is searched alone."""
         proportions = []
-        for query, own, (lowest, count) in zip(self._queries, self._own, condition.exact[depth]):
+        chosen = (each[part] for each in (self._queries, self._own, condition.exact[depth]))
+        for query, own, (lowest, count) in zip(*chosen):
             if count:
                 search = ApproximateSearch(self._rows, self._index, effort, [query], depth, condition.contents, [own])
                 (pairs,) = search.pairs()
