@@ -330,7 +330,7 @@ def test_a_million_segments_are_refused_quickly(where, zoo):
     with raw_database(where) as db:
         db.execute(
             "WITH RECURSIVE c(x) AS (SELECT 10 UNION ALL SELECT x + 1 FROM c LIMIT 1000000)"
-            " INSERT INTO segments SELECT x, 1, printf('%016x', x), 'f32', 1, 0 FROM c"
+            " INSERT INTO segments SELECT x, 1, printf('%016x', x), 'f32', 1, 0, NULL, NULL FROM c"
         )
     before = time.monotonic()
     for work in (
@@ -351,7 +351,9 @@ def test_two_segments_of_one_file_are_refused(where):
         db.execute("UPDATE sqlite_schema SET sql = replace(sql, ' UNIQUE', '') WHERE name = 'segments'")
         db.execute("DELETE FROM sqlite_schema WHERE name = 'sqlite_autoindex_segments_1'")
         db.execute("PRAGMA writable_schema = RESET")
-        db.execute("INSERT INTO segments SELECT 9, space, name, dtype, rows, inode FROM segments WHERE id = 1")
+        db.execute(
+            "INSERT INTO segments SELECT 9, space, name, dtype, rows, inode, NULL, NULL FROM segments WHERE id = 1"
+        )
     with pytest.raises(LibraryError, match="segments of different names"):
         search(np.ones(48), where)
 
@@ -363,7 +365,9 @@ def test_the_database_of_a_copied_folder_is_examined_once(where, monkeypatch, tm
         for number in range(5):
             for suffix in ("f32", "records"):
                 shutil.copy(place / f"library.{name}.{suffix}", place / f"library.{number:016}.{suffix}")
-            db.execute("INSERT INTO segments VALUES (?, 1, ?, 'f32', ?, 0)", (10 + number, f"{number:016}", rows))
+            db.execute(
+                "INSERT INTO segments VALUES (?, 1, ?, 'f32', ?, 0, NULL, NULL)", (10 + number, f"{number:016}", rows)
+            )
     asked, rows_of = [], Database.rows
     monkeypatch.setattr(Database, "rows", lambda self, query, *v: asked.append(query) or rows_of(self, query, *v))
     with Library(place) as library:
@@ -376,7 +380,7 @@ def test_compact_does_not_copy_rows_that_overlap_again_and_again(where, zoo):
     with raw_database(where) as db:
         db.execute(
             "WITH RECURSIVE c(x) AS (SELECT 10 UNION ALL SELECT x + 1 FROM c LIMIT 1000)"
-            " INSERT INTO runs SELECT 2, 1, x, 1, 1, 2, 0, 0 FROM c"
+            " INSERT INTO runs SELECT 2, 1, x, 1, 1, 2, 0, 0, 0 FROM c"
         )
     forget(forget_one, where)
     with pytest.raises(LibraryError, match="damaged .a run is not in its segment, or in another run"):
