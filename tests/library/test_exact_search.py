@@ -121,6 +121,7 @@ def test_the_result_equals_brute_force(case, block):
 @pytest.mark.parametrize("every", [1, 3, 30])
 def test_queries_of_many_rows_equal_brute_force(sizes, every, monkeypatch):
     monkeypatch.setattr(segments, "BLOCK_BYTES", 4096)
+    monkeypatch.setattr(exact_search, "_QUERY_ROWS", 256)
     random = np.random.default_rng(sum(sizes))
     made = Made(random.normal(size=(900, 8)).astype(np.float32), np.repeat(np.arange(90), 10))
     queries = [random.normal(size=(size, 8)).astype(np.float32) for size in sizes]

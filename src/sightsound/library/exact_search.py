@@ -12,7 +12,7 @@ from sightsound.contract.arrays import Floats, unit_rows
 from sightsound.library.space_rows import RowsView, SegmentRuns, SpaceRows, members
 from sightsound.library.store.segments import MappedSegment
 
-_QUERY_ROWS = 256  # rows of queries that are compared at once
+_QUERY_ROWS = 1024  # rows of queries that are compared at once
 _SCORES = 2**22  # scores that are held at once
 _SPARE = 16  # candidates beyond `k`, since scores are rounded to float32 until the last step
 _GATHER = 8  # if at most one row in so many is allowed, the allowed rows are gathered
