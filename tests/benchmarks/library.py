@@ -1,6 +1,6 @@
 """A large library against raw FAISS: opening, searching, filters, removed rows, many queries together, and adding.
 
-    python tests/benchmarks/library.py [--rows 600000] [--dim 1024] [--folder FOLDER] [--rounds 5] [--dtype f32]
+    python tests/benchmarks/library.py [--rows 600000] [--dim 1024] [--folder FOLDER] [--rounds 5] [--store f32]
 
 The library has recordings of 125 windows each, with random vectors. Printed are:
 
@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=1024)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--store", choices=["f32", "f16"], default="f32")
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--large", type=int)
     parser.add_argument("--seed-rows", type=Path)
@@ -167,6 +168,7 @@ def add(where: Path, space: Space, options: argparse.Namespace) -> None:
         library.writing() as writer,
         (where.parent / "alone").open("wb") as file,
     ):
+        writer.set_store(options.store)
         id_ = writer.space_id(space)
         for rows in blocks(options.rows, options.dim):
             before = time.perf_counter()

@@ -162,3 +162,38 @@ def test_a_folder_that_was_copied_while_it_was_written_gives_no_wrong_answer(whe
         search(zoo / "cats" / "0.png", place, host=tiny)
     assert len(search(zoo / "dogs" / "0.wav", place, host=tiny)) == 1
     assert len(check(place)) == 1
+
+
+# -- float16 -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_library_of_float16_is_half_as_large_and_finds_the_same(zoo, tiny, tmp_path, command):
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    index(zoo, whole, models=MODELS, host=tiny)
+    words = ("index", zoo, "-l", half, "-m", "colours.tiny", "-m", "loudness.tiny", "--store", "f16")
+    assert command(*words).returncode == 0
+    sizes = [sum(path.stat().st_size for path in where.glob("library.*.f[13]*")) for where in (whole, half)]
+    assert sizes[0] == 2 * sizes[1] > 0
+    with Library(whole) as one, Library(half) as other:
+        expected, found = all_rows(one), all_rows(other)
+        assert expected.keys() == found.keys()
+        for key, (rows, spans) in expected.items():
+            lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(found[key][0], axis=1)
+            assert (np.einsum("ij,ij->i", rows, found[key][0]) / lengths >= 0.999999).all()
+            np.testing.assert_array_equal(spans, found[key][1])
+        for query in ("cats/0.png", "dogs/0.wav"):
+            hits = [search(zoo / query, library, host=tiny) for library in (one, other)]
+            assert [hit.item.path for hit in hits[0]] == [hit.item.path for hit in hits[1]]
+            assert [hit.score for hit in hits[1]] == pytest.approx([hit.score for hit in hits[0]], abs=1e-3)
+        assert (stats(one).store, stats(other).store) == ("f32", "f16")
+    assert "vectors as float16" in command("stats", "-l", half).stdout
+    assert check(half) == [] and command(*words).returncode == 0
+    write_image(zoo / "new.png", 70)
+    assert index(zoo, half, models=MODELS, host=tiny).counts == {"ok": 1, "unchanged": 5}
+    forget([zoo / "cats" / "0.png"], half)
+    compact(half)
+    copy_library(half, tmp_path / "copied")
+    assert check(half) == [] == check(tmp_path / "copied")
+    assert not list(half.glob("library.*.f32")) and not list((tmp_path / "copied").glob("library.*.f32"))
+    refused = command("index", zoo, "-l", half, "--store", "f32")
+    assert refused.returncode == 2 and "store f32: expected f16, which the library keeps" in refused.stderr

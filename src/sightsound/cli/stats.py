@@ -52,7 +52,8 @@ def _stats_json(found: Stats) -> dict[str, Any]:
 
 def _print_stats(found: Stats) -> None:
     roots = ", ".join(map(printable, found.roots)) or "nothing"
-    output.echo(f"{output.count_of(found.items, 'item')}, {output.format_size(found.bytes)}, of {roots}")
+    half = ", vectors as float16" if found.store == "f16" else ""
+    output.echo(f"{output.count_of(found.items, 'item')}, {output.format_size(found.bytes)}{half}, of {roots}")
     if found.spaces:
         output.print_table(["space", "dim", "vectors", "sound", "fingerprint"], _space_rows(found))
     if found.indexes:

@@ -78,6 +78,11 @@ class SharedLibrary(Library):
         return self._run(lambda: super(SharedLibrary, self).roots)
 
     @property
+    def store(self) -> str:
+        """In what precision vectors are kept: "f32" or "f16"."""
+        return self._run(lambda: super(SharedLibrary, self).store)
+
+    @property
     def spaces(self) -> dict[Space, int]:
         """Every space with the number of its searchable vectors."""
         return self._run(lambda: super(SharedLibrary, self).spaces)

@@ -47,6 +47,8 @@ class Stats:
         Name of a space -> its approximate index, a `VectorIndex`. A space without one is absent.
     bytes : int
         Size of the library on disk.
+    store : {"f32", "f16"}
+        In what precision vectors are kept.
     """
 
     items: int
@@ -60,6 +62,7 @@ class Stats:
     failed: tuple[Outcome, ...]
     indexes: dict[str, VectorIndex]
     bytes: int
+    store: str
 
 
 def stats(library: PathLike | Library) -> Stats:
@@ -77,6 +80,7 @@ def stats(library: PathLike | Library) -> Stats:
             failed=tuple(outcome for outcome, _ in opened.outcomes("failed")),
             indexes=_indexes(opened),
             bytes=library_bytes(opened.path),
+            store=opened.store,
         )
 
 

@@ -22,6 +22,7 @@ from sightsound.library.store.queries import (
     read_outcomes,
     read_roots,
     read_spaces,
+    read_store,
     read_tag_classes,
 )
 
@@ -81,6 +82,11 @@ class LibraryTables:
     def content(self, id_: int) -> bytes:
         """Return the SHA-256 of an item's content when it was last read; raise `LibraryError` if there is none."""
         return read_content_hash(self._database, id_)
+
+    @property
+    def store(self) -> str:
+        """In what precision vectors are kept: "f32" or "f16"."""
+        return read_store(self._database)
 
     def tag_classes(self, *, known: bool = False) -> list[tuple[str, str]]:
         """Return the classes that were found in any content, as label and id.

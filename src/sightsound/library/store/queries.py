@@ -33,6 +33,13 @@ def read_roots(database: Database) -> list[str]:
         return [decode_root(path) for (path,) in rows]
 
 
+def read_store(database: Database) -> str:
+    """Return in what precision vectors are kept."""
+    rows = database.rows("SELECT value FROM settings WHERE name = 'store'")
+    with database.decoding():
+        return text(rows[0][0]) if rows else "f32"
+
+
 def read_spaces(database: Database) -> dict[int, Space]:
     """Return number -> space."""
     rows = database.rows("SELECT id, name, facts, fingerprint FROM spaces ORDER BY id")
