@@ -172,6 +172,8 @@ class ExactSearch:
         first = np.flatnonzero(np.diff(owners, prepend=-1))
         if len(first) == len(owners):
             return owners, scores
+        if len(first) == 1:
+            return owners[:1], scores.max(axis=0, keepdims=True)  # faster than reduceat
         return owners[first], np.maximum.reduceat(scores, first, axis=0)
 
     def _keep(self, number: int, block: _Block, chunk: int, owners: NDArray[np.int64], scores: Floats) -> None:
