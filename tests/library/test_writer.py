@@ -18,7 +18,7 @@ from sightsound import Item, Library, check, compact, forget_space, migrate
 from sightsound.contract.results import Outcome, Rows
 from sightsound.contract.space import Space
 from sightsound.library import space_rows
-from sightsound.library.store import segment_pool, segments
+from sightsound.library.store import segment_file, segment_pool, segments
 from sightsound.library.store.transaction import Transaction
 
 SPACE = Space("net.made", json.dumps({"dim": 4, "modality": "image", "stages": []}))
@@ -248,3 +248,14 @@ def test_a_reader_looks_only_at_the_segments_that_have_changed(tmp_path, monkeyp
             add(writer, 100)
         assert len(reader.search({SPACE: np.ones((1, 4), np.float32)}, 100)) == 23
         assert looked == [1, 5]
+
+
+def test_rows_are_written_where_the_system_has_no_pwrite(tmp_path, monkeypatch):
+    usual = made(tmp_path / "usual", 1, 2, 3)
+    monkeypatch.setattr(segment_file, "_pwrite", segment_file._seek_and_write)
+    other = made(tmp_path / "other", 1, 2)
+    made(other, 3)
+    assert counts(other) == 3
+    for suffix in (".f32", ".records"):
+        files = [next(path for path in where.glob("library.*") if path.suffix == suffix) for where in (usual, other)]
+        assert files[0].read_bytes() == files[1].read_bytes()

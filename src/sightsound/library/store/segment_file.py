@@ -120,10 +120,19 @@ class SegmentFile:
 _sync = getattr(os, "fdatasync", os.fsync)
 
 
+def _seek_and_write(number: int, data: memoryview, offset: int) -> int:
+    """Write at a place of a file where the system has no `pwrite`; one thread writes."""
+    os.lseek(number, offset, os.SEEK_SET)
+    return os.write(number, data)
+
+
+_pwrite = getattr(os, "pwrite", _seek_and_write)
+
+
 def _write_at(number: int, parts: Sequence[NDArray[Any]], offset: int) -> None:
     """Write arrays one after the other."""
     data = parts[0] if len(parts) == 1 else np.concatenate(parts)
     left = as_bytes(data)
     while left:
-        done = os.pwrite(number, left, offset)
+        done = _pwrite(number, left, offset)
         left, offset = left[done:], offset + done

@@ -36,7 +36,9 @@ BLOCK_BYTES = 2**26
 """Bytes of vectors, as float32, that are read or searched at once."""
 _NAME = "[0-9a-f]{16}"
 _FILE = re.compile(rf"library\.(?P<name>{_NAME})\.({'|'.join(DTYPES)}|records|scores)")
-_OPEN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+_OPEN = 0
+for _name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):
+    _OPEN |= getattr(os, _name, 0)
 
 
 class SegmentGone(LibraryError):
