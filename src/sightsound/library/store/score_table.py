@@ -6,6 +6,7 @@ import numpy as np
 
 from sightsound.contract.arrays import Floats
 from sightsound.contract.classlist import ClassList
+from sightsound.contract.errors import LibraryError
 from sightsound.library.store.transaction import Transaction, storable
 
 FLOOR = 0.05
@@ -69,6 +70,8 @@ class ScoreTable:
         found = np.flatnonzero(highest >= FLOOR).tolist()
         if found:
             ids = self._class_ids(classes)
+            if found[-1] >= len(ids):
+                raise LibraryError(f"list {classes} of classes: damaged, it has {len(ids)}; run `sightsound check`")
             rows = [(ids[position], space, content, float(highest[position])) for position in found]
             self._transaction.execute_many("INSERT OR REPLACE INTO highest VALUES (?, ?, ?, ?)", rows)
 
