@@ -164,13 +164,19 @@ def replace(part: Path, target: Path) -> None:
     with part.open("r+b") as written:
         os.fsync(written.fileno())
     os.replace(part, target)
-    if os.name == "posix":
-        folder = os.open(target.absolute().parent, os.O_RDONLY)
-        try:
-            with contextlib.suppress(OSError):  # some network file systems cannot sync a folder
-                os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_folder(target.absolute().parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power failure, where the system and the medium can."""
+    if os.name != "posix":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems cannot sync a folder
+            os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _refused(file: PathLike, why: str) -> SightsoundError:

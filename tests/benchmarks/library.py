@@ -53,6 +53,7 @@ from sightsound._threads import cores
 from sightsound.contract.results import Outcome, Rows
 from sightsound.contract.space import Space
 from sightsound.library.query_types import QueryVectors
+from sightsound.library.store.writer import Writer
 
 WINDOWS = 125
 BLOCK = 20_000
@@ -160,6 +161,14 @@ def blocks(count: int, dim: int, seed: int = 0) -> Iterator[Any]:
         yield rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
+def add_recording(writer: Writer, space: int, item: Item, rows: Any) -> None:
+    """Add a recording with a window a second."""
+    writer.items.record(item, (0, 0), hashlib.sha256(item.path.encode()).digest(), "sound")
+    spans = np.stack([np.arange(len(rows)), np.arange(len(rows)) + 1.0], axis=1)
+    writer.add_rows(Rows(item, spans, rows), space)
+    writer.outcomes.record(Outcome(item, "ok", seconds=float(len(rows))), space)
+
+
 def add(where: Path, space: Space, options: argparse.Namespace) -> None:
     """Add all rows as recordings, block by block in turn with writing and syncing the same bytes alone."""
     ours, alone, number = 0.0, 0.0, 0
@@ -174,11 +183,7 @@ def add(where: Path, space: Space, options: argparse.Namespace) -> None:
             before = time.perf_counter()
             for first in range(0, len(rows), WINDOWS):
                 part = rows[first : first + WINDOWS]
-                item = Item("/made", f"{number % 100:02}/{number}.wav")
-                writer.items.record(item, (0, 0), hashlib.sha256(str(number).encode()).digest(), "sound")
-                spans = np.stack([np.arange(len(part)), np.arange(len(part)) + 1.0], axis=1)
-                writer.add_rows(Rows(item, spans, part), id_)
-                writer.outcomes.record(Outcome(item, "ok", seconds=float(len(part))), id_)
+                add_recording(writer, id_, Item("/made", f"{number % 100:02}/{number}.wav"), part)
                 number += 1
             writer.commit()
             middle = time.perf_counter()
@@ -249,11 +254,7 @@ def large(place: Path, options: argparse.Namespace) -> None:
         for rows in spread(real, options.large, seed=0):
             for first in range(0, len(rows), options.windows):
                 part = rows[first : first + options.windows]
-                item = Item("/made", f"{number % 1000:03}/{number}.wav")
-                writer.items.record(item, (0, 0), hashlib.sha256(str(number).encode()).digest(), "sound")
-                spans = np.stack([np.arange(len(part)), np.arange(len(part)) + 1.0], axis=1)
-                writer.add_rows(Rows(item, spans, part), id_)
-                writer.outcomes.record(Outcome(item, "ok", seconds=float(len(part))), id_)
+                add_recording(writer, id_, Item("/made", f"{number % 1000:03}/{number}.wav"), part)
                 number += 1
             writer.commit()
     print(f"written in {time.perf_counter() - began:.0f} s", flush=True)

@@ -88,7 +88,7 @@ class FileTable:
             log = self.folder / f"{LIBRARY_FILE}-wal"
             with contextlib.suppress(FileNotFoundError), log.open("rb") as opened:  # no log: the commit was synced
                 os.fsync(opened.fileno())
-            self._sync_folder()
+            _atomic.sync_folder(self.folder)
         for path in paths:
             with contextlib.suppress(OSError):  # on Windows a reader may have it open; the next writer deletes it
                 path.unlink()
@@ -106,16 +106,6 @@ class FileTable:
                 for name, path in find_segment_files(self.folder):
                     if path in created and name not in known:
                         path.unlink()
-
-    def _sync_folder(self) -> None:
-        if os.name != "posix":
-            return
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            with contextlib.suppress(OSError):  # some network file systems cannot sync a folder
-                os.fsync(folder)
-        finally:
-            os.close(folder)
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from sightsound import _atomic
 from sightsound.contract.errors import LibraryError
 from sightsound.library.store.file_table import FileTable
 from sightsound.library.store.files import library_bytes
@@ -185,7 +186,7 @@ class SegmentPool(FileTable):
                         self._transaction.execute("UPDATE segments SET rows = ? WHERE id = ?", file.complete, file.id)
                         file.recorded = file.complete
             if self._created:
-                self._sync_folder()
+                _atomic.sync_folder(self.folder)
 
     def clear_cache(self) -> None:
         """Forget everything since the last commit, after a rollback."""
