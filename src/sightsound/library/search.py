@@ -177,15 +177,15 @@ def search_tags(
     """
     host = host or Host()
     with open_library(library) as opened:
-        wanted = frozenset().union(*expand_tags([tags] if isinstance(tags, str) else tags, opened, host))
+        expanded, ontology = _expanded([tags] if isinstance(tags, str) else tags, opened, host)
+        wanted = frozenset().union(*expanded)
         spaces = [host.card(name).name for name in models]
-        ontology = _ontology(opened, host)
         return opened.search_tags(wanted, k, spaces=spaces, min_score=min_score, where=where, ontology=ontology)
 
 
-def _ontology(library: Library, host: Host) -> Ontology | None:
-    """Return AudioSet's ontology if the library has classes of it, and the file can be had."""
-    if not any(id_.startswith(MIDS) for _, id_ in library.tag_classes(known=True)):
+def _ontology(classes: Sequence[tuple[str, str]], host: Host) -> Ontology | None:
+    """Return AudioSet's ontology if any of the classes are of it, and the file can be had."""
+    if not any(id_.startswith(MIDS) for _, id_ in classes):
         return None
     try:
         return load_ontology(host.weights)
@@ -216,14 +216,19 @@ def expand_tags(tags: Sequence[str], library: Library, host: Host) -> tuple[froz
     LibraryError, UnknownClass, MissingWeights
         As `search_tags`.
     """
+    return _expanded(tags, library, host)[0]
+
+
+def _expanded(tags: Sequence[str], library: Library, host: Host) -> tuple[tuple[frozenset[str], ...], Ontology | None]:
+    """Return what `expand_tags` does, and the ontology that it was done with."""
     if not tags:
-        return ()
+        return (), None
     classes = library.tag_classes(known=True)
     if not classes:
         raise LibraryError(f"{library.path.name} keeps no scores of classes; run `sightsound index --scores` on it")
     labels = {label.casefold(): label for label, _ in classes}
     ids = {id_ for _, id_ in classes if id_}
-    found, ontology = [], _ontology(library, host)
+    found, ontology = [], _ontology(classes, host)
     for tag in tags:
         if tag.casefold() in labels or tag in ids:
             name = labels.get(tag.casefold(), tag)
@@ -238,4 +243,4 @@ def expand_tags(tags: Sequence[str], library: Library, host: Host) -> tuple[froz
             near = nearest(tag, labels.values(), 0.5)
             advice = f"did you mean {near!r}?" if near else "`sightsound stats` lists its tags"
             raise UnknownClass(f"{library.path.name} has no tag {tag!r} among {len(labels)}; {advice}") from error
-    return tuple(found)
+    return tuple(found), ontology
