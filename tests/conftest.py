@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,14 @@ import pytest
 import made
 from distributions import DISTS
 from sightsound import ClassList, Host, index
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_data(tmp_path_factory) -> Iterator[None]:
+    """A folder for the key with which indexes are signed, in place of the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture

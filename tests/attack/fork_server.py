@@ -25,6 +25,7 @@ IMPORTED = (
     *("numpy", "faiss", "soundfile", "soxr", "PIL.Image", "tqdm", "sightsound_tiny", "sightsound.host.host"),
     *("sightsound.cli.index", "sightsound.cli.search", "sightsound.cli.forget", "sightsound.cli.relocate"),
     *("sightsound.cli.embed", "sightsound.cli.probe", "sightsound.cli.tag", "sightsound.cli.check"),
+    *("sightsound.cli.index_build", "sightsound.library.approximate.build"),
     *("sightsound.library.index", "sightsound.library.search", "sightsound.library.maintenance"),
     *("sightsound.library.check", "sightsound.media.sounds", "sightsound.media.images", "sightsound.linear.load"),
 )

@@ -25,7 +25,7 @@ MODELS = ("-m", "colours.tiny", "-m", "loudness.tiny")
 
 
 def _ran(scene: Scene, *words: str, imports: tuple[str, ...] = ()) -> None:
-    ran = scene.forks.run(scene.words(words), imports=imports)
+    ran = scene.forks.run(scene.words(words), imports=imports, environment=scene.environment)
     assert ran.code in (0, 1), ran.text
 
 
@@ -77,20 +77,33 @@ def _forgotten(scene: Scene) -> None:
     _ran(scene, "forget", "{media}/red", *LIBRARY)
 
 
-def _several(scene: Scene) -> None:
-    """A library with many small files of rows, each with some that were removed."""
+def _several(scene: Scene, images: int = 120, rows_each: int = 7, most: int = 40) -> None:
+    """A library with several small files of at most `most` rows, each with some that were removed."""
     space = Space("net.made", json.dumps({"dim": 4, "modality": "image", "stages": []}))
     random = np.random.default_rng(0)
     with pytest.MonkeyPatch.context() as patch, Library(scene.case / "lib", create=True) as library:
-        patch.setattr(segments, "MAX_BYTES", 16 * 40)
+        patch.setattr(segments, "MAX_BYTES", 16 * most)
         with library.writing() as writer:
-            for number in range(120):
+            for number in range(images):
                 item = Item(str(scene.media), f"{number % 3}/{number}.png")
                 writer.items.record(item, (0, 0), hashlib.sha256(bytes([number])).digest(), "image")
-                rows = random.normal(size=(7, 4)).astype(np.float32)
+                rows = random.normal(size=(rows_each, 4)).astype(np.float32)
                 writer.add_rows(Rows(item, None, rows), writer.space_id(space))
                 writer.outcomes.record(Outcome(item, "ok"), writer.space_id(space))
     _ran(scene, "forget", "{media}/1", *LIBRARY)
+
+
+def _for_an_index(scene: Scene) -> None:
+    """A library of which one thread builds an index: two would wait for one another on a busy core."""
+    scene.environment.update(SIGHTSOUND_THREADS="1")
+    _several(scene, 60, 3, 70)
+
+
+def _other_index(scene: Scene) -> None:
+    """A library with an index, after which rows were removed from it."""
+    _for_an_index(scene)
+    _ran(scene, "index-build", *LIBRARY, "--kind", "ivf")
+    _ran(scene, "forget", "{media}/0", *LIBRARY)
 
 
 def _csv_labels(scene: Scene) -> None:
@@ -145,6 +158,9 @@ SCENARIOS = {
         Scenario("compact", ("compact", *LIBRARY), _forgotten),
         Scenario("compact many files", ("compact", *LIBRARY), _several),
         Scenario("forget among many files", ("forget", "{media}/2", *LIBRARY, "--yes"), _several),
+        Scenario("index-build", ("index-build", *LIBRARY, "--kind", "ivf-sq8"), _for_an_index),
+        Scenario("index-build in place of another", ("index-build", *LIBRARY, "--kind", "hnsw"), _other_index),
+        Scenario("compact with an index", ("compact", *LIBRARY), _other_index),
         Scenario("copy", ("copy", "{case}/lib", "{case}/second"), _indexed),
         Scenario("migrate format 3", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(3)),
         Scenario("migrate format 1", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(1)),

@@ -16,6 +16,7 @@ from attack.forks import COUNT, FAIL, FULL, KILL, TEAR, Fault, Forks, Ran
 from library_files import all_rows
 from made import write_shade, write_sound
 from sightsound import Library, check
+from sightsound.library.store.index_files import find_index_files
 from sightsound.library.store.segments import find_segment_files
 
 FAULTS = {
@@ -168,8 +169,9 @@ class Scene:
         if not (self.case / "lib" / "library.sqlite").exists():
             return set()
         with Library(self.case / "lib") as library:
-            known = {name for (name,) in library.rows("SELECT name FROM segments")}
-        return {f"lib/{path.name}" for name, path in find_segment_files(self.case / "lib") if name in known}
+            known = {name for (name,) in library.rows("SELECT name FROM segments UNION ALL SELECT name FROM indexes")}
+        files = [*find_segment_files(self.case / "lib"), *find_index_files(self.case / "lib")]
+        return {f"lib/{path.name}" for name, path in files if name in known}
 
     def _assert_sound(self, told: str) -> None:
         if (self.case / "lib" / "library.sqlite").exists():
@@ -208,6 +210,8 @@ def content(case: Path) -> dict:
         with Library(case / "lib") as library:
             found = {name: sorted(library.rows(query), key=repr) for name, query in QUERIES.items()}
             stored = all_rows(library)
+            indexes = sorted((space.name, str(facts)) for space, facts in library.indexes().items())
+        found["indexes"] = indexes
         found["vectors"] = sorted((*key, str(spans), rows.round(4).tolist()) for key, (rows, spans) in stored.items())
     for name, data in tree(case).items():
         hidden = any(

@@ -12,6 +12,7 @@ from attack.scenes import Scene
 NAMES = (
     *("index --label-from folder", "index what changed", "forget a folder", "forget --space"),
     *("forget among many files", "compact", "compact many files", "copy"),
+    *("index-build", "index-build in place of another", "compact with an index"),
     *("migrate format 1", "migrate format 2", "migrate format 3"),
 )
 KILLS = 20
