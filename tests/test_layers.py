@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, str] = {
     "_threads": "contract",
     "media": "contract",
     "weights": "_atomic contract",
-    "host": "contract weights",
+    "host": "_atomic contract weights",
     "pipeline": "_atomic _progress _threads contract host media",
     "linear": "_atomic contract",
     "classify": "_progress contract host linear media pipeline weights",

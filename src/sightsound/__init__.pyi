@@ -35,6 +35,7 @@ from .contract.errors import UnknownClass as UnknownClass
 from .contract.errors import UnknownModel as UnknownModel
 from .contract.execution import Execution as Execution
 from .contract.hookspecs import hookimpl as hookimpl
+from .contract.model_settings import ModelSettings as ModelSettings
 from .contract.options import Option as Option
 from .contract.results import Classified as Classified
 from .contract.results import Hit as Hit
@@ -47,6 +48,8 @@ from .contract.results import WindowScores as WindowScores
 from .contract.space import Space as Space
 from .host.discovery import Plugin as Plugin
 from .host.host import Host as Host
+from .host.importing import import_model as import_model
+from .host.importing import remove_model as remove_model
 from .host.model import Model as Model
 from .learn.advise import Advice as Advice
 from .learn.advise import advise as advise

@@ -8,28 +8,38 @@ from sightsound.contract.embedder import Embedder, Layer, Load, Output, Register
 from sightsound.contract.errors import CannotRun, MediaError, PluginError, SightsoundError, UnknownModel
 from sightsound.contract.execution import Compiled, Execution, RegisterRuntime, Runtime
 from sightsound.contract.hookspecs import API, hookimpl
+from sightsound.contract.importer import Importer, RegisterImporter, file_of
 from sightsound.contract.layer_names import LAYER_OPTIONS
+from sightsound.contract.model_settings import ModelSettings
 from sightsound.contract.options import Option, with_option
+from sightsound.contract.requirements import require_packages
+from sightsound.media.center_crop import CenterCrop
 from sightsound.media.framing import frames
+from sightsound.media.inputs import Inputs
 
 __all__ = [
     "API",
     "LAYER_OPTIONS",
     "CannotRun",
     "Card",
+    "CenterCrop",
     "ClassList",
     "Compiled",
     "Embedder",
     "Execution",
     "Floats",
+    "Importer",
+    "Inputs",
     "Layer",
     "Load",
     "MediaError",
     "Modality",
+    "ModelSettings",
     "Option",
     "Output",
     "PluginError",
     "Register",
+    "RegisterImporter",
     "RegisterOption",
     "RegisterRuntime",
     "Runtime",
@@ -39,7 +49,9 @@ __all__ = [
     "WeightFile",
     "Windows",
     "cores",
+    "file_of",
     "frames",
     "hookimpl",
+    "require_packages",
     "with_option",
 ]

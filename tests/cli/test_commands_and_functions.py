@@ -42,6 +42,8 @@ FUNCTIONS = {
     "copy": "copy_library",
     "migrate": "migrate",
     "index-build": "build_index",
+    "import-model": "import_model, ModelSettings.from_json",
+    "remove-model": "remove_model",
     "check-model": "testing.check_model, testing.bench_model",
     "new-plugin": "testing.new_plugin",
 }

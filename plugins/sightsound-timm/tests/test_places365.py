@@ -14,12 +14,12 @@ import torch
 
 import sightsound_timm
 from sightsound import Host, MissingWeights, SightsoundError, classify_image
+from sightsound.plugin import CenterCrop
 from sightsound.testing import check_model
 from sightsound.weights.store import Store
 from sightsound_timm.builders import BUILDERS
 from sightsound_timm.frameworks import torchvision
 from sightsound_timm.places365 import PLACES365, scenes
-from sightsound_timm.preprocessing import CenterCrop
 
 NAME = "resnet18.places365"
 FILE = "resnet18_places365.pth.tar"

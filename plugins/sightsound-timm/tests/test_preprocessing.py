@@ -13,9 +13,10 @@ from PIL import Image
 
 import sightsound_timm
 from sightsound import MediaError
-from sightsound_timm import cards, embedder, preprocessing
+from sightsound.media import center_crop
+from sightsound.plugin import CenterCrop
+from sightsound_timm import cards, embedder
 from sightsound_timm.frameworks import timm, torchvision
-from sightsound_timm.preprocessing import CenterCrop
 
 Pixels = NDArray[np.uint8]
 CARDS = {card.name: card for card, _ in cards.REGISTERED}
@@ -67,7 +68,7 @@ def test_a_very_long_image_is_prepared_exactly_too(size: tuple[int, int]) -> Non
 
 @pytest.mark.parametrize("strip", [300, 5000])
 def test_strips_of_any_size_give_the_same_pixels(strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preprocessing, "PIXELS_AT_ONCE", strip)
+    monkeypatch.setattr(center_crop, "PIXELS_AT_ONCE", strip)
     for size in [(40, 61), (61, 40), (255, 255), (17, 700), (700, 17)]:
         assert_equal(cards.LITE0.name, np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8))
 

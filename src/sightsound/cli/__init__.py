@@ -36,6 +36,8 @@ COMMANDS = (
     "copy",
     "migrate",
     "index-build",
+    "import-model",
+    "remove-model",
     "check-model",
     "new-plugin",
 )

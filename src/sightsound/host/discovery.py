@@ -16,6 +16,7 @@ from sightsound.contract.card import Card
 from sightsound.contract.embedder import Apply, Load
 from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.contract.execution import Runtime
+from sightsound.contract.importer import Importer
 from sightsound.contract.options import Option
 from sightsound.contract.paths import nearest
 from sightsound.host import default_stages
@@ -25,7 +26,14 @@ from sightsound.host.missing import how_to_install
 STAGES = ("preprocess", "embed", "postprocess")
 """The hooks that run an embedder, in calling order."""
 
-HOOKS = ("register_embedders", "resolve_embedder", "register_options", "register_runtimes", *STAGES)
+HOOKS = (
+    "register_embedders",
+    "resolve_embedder",
+    "register_options",
+    "register_runtimes",
+    "register_importers",
+    *STAGES,
+)
 """All hooks."""
 
 log = logging.getLogger(__name__)
@@ -55,6 +63,8 @@ class Plugin:
         The names of the runtimes that it registered and owns.
     options : tuple of str
         The options that it adds to networks of other plugins.
+    importers : tuple of str
+        The formats of files that it imports.
     """
 
     name: str
@@ -67,6 +77,7 @@ class Plugin:
     same_numbers: bool = False
     runtimes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    importers: tuple[str, ...] = ()
 
     @property
     def in_use(self) -> bool:
@@ -107,6 +118,14 @@ class OfferedRuntime:
     plugin: str
 
 
+@dataclass(frozen=True)
+class OfferedImporter:
+    """An importer, and the name of its plugin."""
+
+    importer: Importer
+    plugin: str
+
+
 @dataclass
 class _Registered:
     """What one plugin registered."""
@@ -114,6 +133,7 @@ class _Registered:
     embedders: dict[str, Registration]
     options: list[AddedOption]
     runtimes: dict[str, OfferedRuntime]
+    importers: dict[str, OfferedImporter]
 
 
 class Registry:
@@ -128,7 +148,7 @@ class Registry:
     ----------
     plugins : dict
         One entry for each plugin by name and distribution.
-    embedders, aliases, runtimes : Claims
+    embedders, aliases, runtimes, importers : Claims
         What the plugins registered, by name.
     options : list of AddedOption
         The options that plugins add to networks of others.
@@ -139,6 +159,7 @@ class Registry:
         self.embedders: Claims[Registration] = Claims("embedder", self.prefer)
         self.aliases: Claims[Registration] = Claims("name", self.prefer)
         self.runtimes: Claims[OfferedRuntime] = Claims("runtime", self.prefer)
+        self.importers: Claims[OfferedImporter] = Claims("format", self.prefer)
         self.options: list[AddedOption] = []
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
@@ -152,7 +173,7 @@ class Registry:
 
     @property
     def _claims(self) -> tuple[Claims[Any], ...]:
-        return self.embedders, self.aliases, self.runtimes
+        return self.embedders, self.aliases, self.runtimes, self.importers
 
     def discover(self, blocked: Iterable[str]) -> None:
         """Register every installed plugin; those that are blocked are not even imported."""
@@ -226,6 +247,7 @@ class Registry:
             reason="; ".join(disputes),
             embedders=tuple(name for name in plugin.embedders if name not in lost),
             runtimes=tuple(name for name in plugin.runtimes if name not in lost),
+            importers=tuple(name for name in plugin.importers if name not in lost),
         )
 
     def _register(self, implementation: object, plugin: Plugin, *, alone: bool = False) -> Plugin:
@@ -253,6 +275,7 @@ class Registry:
             same_numbers=bool(getattr(implementation, "same_numbers", False)),
             runtimes=tuple(found.runtimes),
             options=tuple(added.option.name for added in found.options),
+            importers=tuple(found.importers),
         )
 
     def _check(self, implementation: object, name: str) -> None:
@@ -275,7 +298,7 @@ class Registry:
 
     def _registered_by(self, implementation: object, plugin: str) -> _Registered:
         """Return what a plugin registers, without adding it."""
-        found = _Registered({}, [], {})
+        found = _Registered({}, [], {}, {})
 
         def embedder(card: Card, load: Load) -> None:
             if not isinstance(card, Card) or not callable(load):
@@ -296,7 +319,19 @@ class Registry:
                 raise PluginError(f"register: expected a runtime (name, version, fits, compile), got {short(runtime)}")
             found.runtimes[runtime.name] = OfferedRuntime(runtime, plugin)
 
-        hooks = {"register_embedders": embedder, "register_options": option, "register_runtimes": runtime}
+        def importer(importer: Importer) -> None:
+            methods = [getattr(importer, name, None) for name in ("read", "load")]
+            named = isinstance(getattr(importer, "name", None), str) and hasattr(importer, "suffixes")
+            if not named or not all(map(callable, methods)):
+                raise PluginError(f"register: expected an importer (name, suffixes, read, load), got {short(importer)}")
+            found.importers[importer.name] = OfferedImporter(importer, plugin)
+
+        hooks = {
+            "register_embedders": embedder,
+            "register_options": option,
+            "register_runtimes": runtime,
+            "register_importers": importer,
+        }
         for hook, register in hooks.items():
             self.hook_of(implementation, hook)(register=register)
         return found
@@ -306,6 +341,7 @@ class Registry:
         kinds: tuple[tuple[Claims[Any], Iterable[str]], ...] = (
             (self.embedders, found.embedders),
             (self.runtimes, found.runtimes),
+            (self.importers, found.importers),
         )
         for claims, names in kinds:
             for name in names:
@@ -320,6 +356,8 @@ class Registry:
                 self.aliases.add(alias, owner, each)
         for name, offered in found.runtimes.items():
             self.runtimes.add(name, owner, offered)
+        for name, importer in found.importers.items():
+            self.importers.add(name, owner, importer)
         self.options += found.options
 
 

@@ -5,26 +5,22 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 
 from sightsound.contract.card import Card, Modality
 from sightsound.contract.embedder import Layer
-from sightsound.contract.errors import NoDefaultModel, UnknownModel
 from sightsound.contract.options import Option
 from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
 from sightsound.host import names
-from sightsound.host.discovery import Plugin, Registration, Registry
+from sightsound.host.defaults import default_model
+from sightsound.host.discovery import OfferedImporter, Plugin, Registration, Registry
+from sightsound.host.imported import register_imported
 from sightsound.host.kept import Kept
 from sightsound.host.loading import Loader
 from sightsound.host.model import Model, layers_of
+from sightsound.host.model_folder import ModelFolder
 from sightsound.host.runtimes import advice_for_missing, precisions_for
 from sightsound.weights.store import Store
-
-DEFAULT_SETTINGS: Mapping[Modality, str] = MappingProxyType(
-    {"image": "SIGHTSOUND_IMAGE_MODEL", "sound": "SIGHTSOUND_SOUND_MODEL"}
-)
-"""The environment variables with the user's default models."""
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +34,7 @@ class Host:
         Plugins that are not imported, in addition to those in SIGHTSOUND_BLOCK: `PLUGIN`, `DISTRIBUTION`, or
         `DISTRIBUTION:PLUGIN`. A text may contain several with commas between them.
     installed : bool
-        Whether to use the installed plugins. Without them the host knows what `register` adds.
+        Whether to use the installed plugins and imported models. Without them the host knows what `register` adds.
     weights : iterable of path-like
         The user's own weight files and folders; see `Store`.
     prefer : str or iterable of str
@@ -48,6 +44,11 @@ class Host:
         for the first by name that fits.
     keep : int
         How many models stay loaded: `load` returns the same model for the same name and device then.
+
+    Attributes
+    ----------
+    models : ModelFolder
+        The user's folder of imported models.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Host:
     ) -> None:
         store = Store([os.fspath(path) for path in weights])
         self.runtime = runtime or os.environ.get("SIGHTSOUND_RUNTIME", "")
+        self.models = ModelFolder()
         self._registry = Registry(_names(prefer, os.environ.get("SIGHTSOUND_PREFER", "")))
         self._resolved: dict[str, Registration] = {}
         self._kept: Kept[Model] = Kept(keep)
@@ -72,6 +74,7 @@ class Host:
             for name in sorted(blocked):
                 if not any(plugin.owner.is_named(name) for plugin in self.plugins):
                     log.warning("--block %s: there is no such plugin; see `sightsound plugins`", name)
+            self.reload_models()
 
     @property
     def weights(self) -> Store:
@@ -98,6 +101,17 @@ class Host:
         owned = self._registry.aliases.owned
         return {alias: each.card.name for alias, each in owned.items() if alias not in self.cards}
 
+    @property
+    def importers(self) -> Mapping[str, OfferedImporter]:
+        """The formats of files that can be imported, each with its plugin."""
+        return self._registry.importers.owned
+
+    def reload_models(self) -> None:
+        """Register the imported models, as they are now."""
+        self.weights.also = (self.models.path,)
+        register_imported(self._registry, self.models)
+        self._forget_models()
+
     def register(self, plugin: object, name: str) -> None:
         """Add a plugin that is not installed.
 
@@ -114,8 +128,7 @@ class Host:
             If the plugin cannot be used; the host is unchanged then.
         """
         self._registry.add(plugin, name)
-        self._resolved.clear()
-        self._kept.clear()
+        self._forget_models()
 
     def card(self, name: str) -> Card:
         """Return the card of a model, registered or resolved by a plugin.
@@ -144,28 +157,7 @@ class Host:
         PluginError
             If several plugins claim the name of the one that does.
         """
-        setting = DEFAULT_SETTINGS[modality]
-        if chosen := os.environ.get(setting):
-            card = self.card(chosen)
-            if card.modality != modality:
-                raise UnknownModel(f"{setting}: expected a model for {modality}s, got {chosen!r}; set another")
-            return chosen
-        claims = self._registry.embedders
-        found = [name for name in claims if claims.may_be(name, lambda each: each.card.default_for == modality)]
-        if len(found) == 1:
-            self.card(found[0])  # raises if several plugins claim it
-            return found[0]
-        if found:
-            names_ = ", ".join(sorted(found))
-            raise UnknownModel(
-                f"several models want to be the default for {modality}s: {names_}; name one (--model), or set {setting}"
-            )
-        unused = ", ".join(plugin.name for plugin in self.plugins if not plugin.in_use)
-        raise NoDefaultModel(
-            f"no plugin in use has a default model for {modality}s"
-            + (f" (not in use: {unused})" if unused else "")
-            + "; install one, see `sightsound plugins` and the README, or name a model (--model)"
-        )
+        return default_model(self._registry, modality, self.card)
 
     def plugin_of(self, name: str) -> str:
         """Return the name of the plugin that a model belongs to."""
@@ -268,6 +260,10 @@ class Host:
 
     def release(self) -> None:
         """Keep no model loaded any longer, except those that are in use."""
+        self._kept.clear()
+
+    def _forget_models(self) -> None:
+        self._resolved.clear()
         self._kept.clear()
 
     def _find(self, name: str) -> Registration:

@@ -59,6 +59,11 @@ class Store:
     offline : bool or None
         Whether to fetch nothing; by default whether SIGHTSOUND_OFFLINE is set to something other than 0.
 
+    Attributes
+    ----------
+    also : tuple of pathlib.Path
+        More folders that may contain the files, after `folders`: that of imported models.
+
     Raises
     ------
     MissingWeights
@@ -79,6 +84,7 @@ class Store:
         self.named = {name: path for name, path in parsed if name}
         self.folders = (*(path for name, path in parsed if not name), *(Path(f).expanduser() for f in folders))
         self.offline = os.environ.get("SIGHTSOUND_OFFLINE", "") not in ("", "0") if offline is None else offline
+        self.also: tuple[Path, ...] = ()
         self._cache = None if cache is None else Path(cache)
 
     @functools.cached_property
@@ -178,7 +184,7 @@ class Store:
         from sightsound.weights.not_found import next_steps, places, reasons_offline
 
         reasons = list(reasons) or (reasons_offline(file) if self.offline else [])
-        looked = ", ".join(places(file, self.folders, self.cache))
+        looked = ", ".join(places(file, (*self.folders, *self.also), self.cache))
         steps = next_steps(file, reasons, offline=self.offline, model=model, plugin=plugin)
         found = "others" if any("expected " in each and ", got " in each for each in reasons) else "none"
         named = model if model != file.name else ""
@@ -193,7 +199,7 @@ class Store:
         return [(path, expected(file)) for path in places] + self.cache.candidates(file)
 
     def _in_folders(self, file: WeightFile) -> list[Path]:
-        return [path for folder in self.folders for path in files_named(file.name, folder)]
+        return [path for folder in (*self.folders, *self.also) for path in files_named(file.name, folder)]
 
     def _fetched(self, file: WeightFile, reasons: list[str]) -> LocalFile | None:
         """Fetch from the first source that provides the right file; add to `reasons` why the others failed."""

@@ -82,7 +82,7 @@ class ImageEmbedder(TorchEmbedder):
     @cached_property
     def _prepare_image(self) -> Callable[[NDArray[Any]], Floats]:
         if "resize" in self.card.constants:
-            from sightsound_timm.preprocessing import CenterCrop
+            from sightsound.plugin import CenterCrop
 
             return CenterCrop(self.card.constants)
         return timm_transform(self.card.constants)
