@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
+from distributions import DISTS
 from sightsound import Host, ModelSettings, SightsoundError, classify_image, import_model, index, remove_model, search
-from sightsound.plugin import Inputs, Output, file_of, hookimpl
+from sightsound.plugin import Inputs
 
-SIZE = 8
-
-
-class Linear:
-    """A network in an .npz file: `weights` (3 * 8 * 8, dim) and `biases` (dim,), and `head` (dim, classes) or none."""
-
-    name = "linear"
-    suffixes = (".npz",)
-
-    def read(self, files, settings):
-        with np.load(files[0]) as found:
-            dim = found["weights"].shape[1]
-            scores = found["head"].shape[1] if "head" in found else None
-        shape = settings.image_shape("nchw", settings.size or (SIZE, SIZE))
-        return settings.card(dim=dim, input_shape=shape, score_count=scores, constants={"loader": 1})
-
-    def load(self, card, device, weights):
-        return Network(card, np.load(file_of(weights, ".npz")))
-
-
-class Network:
-    def __init__(self, card, numbers):
-        self.card, self._numbers, self.preprocess = card, numbers, Inputs(card)
-
-    def embed(self, inputs):
-        rows = inputs.reshape(len(inputs), -1) @ self._numbers["weights"] + self._numbers["biases"]
-        if not self.card.classes:
-            return Output(rows)
-        logits = rows @ self._numbers["head"]
-        if self.card.constants["logits"]:
-            logits = np.exp(logits - logits.max(axis=1, keepdims=True))
-            logits /= logits.sum(axis=1, keepdims=True)
-        return Output(rows, logits.astype(np.float32))
-
-    def postprocess(self, output):
-        return output.embeddings
-
-
-class Plugin:
-    @hookimpl
-    def register_importers(self, register):
-        register(Linear())
+sys.path.insert(0, str(DISTS / "linear"))
+import sightsound_linear
+from sightsound_linear import SIZE, write_network
 
 
 @pytest.fixture
@@ -68,18 +31,9 @@ def host(models):
 
 def new_host():
     host = Host(installed=False)
-    host.register(Plugin(), "linear")
+    host.register(sightsound_linear, "linear")
     host.reload_models()
     return host
-
-
-def write_network(file, *, seed=0, classes=0, **more):
-    random = np.random.default_rng(seed)
-    numbers = {"weights": random.normal(size=(3 * SIZE * SIZE, 5)), "biases": random.normal(size=5)}
-    if classes:
-        numbers["head"] = random.normal(size=(5, classes))
-    np.savez(file, **{name: value.astype(np.float32) for name, value in numbers.items()}, **more)
-    return file
 
 
 def test_an_imported_network_is_a_model_like_any_other(tmp_path, host, zoo):
@@ -168,15 +122,15 @@ def test_a_damaged_file_or_another_is_refused_in_one_line(tmp_path, host):
 
 
 def test_a_name_that_a_plugin_has_is_refused(tmp_path, tiny, models):
-    tiny.register(Plugin(), "linear")
+    tiny.register(sightsound_linear, "linear")
     with pytest.raises(SightsoundError, match=r"^colours.tiny: plugin tiny has a model of this name"):
         import_model(write_network(tmp_path / "net.npz"), ModelSettings(name="colours.tiny"), host=tiny)
 
 
 def test_a_format_of_programs_must_be_trusted(tmp_path, models, monkeypatch):
     host = Host(installed=False)
-    monkeypatch.setattr(Linear, "runs_code", True, raising=False)
-    host.register(Plugin(), "linear")
+    monkeypatch.setattr(sightsound_linear.Linear, "runs_code", True, raising=False)
+    host.register(sightsound_linear, "linear")
     file = write_network(tmp_path / "net.npz")
     with pytest.raises(SightsoundError, match=r"a file of the format linear is a program; give --trust"):
         import_model(file, ModelSettings(name="mine"), host=host)
