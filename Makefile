@@ -1,7 +1,7 @@
 # make demo      set up and run the main job: index, search, tag and classify images and sounds
 # make check     style, types and the quickest tests: under a minute, after each edit
 # make test      style, types and all tests but the slow ones: about four minutes on two cores
-# make test-all  the same with the slow tests
+# make test-all  the same with the slow tests and with every plugin, whose frameworks take some GB more
 # make fuzz      faults and damaged files for FUZZ_MINUTES (60), from where the last run stopped
 # make clean     remove what the others made
 PYTHON ?= python3
@@ -11,7 +11,8 @@ WORKERS ?= 2
 FUZZ_MINUTES ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
-PLUGINS := $(sort $(wildcard plugins/*/pyproject.toml))
+STANDARD := $(foreach name,audioset librosa timm,plugins/sightsound-$(name)/pyproject.toml)
+OTHERS := $(filter-out $(STANDARD),$(sort $(wildcard plugins/*/pyproject.toml)))
 MADE := $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz.json
 QUICK := tests/test_layers.py tests/test_docstrings.py tests/contract tests/host tests/linear \
 	$(filter-out %/test_probe.py,$(wildcard tests/cli/test_*.py))
@@ -30,8 +31,8 @@ test: style types
 	@echo "tests (about four minutes on two cores; weights come from the package index at first)"
 	@$(PYTEST) -m "not slow"
 
-test-all: style types
-	@echo "all tests, the slow ones too"
+test-all: $(VENV)/all style types
+	@echo "all tests, the slow ones and those of every plugin too"
 	@$(PYTEST)
 
 fuzz: $(VENV)/ready
@@ -49,12 +50,21 @@ quick: $(VENV)/ready
 	@$(PYTEST) -m "not slow" $(QUICK)
 
 # All in one pip command with the constraints: a second one could replace the CPU build of torch by a CUDA build.
-$(VENV)/ready: pyproject.toml constraints.txt $(PLUGINS)
+$(VENV)/ready: pyproject.toml constraints.txt $(STANDARD)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sightsound needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; use make PYTHON=python3.11")'
 	@echo "setting up $(VENV) (PyTorch and its dependencies: some minutes and 2 GB at first, nothing the next time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt \
-		setuptools --editable ".[torch,av,plot,onnx,demo,test]" $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
+		setuptools --editable ".[torch,av,plot,onnx,demo,test]" $(foreach plugin,$(STANDARD),--editable $(dir $(plugin)))
+	@touch $@
+
+# tensorflow-hub and tf-keras ask for the full tensorflow, so they are installed without what they ask for.
+$(VENV)/all: $(VENV)/ready $(OTHERS)
+	@echo "setting up the frameworks of the other plugins (some minutes and 3 GB at first)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt \
+		tensorflow-cpu $(foreach plugin,$(filter-out %-tfhub/pyproject.toml,$(OTHERS)),--editable $(dir $(plugin)))
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt --no-deps \
+		tensorflow-hub tf-keras --editable plugins/sightsound-tfhub
 	@touch $@
 
 clean:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import os
 import sys
 from collections.abc import Callable
@@ -17,6 +18,25 @@ from distributions import DISTS, installed, together
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("root") and (sys.platform != "linux" or os.geteuid()):
         pytest.skip("needs to mount file systems, which takes root on Linux")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the tests of plugins that are not installed."""
+    return collection_path in _absent() or None
+
+
+def pytest_report_header() -> str:
+    """Return which tests are left out."""
+    names = ", ".join(path.parent.name for path in _absent())
+    return f"not installed, and not tested: {names}" if names else ""
+
+
+@functools.cache
+def _absent() -> tuple[Path, ...]:
+    """Return the folders with the tests of plugins that are not installed."""
+    folders = sorted(Path(__file__).parent.glob("plugins/*/tests"))
+    known = {distribution.name for distribution in importlib.metadata.distributions()}
+    return tuple(folder for folder in folders if folder.parent.name not in known)
 
 
 @pytest.fixture(scope="session")

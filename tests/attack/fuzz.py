@@ -115,7 +115,7 @@ def main() -> int:
     known = len(state.failures)
     with tempfile.TemporaryDirectory(prefix="fuzz") as place:
         folder = Path(place)
-        site = together([installed(DISTS / name, folder) for name in ("tiny", "fetch")], folder / "site")
+        site = together([installed(DISTS / name, folder) for name in ("tiny", "fetch", "linear")], folder / "site")
         faulty = None if why_no_faults() else Forks(site, built_shim(folder))
         if faulty is None:
             print(f"no faults: {why_no_faults()}")

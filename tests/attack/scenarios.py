@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,15 @@ import pytest
 
 from attack.scenes import Scenario, Scene
 from attack.servers import FETCHING, NO_PROXY, honest_port
+from distributions import DISTS
 from made import write_image, write_shade, write_sound
 from sightsound import Item, Library
 from sightsound.contract.results import Outcome, Rows
 from sightsound.contract.space import Space
 from sightsound.library.store import segments
+
+sys.path.insert(0, str(DISTS / "linear"))
+from sightsound_linear import write_network
 
 LIBRARIES = Path(__file__).parents[1] / "libraries"
 MODELS = ("-m", "colours.tiny", "-m", "loudness.tiny")
@@ -111,6 +116,14 @@ def _csv_labels(scene: Scene) -> None:
     (scene.media / "labels.csv").write_text("\n".join(["path,label", *rows, ""]))
 
 
+def _network(scene: Scene) -> None:
+    """A network in a file, and another that was imported under the same name."""
+    scene.environment.update(SIGHTSOUND_MODELS=str(scene.case / "out-models"))
+    write_network(scene.media / "old.npz", seed=1)
+    write_network(scene.media / "net.npz")
+    _ran(scene, "import-model", "{media}/old.npz", "--name", "mine")
+
+
 def _existing_output(scene: Scene) -> None:
     (scene.case / "out.npz").write_bytes(b"old")
 
@@ -165,6 +178,7 @@ SCENARIOS = {
         Scenario("migrate format 3", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(3)),
         Scenario("migrate format 1", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(1)),
         Scenario("migrate format 2", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(2)),
+        Scenario("import-model", ("import-model", "{media}/net.npz", "--name", "mine", "--replace"), _network),
         Scenario("embed", ("embed", "{media}/green", "-m", "colours.tiny", "-o", "{case}/out.npz"), _existing_output),
         Scenario("tag --csv", (*TAG, "--csv", "-o", "{case}/out.csv")),
         Scenario("tag --raven", (*TAG, "--raven", "-o", "{case}/out.txt")),

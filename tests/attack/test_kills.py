@@ -13,6 +13,7 @@ NAMES = (
     *("index --label-from folder", "index what changed", "forget a folder", "forget --space"),
     *("forget among many files", "compact", "compact many files", "copy"),
     *("index-build", "index-build in place of another", "compact with an index"),
+    "import-model",
     *("migrate format 1", "migrate format 2", "migrate format 3"),
 )
 KILLS = 20

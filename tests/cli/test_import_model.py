@@ -1,4 +1,4 @@
-"""`import-model` and `remove-model`: settings from options and from a file beside the network, and the next commands."""
+"""`import-model` and `remove-model`: settings from options and from a file beside the network, and what comes next."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from distributions import DISTS
 
 sys.path.insert(0, str(DISTS / "linear"))
-from sightsound_linear import write_network  # noqa: E402
+from sightsound_linear import write_network
 
 
 @pytest.fixture

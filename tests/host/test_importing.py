@@ -68,12 +68,12 @@ def test_it_can_be_replaced_and_removed_and_leaves_no_file(tmp_path, host, model
     settings = ModelSettings(name="mine")
     first = import_model(write_network(tmp_path / "net.npz"), settings, host=host)
     space, names = host.space("mine"), {path.name for path in models.iterdir()}
-    assert names == {"mine.json", first.weights[0].name}
+    assert names == {"mine.model.json", first.weights[0].name}
     other = write_network(tmp_path / "other.npz", seed=1)
     with pytest.raises(SightsoundError, match=r"^mine: there is an imported model of this name; give --replace"):
         import_model(other, settings, host=host)
     second = import_model(other, settings, replace=True, host=host)
-    assert {path.name for path in models.iterdir()} == {"mine.json", second.weights[0].name} != names
+    assert {path.name for path in models.iterdir()} == {"mine.model.json", second.weights[0].name} != names
     assert host.space("mine") != space
     remove_model("mine", host=host)
     assert list(models.iterdir()) == []
@@ -139,8 +139,8 @@ def test_a_format_of_programs_must_be_trusted(tmp_path, models, monkeypatch):
 
 def test_a_model_whose_plugin_is_gone_says_what_to_install(tmp_path, host, models):
     import_model(write_network(tmp_path / "net.npz"), ModelSettings(name="mine"), host=host)
-    record = json.loads((models / "mine.json").read_text())
-    (models / "mine.json").write_text(json.dumps({**record, "distribution": "acme-linear"}))
+    record = json.loads((models / "mine.model.json").read_text())
+    (models / "mine.model.json").write_text(json.dumps({**record, "distribution": "acme-linear"}))
     other = Host(installed=False)
     other.reload_models()
     assert other.cards["mine"].dim == 5
@@ -150,13 +150,15 @@ def test_a_model_whose_plugin_is_gone_says_what_to_install(tmp_path, host, model
 
 def test_a_record_that_cannot_be_read_is_left_out_with_a_warning(tmp_path, host, models, caplog):
     import_model(write_network(tmp_path / "net.npz"), ModelSettings(name="mine"), host=host)
-    (models / "bad.json").write_text("{")
-    (models / "worse.json").write_text('{"format": 1, "importer": "linear", "distribution": "", "card": {"name": 3}}')
+    (models / "bad.model.json").write_text("{")
+    (models / "worse.model.json").write_text(
+        '{"format": 1, "importer": "linear", "distribution": "", "card": {"name": 3}}'
+    )
     again = new_host()
     assert list(again.cards) == ["mine"]
     assert [each.getMessage().partition(": ")[0] for each in caplog.records] == [
-        str(models / "bad.json"),
-        str(models / "worse.json"),
+        str(models / "bad.model.json"),
+        str(models / "worse.model.json"),
     ]
 
 

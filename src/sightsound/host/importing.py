@@ -83,7 +83,7 @@ def import_model(
         package = next((each.distribution for each in host.plugins if each.name == offered.plugin and each.in_use), "")
         host.models.add(ImportedModel(card, importer.name, package))
     finally:
-        host.models.discard(file.name for file in weights)
+        host.models.discard(settings.name)
     host.reload_models()
     return card
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.weights.hashes import sha256
 
 FORMAT = 1
+_RECORD = ".model.json"
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +41,7 @@ class ImportedModel:
 
 
 class ModelFolder:
-    """A folder of imported models. A model is there as soon as its record, `NAME.json`, is.
+    """A folder of imported models. A model is there as soon as its record, `NAME.model.json`, is.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ class ModelFolder:
     def models(self) -> list[ImportedModel]:
         """Return all models by name. A record that cannot be read is left out with a warning."""
         found = []
-        for file in sorted(self.path.glob("*.json")) if self.path.is_dir() else ():
+        for file in sorted(self.path.glob(f"*{_RECORD}")) if self.path.is_dir() else ():
             try:
                 found.append(_model(json.loads(file.read_text("utf-8"))))
             except (OSError, ValueError, LookupError, TypeError, PluginError) as error:
@@ -98,11 +100,10 @@ class ModelFolder:
 
     def add(self, model: ImportedModel) -> None:
         """Write the record of a model whose files are in the folder, in place of another of its name."""
-        same = [each for each in self.models() if each.card.name == model.card.name]
         record = {"format": FORMAT, "importer": model.importer, "distribution": model.distribution}
-        with atomic_path(self.path / f"{model.card.name}.json") as part:
+        with atomic_path(self.path / f"{model.card.name}{_RECORD}") as part:
             part.write_text(json.dumps({**record, "card": json.loads(model.card.to_json())}, indent=1), "utf-8")
-        self.discard(file.name for each in same for file in each.card.weights)
+        self.discard(model.card.name)
 
     def remove(self, name: str) -> None:
         """Remove a model and its files.
@@ -116,15 +117,15 @@ class ModelFolder:
         if found is None:
             known = ", ".join(each.card.name for each in self.models()) or "none"
             raise SightsoundError(f"{name}: expected a model that was imported ({known})")
-        (self.path / f"{name}.json").unlink()
-        self.discard(file.name for file in found.card.weights)
+        (self.path / f"{name}{_RECORD}").unlink()
+        self.discard(name)
 
-    def discard(self, names: Iterable[str]) -> None:
-        """Remove files that no model has."""
+    def discard(self, name: str) -> None:
+        """Remove the files of a model that no record has, such as those of a process that was killed."""
         used = {file.name for each in self.models() for file in each.card.weights}
-        for name in names:
-            if name not in used:
-                (self.path / name).unlink(missing_ok=True)
+        for path in self.path.glob("*") if self.path.is_dir() else ():
+            if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{8}}(\.[^.]*)?", path.name) and path.name not in used:
+                path.unlink(missing_ok=True)
 
 
 def _model(record: dict[str, object]) -> ImportedModel:
