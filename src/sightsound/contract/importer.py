@@ -44,8 +44,8 @@ class Importer(Protocol):
         Returns
         -------
         Card
-            Everything that `load` needs is in its constants, with the names of inputs and outputs. Its weights are
-            added by the host.
+            Everything that `load` needs is in its constants, with the names of inputs and outputs. The host adds the
+            files to its weights.
 
         Raises
         ------

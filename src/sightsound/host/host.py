@@ -13,8 +13,9 @@ from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
 from sightsound.host import names
 from sightsound.host.defaults import default_model
+from sightsound.host.derived import DerivedImporter
 from sightsound.host.discovery import OfferedImporter, Plugin, Registration, Registry
-from sightsound.host.imported import register_imported
+from sightsound.host.imported import OWNER, register_imported
 from sightsound.host.kept import Kept
 from sightsound.host.loading import Loader
 from sightsound.host.model import Model, layers_of
@@ -68,6 +69,8 @@ class Host:
         self._resolved: dict[str, Registration] = {}
         self._kept: Kept[Model] = Kept(keep)
         self._loader = Loader(self._registry, store, self.runtime, self._resolved)
+        derived = OfferedImporter(DerivedImporter(self._registry), OWNER.plugin)
+        self._registry.importers.add(DerivedImporter.name, OWNER, derived)
         if installed:
             blocked = _names(block, os.environ.get("SIGHTSOUND_BLOCK", ""))
             self._registry.discover(blocked)

@@ -22,7 +22,6 @@ from sightsound.host.discovery import OfferedImporter, one_line
 from sightsound.host.host import Host
 from sightsound.host.missing import how_to_install
 from sightsound.host.model_folder import ImportedModel
-from sightsound.weights.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +65,7 @@ def import_model(
         If no plugin imports such files, if they are damaged, or if the settings do not fit them.
     """
     host = host or Host()
+    host.reload_models()
     sources = [os.fspath(each) for each in ([source] if isinstance(source, str | os.PathLike) else source)]
     _check_name(host, settings.name, replace)
     offered = _offered(host, sources, format)
@@ -77,7 +77,7 @@ def import_model(
         files = _files(importer, sources, Path(folder))
         card = _read(offered, files, settings)
         weights = host.models.copy(settings.name, files)
-    card = dataclasses.replace(card, weights=weights)
+    card = dataclasses.replace(card, weights=(*card.weights, *weights))
     try:
         _run_once(host, offered, card)
         package = next((each.distribution for each in host.plugins if each.name == offered.plugin and each.in_use), "")
@@ -186,7 +186,7 @@ def _run_once(host: Host, offered: OfferedImporter, card: Card) -> None:
             register(card, lambda device, weights: offered.importer.load(card, device, weights))
 
     trial = Host(installed=False, runtime="none")
-    trial.weights = Store(folders=[host.models.path])
+    trial.weights = host.weights
     trial.register(Trial(), offered.plugin)
     random = np.random.default_rng(0)
     if card.modality == "image":

@@ -1,6 +1,7 @@
 """What torch plugins share: an embedder around a network, its layers, a device, safe loading, and a forward pass.
 
-Part of the extra `sightsound[torch]`; the host never imports this package. Importing it does not import torch: its
+Part of the extra `sightsound[torch]`. The host imports this package for models that are derived from networks of torch
+alone, when one is built. Importing it does not import torch: its
 functions do. `TorchEmbedder` imports torch when its network is built.
 """
 

@@ -136,7 +136,8 @@ class TorchEmbedder:
             The state dict of a `module()`.
         head : pair of float32 arrays (classes, d) and (classes,), optional
             A linear classifier of embeddings that gives the scores, in the order of `card.classes`. Without one the
-            network has the scores of its own classifier if `card.scores` says so.
+            network has the scores of its own classifier if `card.scores` says so, or of its own head if the classes
+            are the same.
 
         Returns
         -------
@@ -151,6 +152,8 @@ class TorchEmbedder:
         if head is not None and (card.classes is None or len(head[0]) != len(card.classes)):
             count = 0 if card.classes is None else len(card.classes)
             raise SightsoundError(f"{card.name}: head: expected {count} classes as on the card, got {len(head[0])}")
+        if head is None and card.classes == self.card.classes:
+            head = self._head
         derived = copy.copy(self)
         vars(derived).pop("network", None)
         derived.card, derived._state, derived._head = card, dict(state), head

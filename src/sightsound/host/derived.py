@@ -1,0 +1,185 @@
+"""Models that are derived from others: the same network with other numbers and a head of its own, in safetensors."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from sightsound.contract.arrays import Floats
+from sightsound.contract.card import Card
+from sightsound.contract.classlist import ClassList
+from sightsound.contract.embedder import Embedder, Output, Windows
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.importer import file_of
+from sightsound.contract.model_settings import ModelSettings
+from sightsound.host import names
+from sightsound.host.discovery import Registration, Registry
+
+FORMAT = 1
+SUFFIX = ".safetensors"
+_MOST_HEADER = 2**26  # bytes, for networks with a hundred thousand tensors
+
+
+class DerivedImporter:
+    """Imports networks that are derived from a model which a plugin has.
+
+    Parameters
+    ----------
+    registry : Registry
+        The plugins.
+    """
+
+    name = "safetensors"
+    suffixes: tuple[str, ...] = (SUFFIX,)
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def read(self, files: Sequence[Path], settings: ModelSettings) -> Card:
+        """Return the card of a derived network: that of its parent with other classes and more weights."""
+        found = _metadata(files[0])
+        parent = self._parent(str(found["parent"])).card
+        classes = found.get("classes")
+        labels = settings.labels or (classes or {}).get("labels", ())
+        ids = settings.ids or ((classes or {}).get("ids", ()) if not settings.labels else ())
+        class_list = ClassList(settings.name, tuple(labels), tuple(ids)) if labels else None
+        return replace(
+            parent,
+            name=settings.name,
+            classes=class_list,
+            scores=(settings.scores or found.get("scores") or "softmax") if class_list else None,
+            options=(),
+            aliases=(),
+            default_for=None,
+            text=False,
+            top1=None,
+            constants={**parent.constants, "parent": parent.name, "parent_fingerprint": found.get("fingerprint", "")},
+            license=settings.license or str(found.get("license") or parent.license),
+            about=settings.about or str(found.get("about") or f"derived from {parent.name}"),
+        )
+
+    def load(self, card: Card, device: str, weights: Mapping[str, Path]) -> Embedder:
+        """Return the embedder of a derived network, which is not built yet."""
+        parent = self._parent(str(card.constants["parent"]))
+        files = {file.name: weights[file.name] for file in parent.card.weights}
+        return Derived(card, parent.load(device, files), file_of(weights, SUFFIX))
+
+    def _parent(self, name: str) -> Registration:
+        return names.find(self._registry, name)
+
+
+class Derived:
+    """An embedder with the stages of another and the network of a file.
+
+    Parameters
+    ----------
+    card : Card
+        Its card.
+    parent : Embedder
+        What it is derived from; it has `derive`.
+    file : pathlib.Path
+        What `sightsound.torch.state_files.write_state` wrote.
+    """
+
+    def __init__(self, card: Card, parent: Embedder, file: Path) -> None:
+        if not hasattr(parent, "derive"):
+            raise SightsoundError(f"{card.name}: {parent.card.name} has no derive(); import another network")
+        self.card, self._parent, self._file = card, parent, file
+
+    @cached_property
+    def _network(self) -> Any:
+        from sightsound.torch.state_files import read_state
+
+        parent: Any = self._parent
+        return parent.derive(self.card, *read_state(self._file))
+
+    def prepare(self) -> None:
+        """Build the network."""
+        if hasattr(self._network, "prepare"):
+            self._network.prepare()
+
+    def preprocess(self, media: NDArray[Any], start: int, last: bool) -> Windows:
+        """Return the windows, as the parent does."""
+        return self._parent.preprocess(media, start, last)
+
+    def embed(self, inputs: Floats) -> Output:
+        """Return the output of the network."""
+        found: Output = self._network.embed(inputs)
+        return found
+
+    def postprocess(self, output: Output) -> Floats:
+        """Return rows, as the parent does."""
+        return self._parent.postprocess(output)
+
+    def module(self) -> Any:
+        """Return a new copy of the network, without the head."""
+        return self._network.module()
+
+    def derive(self, card: Card, state: Mapping[str, Any], head: Any = None) -> Any:
+        """Return the same network with other numbers."""
+        return self._network.derive(card, state, head)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("batch_size", "workers", "threads", "device", "precision"):
+            raise AttributeError(name)
+        return getattr(self._network, name)
+
+
+def describe(
+    parent: Card, fingerprint: str, classes: ClassList | None, scores: str | None, about: str
+) -> dict[str, Any]:
+    """Return the metadata of a file with a derived network.
+
+    Parameters
+    ----------
+    parent : Card
+        The card of the network that it is derived from.
+    fingerprint : str
+        Of the space of that network.
+    classes : ClassList or None
+        The classes of its head.
+    scores : {"softmax", "sigmoid"} or None
+        What its scores are.
+    about : str
+        A description in one line.
+
+    Returns
+    -------
+    dict
+    """
+    named = classes and {"labels": list(classes.labels), "ids": list(classes.ids)}
+    return {
+        "format": FORMAT,
+        "parent": parent.name,
+        "fingerprint": fingerprint,
+        "classes": named,
+        "scores": scores,
+        "license": parent.license,
+        "about": about,
+    }
+
+
+def _metadata(file: Path) -> dict[str, Any]:
+    """Return what a safetensors file says of itself, without reading its tensors."""
+    try:
+        with file.open("rb") as opened:
+            (size,) = struct.unpack("<Q", opened.read(8))
+            if size > _MOST_HEADER:
+                raise ValueError(f"a header of {size} bytes")
+            header = json.loads(opened.read(size))
+        text = header.get("__metadata__", {}).get("sightsound")
+    except (OSError, ValueError, struct.error, AttributeError) as error:
+        raise SightsoundError(f"{file}: expected a safetensors file ({error}); is it complete?") from error
+    if text is None:
+        raise SightsoundError(f"{file}: does not say which network it is of; give it as weights: --weights NAME={file}")
+    found: dict[str, Any] = json.loads(text)
+    if found.get("format") != FORMAT:
+        raise SightsoundError(f"{file}: expected format {FORMAT}, got {found.get('format')!r}; upgrade sightsound")
+    return found
