@@ -113,10 +113,7 @@ def test_a_damaged_file_or_another_is_refused_in_one_line(tmp_path, host):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(SightsoundError, match=r"net.npz: cannot be read in the format linear .*; is it complete"):
         import_model(file, ModelSettings(name="mine"), host=host)
-    with pytest.raises(
-        SightsoundError,
-        match=r"net.xyz: expected a file of one of these formats: safetensors \(.safetensors\), linear \(.npz\)",
-    ):
+    with pytest.raises(SightsoundError, match=r"net.xyz: expected a file of one .*, linear \(.npz\)"):
         import_model(tmp_path / "net.xyz", ModelSettings(name="mine"), host=host)
     with pytest.raises(SightsoundError, match=r"no.npz: no such file"):
         import_model(tmp_path / "no.npz", ModelSettings(name="mine"), host=host)
