@@ -17,7 +17,7 @@ from sightsound_torchaudio import cards
 @hookimpl
 def register_embedders(register: Register) -> None:
     """Register the pretrained bundles that are used most."""
-    require_packages("torchaudio")
+    require_packages("torch", "torchaudio")
     for card in cards.REGISTERED:
         register(card, _Load(card))
 

@@ -30,7 +30,9 @@ HOP = Option(
 )
 
 
-def card_of(arch: str, path: str, dim: int, layers: int, normalize: bool, params: int, license: str, about: str) -> Card:
+def card_of(
+    arch: str, path: str, dim: int, layers: int, normalize: bool, params: int, license: str, about: str
+) -> Card:
     """Return the card of a bundle.
 
     Parameters
@@ -149,12 +151,13 @@ REGISTERED = (
     ),
     _base("hubert_base", "hubert_fairseq_base_ls960.pth", "HuBERT, trained on 960 h of LibriSpeech"),
     _large(
-        "hubert_large", "hubert_fairseq_large_ll60k.pth", "HuBERT, trained on 60,000 h of Libri-Light", params=315_434_112
+        "hubert_large",
+        "hubert_fairseq_large_ll60k.pth",
+        "HuBERT, trained on 60,000 h of Libri-Light",
+        params=315_434_112,
     ),
     _base("wavlm_base", "wavlm_base.pth", "WavLM, trained on 960 h of LibriSpeech", params=94_381_168),
-    _base(
-        "wavlm_base_plus", "wavlm_base_plus.pth", "WavLM, trained on 94,000 h of mixed speech", params=94_381_168
-    ),
+    _base("wavlm_base_plus", "wavlm_base_plus.pth", "WavLM, trained on 94,000 h of mixed speech", params=94_381_168),
     _large("wavlm_large", "wavlm_large.pth", "WavLM, trained on 94,000 h of mixed speech", params=315_452_096),
 )
 """The bundles that were pretrained and not fine-tuned, except for the three largest."""

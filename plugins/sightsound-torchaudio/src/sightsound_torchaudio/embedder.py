@@ -14,7 +14,7 @@ from sightsound_torchaudio import cards
 if TYPE_CHECKING:
     from torch import nn
 
-CPU_SECONDS, ACCELERATOR_SECONDS = 4, 64
+CPU_SECONDS, ACCELERATOR_SECONDS = 8, 64
 """Seconds of sound in a batch, on a CPU as measured (README.md, Speed)."""
 
 
@@ -48,12 +48,6 @@ class SpeechEmbedder(TorchEmbedder):
         constants = self._bundle_card.constants
         network = filled(self._bundle_card.name.partition(".")[0], self._file)
         return LayerMean(network, constants["layer"], constants["normalize_eps"])
-
-    def folded(self, network: nn.Module) -> nn.Module:
-        """Return the network with its weight norm computed once."""
-        from sightsound_torchaudio.network import without_weight_norm
-
-        return without_weight_norm(network)
 
     def preprocess(self, media: NDArray[Any], start: int, last: bool) -> Windows:
         """Return the windows, float32 (n, samples), of a block of samples at 16 kHz; the last may be padded."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from sightsound.plugin import SightsoundError
 from sightsound.torch import state_dict
@@ -30,10 +29,11 @@ class LayerMean(nn.Module):
         If given, each waveform is scaled to a mean of 0 and a variance of 1, with this added to its variance.
     """
 
-    def __init__(self, network: nn.Module, layer: int, normalize_eps: float | None) -> None:
+    def __init__(self, network: Any, layer: int, normalize_eps: float | None) -> None:
         super().__init__()
-        self.network: Any = network
-        self.network.encoder.transformer.layers = self.network.encoder.transformer.layers[:layer]
+        transformer = network.encoder.transformer
+        transformer.layers = transformer.layers[:layer]
+        self.network = network
         self.normalize_eps = normalize_eps
 
     def forward(self, waveforms: Tensor) -> Tensor:
@@ -71,14 +71,6 @@ def filled(arch: str, file: Path) -> nn.Module:
     if wrong := _first_difference(network.state_dict(), tensors):
         raise SightsoundError(f"{file}: {wrong}; give the file of torchaudio's {arch.upper()}")
     network.load_state_dict(tensors, assign=True)
-    return network
-
-
-def without_weight_norm(network: nn.Module) -> nn.Module:
-    """Return the network with each weight norm replaced by the weight that it gives, which it would compute anew."""
-    for module in list(network.modules()):
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight")
     return network
 
 
