@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+import re
+from contextlib import AbstractContextManager
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,6 @@ OWN = files("sightsound_opencv")
 
 def googlenet_tensors(seed: int = 0) -> dict[str, list[np.ndarray]]:
     """Kernels and biases of each layer, of such a size that what goes through the network neither dies nor explodes."""
-    import re
-
     random, channels, tensors = np.random.default_rng(seed), {"data": 3}, {}
     for line in OWN.joinpath("googlenet_places365.prototxt").read_text().splitlines():
         if not line.startswith("layer"):
@@ -29,6 +29,8 @@ def googlenet_tensors(seed: int = 0) -> dict[str, list[np.ndarray]]:
             side = sizes.get("kernel_size", 1)
             shape = (sizes["num_output"], width, side, side) if kind == "Convolution" else (sizes["num_output"], width)
             kernels = random.normal(size=shape) * np.sqrt(2 / (width * side * side))
+            if name == "conv1/7x7_s2":
+                kernels /= 50  # inputs are as large as pixels
             tensors[name] = [kernels, random.normal(size=shape[0]) * 0.1]
             width = shape[0]
         if before:
@@ -39,7 +41,6 @@ def googlenet_tensors(seed: int = 0) -> dict[str, list[np.ndarray]]:
 def write_googlenet(folder: Path) -> Path:
     tensors = googlenet_tensors()
     types = {name: "Convolution" if each[0].ndim == 4 else "InnerProduct" for name, each in tensors.items()}
-    tensors["conv1/7x7_s2"][0] /= 50  # inputs are as large as pixels
     return write_caffemodel(folder / "googlenet_places365.caffemodel", tensors, types)
 
 
@@ -64,3 +65,9 @@ def darknet19_tensors(seed: int = 0) -> list[np.ndarray]:
 
 def write_darknet19(folder: Path) -> Path:
     return write_weights(folder / "darknet19.weights", darknet19_tensors(), "0.1")
+
+
+def layers_file(alias: str) -> AbstractContextManager[Path]:
+    """The file with the layers of darknet19 or googlenet_places365."""
+    name = {"darknet19": "darknet19.cfg", "googlenet_places365": "googlenet_places365.prototxt"}[alias]
+    return as_file(OWN.joinpath(name))

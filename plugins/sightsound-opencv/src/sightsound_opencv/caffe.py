@@ -55,6 +55,12 @@ class Caffe:
         ]
         if not self._layers:
             raise ValueError("expected layers of Caffe, got none")
+        for layer in self._layers:
+            for settings in (each for values in layer.values() for each in values if isinstance(each, dict)):
+                for name in ("num_output", "group"):
+                    if name in settings and not _number(settings, name, 0):  # OpenCV divides by it
+                        got = f"layer {_first(layer, 'name')}: {name}: expected 1 or more, got {_first(settings, name)}"
+                        raise ValueError(got)
         self.shape = self._shape()
         weighted = [each for each in self._layers if _first(each, "type") in (*_PARAMETERS, *_OLD_TYPES)]
         self.features = self.layer(_first(weighted[-1], "bottom")) if weighted else ""

@@ -12,6 +12,9 @@ Shape = tuple[int, int, int]
 _SAME = ("softmax", "dropout", "shortcut", "scale_channels", "sam", "yolo", "region", "cost")
 """Layers whose output has the shape of their input."""
 
+_LARGEST = 2**24
+"""The largest setting that is taken for one: OpenCV computes with 32 bits."""
+
 
 class Darknet:
     """The layers of a network, as its .cfg file says.
@@ -76,7 +79,10 @@ class Darknet:
             raise ValueError(f"expected {expected} bytes for {self.floats} numbers of the layers, got {len(data)}")
 
     def check_layers(self, net: Any, inputs: Mapping[str, tuple[int, ...]]) -> None:
-        """Do nothing: the size says it all."""
+        """Raise `ValueError` if OpenCV has read another number of numbers than the file has."""
+        read = sum(tensor.size for name in net.getLayerNames() for tensor in net.getLayer(name).blobs)
+        if read != self.floats:
+            raise ValueError(f"expected layers with {self.floats} numbers, got {read} in OpenCV")
 
 
 def _sections(text: str) -> list[tuple[str, dict[str, str]]]:
@@ -98,9 +104,12 @@ def _sections(text: str) -> list[tuple[str, dict[str, str]]]:
 
 def _int(settings: Mapping[str, str], name: str, default: int) -> int:
     try:
-        return int(settings.get(name, default))
+        number = int(settings.get(name, default))
     except ValueError:
         raise ValueError(f"{name}: expected a whole number, got {settings[name]!r}") from None
+    if abs(number) > _LARGEST:
+        raise ValueError(f"{name}: expected a number up to {_LARGEST}, got {number}")
+    return number
 
 
 def _layer(kind: str, settings: Mapping[str, str], before: Shape, shapes: Sequence[Shape]) -> tuple[Shape, int]:
@@ -115,6 +124,8 @@ def _layer(kind: str, settings: Mapping[str, str], before: Shape, shapes: Sequen
     if kind == "maxpool":
         size = _int(settings, "size", stride)
         padding = _int(settings, "padding", size - 1)
+        if not 1 <= size <= 2 * max(height, width) or padding < 0:
+            raise ValueError(f"layer {len(shapes)} [maxpool]: expected windows inside {height} x {width}, got {size}")
         return (channels, (height + padding - size) // stride + 1, (width + padding - size) // stride + 1), 0
     if kind == "avgpool":
         return (channels, 1, 1), 0

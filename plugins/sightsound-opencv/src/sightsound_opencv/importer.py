@@ -36,9 +36,11 @@ class OpenCVImporter:
             If the files are damaged, or do not fit one another or the settings.
         """
         from sightsound_opencv.network import Network
+        from sightsound_opencv.trial import try_apart
 
         network = Network(files)
         shape = _input_shape(settings, network.shape)
+        try_apart(files, shape)
         shapes = network.open(shape)
         embedding, output = settings.embedding or network.features, ""
         layer = network.layer(embedding)
