@@ -63,7 +63,13 @@ ESTIMATORS = {"sightsound.learn.transformer", "sightsound.linear.probe", "sights
 """Modules whose classes inherit from those of scikit-learn and therefore import it at once; no other module may import
 these at once."""
 
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu", "ai_edge_litert": "ai-edge-litert"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "ai_edge_litert": "ai-edge-litert",
+    "cv2": "opencv-python-headless",
+    "faiss": "faiss-cpu",
+    "sklearn": "scikit-learn",
+}
 """Names to import whose distribution is called otherwise."""
 
 

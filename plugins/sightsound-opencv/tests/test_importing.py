@@ -15,6 +15,7 @@ from PIL import Image
 import opencv_reference as reference
 import opencv_small as small
 import sightsound_opencv
+from caffe_files import LAYER, field, varint
 from sightsound import Host, ModelSettings, SightsoundError, classify_image, import_model
 from sightsound.cli import main
 from sightsound.testing import check_model
@@ -194,6 +195,14 @@ def test_a_truncated_caffemodel_is_refused(tmp_path, host, models, capfd, part):
     weights, layers = small.write_caffe(tmp_path / "files")
     weights.write_bytes(weights.read_bytes()[: int(part * weights.stat().st_size)])
     refused([weights, layers], r"^small.caffemodel: expected the weights of small.prototxt", host, models, capfd)
+
+
+def test_a_tensor_that_says_that_it_is_huge_is_refused(tmp_path, capfd):
+    weights, layers = small.write_caffe(tmp_path / "files")
+    shape = field(7, field(1, b"".join(map(varint, (10**5, 10**5, 30, 30)))))
+    layer = field(1, b"conv1") + field(2, b"Convolution") + field(7, shape + field(5, bytes(40)))
+    weights.write_bytes(field(LAYER, layer) + weights.read_bytes())
+    damaged([weights, layers], r"^small.caffemodel: expected the weights of small.prototxt", capfd)
 
 
 @pytest.mark.parametrize("data", [b"hello world" * 9, bytes(1000), b"\xff" * 1000], ids=["text", "zeros", "ones"])

@@ -146,3 +146,23 @@ def test_what_was_returned_is_not_written_to_again(tmp_path):
     kept = found.copy()
     network.run(noise(2, *small.CAFFE_SHAPE, seed=5), ["fc"])
     np.testing.assert_array_equal(found, kept)
+
+
+def test_layers_that_the_small_network_has_not(tmp_path):
+    """PReLU and a deconvolution of Caffe."""
+    text = """name: "more"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 9 dim: 9 } } }
+layer { name: "prelu" type: "PReLU" bottom: "data" top: "prelu" }
+layer { name: "up" type: "Deconvolution" bottom: "prelu" top: "up" convolution_param { num_output: 5 kernel_size: 2 stride: 2 } }
+"""  # noqa: E501
+    slopes, kernels, biases = noise(3), noise(3, 5, 2, 2), noise(5)
+    types = {"prelu": "PReLU", "up": "Deconvolution"}
+    files = small.write_caffe(tmp_path, {"prelu": [slopes], "up": [kernels, biases]}, text=text, types=types)
+    network, names = opened(files, (3, 9, 9))
+    inputs = noise(2, 3, 9, 9)
+    slopes, kernels, biases, x = map(torch.tensor, (slopes, kernels, biases, inputs))
+    expected = torch.nn.functional.conv_transpose2d(
+        torch.nn.functional.prelu(x, slopes), kernels, biases, stride=2
+    ).numpy()
+    found = network.run(inputs, names)["up"]
+    assert found.shape == expected.shape and 1 - reference.cosine(found, expected) < TOLERANCE

@@ -24,7 +24,7 @@ class OpenCVEmbedder:
         Its layers and its weights.
     """
 
-    batch_size = 4
+    batch_size = 4  # convolutions take as long for an image in any batch, inner products less in larger ones
     threads = 1
 
     def __init__(self, card: Card, files: Sequence[Path]) -> None:

@@ -72,7 +72,7 @@ class Network:
         dict of str to tuple of int
             Without the batch axis, in the order of the network.
         """
-        with self._errors():
+        with self._errors(damaged=True):
             if math.prod(shape) > LARGEST:
                 raise ValueError(f"expected an input of at most {LARGEST} numbers, got {tuple(shape)}")
             net = self._new()
@@ -134,13 +134,13 @@ class Network:
         return net
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turn what is wrong with the files into one line."""
+    def _errors(self, *, damaged: bool = False) -> Iterator[None]:
+        """Turn what is wrong with the files into one line. If they may be, too little memory is a sign of it."""
         try:
             yield
         except (opencv().error, OSError, ValueError) as error:
-            if getattr(error, "code", None) == opencv().Error.StsNoMem:
-                raise MemoryError(str(error)) from None
+            if not damaged and getattr(error, "code", None) == opencv().Error.StsNoMem:
+                raise MemoryError(" ".join(str(error).split())) from None
             reason = " ".join(str(getattr(error, "err", None) or error).replace("\n> ", " ").lstrip("> ").split())
             text = f"{self._weights.name}: expected the weights of {self._definition.name} ({reason})"
             raise SightsoundError(f"{text}; give two complete files of one network") from error
