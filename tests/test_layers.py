@@ -66,7 +66,13 @@ these at once."""
 OF_TORCH = {"sightsound.host.derived"}
 """Modules that use the part for networks of torch, when they get one."""
 
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu", "ai_edge_litert": "ai-edge-litert"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "ai_edge_litert": "ai-edge-litert",
+    "cv2": "opencv-python-headless",
+    "faiss": "faiss-cpu",
+    "sklearn": "scikit-learn",
+}
 """Names to import whose distribution is called otherwise."""
 
 
