@@ -58,7 +58,6 @@ class Network:
         functions = dict(self._functions())
         self.name = self._chosen(functions, wanted)
         self._call, (self._keyword, spec) = functions[self.name]
-        self._more: dict[str, Any] = {}
         self._dtype = spec.dtype.as_numpy_dtype
         self.shape: tuple[int | None, ...] | None = None if spec.shape.rank is None else tuple(spec.shape.as_list())
         self.flat = self.shape is not None and len(self.shape) == 1
@@ -90,16 +89,7 @@ class Network:
 
     def _run(self, values: NDArray[Any]) -> Any:
         tensor = self._tensorflow.constant(values, self._dtype)
-        if self._keyword:
-            return self._call(**{self._keyword: tensor}, **self._more)
-        try:
-            return self._call(tensor, **self._more)
-        except (TypeError, ValueError):  # a model that was saved without a default for `training`
-            if self._more:
-                raise
-        found = self._call(tensor, training=False)
-        self._more = {"training": False}
-        return found
+        return self._call(**{self._keyword: tensor}) if self._keyword else self._call(tensor)
 
     def _named(self, found: Any) -> Iterator[tuple[str, NDArray[Any]]]:
         if isinstance(found, dict):
@@ -112,16 +102,20 @@ class Network:
                 yield name, value.numpy().astype(np.float32)
 
     def _functions(self) -> Iterator[tuple[str, tuple[Any, tuple[str, Any]]]]:
-        """Yield name, function, keyword of the input ("" by position) and its type, where there is one real input."""
+        """Yield name, function, keyword of the input ("" by position) and its type, where there is one real input.
+
+        The functions are concrete ones: TensorFlow's others trace again for other shapes, and one that is called with
+        arguments that it does not have stays locked for all other threads.
+        """
         methods = [name for name in dir(self._model) if not name.startswith("_") and name != "signatures"]
         for name in (ITSELF, *methods):
             function = getattr(self._model, name, None)
-            for concrete in getattr(function, "concrete_functions", ()):
-                arguments, keywords = concrete.structured_input_signature
+            traced = [(each, *each.structured_input_signature) for each in getattr(function, "concrete_functions", ())]
+            for concrete, arguments, keywords in sorted(traced, key=lambda each: any(arg is True for arg in each[1])):
                 specs = [each for each in (*arguments, *keywords.values()) if self._is_input(each)]
                 if len(specs) == 1 and arguments and specs[0] is arguments[0] and specs[0].dtype.is_floating:
-                    yield name, (function, ("", specs[0]))
-                    break
+                    yield name, (concrete, ("", specs[0]))
+                    break  # the first, or the first that is not for training
         for name, function in dict(getattr(self._model, "signatures", {})).items():
             specs_by_name = function.structured_input_signature[1]
             if len(specs_by_name) == 1 and next(iter(specs_by_name.values())).dtype.is_floating:
