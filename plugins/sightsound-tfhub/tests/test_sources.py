@@ -10,6 +10,7 @@ import sys
 import tarfile
 import threading
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -226,14 +227,14 @@ def test_an_archive_is_fetched_once_and_compared_with_its_hash(server, folder, t
     monkeypatch.setenv("SIGHTSOUND_OFFLINE", "1")
     assert gathered(f"{address}/acme/net/1", tmp_path)[0] == expected
     assert requests == ["/acme/net/1?tf-hub-format=compressed"]
-    with pytest.raises(SightsoundError, match=r"acme_net_2.tar.gz"):
+    with pytest.raises(SightsoundError, match=r"net/2.*: cannot be fetched \(.* \(offline\)\); download it"):
         gathered(f"{address}/acme/net/2", tmp_path)
     assert len(requests) == 1
     monkeypatch.delenv("SIGHTSOUND_OFFLINE")
-    with pytest.raises(SightsoundError, match=r"acme_net_2.tar.gz: .*404"):
+    with pytest.raises(SightsoundError, match=r"net/2.*: cannot be fetched \(.* HTTP 404 .*\); download it"):
         gathered(f"{address}/acme/net/2", tmp_path)
     assert gathered(f"{address}/acme/net/1#sha256={digest}", tmp_path)[0] == expected
-    with pytest.raises(SightsoundError, match=r"acme_net_1.tar.gz: expected SHA-256 0000"):
+    with pytest.raises(SightsoundError, match=r"net/1.*: cannot be fetched \(.* expected SHA-256 0000"):
         gathered(f"{address}/acme/net/1#sha256={'0' * 64}", tmp_path)
 
 
@@ -263,6 +264,15 @@ def test_the_command_imports_a_folder_and_prints_nothing_of_tensorflow(saved, co
     done = command(*words, "--trust", plugins=(), process=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("mine: sound, input 800 at 1000 Hz, 6 numbers a vector, 3 classes\n")
+
+
+@pytest.mark.tensorflow
+def test_the_example_of_the_readme_prints_what_it_shows(tf, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    code = text.partition("```python\n")[2].partition("```")[0]
+    exec(code, {})
+    assert capsys.readouterr().out == code.rstrip().rpartition("\n# ")[2] + "\n"
 
 
 def test_import_and_load_import_no_framework():

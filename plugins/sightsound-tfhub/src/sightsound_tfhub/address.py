@@ -100,4 +100,9 @@ def fetch(address: Address) -> Path:
     from sightsound import Host
 
     file = WeightFile(name=address.file_name, sha256=address.sha256, sources=(address.url,))
-    return Path(Host(installed=False).weights.get(file).path)
+    try:
+        return Path(Host(installed=False).weights.get(file).path)
+    except SightsoundError as error:  # its advice is for weights of a model, which this is not yet
+        facts = [part for part in str(error).split("; ") if not part.startswith(("give --weights", "unset "))]
+        step = "download it by other means, and import the file"
+        raise SightsoundError(f"{address.url}: cannot be fetched ({'; '.join(facts)}); {step}") from error
