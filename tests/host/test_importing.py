@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from distributions import DISTS
 from sightsound import Host, ModelSettings, SightsoundError, classify_image, import_model, index, remove_model, search
-from sightsound.plugin import Inputs
+from sightsound.plugin import Inputs, hookimpl
 
 sys.path.insert(0, str(DISTS / "linear"))
 import sightsound_linear
@@ -204,3 +206,67 @@ def test_sound_is_cut_into_the_windows_of_the_network():
     assert windows.spans.tolist()[1] == [0.25, 0.75]
     with pytest.raises(SightsoundError, match=r"a: window: expected 0.5 s \(500 samples\), got 1 s"):
         ModelSettings(name="a", rate=1000, window=1.0).card(dim=1, input_shape=(500,), constants={})
+
+
+class Packed(sightsound_linear.Linear):
+    """The same networks with the suffix `.packed`, in a folder or alone; `gather` copies them."""
+
+    name = "packed"
+    suffixes = (".packed",)
+    runs_code = True
+
+    def takes(self, source):
+        return source.endswith(".packed") or (Path(source) / "net.packed").is_file()
+
+    def pinned(self, source):
+        return source.startswith("known")
+
+    def gather(self, source, folder):
+        file = Path(source) / "net.packed" if Path(source).is_dir() else Path(source)
+        return [shutil.copy(file, folder / "net.npz")]
+
+
+@pytest.fixture
+def packed(models, tmp_path, monkeypatch):
+    """A host with the format `packed`. The current folder has a folder `sub` with a network."""
+    host = Host(installed=False)
+
+    class Both:
+        @hookimpl
+        def register_importers(self, register):
+            register(Packed())
+
+    host.register(Both(), "packed")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    write_network(tmp_path / "net.npz").rename(tmp_path / "sub" / "net.packed")
+    return host
+
+
+def test_a_folder_and_a_file_of_a_format_that_gathers_are_the_same_network(tmp_path, packed):
+    cards = [
+        import_model(tmp_path / source, ModelSettings(name=name), trust=True, host=packed)
+        for name, source in (("a", "sub"), ("b", "sub/net.packed"))
+    ]
+    assert cards[0].weights[0].sha256 == cards[1].weights[0].sha256
+
+
+def test_what_is_known_by_its_hash_need_not_be_trusted(tmp_path, packed):
+    (tmp_path / "sub").rename(tmp_path / "known")
+    assert import_model("known", ModelSettings(name="mine"), host=packed).name == "mine"
+    (tmp_path / "known").rename(tmp_path / "other")
+    with pytest.raises(SightsoundError, match=r"^other: a file of the format packed is a program; give --trust"):
+        import_model("other", ModelSettings(name="mine"), replace=True, host=packed)
+
+
+def test_a_format_that_gathers_takes_one_source(tmp_path, packed):
+    (tmp_path / "other.txt").touch()
+    with pytest.raises(SightsoundError, match=r"^other.txt: expected one source in the format packed, got 2; give one"):
+        import_model(["sub", "other.txt"], ModelSettings(name="mine"), trust=True, host=packed)
+
+
+def test_the_current_folder_is_a_source(command, tmp_path, models, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command("import-model", ".", "--name", "mine", plugins=())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("sightsound: .: expected a file of one of these formats: ")

@@ -94,7 +94,7 @@ def _settings(source: str, card: str | None, labels: str | None, options: dict[s
     """Return the settings of the options and of the file beside the network."""
     from sightsound.contract.model_settings import ModelSettings
 
-    beside = Path(source).with_name(f"{Path(source).stem}.card.json")
+    beside = Path(source).parent / f"{Path(source).stem}.card.json"
     file = Path(card) if card else beside if beside.is_file() else None
     for name in ("mean", "std"):
         options[name] = options[name] and tuple(_numbers(options[name], f"--{name}"))

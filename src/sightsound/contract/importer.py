@@ -17,8 +17,11 @@ class Importer(Protocol):
     Optional attributes:
 
     * `runs_code` (bool): files of this format are programs, so that the user has to trust them (`--trust`).
-    * `gather(source: str, folder: Path) -> list[Path]`: for a network that is a folder or has an address, write its
-      files to `folder` and return them. `takes(source: str) -> bool` says whether this format has it.
+    * `gather(source: str, folder: Path) -> list[Path]`: for a network that is a folder or an archive, or has an
+      address, write its files to `folder` and return them. `takes(source: str) -> bool` says whether this format has
+      it; a file that it takes is given to `gather`, too.
+    * `pinned(source: str) -> bool`: whether the SHA-256 of what is at an address is known, and `gather` compares it.
+      Then the user need not trust it.
 
     Attributes
     ----------

@@ -49,7 +49,8 @@ def import_model(
     format : str
         The name of the format; by default that of the first file's suffix.
     trust : bool
-        Whether to import a format whose files are programs, which can do anything once they are loaded.
+        Whether to import a format whose files are programs, which can do anything once they are loaded. Files whose
+        hash is known beforehand need not be trusted.
     replace : bool
         Whether to replace a model of this name that was imported before.
     host : Host or None
@@ -70,7 +71,7 @@ def import_model(
     _check_name(host, settings.name, replace)
     offered = _offered(host, sources, format)
     importer = offered.importer
-    if getattr(importer, "runs_code", False) and not trust:
+    if getattr(importer, "runs_code", False) and not trust and not _pinned(importer, sources):
         text = f"{sources[0]}: a file of the format {importer.name} is a program"
         raise SightsoundError(f"{text}; give --trust if you know where it is from")
     with tempfile.TemporaryDirectory() as folder:
@@ -139,17 +140,28 @@ def _offered(host: Host, sources: Sequence[str], format: str) -> OfferedImporter
 _INSTALL = "; others come with plugins: sightsound-onnx, sightsound-keras, sightsound-opencv, sightsound-tfhub"
 
 
+def _pinned(importer: Importer, sources: Sequence[str]) -> bool:
+    return hasattr(importer, "pinned") and all(map(importer.pinned, sources))
+
+
+def _gathers(importer: Importer, source: str) -> bool:
+    return hasattr(importer, "takes") and bool(importer.takes(source))
+
+
 def _takes(importer: Importer, source: str) -> bool:
-    if hasattr(importer, "takes") and importer.takes(source):
+    if _gathers(importer, source):
         return True
     return source.lower().endswith(tuple(importer.suffixes)) and not os.path.isdir(source)
 
 
 def _files(importer: Importer, sources: Sequence[str], folder: Path) -> list[Path]:
     """Return the files of a network, those of a folder or an address in `folder`."""
-    if hasattr(importer, "gather") and not all(map(os.path.isfile, sources)):
-        (source,) = sources
-        files: list[Path] = importer.gather(source, folder)
+    plain = all(os.path.isfile(source) and not _gathers(importer, source) for source in sources)
+    if hasattr(importer, "gather") and not plain:
+        if len(sources) > 1:
+            text = f"{sources[1]}: expected one source in the format {importer.name}, got {len(sources)}"
+            raise SightsoundError(f"{text}; give one of them")
+        files: list[Path] = importer.gather(sources[0], folder)
     else:
         files = [Path(source) for source in sources]
     for file in files:
