@@ -22,7 +22,7 @@ _TENSOR, _BYTES = "tensor", "bytes"
 
 
 def is_plain_pickle(head: bytes) -> bool:
-    """Return whether a file that begins with these bytes is a pickle of Python 3 (protocol 3 to 5), and not of torch."""
+    """Return whether a file that begins with these bytes is a pickle of protocol 3 to 5, and not one of torch."""
     return head[:2] in (b"\x80\x03", b"\x80\x04", b"\x80\x05") and TORCH_MAGIC not in head
 
 
@@ -96,4 +96,4 @@ def _values(content: bytes) -> torch.Tensor:
         storage: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if not isinstance(storage, torch.storage.TypedStorage):
             raise ValueError(f"a {type(storage).__name__} that is no storage")
-        return torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)  # type: ignore[call-overload, no-any-return]
+        return torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)
