@@ -42,6 +42,7 @@ NETWORKS = {
 
 
 def main() -> None:
+    """Write both tables."""
     with open(sys.argv[1], newline="", encoding="utf-8") as file:
         lines = [f"{name}\t{top1}\n" for name, top1 in sorted(accuracies(csv.DictReader(file)).items())]
     (FOLDER / "timm_top1.tsv").write_text("".join(lines), encoding="utf-8")

@@ -9,10 +9,11 @@ from typing import Any
 from sightsound.plugin import LAYER_OPTIONS, Card, ClassList, WeightFile
 
 LITE = "EfficientNet-Lite (Google, 2020): no squeeze-and-excitation, ReLU6; weights converted from Google's checkpoints"
-LITE_TOP1 = "Google, https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
-"""Where the accuracies of the Lite networks come from: Google's table of float32 checkpoints."""
+LITE_TOP1 = "Google, tensorflow/tpu: models/official/efficientnet/lite"
+"""Where the accuracies of the Lite networks come from: Google's table of float32 checkpoints, in its repository
+https://github.com/tensorflow/tpu."""
 
-TORCHVISION_TOP1 = "torchvision, in the metadata of its weights"
+TORCHVISION_TOP1 = "torchvision, metadata of the weights"
 TIMM_TOP1 = "timm, results-imagenet.csv of 2025-10-30"
 """Where the accuracies of other networks come from; `tools/write_tables.py` copies them."""
 
