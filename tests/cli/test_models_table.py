@@ -61,7 +61,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 def test_the_table_has_a_line_for_each_network_from_small_to_large(run: Callable[..., Result]) -> None:
     done = run("--table")
     header, *lines, note = done.output.splitlines()
-    assert header.split() == "name also depth size on disk params (M) input top-1 top-1 from weights".split()
+    assert " ".join(header.split()) == "name also depth size on disk params (M) input top-1 top-1 from weights"
     assert [line.split(".")[0] for line in lines] == list(FILES)
     assert note.startswith("~ is 4 bytes for each parameter")
     cells = dict(zip(FILES, ([cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines)))

@@ -22,9 +22,9 @@ COLUMNS = (
 
 
 def _usual() -> Iterator[tuple[Card, str]]:
-    with files("sightsound_timm").joinpath("networks.tsv").open("r", encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            yield _card(row), row["builder"]
+    lines = files("sightsound_timm").joinpath("networks.tsv").read_text("utf-8").splitlines()
+    for row in csv.DictReader(lines, delimiter="\t"):
+        yield _card(row), row["builder"]
 
 
 def _card(row: Mapping[str, str]) -> Card:
