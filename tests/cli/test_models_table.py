@@ -101,6 +101,14 @@ def test_the_table_is_of_all_networks(run: Callable[..., Result]) -> None:
     assert done.exit_code == 2 and "--table is for all networks; leave the name out" in done.output
 
 
+def test_one_network_has_its_depth_and_accuracy_too(run: Callable[..., Result]) -> None:
+    done = run("hub.acme")
+    assert done.exit_code == 0, done.output
+    fields = dict(line.split(maxsplit=1) for line in done.output.splitlines())
+    assert (fields["parameters"], fields["depth"], fields["top-1"]) == ("3,703,701", "18", "58.178 (its paper)")
+    assert "depth" not in run("web.acme").output
+
+
 PROGRAM = f"""
 import sys
 from sightsound.cli import main

@@ -55,7 +55,7 @@ def test_a_card_in_the_table_is_what_its_framework_says(name: str) -> None:
     assert card.depth and card.top1 and card.top1_source and card.license and card.weights[0].sources
 
 
-@pytest.mark.parametrize("name", REGISTERED)
+@pytest.mark.parametrize("name", [name for name in REGISTERED if name not in USUAL or name.endswith(".tv_in1k")])
 def test_depth_and_parameters_are_those_of_the_network_that_is_built(name: str) -> None:
     card, builder = REGISTERED[name]
     build = BUILDERS[builder]
