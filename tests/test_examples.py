@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 import made
 
@@ -62,6 +65,63 @@ def test_networks_of_sounds_are_compared_and_stacked(place):
     done = run("stacking.py", place, "rhythms", "mfcc.librosa", "yamnet.audioset_i8")
     assert done.returncode == 0, done.stderr
     assert "mfcc.librosa" in done.stdout and "stack (svm on concatenated)" in done.stdout
+
+
+# -- wide_resnet.py ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wide_resnet():
+    pytest.importorskip("torch", reason="the example trains with PyTorch")
+    return SimpleNamespace(**runpy.run_path(str(EXAMPLES / "wide_resnet.py")))
+
+
+@pytest.mark.parametrize(
+    ("depth", "widen", "millions"),
+    [(40, 1, 0.6), (40, 2, 2.2), (40, 4, 8.9), (28, 10, 36.5), (28, 12, 52.5), (22, 8, 17.2), (16, 8, 11.0)],
+)
+def test_a_wide_resnet_has_the_published_number_of_parameters(wide_resnet, depth, widen, millions):
+    import torch
+
+    with torch.device("meta"):
+        network = wide_resnet.WideResNet(depth, widen, 10)
+        assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 1) == millions
+
+
+def test_a_wide_resnet_learns_from_a_folder(wide_resnet, place):
+    for name, colour in (("blue", (0, 0, 200)), ("red", (200, 0, 0))):
+        (place / "colours" / name).mkdir(parents=True)
+        for i in range(16):
+            Image.new("RGB", (40, 30), tuple(5 * i % 50 + part for part in colour)).save(
+                place / "colours" / name / f"{i}.png"
+            )
+    done = run("wide_resnet.py", place, "colours", "--widen", 1, "--epochs", 3)
+    assert done.returncode == 0, done.stderr
+    assert "1. Train WRN-10-1 (0.08 M parameters) on 24 pictures\n   epoch 1: loss " in done.stdout
+    assert done.stdout.endswith("2. Test it on the other 8: accuracy 1.000\n")
+
+
+@pytest.mark.slow
+def test_a_wide_resnet_learns_shapes(wide_resnet, place):
+    done = run("wide_resnet.py", place)
+    (accuracy,) = re.findall(r"2. Test it on the other 120: accuracy (\d\.\d+)", done.stdout)
+    assert done.returncode == 0 and float(accuracy) > 0.8
+
+
+@pytest.mark.parametrize("depth", [4, 12, 27])
+def test_a_wide_resnet_of_another_depth_is_refused(wide_resnet, depth):
+    with pytest.raises(ValueError, match=rf"^depth: expected 10, 16, 22, 28, \.\.\. \(6 N \+ 4\), got {depth}$"):
+        wide_resnet.WideResNet(depth, 1, 10)
+
+
+def test_a_wide_resnet_needs_two_classes(wide_resnet, place):
+    (place / "one" / "class").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(place / "one" / "class" / "a.png")
+    with pytest.raises(ValueError, match="one: expected folders of pictures for two classes or more, got 1$"):
+        wide_resnet.read(place / "one")
+    done = run("wide_resnet.py", place, "one")
+    assert done.returncode == 1 and done.stderr.startswith("wide_resnet: one: expected folders of pictures for two")
 
 
 def test_a_missing_folder_is_reported_in_one_line(place):

@@ -30,6 +30,7 @@ SOUND = Card(
     params=12,
     depth=3,
     top1=71.5,
+    top1_source="its paper",
     text=True,
     options=(Option("hop", float, low=0.1, high=2, default=0.5, help="seconds"), Option("pca")),
     aliases=("net",),
@@ -76,6 +77,7 @@ def cards(draw: st.DrawFn) -> Card:
         "params": draw(st.none() | counts),
         "depth": draw(st.none() | counts),
         "top1": draw(st.none() | st.floats(0, 100)),
+        "top1_source": draw(texts),
         "license": draw(texts),
         "about": draw(texts),
         "revision": draw(counts),
@@ -211,6 +213,7 @@ WRONG = [
     *(({"params": params}, "params: expected") for params in ("5M", 0, 5.3, -1)),
     *(({"depth": depth}, "depth: expected") for depth in ("18", 0)),
     *(({"top1": top1}, "top1: expected") for top1 in ("75%", float("nan"), float("inf"))),
+    *(({"top1_source": found}, "top1_source: expected") for found in (None, 3)),
     *(({"license": found}, "license: expected") for found in (None, 3)),
     *(({"about": found}, "about: expected") for found in (None, ["a net"])),
 ]

@@ -65,7 +65,7 @@ def test_every_fact_that_determines_the_rows_determines_the_space(change):
     [
         {"license": "MIT"},
         {"about": "the same network"},
-        {"params": 5, "depth": 3, "top1": 70.5},
+        {"params": 5, "depth": 3, "top1": 70.5, "top1_source": "its paper"},
         {"classes": ClassList("others", ("deep", "shrill"))},
         {"classes": None, "scores": None},
         {"tolerance": 1e-3, "default_for": "sound", "aliases": ("net",), "text": True},

@@ -25,6 +25,7 @@ CARD = Card(
     classes=ClassList("some", ("a", "b", "c", "d")),
     scores="softmax",
     top1=50.0,
+    top1_source="its paper",
     constants={"mean": 0.5},
 )
 
@@ -200,7 +201,7 @@ def test_a_card_keeps_other_options_and_loses_the_classes():
     plan = choose("odd.torch", {"layer": "last + head", "pool": "std+avg"}, survey(built, (3, 8, 8)))
     card = plan.card(CARD)
     assert card.name == "odd.torch[fast,layer=last+head,pool=std+avg]"
-    assert (card.dim, card.labels, card.scores, card.top1) == (14, (), None, None)
+    assert (card.dim, card.labels, card.scores, card.top1, card.top1_source) == (14, (), None, None, "")
     assert json.loads(card.to_json())["constants"] == {
         "mean": 0.5,
         "layers": [{"name": "last", "dim": 10, "axis": 2}, {"name": "head", "dim": 4, "axis": 0}],

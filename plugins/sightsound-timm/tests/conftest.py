@@ -1,4 +1,4 @@
-"""The shared data, photographs that come with packages, and the four networks with their real weights."""
+"""The shared data, photographs that come with packages, and the networks with their real weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conformance kit on the default network and on torchvision's."""
+"""The conformance kit on a network of each way to build one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from sightsound import Model
 from sightsound.testing import CHECKS, Check, NotApplicable, Subject
 from sightsound_timm import cards
 
+SLOW = [pytest.param(card.name, marks=pytest.mark.slow) for card in (cards.MOBILENET, cards.RESNET18, cards.SQUEEZENET)]
+
 
 @functools.cache
 def subject(name: str) -> Subject:
@@ -18,7 +20,7 @@ def subject(name: str) -> Subject:
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("name", [cards.LITE0.name, pytest.param(cards.MOBILENET.name, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", [cards.LITE0.name, *SLOW])
 def test_conforms(name: str, check: Check, model: Callable[[str], Model]) -> None:
     model(name)  # skips where there are no weights
     try:

@@ -74,7 +74,7 @@ def weights(resnet: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="module")
 def zoo(weights: Path) -> Host:
     """A host with a file for timm's resnet18, which the user gives."""
-    host = Host(installed=False, weights=[f"{RESNET}.safetensors={weights}"])
+    host = Host(installed=False, weights=[f"{cards.RESNET18.weights[0].name}={weights}"])
     host.register(sightsound_timm, "timm")
     return host
 
@@ -324,7 +324,7 @@ Run = Callable[..., Finished]
 @pytest.fixture
 def command(command: Run, weights: Path) -> Run:
     """The command line with the weights of the tests."""
-    return functools.partial(command, "--weights", f"{RESNET}.safetensors={weights}", plugins=())
+    return functools.partial(command, "--weights", f"{cards.RESNET18.weights[0].name}={weights}", plugins=())
 
 
 def test_the_layers_of_a_network_are_listed_without_its_weights(command: Run) -> None:

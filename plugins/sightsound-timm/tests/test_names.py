@@ -66,6 +66,9 @@ def cosine(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
         ("resnet18.tv_in1k", "resnet18.tv_in1k"),
         ("resnet50.IMAGENET1K_V2", "resnet50.IMAGENET1K_V2"),
         ("squeezenet1_1", "squeezenet1_1.tv_in1k"),
+        ("squeezenet", "squeezenet1_1.keras_in1k"),
+        ("resnet18", "resnet18.tv_in1k"),
+        ("resnet34", "resnet34.a1_in1k"),
     ],
 )
 def test_a_network_has_one_full_name_and_timm_comes_before_torchvision(asked: str, full: str) -> None:
@@ -85,7 +88,7 @@ def test_an_unknown_name_ends_in_a_suggestion(host: Host) -> None:
 
 
 def test_options_other_than_layers_are_refused() -> None:
-    with pytest.raises(UnknownModel, match=r"^resnet18.a1_in1k\[pca\]: expected layer=NAME or layer=NAME\+NAME, then"):
+    with pytest.raises(UnknownModel, match=r"^resnet18.tv_in1k\[pca\]: expected layer=NAME or layer=NAME\+NAME, then"):
         sightsound_timm.resolve_embedder("resnet18", {"pca": True})
 
 

@@ -18,6 +18,7 @@ from sightsound.plugin import CenterCrop
 from sightsound.testing import check_model
 from sightsound.weights.store import Store
 from sightsound_timm.builders import BUILDERS
+from sightsound_timm.depth import depth_of
 from sightsound_timm.frameworks import torchvision
 from sightsound_timm.places365 import PLACES365, scenes
 
@@ -188,8 +189,8 @@ def test_without_the_file_the_error_says_where_it_is_and_what_to_give(monkeypatc
 
 @pytest.mark.parametrize("card", [card for card, _ in PLACES365], ids=lambda card: card.name)
 def test_the_card_tells_the_networks_size(card):
-    """Its depth as the other cards of this plugin count it."""
     network = BUILDERS["places365"].blank(card.name)
     assert sum(p.numel() for p in network.parameters()) == card.params
     assert network.fc.in_features == card.dim
-    assert card.depth == sum(isinstance(layer, torch.nn.Conv2d | torch.nn.Linear) for layer in network.modules())
+    assert card.depth == depth_of(lambda: BUILDERS["places365"].blank(card.name), card.input_shape)
+    assert card.depth == int(card.name.partition(".")[0].removeprefix("resnet"))

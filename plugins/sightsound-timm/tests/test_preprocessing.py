@@ -19,7 +19,7 @@ from sightsound_timm import cards, embedder
 from sightsound_timm.frameworks import timm, torchvision
 
 Pixels = NDArray[np.uint8]
-CARDS = {card.name: card for card, _ in cards.REGISTERED}
+CARDS = {card.name: card for card, _ in cards.AT_HAND if card != cards.SQUEEZENET}
 SIZES = [(1, 1), (2, 3), (1, 300), (300, 1), (224, 224), (256, 256), (257, 255), (292, 293), (700, 1003), (855, 382)]
 
 

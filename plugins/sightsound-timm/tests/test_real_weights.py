@@ -1,12 +1,14 @@
-"""The four networks with their real weights, against plain loops over timm and torchvision, and against the truth."""
+"""The networks with their real weights at hand, against plain loops over the frameworks, and against the truth."""
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -19,17 +21,20 @@ from sightsound_timm.frameworks import timm, torchvision
 
 Pixels = NDArray[np.uint8]
 Load = Callable[[str], Model]
-NAMES = tuple(card.name for card, _ in cards.REGISTERED)
+LITES = (cards.LITE0.name, cards.LITE1.name, cards.LITE2.name)
+NAMES = tuple(card.name for card, _ in cards.AT_HAND)
 LARGER = (cards.LITE1.name, cards.LITE2.name)
 SLOW_IF_LARGER = [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGER)) for name in NAMES]
 
-AMONG_TEN = 0.98
-"""Accuracy wanted on 100 pictures of Imagenette among its own ten classes. Measured on all 400: 0.993 to 0.998."""
+AMONG_TEN = {cards.SQUEEZENET.name: 0.92}
+"""Accuracy wanted on 100 pictures of Imagenette among its own ten classes; 0.98 for the others. Measured on all 400:
+0.948 (SqueezeNet), 0.993 to 0.998."""
 
-TOP5 = 0.88
+TOP5 = {cards.SQUEEZENET.name: 0.76}
 """The same in the first five of all 1,000 classes. Measured on 400: 0.917 (MobileNetV2) to 0.965; on these 100: 0.92 to
 0.98. Top-1 among 1,000 is 0.735 to 0.765, near the published 0.719 to 0.776: what is missed are look-alikes such as
-tape player for cassette player and monastery for church."""
+tape player for cassette player and monastery for church. SqueezeNet has 0.815
+in the first five and 0.570 in the first; its authors state 0.575 for the first."""
 
 CLASSES = {
     "tench": "tench, Tinca tinca",
@@ -71,10 +76,44 @@ def cosine(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
+def unpickled(path: Path) -> dict[str, torch.Tensor]:
+    """Without any restriction: the file is the one whose hash is on the card."""
+    with path.open("rb") as file:
+        found: dict[str, torch.Tensor] = pickle.load(file)
+    return found
+
+
+def plain_squeezenet(path: Path, pictures: Iterable[Pixels]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """torchvision's network with the kernels of Keras, on BGR without the means, from 0 to 255."""
+    with h5py.File(path) as file:
+        arrays = [file[name.decode()] for name in file.attrs["layer_names"]]
+        pairs = [[np.asarray(group[name.decode()]) for name in group.attrs["weight_names"]] for group in arrays]
+    own = [array for pair in pairs for array in pair]
+    net: Any = torchvision.models.squeezenet1_1(weights=None).eval()
+    turned = [torch.from_numpy(array.transpose(3, 2, 0, 1).copy() if array.ndim == 4 else array) for array in own]
+    net.load_state_dict(dict(zip(net.state_dict(), turned, strict=True)))
+    resize = torchvision.transforms.Compose(
+        [torchvision.transforms.Resize(256), torchvision.transforms.CenterCrop(227)]
+    )
+    inputs = [np.asarray(resize(Image.fromarray(picture)), np.float32)[..., ::-1] for picture in pictures]
+    inputs = [(pixels - np.array([103.939, 116.779, 123.68], np.float32)).transpose(2, 0, 1)[None] for pixels in inputs]
+    with torch.inference_mode():
+        batches = [torch.from_numpy(np.ascontiguousarray(pixels)) for pixels in inputs]
+        embeddings = np.concatenate([net.features(x).mean((2, 3)).numpy() for x in batches])
+        return embeddings, np.concatenate([net(x).softmax(1).numpy() for x in batches])
+
+
 def plain(name: str, path: Path, pictures: Iterable[Pixels]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Features before the head and softmax, from a loop as one would write it over timm or torchvision alone."""
-    tensors = torch.load(path, weights_only=True)
-    if name == cards.MOBILENET.name:
+    if name == cards.SQUEEZENET.name:
+        return plain_squeezenet(path, pictures)
+    tensors = unpickled(path) if name == cards.RESNET18.name else torch.load(path, weights_only=True)
+    if name == cards.RESNET18.name:
+        net = torchvision.models.resnet18(weights=None).eval()
+        net.load_state_dict(tensors)
+        transform = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms()
+        features = torch.nn.Sequential(*list(net.children())[:-1], torch.nn.Flatten())
+    elif name == cards.MOBILENET.name:
         net = torchvision.models.mobilenet_v2(weights=None).eval()
         net.load_state_dict(tensors)
         transform = torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
@@ -95,9 +134,9 @@ def test_rows_are_those_of_a_plain_loop(name: str, model: Load, host: Host, phot
     embeddings, scores = rows(model(name), photos.values())
     (file,) = host.card(name).weights
     known, known_scores = plain(name, host.weights.get(file).path, photos.values())
-    assert embeddings.shape == known.shape == (len(photos), 1280)
+    assert embeddings.shape == known.shape == (len(photos), host.card(name).dim)
     assert cosine(embeddings, known).min() > 0.999999
-    assert np.abs(embeddings - known).max() < 1e-4
+    assert np.abs(embeddings - known).max() < 1e-4 * max(1, np.abs(known).max())
     assert np.abs(scores - known_scores).max() < 1e-5
 
 
@@ -116,11 +155,11 @@ def test_imagenette_is_recognised(name: str, model: Load, imagenette: list[tuple
     truth = np.array([labels.index(CLASSES[folder]) for folder, _ in imagenette])
     ten = np.array([labels.index(label) for label in CLASSES.values()])
     assert len(imagenette) == 100
-    assert (ten[scores[:, ten].argmax(1)] == truth).mean() >= AMONG_TEN
-    assert (np.argsort(-scores)[:, :5] == truth[:, None]).any(1).mean() >= TOP5
+    assert (ten[scores[:, ten].argmax(1)] == truth).mean() >= AMONG_TEN.get(name, 0.98)
+    assert (np.argsort(-scores)[:, :5] == truth[:, None]).any(1).mean() >= TOP5.get(name, 0.88)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != cards.MOBILENET.name])
+@pytest.mark.parametrize("name", LITES)
 def test_filling_by_order_puts_every_tensor_where_its_own_name_says(name: str, model: Load, host: Host) -> None:
     model(name)  # skips where there are no weights
     (file,) = host.card(name).weights

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,16 +27,23 @@ class _Names(click.Group):
 
 
 @click.group(cls=_Names, invoke_without_command=True, subcommand_metavar="[NAME | layers NAME]")
+@click.option("--table", "as_table", is_flag=True, help="Compare size, accuracy and origin of the networks.")
 @json_option()
 @click.pass_context
-def models(context: click.Context, as_json: bool) -> None:
+def models(context: click.Context, as_table: bool, as_json: bool) -> None:
     """List every network: its input and output, its licence, and whether its weights are here.
 
-    `models NAME` describes one network with its options, `models layers NAME` lists its layers.
+    `models --table` compares depth, size, published accuracy and origin. `models NAME` describes one network with its
+    options, `models layers NAME` lists its layers.
     """
     if context.invoked_subcommand is not None:
+        if as_table:
+            raise click.UsageError("--table is for all networks; leave the name out")
         return
     found = host(context)
+    if as_table:
+        _print_comparison(found, as_json)
+        return
     described = [_described(found, card) for card in found.cards.values()]
     if as_json:
         output.print_json(described)
@@ -49,6 +57,69 @@ def models(context: click.Context, as_json: bool) -> None:
         if alias != name.partition(".")[0] or sum(each.partition(".")[0] == alias for each in found.cards) > 1:
             output.echo(f"{alias} is {name}")
     output.echo(f"{len(described)} models; * is the default. Plugins may know more by name: see plugins/README.md")
+
+
+def _print_comparison(found: Host, as_json: bool) -> None:
+    """Print the networks by modality and parameters, as `models --table` does."""
+    cards = sorted(found.cards.values(), key=lambda card: (card.modality, card.params or 0, card.name))
+    rows = [_compared(found, card) for card in cards]
+    if as_json:
+        output.print_json(rows)
+        return
+    header = ["name", "also", "depth", "size on disk", "params (M)", "input", "top-1", "top-1 from", "weights"]
+    output.print_table(header, [_compared_cells(row) for row in rows])
+    output.echo("~ is 4 bytes for each parameter, where the size of the file is not known before it is fetched")
+
+
+def _compared(found: Host, card: Card) -> dict[str, Any]:
+    """Return what `models --table --json` says of a network."""
+    sizes = [file.size for file in card.weights]
+    known = all(sizes)
+    states = [found.weights.state(file) for file in card.weights]
+    return {
+        "name": card.name,
+        "aliases": [alias for alias, full in found.aliases.items() if full == card.name],
+        "modality": card.modality,
+        "depth": card.depth,
+        "bytes": sum(sizes) if known else 4 * (card.params or 0),
+        "bytes_known": known,
+        "params": card.params,
+        "input_shape": card.input_shape,
+        "sample_rate": card.sample_rate,
+        "top1": card.top1,
+        "top1_source": card.top1_source,
+        "state": next((state for state in ("missing", "fetchable") if state in states), "present" if states else ""),
+        "origins": list(dict.fromkeys(origin for file in card.weights for origin in _origins(file.sources[:1]))),
+    }
+
+
+def _compared_cells(row: dict[str, Any]) -> list[object]:
+    size = output.format_size(row["bytes"])
+    if not row["bytes_known"] and row["bytes"]:
+        size = f"~{size}"
+    origins = ", ".join(row["origins"]) or "your own file (--weights)"
+    weights = {"present": "at hand", "missing": f"missing; from {origins}", "": "none needed"}
+    rate = f" at {row['sample_rate']} Hz" if row["sample_rate"] else ""
+    return [
+        row["name"],
+        ", ".join(row["aliases"]),
+        row["depth"],
+        size if row["state"] else "",
+        row["params"] and round(row["params"] / 1e6, 2),
+        _shape(row["input_shape"]) + rate,
+        row["top1"],
+        row["top1_source"],
+        weights.get(row["state"], origins),
+    ]
+
+
+def _origins(sources: Iterable[str]) -> Iterator[str]:
+    """Yield who publishes a file, from its sources: the host of a URL, a repository, or a package."""
+    for source in sources:
+        kind, _, rest = source.partition(":")
+        place = rest.partition("!")[0].partition("==")[0]
+        names = {"pypi": f"package index: {place}", "hf": f"huggingface.co/{place}", "package": f"package {place}"}
+        yield names.get(kind) or rest.removeprefix("//").partition("/")[0]
 
 
 @models.command()
@@ -104,6 +175,9 @@ def _fields(described: dict[str, Any]) -> list[tuple[str, object]]:
         "sample rate": described["sample_rate"] and f"{described['sample_rate']} Hz",
         "window, hop": described["window"] and f"{described['window']}, {described['hop']} samples",
         "classes": count and f"{count} ({described['class_list']}), {described['scores']}",
+        "parameters": described["params"] and f"{described['params']:,}",
+        "depth": described["depth"],
+        "top-1": described["top1"] and f"{described['top1']} ({described['top1_source'] or 'of unknown origin'})",
         "weights": f"{weights} ({described['state']})",
         "runs in": f"{described['runtime']}, if that can run it" if described["runtime"] else "the plugin itself",
         "precision": ", ".join(described["precisions"]) if len(described["precisions"]) > 1 else "",

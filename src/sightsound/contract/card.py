@@ -96,9 +96,11 @@ class Card:
         Every other number of pre- and postprocessing that changes a row, as JSON values with finite numbers. It is
         stored read-only: mappings as mapping proxies, lists as tuples.
     params, depth : int or None
-        Number of parameters and of layers.
+        Number of parameters, and of the convolutional and linear layers on the longest path from input to output.
     top1 : float or None
-        Accuracy on ImageNet in per cent.
+        Accuracy on ImageNet in per cent, as published.
+    top1_source : str
+        Who published `top1`, and where.
     license, about : str
         The license of the weights, and a description in one line.
     revision : int
@@ -130,6 +132,7 @@ class Card:
     params: int | None = None
     depth: int | None = None
     top1: float | None = None
+    top1_source: str = ""
     license: str = ""
     about: str = ""
     revision: int = 1
@@ -250,8 +253,8 @@ def _check_rest(card: Card) -> None:
     top1 = card.top1
     percentage = top1 is None or (type(top1) in (int, float) and 0 <= top1 <= 100)
     _require(card, percentage, f"top1: expected per cent or None, got {top1!r}")
-    _require(card, isinstance(card.license, str), "license: expected a text")
-    _require(card, isinstance(card.about, str), "about: expected a text")
+    for name in ("top1_source", "license", "about"):
+        _require(card, isinstance(getattr(card, name), str), f"{name}: expected a text")
     _require(card, _is_count(card.revision), f"revision: expected a positive int, got {card.revision!r}")
     _check_names(card)
     tolerance = type(card.tolerance) in (int, float) and 0 < card.tolerance < 1

@@ -97,6 +97,7 @@ class Plan:
             classes=None,
             scores=None,
             top1=None,
+            top1_source="",
             constants={**base.constants, "layers": columns, "pool": pool},
             about=f"layers {', '.join(names)} ({pool}) of: {base.about}",
         )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
+from sightsound.torch.plain_pickle import HEAD, is_plain_pickle, read_plain_pickle
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT_BYTES = 2**28
@@ -64,15 +65,19 @@ def _keep_memory() -> None:
 def state_dict(path: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a safetensors or torch file by name, on the CPU. Only tensors are unpickled.
 
+    A dictionary of tensors that `pickle.dump` wrote is read in the same way.
+
     Raises `SightsoundError` for another kind of file.
     """
     try:
         with path.open("rb") as file:
-            head = file.read(9)
-        if head[8:] == b"{":  # a length in eight bytes, then JSON
+            head = file.read(HEAD)
+        if head[8:9] == b"{":  # a length in eight bytes, then JSON
             from safetensors.torch import load_file
 
             return load_file(path)
+        if is_plain_pickle(head):
+            return read_plain_pickle(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise SightsoundError(f"{path}: expected tensors (.safetensors, .pth), got: {_reason(error)}") from error

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_embedders(register: Register) -> None:
-    """Register the networks whose weights the package index or Places365 has."""
-    from sightsound_timm.cards import REGISTERED
-    from sightsound_timm.places365 import PLACES365
+    """Register the networks whose weights the package index or Places365 has, and the usual ones of ImageNet."""
+    from sightsound_timm.networks import REGISTERED
 
-    for card, builder in (*REGISTERED, *PLACES365):
+    for card, builder in REGISTERED:
         register(card, _Load(card, builder))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor, nn
 
-from sightsound_timm import timm_networks, torchvision_networks
+from sightsound.torch import state_dict
+from sightsound_timm import keras_squeezenet, timm_networks, torchvision_networks
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,14 @@ class Builder:
     with_features : callable
         `with_features(network, classes)` returns a network that gives features (n, dim) and scores (n, classes), or
         None instead of scores.
+    read : callable
+        `read(path)` returns the tensors of a file. It raises `SightsoundError` if it is of another kind.
     """
 
     blank: Callable[..., nn.Module]
     filled: Callable[[str, Mapping[str, Tensor]], nn.Module]
     with_features: Callable[[nn.Module, int], nn.Module]
+    read: Callable[[Path], Mapping[str, Tensor]] = state_dict
 
 
 def _timm_features(network: nn.Module, classes: int) -> nn.Module:
@@ -45,5 +50,11 @@ BUILDERS: Mapping[str, Builder] = {
         torchvision_networks.filled_places365,
         torchvision_networks.with_features,
     ),
+    "keras_squeezenet": Builder(
+        torchvision_networks.blank,
+        torchvision_networks.filled_as_it_is,
+        torchvision_networks.with_features,
+        keras_squeezenet.read_keras,
+    ),
 }
-"""The builders that `cards.py`, `places365.py` and `zoo.py` name beside each card."""
+"""The builders that `cards.py`, `places365.py`, `networks.tsv` and `zoo.py` name beside each card."""

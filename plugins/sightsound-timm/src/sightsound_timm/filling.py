@@ -8,7 +8,6 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from sightsound.plugin import Card, SightsoundError
-from sightsound.torch import state_dict
 from sightsound_timm.builders import BUILDERS
 
 
@@ -38,7 +37,7 @@ def filled_network(card: Card, builder: str, file: Path, *, with_features: bool 
         classes are known before the file is read.
     """
     build, name = BUILDERS[builder], card.name.partition("[")[0]
-    tensors = {key.removeprefix("module."): tensor for key, tensor in state_dict(file).items()}  # DataParallel's prefix
+    tensors = {key.removeprefix("module."): tensor for key, tensor in build.read(file).items()}  # DataParallel's prefix
     try:
         network = build.filled(name, tensors)
     except (RuntimeError, KeyError, ValueError) as error:

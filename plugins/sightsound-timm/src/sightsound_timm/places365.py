@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 
 from sightsound.plugin import LAYER_OPTIONS, Card, ClassList, WeightFile
-from sightsound_timm.cards import constants
+from sightsound_timm.cards import IMAGENET, constants
 
 ABOUT = "trained on 365 kinds of scenes by MIT CSAIL (Zhou et al., TPAMI 2017)"
 FILES = "https://places2.csail.mit.edu/models_places365"
@@ -37,7 +37,7 @@ def _card(arch: str, dim: int, params: int, depth: int) -> Card:
         aliases=("places365",) if arch == "resnet18" else (),
         # as in the authors' demo: both sides become 256, whatever the shape of the image
         constants={
-            **constants(256, 224, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            **constants(256, 224, "bilinear", *IMAGENET),
             "resize_mode": "squash",
         },
         params=params,
@@ -48,7 +48,7 @@ def _card(arch: str, dim: int, params: int, depth: int) -> Card:
 
 
 PLACES365 = (
-    (_card("resnet18", 512, 11_363_757, 21), "places365"),
-    (_card("resnet50", 2048, 24_255_917, 54), "places365"),
+    (_card("resnet18", 512, 11_363_757, 18), "places365"),
+    (_card("resnet50", 2048, 24_255_917, 50), "places365"),
 )
 """Each card, and the name of its builder in `builders.py`."""

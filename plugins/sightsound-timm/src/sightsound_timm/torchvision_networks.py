@@ -122,6 +122,13 @@ def filled(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     return network
 
 
+def filled_as_it_is(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """Return the network with tensors that have torchvision's present names."""
+    network = blank(name)
+    network.load_state_dict(tensors)
+    return network
+
+
 def blank_places365(name: str, **options: Any) -> nn.Module:
     """Return the network for the classes of Places365 with its initial numbers."""
     return blank(name, num_classes=len(scenes()), **options)

@@ -6,12 +6,14 @@ import importlib.util
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from sightsound.plugin import LAYER_OPTIONS, Card, ClassList, WeightFile
-from sightsound_timm.cards import REGISTERED, TIMM_TAGS, constants, imagenet1k
-from sightsound_timm.places365 import PLACES365
+from sightsound_timm.cards import TIMM_TAGS, TIMM_TOP1, TORCHVISION_TOP1, constants, imagenet1k
+from sightsound_timm.networks import REGISTERED
 
 
 def is_mentioned(name: str) -> bool:
@@ -41,17 +43,14 @@ def find_card(name: str) -> tuple[Card, str] | None:
 def _card_of(name: str) -> tuple[Card, str] | None:
     """Return the card and the builder for a name.
 
-    Without a tag, a registered network of that architecture comes first, then timm's default, then torchvision's. With
-    a tag, timm comes before torchvision.
+    Without a tag, the registered network that has it as an alias comes first, then timm's default, then torchvision's.
+    With a tag, timm comes before torchvision.
     """
     from sightsound_timm import timm_networks, torchvision_networks
 
-    registered = {card.name: (card, builder) for card, builder in (*REGISTERED, *PLACES365)}
+    registered = {name: (card, builder) for card, builder in REGISTERED for name in (card.name, *card.aliases)}
     if name in registered:
         return registered[name]
-    for card, builder in REGISTERED:
-        if name == card.name.partition(".")[0]:
-            return card, builder
     full_name = timm_networks.full_name(name)
     if full_name is not None:
         return registered.get(full_name) or (timm_card(full_name), "timm")
@@ -83,10 +82,12 @@ def _torchvision_tag(arch: str, weights: str) -> str:
 def timm_card(name: str) -> Card:
     """Return the card of a network by timm's full name."""
     from sightsound_timm import timm_networks
+    from sightsound_timm.depth import depth_of
     from sightsound_timm.frameworks import timm
 
     config = timm.get_pretrained_cfg(name)
     assert config is not None, name
+    top1 = timm_top1().get(name)
     dim, params = timm_networks.sizes(name)
     classes = _timm_classes(config)
     return Card(
@@ -100,9 +101,19 @@ def timm_card(name: str) -> Card:
         options=LAYER_OPTIONS,
         constants=_timm_constants(config),
         params=params,
+        depth=depth_of(lambda: timm_networks.blank(name), config.input_size),
+        top1=top1,
+        top1_source=TIMM_TOP1 if top1 is not None else "",
         license=config.license or "",
         about=f"timm's {name}" + (f", from {config.origin_url}" if config.origin_url else ""),
     )
+
+
+@cache
+def timm_top1() -> dict[str, float]:
+    """Return the accuracy on ImageNet in per cent of each network in timm's results, at the input of its card."""
+    lines = files("sightsound_timm").joinpath("timm_top1.tsv").read_text("utf-8").splitlines()
+    return {name: float(top1) for name, _, top1 in (line.partition("\t") for line in lines)}
 
 
 def _timm_constants(config: Any) -> dict[str, Any]:
@@ -154,14 +165,16 @@ def _timm_classes(config: Any) -> ClassList | None:
 def torchvision_card(name: str, arch: str, weights: Any) -> Card:
     """Return the card of an architecture and weights of torchvision under this name."""
     from sightsound_timm import torchvision_networks
+    from sightsound_timm.depth import depth_of
 
     transform, meta = weights.transforms(), weights.meta
-    classes = tuple(meta["categories"])
+    classes, shape = tuple(meta["categories"]), (3, transform.crop_size[0], transform.crop_size[0])
+    top1 = meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
     return Card(
         name=name,
         modality="image",
         dim=torchvision_networks.feature_count(arch, len(classes)),
-        input_shape=(3, transform.crop_size[0], transform.crop_size[0]),
+        input_shape=shape,
         classes=imagenet1k() if len(classes) == 1000 else ClassList(f"torchvision_{arch}", classes),
         scores="softmax",
         weights=(WeightFile(name=weights.url.rpartition("/")[2], sources=(weights.url,)),),
@@ -174,7 +187,9 @@ def torchvision_card(name: str, arch: str, weights: Any) -> Card:
             transform.std,
         ),
         params=meta["num_params"],
-        top1=meta["_metrics"].get("ImageNet-1K", {}).get("acc@1"),
+        depth=depth_of(lambda: torchvision_networks.blank(arch), shape),
+        top1=top1,
+        top1_source=TORCHVISION_TOP1 if top1 is not None else "",
         license=meta.get("license", "BSD-3-Clause"),
-        about=f"torchvision's {arch}, weights {weights.name}; accuracy from torchvision",
+        about=f"torchvision's {arch}, weights {weights.name}",
     )
