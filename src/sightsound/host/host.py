@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from sightsound.contract.card import Card, Modality
 from sightsound.contract.embedder import Layer
@@ -61,20 +63,30 @@ class Host:
         runtime: str = "",
         keep: int = 0,
     ) -> None:
-        store = Store([os.fspath(path) for path in weights])
+        given = [os.fspath(path) for path in weights]
+        blocked, preferred = _names(block), _names(prefer)
+        self._settings = {"block": blocked, "weights": given, "prefer": preferred, "runtime": runtime}
+        self._installed, self._keep = installed, keep
+        store = Store(given)
         self.runtime = runtime or os.environ.get("SIGHTSOUND_RUNTIME", "")
         self.models = ModelFolder()
-        self._registry = Registry(_names(prefer, os.environ.get("SIGHTSOUND_PREFER", "")))
+        self._registry = Registry(_names(preferred, os.environ.get("SIGHTSOUND_PREFER", "")))
         self._resolved: dict[str, Registration] = {}
         self._kept: Kept[Model] = Kept(keep)
         self._loader = Loader(self._registry, store, self.runtime, self._resolved)
         if installed:
-            blocked = _names(block, os.environ.get("SIGHTSOUND_BLOCK", ""))
+            blocked = _names(blocked, os.environ.get("SIGHTSOUND_BLOCK", ""))
             self._registry.discover(blocked)
             for name in sorted(blocked):
                 if not any(plugin.owner.is_named(name) for plugin in self.plugins):
                     log.warning("--block %s: there is no such plugin; see `sightsound plugins`", name)
             self.reload_models()
+
+    @property
+    def settings(self) -> Mapping[str, Any] | None:
+        """The arguments with which another process makes a host of the same models; None if `register` added some."""
+        by_hand = any(not plugin.distribution for plugin in self.plugins)
+        return dict(self._settings) if self._installed and not by_hand else None
 
     @property
     def weights(self) -> Store:
@@ -111,6 +123,13 @@ class Host:
         self.weights.also = (self.models.path,)
         register_imported(self._registry, self.models)
         self._forget_models()
+
+    def using(self, runtime: str) -> Host:
+        """Return a host of the same plugins with another runtime; "none" for none."""
+        other = copy.copy(self)
+        other.runtime, other._resolved, other._kept = runtime, {}, Kept(self._keep)
+        other._loader = Loader(self._registry, self.weights, runtime, other._resolved)
+        return other
 
     def register(self, plugin: object, name: str) -> None:
         """Add a plugin that is not installed.
