@@ -51,6 +51,8 @@ class Host:
     ----------
     models : ModelFolder
         The user's folder of imported models.
+    settings : mapping or None
+        The arguments with which another process makes a host of the same models. None if `register` added some.
     """
 
     def __init__(
@@ -63,30 +65,19 @@ class Host:
         runtime: str = "",
         keep: int = 0,
     ) -> None:
-        given = [os.fspath(path) for path in weights]
-        blocked, preferred = _names(block), _names(prefer)
-        self._settings = {"block": blocked, "weights": given, "prefer": preferred, "runtime": runtime}
-        self._installed, self._keep = installed, keep
+        given, block, prefer = [os.fspath(path) for path in weights], _names(block), _names(prefer)
+        asked = {"block": block, "weights": given, "prefer": prefer, "runtime": runtime}
+        self.settings: Mapping[str, Any] | None = asked if installed else None
         store = Store(given)
         self.runtime = runtime or os.environ.get("SIGHTSOUND_RUNTIME", "")
         self.models = ModelFolder()
-        self._registry = Registry(_names(preferred, os.environ.get("SIGHTSOUND_PREFER", "")))
+        self._registry = Registry(_names(prefer, os.environ.get("SIGHTSOUND_PREFER", "")))
         self._resolved: dict[str, Registration] = {}
         self._kept: Kept[Model] = Kept(keep)
         self._loader = Loader(self._registry, store, self.runtime, self._resolved)
         if installed:
-            blocked = _names(blocked, os.environ.get("SIGHTSOUND_BLOCK", ""))
-            self._registry.discover(blocked)
-            for name in sorted(blocked):
-                if not any(plugin.owner.is_named(name) for plugin in self.plugins):
-                    log.warning("--block %s: there is no such plugin; see `sightsound plugins`", name)
+            _discover(self._registry, _names(block, os.environ.get("SIGHTSOUND_BLOCK", "")))
             self.reload_models()
-
-    @property
-    def settings(self) -> Mapping[str, Any] | None:
-        """The arguments with which another process makes a host of the same models; None if `register` added some."""
-        by_hand = any(not plugin.distribution for plugin in self.plugins)
-        return dict(self._settings) if self._installed and not by_hand else None
 
     @property
     def weights(self) -> Store:
@@ -124,13 +115,6 @@ class Host:
         register_imported(self._registry, self.models)
         self._forget_models()
 
-    def using(self, runtime: str) -> Host:
-        """Return a host of the same plugins with another runtime; "none" for none."""
-        other = copy.copy(self)
-        other.runtime, other._resolved, other._kept = runtime, {}, Kept(self._keep)
-        other._loader = Loader(self._registry, self.weights, runtime, other._resolved)
-        return other
-
     def register(self, plugin: object, name: str) -> None:
         """Add a plugin that is not installed.
 
@@ -147,6 +131,7 @@ class Host:
             If the plugin cannot be used; the host is unchanged then.
         """
         self._registry.add(plugin, name)
+        self.settings = None
         self._forget_models()
 
     def card(self, name: str) -> Card:
@@ -291,6 +276,22 @@ class Host:
             found = names.find(self._registry, name)
             self._resolved |= {name: found, found.card.name: found}
         return found
+
+
+def using_runtime(host: Host, runtime: str) -> Host:
+    """Return a host of the same plugins with another runtime; "none" for none."""
+    other = copy.copy(host)
+    other.runtime, other._resolved, other._kept = runtime, {}, Kept(host._kept.most)
+    other._loader = Loader(host._registry, host.weights, runtime, other._resolved)
+    return other
+
+
+def _discover(registry: Registry, blocked: list[str]) -> None:
+    """Find the installed plugins, and warn of names that block none."""
+    registry.discover(blocked)
+    for name in sorted(blocked):
+        if not any(plugin.owner.is_named(name) for plugin in registry.plugins.values()):
+            log.warning("--block %s: there is no such plugin; see `sightsound plugins`", name)
 
 
 def _names(*lists: Iterable[str] | str) -> list[str]:

@@ -67,17 +67,20 @@ def read_class_folders(folder: PathLike, modality: Modality) -> ClassFolders:
     good = [scan for scan in scans if scan.error is None]
     of_kind = [scan for scan in good if scan.modality == modality]
     inside = [scan for scan in of_kind if "/" in scan.item.path]
-    kept = _different(inside)
+    by_content: dict[bytes | None, list[FileScan]] = {}
+    for scan in inside:
+        by_content.setdefault(scan.content, []).append(scan)
+    agreeing = [same for same in by_content.values() if len({folder_label(scan.item) for scan in same}) == 1]
+    kept, differing = [same[0] for same in agreeing], len(inside) - sum(map(len, agreeing))
     if not kept:
         _refuse(folder, modality, len(of_kind) - len(inside), len(good) - len(of_kind), len(failures))
-    differing = len({scan.content for scan in inside}) - len(kept)
     notes = [
         (len(good) - len(of_kind), f"{{}} that {{are}} no {modality} left out"),
         (len(of_kind) - len(inside), "{} outside of class folders left out"),
         (len(inside) - len(kept) - differing, "{} of equal content left out"),
         (differing, "{} of equal content in different classes left out"),
     ]
-    texts = [text.format(f"{n} file{'s' * (n > 1)}", are="are" if n > 1 else "is") for n, text in notes if n]
+    texts = [text.format(_files(n), are="are" if n > 1 else "is") for n, text in notes if n]
     return ClassFolders(
         items=tuple(scan.item for scan in kept),
         labels=tuple(folder_label(scan.item) for scan in kept),
@@ -87,19 +90,15 @@ def read_class_folders(folder: PathLike, modality: Modality) -> ClassFolders:
     )
 
 
-def _different(scans: list[FileScan]) -> list[FileScan]:
-    """Return the first file of each content whose files are all of one class."""
-    by_content: dict[bytes | None, list[FileScan]] = {}
-    for scan in scans:
-        by_content.setdefault(scan.content, []).append(scan)
-    return [same[0] for same in by_content.values() if len({folder_label(scan.item) for scan in same}) == 1]
-
-
 def _refuse(folder: PathLike, modality: Modality, outside: int, others: int, failed: int) -> None:
     place = printable(Path(folder))
     expected = f"{place}: expected a folder of {modality}s for each class"
     if outside:
         above = f"the {modality}s themselves ({outside}); name the folder above, or sort them into folders"
         raise SightsoundError(f"{expected}, got {above}")
-    parts = [f"{others} files of another kind"] * (others > 0) + [f"{failed} that cannot be read"] * (failed > 0)
+    parts = [f"{_files(others)} of another kind"] * (others > 0) + [f"{failed} that cannot be read"] * (failed > 0)
     raise SightsoundError(f"{expected}, got {' and '.join(parts) or 'no files'}; name another folder")
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"

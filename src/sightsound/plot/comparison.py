@@ -21,8 +21,10 @@ _NAMES: dict[Accuracy, str] = {
     "top5": "top-5 accuracy of the network's own classes",
 }
 _TIMES: dict[Time, str] = {"network": "of the network alone", "total": "with decoding"}
-_STEPS = (1, 2, 3, 5, 8)
-"""How far from its bubble a name may stand, in its own heights."""
+_DISTANCES = (4, 12, 20, 30, 42, 56, 72, 90, 110, 135)
+"""How far from its bubble a name may stand, in points."""
+_ANGLES = (90, 270, 45, 315, 135, 225, 0, 180, 22, 338, 158, 202, 67, 293, 113, 247)
+"""In which directions, in degrees from the right."""
 
 
 def plot_comparison(
@@ -87,7 +89,7 @@ def _draw_bubble(
     axes.errorbar([x], [y], yerr=errors, color="grey", linewidth=1, capsize=3, zorder=2)
     area = _area(model.size or 0, largest)
     edge = {"edgecolors": _GOLD, "linewidths": 2.5} if front else {"edgecolors": "white", "linewidths": 0.8}
-    axes.scatter([x], [y], s=area, color=BLUE, alpha=0.75, zorder=3, **edge)
+    axes.scatter([x], [y], s=area, color=BLUE, alpha=0.75, zorder=3 - area / _MOST_AREA / 2, **edge)
     return x, y, float(np.sqrt(area / np.pi))
 
 
@@ -139,6 +141,7 @@ def _draw_legend(axes: Any, largest: int, front: bool) -> None:
             bbox_to_anchor=(1.01, 0.5),
             labelspacing=1.6,
             borderpad=1,
+            handletextpad=1.8,
             frameon=False,
         )
 
@@ -173,11 +176,12 @@ def _draw_names(axes: Any, names: Sequence[str], bubbles: Sequence[tuple[float, 
 
 
 def _places(radius: float) -> list[tuple[float, float]]:
-    """Return offsets in points at which a name may stand, the best first."""
+    """Return offsets in points at which a name may stand, the best first: right, left, and then in widening rings."""
     places = [(radius + 4, 0.0), (-radius - 4, 0.0)]
-    for step in _STEPS:
-        up = radius + 4 + 9 * (step - 1)
-        places += [(0.0, up), (0.0, -up), (radius, up), (radius, -up), (-radius, up), (-radius, -up)]
+    for distance in _DISTANCES:
+        for angle in np.deg2rad(_ANGLES):
+            across, up = (radius + distance) * np.cos(angle), (radius + distance) * np.sin(angle)
+            places.append((round(float(across), 1), round(float(up), 1)))
     return places
 
 
@@ -188,6 +192,7 @@ def _annotate(axes: Any, name: str, at: tuple[float, float], place: tuple[float,
     label = axes.annotate(
         name, at, place, textcoords="offset points", ha=horizontal, va=vertical, fontsize=9, arrowprops=arrow, zorder=4
     )
+    label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 0.5})
     label.set_parse_math(False)
     label.set_in_layout(False)
     return label

@@ -22,7 +22,7 @@ from sightsound.contract.results import Item, Outcome
 from sightsound.host.host import Host
 from sightsound.learn.advise import score_network
 from sightsound.learn.comparison.classes import TOP, match_classes
-from sightsound.learn.comparison.measure import Measurement, Request, measure, weight_bytes
+from sightsound.learn.comparison.measure import MeasuredModel, Request, measure, weight_bytes
 from sightsound.learn.comparison.process import measure_apart
 from sightsound.learn.comparison.results import ComparedModel, ModelComparison
 from sightsound.learn.dataset import Dataset
@@ -101,8 +101,8 @@ def compare_models(
                 try:
                     alone = settings is not None and isolate is not False
                     entry.found = measure_apart(settings or {}, request) if alone else measure(host, request)
-                except SightsoundError as error:
-                    entry.reason = " ".join(str(error).split())
+                except (SightsoundError, MemoryError) as error:
+                    entry.reason = " ".join(str(error).split()) or "out of memory; close other programs"
             shown.update()
     return _result(host, entries, folders, modality, Path(root).name, repeats)
 
@@ -115,7 +115,7 @@ class _Entry:
     runtime: str
     card: Card | None = None
     reason: str = ""
-    found: Measurement | None = None
+    found: MeasuredModel | None = None
 
     @property
     def name(self) -> str:
@@ -189,7 +189,7 @@ def _result(
     )
 
 
-def _common(measured: Sequence[Measurement], count: int) -> NDArray[np.bool_]:
+def _common(measured: Sequence[MeasuredModel], count: int) -> NDArray[np.bool_]:
     """Return which of the files have rows in all networks."""
     common = np.ones(count, bool)
     for found in measured:
@@ -197,11 +197,11 @@ def _common(measured: Sequence[Measurement], count: int) -> NDArray[np.bool_]:
     return common
 
 
-def _is_ok(found: Measurement) -> NDArray[np.bool_]:
+def _is_ok(found: MeasuredModel) -> NDArray[np.bool_]:
     return np.array([outcome.status == "ok" for outcome in found.outcomes])
 
 
-def _failures(measured: Sequence[Measurement]) -> list[Outcome]:
+def _failures(measured: Sequence[MeasuredModel]) -> list[Outcome]:
     """Return what failed, each file and reason once."""
     unique: dict[tuple[str, str, str], Outcome] = {}
     for found in measured:
@@ -240,7 +240,9 @@ def _scored(host: Host, entry: _Entry, folders: ClassFolders, common: NDArray[np
     )
 
 
-def _dataset(found: Measurement, folders: ClassFolders, common: NDArray[np.bool_], keep: NDArray[np.bool_]) -> Dataset:
+def _dataset(
+    found: MeasuredModel, folders: ClassFolders, common: NDArray[np.bool_], keep: NDArray[np.bool_]
+) -> Dataset:
     """Return the rows of a network as a data set whose rows are items."""
     positions = np.flatnonzero(common)
     items = tuple(Item(folders.items[i].root, folders.items[i].path, int(i)) for i in positions)

@@ -19,7 +19,7 @@ from sightsound.contract.execution import Execution
 from sightsound.contract.pooling import Pool, default_pool, pooled
 from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
-from sightsound.host.host import Host
+from sightsound.host.host import Host, using_runtime
 from sightsound.host.model import Model
 from sightsound.learn.comparison.classes import best_classes
 from sightsound.pipeline.latency import time_items, time_network
@@ -65,7 +65,7 @@ class Request:
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
+class MeasuredModel:
     """What was measured on n files, m of which have rows.
 
     Parameters
@@ -99,7 +99,7 @@ class Measurement:
     memory: int | None = None
 
 
-def measure(host: Host, request: Request, *, apart: bool = False, progress: bool | None = False) -> Measurement:
+def measure(host: Host, request: Request, *, apart: bool = False, progress: bool | None = False) -> MeasuredModel:
     """Measure a network in this process.
 
     Parameters
@@ -115,7 +115,7 @@ def measure(host: Host, request: Request, *, apart: bool = False, progress: bool
 
     Returns
     -------
-    Measurement
+    MeasuredModel
 
     Raises
     ------
@@ -133,7 +133,7 @@ def measure(host: Host, request: Request, *, apart: bool = False, progress: bool
     good = [outcome.item for outcome in found.outcomes if outcome.status == "ok"]
     most = min(_MOST_TIMED, max(1, round(_PASS_SECONDS / seconds)))
     pool, rows = found.pooled(model.card)
-    return Measurement(
+    return MeasuredModel(
         space=model.space,
         pool=pool,
         rows=rows,
@@ -181,7 +181,7 @@ def weight_bytes(host: Host, card: Card) -> int | None:
 
 def _loaded(host: Host, request: Request) -> Model:
     if request.runtime:
-        host = host.using(request.runtime)
+        host = using_runtime(host, request.runtime)
     model = host.load(request.model, request.device)
     wanted = "" if request.runtime == "none" else request.runtime
     if request.runtime and model.execution.runtime != wanted:

@@ -25,7 +25,7 @@ from sightsound.contract.execution import Execution
 from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
-from sightsound.learn.comparison.measure import Measurement, Request, measure
+from sightsound.learn.comparison.measure import MeasuredModel, Request, measure
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _ANSWER, _ARRAYS = "answer.json", "arrays.npz"
 _INTERRUPTED = 130  # the exit code after ^C
 
 
-def measure_apart(settings: Mapping[str, Any], request: Request) -> Measurement:
+def measure_apart(settings: Mapping[str, Any], request: Request) -> MeasuredModel:
     """Measure a network in a process of its own.
 
     Parameters
@@ -46,7 +46,7 @@ def measure_apart(settings: Mapping[str, Any], request: Request) -> Measurement:
 
     Returns
     -------
-    Measurement
+    MeasuredModel
 
     Raises
     ------
@@ -57,26 +57,31 @@ def measure_apart(settings: Mapping[str, Any], request: Request) -> Measurement:
         raise SightsoundError(f"{request.name}: expected a Python that can be started, got none; use isolate=False")
     with tempfile.TemporaryDirectory(prefix="sightsound-") as folder:
         task = {"host": dict(settings), "request": dataclasses.asdict(request), "folder": folder}
-        # -P: what lies in the working folder is not imported
-        program = [sys.executable, "-P", "-c", _PROGRAM]
-        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
-        with (Path(folder) / "errors.txt").open("w+b") as errors:
-            ended = subprocess.run(
-                program,
-                input=json.dumps(task).encode(),
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                env={**os.environ, "PYTHONPATH": paths},
-                check=False,
-            )
-            errors.seek(0)
-            lines = errors.read().decode(errors="replace").strip().splitlines()
-        if ended.returncode in (_INTERRUPTED, -signal.SIGINT):
+        code, lines = _run(json.dumps(task).encode(), Path(folder))
+        if code in (_INTERRUPTED, -signal.SIGINT):
             raise KeyboardInterrupt
         answer = Path(folder) / _ANSWER
-        if ended.returncode or not answer.is_file():
-            raise SightsoundError(f"{request.name}: its process {_ending(ended.returncode, lines)}")
+        if code or not answer.is_file():
+            raise SightsoundError(f"{request.name}: its process {_ending(code, lines)}")
         return _read(Path(folder), request)
+
+
+def _run(task: bytes, folder: Path) -> tuple[int, list[str]]:
+    """Run the program, and return its exit code and the lines that it printed to standard error.
+
+    It has ended when this returns or raises, so that nothing writes to the folder any longer.
+    """
+    program = [sys.executable, "-P", "-c", _PROGRAM]  # -P: what lies in the working folder is not imported
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path)}
+    with (folder / "errors.txt").open("w+b") as errors:
+        running = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, env=env)
+        try:
+            running.communicate(task)
+        finally:
+            running.kill()
+            running.wait()
+        errors.seek(0)
+        return running.returncode, errors.read().decode(errors="replace").strip().splitlines()
 
 
 def main() -> None:
@@ -128,7 +133,7 @@ def _write(folder: Path, answer: Mapping[str, Any]) -> None:
     draft.rename(folder / _ANSWER)
 
 
-def _read(folder: Path, request: Request) -> Measurement:
+def _read(folder: Path, request: Request) -> MeasuredModel:
     answer = json.loads((folder / _ANSWER).read_text(encoding="ascii"))
     for text in answer["warnings"]:
         log.warning("%s: %s", request.name, text)
@@ -136,7 +141,7 @@ def _read(folder: Path, request: Request) -> Measurement:
         raise SightsoundError(answer["error"])
     with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
         rows, best = arrays["rows"], arrays.get("best")
-    return Measurement(
+    return MeasuredModel(
         space=Space(*answer["space"]),
         pool=answer["pool"],
         rows=rows,
