@@ -272,8 +272,8 @@ def test_times_are_relative_to_the_fastest_and_an_item_has_the_time_of_all_its_w
     made.register_variant(tiny, "second.tiny", "loudness.tiny")
     measure = SimpleNamespace(**{"loudness.tiny": (2.0, 9.0), "second.tiny": (3.0, 6.0)}).__dict__
     names = "sightsound.learn.comparison.measure."
-    monkeypatch.setattr(names + "time_network", lambda model, items, repeats: measure[model.card.name][0])
-    monkeypatch.setattr(names + "time_items", lambda model, items, repeats, most: measure[model.card.name][1])
+    monkeypatch.setattr(names + "network_timer", lambda model, items: lambda: measure[model.card.name][0])
+    monkeypatch.setattr(names + "items_timer", lambda model, items, most: lambda: measure[model.card.name][1])
     first, second = compared(tiny, ["loudness.tiny", "second.tiny"], tmp_path / "data").models
     assert (first.network_ms, second.network_ms) == (6.0, 9.0) and (first.total_ms, second.total_ms) == (9.0, 6.0)
     assert (first.relative_network, second.relative_network) == (1.0, 1.5)

@@ -21,6 +21,9 @@ from sightsound.pipeline.stream import embed_items
 
 log = logging.getLogger(__name__)
 
+Timer = Callable[[], float]
+"""Measures once, and returns milliseconds."""
+
 _MOST_ITEMS = 12
 _LEAST_SECONDS = 0.1  # of one measurement of a network; a faster pass is repeated within it
 
@@ -49,14 +52,14 @@ def measure_latency(
     found: dict[str, float] = {}
     for name in models:
         try:
-            found[name] = time_items(host.load(name, device), items, repeats=1)
+            (found[name],) = medians([items_timer(host.load(name, device), items)], 1)
         except SightsoundError as error:
             log.warning("%s: time not measured (%s)", name, error)
     return found
 
 
-def time_items(model: Model, items: Sequence[Item], *, repeats: int, most: int = _MOST_ITEMS) -> float:
-    """Return the milliseconds that a model takes for an item, from file to embeddings, with all workers running.
+def items_timer(model: Model, items: Sequence[Item], most: int = _MOST_ITEMS) -> Timer:
+    """Return what measures the milliseconds for an item, from file to embeddings, with all workers running.
 
     Parameters
     ----------
@@ -64,19 +67,13 @@ def time_items(model: Model, items: Sequence[Item], *, repeats: int, most: int =
         The model.
     items : sequence of Item
         Files.
-    repeats : int
-        How often it is measured, after a first pass that is not. The median counts.
     most : int
         How many files are used at most, at equal distances.
 
     Returns
     -------
-    float
-
-    Raises
-    ------
-    SightsoundError
-        If the model fails on all items.
+    callable
+        A call of it raises `SightsoundError` if the model fails on all items.
     """
     jobs = [Job(item) for item in some_of(items, most)]
 
@@ -88,11 +85,11 @@ def time_items(model: Model, items: Sequence[Item], *, repeats: int, most: int =
             raise SightsoundError(outcomes[0].reason or outcomes[0].status)
         return good
 
-    return _median_ms(run, repeats)
+    return lambda: _milliseconds(run)
 
 
-def time_network(model: Model, items: Sequence[Item], *, repeats: int) -> float:
-    """Return the milliseconds that the network of a model takes for an input, with all workers running.
+def network_timer(model: Model, items: Sequence[Item]) -> Timer:
+    """Return what measures the milliseconds of the network of a model for an input, with all workers running.
 
     The network runs on full batches, as it does on many files. Decoding and preprocessing come before and are not
     measured.
@@ -103,13 +100,11 @@ def time_network(model: Model, items: Sequence[Item], *, repeats: int) -> float:
         The model.
     items : sequence of Item
         Files whose images or windows are the inputs.
-    repeats : int
-        How often it is measured, after a first pass that is not. The median counts.
 
     Returns
     -------
-    float
-        For one image, or one window of sound.
+    callable
+        Its result is for one image, or one window of sound.
 
     Raises
     ------
@@ -120,18 +115,36 @@ def time_network(model: Model, items: Sequence[Item], *, repeats: int) -> float:
     some = _inputs(model, items, size * workers)
     inputs = np.resize(some, (size * workers, *some.shape[1:]))
     batches = [inputs[start : start + size] for start in range(0, len(inputs), size)]
-    passes = 1
-    with ThreadPoolExecutor(workers, "sightsound-embed") as pool:
 
-        def run() -> int:
-            list(pool.map(model.embed, batches * passes))
-            return len(inputs) * passes
+    def run(passes: int = 1) -> int:
+        with ThreadPoolExecutor(workers, "sightsound-embed") as pool:
+            for _ in pool.map(model.embed, batches * passes):
+                pass
+        return len(inputs) * passes
 
-        run()  # what is built at the first call is not measured
-        start = time.perf_counter()
-        run()
-        passes = max(1, round(_LEAST_SECONDS / max(1e-6, time.perf_counter() - start)))
-        return _median_ms(run, repeats)
+    run()  # what is built at the first call is not measured
+    start = time.perf_counter()
+    run()
+    passes = max(1, round(_LEAST_SECONDS / max(1e-6, time.perf_counter() - start)))
+    return lambda: _milliseconds(lambda: run(passes))
+
+
+def medians(timers: Sequence[Timer], repeats: int) -> list[float]:
+    """Return the median of what each timer measures; they take turns, so that other programs slow all alike.
+
+    Parameters
+    ----------
+    timers : sequence of callable
+        Those of `items_timer` and `network_timer`.
+    repeats : int
+        How often each is called, after a first call whose result does not count.
+
+    Returns
+    -------
+    list of float
+    """
+    rounds = [[timer() for timer in timers] for _ in range(repeats + 1)]
+    return [statistics.median(times) for times in zip(*rounds[1:])]
 
 
 def some_of(items: Sequence[Item], most: int) -> list[Item]:
@@ -158,12 +171,8 @@ def _inputs(model: Model, items: Sequence[Item], most: int) -> Floats:
     return np.concatenate(found)
 
 
-def _median_ms(run: Callable[[], int], repeats: int) -> float:
-    """Return the median of the milliseconds for one of the things that a function does; its first call warms up."""
-    run()
-    times = []
-    for _ in range(max(1, repeats)):
-        start = time.perf_counter()
-        count = run()
-        times.append(1000 * (time.perf_counter() - start) / count)
-    return statistics.median(times)
+def _milliseconds(run: Callable[[], int]) -> float:
+    """Return the milliseconds for one of the things that a function does; it returns their number."""
+    start = time.perf_counter()
+    count = run()
+    return 1000 * (time.perf_counter() - start) / count

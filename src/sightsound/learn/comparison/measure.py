@@ -22,7 +22,7 @@ from sightsound.contract.space import Space
 from sightsound.host.host import Host, using_runtime
 from sightsound.host.model import Model
 from sightsound.learn.comparison.classes import best_classes
-from sightsound.pipeline.latency import time_items, time_network
+from sightsound.pipeline.latency import items_timer, medians, network_timer
 from sightsound.pipeline.reader import Job
 from sightsound.pipeline.stream import embed_items
 
@@ -133,6 +133,8 @@ def measure(host: Host, request: Request, *, apart: bool = False, progress: bool
     good = [outcome.item for outcome in found.outcomes if outcome.status == "ok"]
     most = min(_MOST_TIMED, max(1, round(_PASS_SECONDS / seconds)))
     pool, rows = found.pooled(model.card)
+    timers = [network_timer(model, good), items_timer(model, good, most)]
+    network_ms, total_ms = medians(timers, request.repeats)
     return MeasuredModel(
         space=model.space,
         pool=pool,
@@ -140,8 +142,8 @@ def measure(host: Host, request: Request, *, apart: bool = False, progress: bool
         best=np.stack(found.best) if found.best else None,
         outcomes=tuple(found.outcomes),
         execution=model.execution,
-        network_ms=time_network(model, good, repeats=request.repeats) * found.windows / len(good),
-        total_ms=time_items(model, good, repeats=request.repeats, most=most),
+        network_ms=network_ms * found.windows / len(good),
+        total_ms=total_ms,
         memory=memory,
     )
 
