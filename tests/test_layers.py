@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, str] = {
     "linear": "_atomic contract",
     "classify": "_progress contract host linear media pipeline weights",
     "library": "_atomic _progress _threads classify contract host media pipeline",
-    "learn": "_progress contract host library linear pipeline",
+    "learn": "_progress _threads contract host library linear pipeline",
     "plot": "_atomic contract learn linear media",
     "plugin": "_threads contract media",
     "session": "classify contract host learn library pipeline",

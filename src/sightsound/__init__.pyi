@@ -58,6 +58,11 @@ from .learn.compare import Comparison as Comparison
 from .learn.compare import compare as compare
 from .learn.compare import compare_stored as compare_stored
 from .learn.compare import fit_stack as fit_stack
+from .learn.comparison.compare import compare_models as compare_models
+from .learn.comparison.results import ComparedModel as ComparedModel
+from .learn.comparison.results import ModelComparison as ModelComparison
+from .learn.comparison.tables import comparison_csv as comparison_csv
+from .learn.comparison.tables import comparison_markdown as comparison_markdown
 from .learn.dataset import Dataset as Dataset
 from .learn.fit import evaluate_probe as evaluate_probe
 from .learn.fit import evaluate_stored as evaluate_stored
@@ -107,6 +112,7 @@ from .pipeline.embeddings import Embeddings as Embeddings
 from .pipeline.embeddings import embed as embed
 from .pipeline.embeddings import save_embeddings as save_embeddings
 from .pipeline.stream import Embedded as Embedded
+from .plot.comparison import plot_comparison as plot_comparison
 from .plot.reports import plot_advice as plot_advice
 from .plot.reports import plot_candidates as plot_candidates
 from .plot.reports import plot_report as plot_report

@@ -22,6 +22,7 @@ FUNCTIONS = {
     "probe export": "load_probe, export_onnx",
     "stack": "compare_stored, Stack.save, plot_candidates",
     "advise": "load_datasets, advise, plot_advice",
+    "compare": "compare_models, comparison_csv, comparison_markdown, plot_comparison",
     "ontology tree": "load_ontology, Ontology.children",
     "ontology find": "load_ontology, Ontology.find",
     "ontology path": "load_ontology, Ontology.path, Ontology.distance, Ontology.lowest_common_ancestor",

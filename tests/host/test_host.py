@@ -14,6 +14,7 @@ import pytest
 from fake_plugins import OneEmbedder, card
 from sightsound import Card, Host, WeightFile, hookimpl
 from sightsound.contract.errors import PluginError, SightsoundError
+from sightsound.host.host import using_runtime
 
 HEAVY = ("torch", "tensorflow", "faiss", "sklearn", "librosa", "pandas", "timm", "torchvision")
 
@@ -131,3 +132,22 @@ def test_a_weight_file_of_the_user_that_no_network_has_gives_one_warning(tmp_pat
     assert [record.getMessage() for record in caplog.records] == [
         "--weights one.onx: not used; weight files of one.net: one.onnx (give NAME=FILE)"
     ]
+
+
+def test_another_host_of_the_same_plugins_can_have_another_runtime(tiny):
+    other = using_runtime(tiny, "none")
+    assert (other.runtime, tiny.runtime) == ("none", "") and other.cards == tiny.cards
+    assert other.load("colours.tiny").execution.runtime == ""
+
+
+def test_a_host_says_how_to_make_it_anew_unless_plugins_were_added(tmp_path):
+    host = Host("one,two", weights=[tmp_path], prefer=["three"], runtime="none")
+    assert host.settings == {
+        "block": ["one", "two"],
+        "weights": [str(tmp_path)],
+        "prefer": ["three"],
+        "runtime": "none",
+    }
+    again = Host(**host.settings)
+    assert again.settings == host.settings and again.cards == host.cards
+    assert Host(installed=False).settings is None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sightsound.contract.paths import PathLike, printable
+from sightsound.contract.paths import FORMULA, PathLike, csv_text, printable
 from sightsound.contract.results import Classified, Segment
 
 CSV_COLUMNS = ("path", "start", "stop", "label", "id", "mean", "peak", "channel", "model", "status", "reason", "root")
@@ -20,7 +20,6 @@ RAVEN_COLUMNS = (
 )
 RAVEN_NYQUIST = 8000
 """Hz. The upper end of Raven's frequency band where the sample rate of the recording is not known."""
-_FORMULA = ("=", "+", "-", "@")  # a text that begins with one of these is a formula in a spreadsheet
 
 
 def csv_table(results: Iterable[Classified]) -> str:
@@ -51,18 +50,18 @@ def csv_table(results: Iterable[Classified]) -> str:
 
 def _csv_rows(result: Classified) -> list[tuple[object, ...]]:
     path = _csv_path(result.item.path)
-    end = (result.model, result.outcome.status, _csv_text(result.outcome.reason), printable(result.item.root))
+    end = (result.model, result.outcome.status, csv_text(result.outcome.reason), printable(result.item.root))
     rows: list[tuple[object, ...]] = []
     for s in result.segments:
         scores = (f"{s.mean:.4f}", f"{s.peak:.4f}", "" if s.channel is None else s.channel)
-        rows.append((path, f"{s.start:.3f}", f"{s.stop:.3f}", _csv_text(s.label), s.id, *scores, *end))
+        rows.append((path, f"{s.start:.3f}", f"{s.stop:.3f}", csv_text(s.label), s.id, *scores, *end))
     is_image = result.outcome.seconds is None
     if is_image and result.top and result.label is None:
         score = f"{result.top[0].score:.4f}"
         return [(path, "", "", "", "", score, score, "", *end)]
     for p in result.top if is_image else ():
         score = f"{p.score:.4f}"
-        rows.append((path, "", "", _csv_text(p.label), p.id, score, score, "", *end))
+        rows.append((path, "", "", csv_text(p.label), p.id, score, score, "", *end))
     return rows or [(path, *[""] * 7, *end)]
 
 
@@ -153,10 +152,4 @@ def _json_object(result: Classified) -> dict[str, Any]:
 def _csv_path(path: str) -> str:
     """Return a path that names the same file, and that a spreadsheet does not take for a formula."""
     shown = printable(path)
-    return f"./{shown}" if shown[:1] in _FORMULA and shown != "-" else shown
-
-
-def _csv_text(text: str) -> str:
-    """Return text on one line that a spreadsheet does not take for a formula."""
-    text = printable(text)
-    return f"'{text}" if text[:1] in _FORMULA else text
+    return f"./{shown}" if shown[:1] in FORMULA and shown != "-" else shown

@@ -23,6 +23,7 @@ COMMANDS = (
     "probe",
     "stack",
     "advise",
+    "compare",
     "ontology",
     "embed",
     "models",

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 PathLike = str | os.PathLike[str]
 
+FORMULA = ("=", "+", "-", "@")
+"""A text that begins with one of these is a formula in a spreadsheet."""
 _NEARLY_EQUAL = 0.75  # similarity of a name with a letter or two wrong
 
 
@@ -23,6 +25,12 @@ def printable(text: object) -> str:
     """
     shown = os.fspath(text) if isinstance(text, os.PathLike) else str(text)
     return shown if shown.isprintable() else "".join(_escaped(char) for char in shown)
+
+
+def csv_text(text: str) -> str:
+    """Return text on one line that a spreadsheet does not take for a formula."""
+    text = printable(text)
+    return f"'{text}" if text[:1] in FORMULA else text
 
 
 def _escaped(char: str) -> str:

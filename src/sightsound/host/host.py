@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from sightsound.contract.card import Card, Modality
 from sightsound.contract.embedder import Layer
@@ -50,6 +52,8 @@ class Host:
     ----------
     models : ModelFolder
         The user's folder of imported models.
+    settings : mapping or None
+        The arguments with which another process makes a host of the same models. None if `register` added some.
     """
 
     def __init__(
@@ -62,7 +66,10 @@ class Host:
         runtime: str = "",
         keep: int = 0,
     ) -> None:
-        store = Store([os.fspath(path) for path in weights])
+        given, block, prefer = [os.fspath(path) for path in weights], _names(block), _names(prefer)
+        asked = {"block": block, "weights": given, "prefer": prefer, "runtime": runtime}
+        self.settings: Mapping[str, Any] | None = asked if installed else None
+        store = Store(given)
         self.runtime = runtime or os.environ.get("SIGHTSOUND_RUNTIME", "")
         self.models = ModelFolder()
         self._registry = Registry(_names(prefer, os.environ.get("SIGHTSOUND_PREFER", "")))
@@ -72,11 +79,7 @@ class Host:
         derived = OfferedImporter(DerivedImporter(self._registry), OWNER.plugin)
         self._registry.importers.add(DerivedImporter.name, OWNER, derived)
         if installed:
-            blocked = _names(block, os.environ.get("SIGHTSOUND_BLOCK", ""))
-            self._registry.discover(blocked)
-            for name in sorted(blocked):
-                if not any(plugin.owner.is_named(name) for plugin in self.plugins):
-                    log.warning("--block %s: there is no such plugin; see `sightsound plugins`", name)
+            _discover(self._registry, _names(block, os.environ.get("SIGHTSOUND_BLOCK", "")))
             self.reload_models()
 
     @property
@@ -131,6 +134,7 @@ class Host:
             If the plugin cannot be used; the host is unchanged then.
         """
         self._registry.add(plugin, name)
+        self.settings = None
         self._forget_models()
 
     def card(self, name: str) -> Card:
@@ -275,6 +279,22 @@ class Host:
             found = names.find(self._registry, name)
             self._resolved |= {name: found, found.card.name: found}
         return found
+
+
+def using_runtime(host: Host, runtime: str) -> Host:
+    """Return a host of the same plugins with another runtime; "none" for none."""
+    other = copy.copy(host)
+    other.runtime, other._resolved, other._kept = runtime, {}, Kept(host._kept.most)
+    other._loader = Loader(host._registry, host.weights, runtime, other._resolved)
+    return other
+
+
+def _discover(registry: Registry, blocked: list[str]) -> None:
+    """Find the installed plugins, and warn of names that block none."""
+    registry.discover(blocked)
+    for name in sorted(blocked):
+        if not any(plugin.owner.is_named(name) for plugin in registry.plugins.values()):
+            log.warning("--block %s: there is no such plugin; see `sightsound plugins`", name)
 
 
 def _names(*lists: Iterable[str] | str) -> list[str]:

@@ -20,7 +20,7 @@ class Kept(Generic[T]):
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._lock = threading.Lock()
         self._things: OrderedDict[Hashable, T] = OrderedDict()
         self._making: dict[Hashable, threading.Lock] = {}
@@ -41,7 +41,7 @@ class Kept(Generic[T]):
         object
             What `make` returned.
         """
-        if not self._most:
+        if not self.most:
             return make()
         with self._lock:
             making, cleared = self._making.setdefault(key, threading.Lock()), self._cleared
@@ -54,7 +54,7 @@ class Kept(Generic[T]):
             with self._lock:
                 if cleared == self._cleared:  # otherwise it was made of what is out of date
                     self._things[key] = thing
-                while len(self._things) > self._most:
+                while len(self._things) > self.most:
                     self._things.popitem(last=False)
             return thing
 

@@ -98,19 +98,41 @@ def advise(datasets: Sequence[Dataset], *, progress: bool | None = None) -> Advi
     )
 
 
-def _fit_networks(datasets: Sequence[Dataset], progress: bool | None) -> list[tuple[NetworkScore, LinearProbe]]:
-    """Fit a probe to each data set; the best network comes first."""
+def score_network(data: Dataset, *, curve: bool = True) -> tuple[NetworkScore, LinearProbe]:
+    """Measure how well a network separates the classes of a data set.
+
+    Parameters
+    ----------
+    data : Dataset
+        Rows that are items with one class each.
+    curve : bool
+        Whether the report of the probe has a learning curve.
+
+    Returns
+    -------
+    NetworkScore, LinearProbe
+        The accuracies on held-out items, and the probe, fitted to all items.
+
+    Raises
+    ------
+    SightsoundError
+        If a probe cannot be fitted, or fewer than two classes have two items.
+    """
     from sightsound.linear.probe import LinearProbe
 
+    probe = fit_probe(data, LinearProbe(Cs=COARSE_CS), curve=curve)
+    report = probe.report_
+    if report is None or report.neighbours is None:
+        raise SightsoundError("advise: expected two classes with two items or more, got fewer; label some more")
+    return NetworkScore(data.model, data.X.shape[1], report.accuracy, report.neighbours, report), probe
+
+
+def _fit_networks(datasets: Sequence[Dataset], progress: bool | None) -> list[tuple[NetworkScore, LinearProbe]]:
+    """Fit a probe to each data set; the best network comes first."""
     fitted: list[tuple[NetworkScore, LinearProbe]] = []
     with bar(len(datasets), "advise", progress) as shown:
         for data in datasets:
-            probe = fit_probe(data, LinearProbe(Cs=COARSE_CS))
-            report = probe.report_
-            if report is None or report.neighbours is None:
-                raise SightsoundError("advise: expected two classes with two items or more, got fewer; label some more")
-            score = NetworkScore(data.model, data.X.shape[1], report.accuracy, report.neighbours, report)
-            fitted.append((score, probe))
+            fitted.append(score_network(data))
             shown.update()
     return sorted(fitted, key=lambda pair: -pair[0].probe.value)
 
