@@ -64,6 +64,7 @@ ESTIMATORS = {"sightsound.learn.transformer", "sightsound.linear.probe", "sights
 these at once."""
 
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu", "ai_edge_litert": "ai-edge-litert"}
+DISTRIBUTIONS |= {"open_clip": "open-clip-torch"}
 """Names to import whose distribution is called otherwise."""
 
 

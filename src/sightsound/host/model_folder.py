@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.weights.hashes import sha256
 
 FORMAT = 1
+_COPIED = re.compile(r".+-[0-9a-f]{8}\.json")
+"""The name of a file of a network, such as its configuration, that is no record."""
+
 log = logging.getLogger(__name__)
 
 
@@ -62,6 +66,8 @@ class ModelFolder:
             try:
                 found.append(_model(json.loads(file.read_text("utf-8"))))
             except (OSError, ValueError, LookupError, TypeError, PluginError) as error:
+                if _COPIED.fullmatch(file.name):
+                    continue
                 log.warning("%s: not a model that was imported (%s); remove the file", file, error)
         return found
 
