@@ -1,0 +1,34 @@
+"""CLAP of transformers, imported also where torchvision or torchaudio are installed, but do not load."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from sightsound.torch import import_torchvision
+
+_MODULES = ("configuration_clap", "feature_extraction_clap", "modeling_clap")
+
+
+def _import_clap() -> list[Any]:
+    """Import the modules of CLAP.
+
+    transformers imports torchaudio if it is installed, for functions that are not used here. A torchaudio that does not
+    load (that of PyPI beside a CPU build of torch) is left out.
+    """
+    import_torchvision()
+    utils: Any = importlib.import_module("transformers.utils")
+    asked = utils.is_torchaudio_available
+    try:
+        if asked():
+            importlib.import_module("torchaudio")
+    except (OSError, RuntimeError, ImportError):
+        utils.is_torchaudio_available = lambda: False
+    try:
+        return [importlib.import_module(f"transformers.models.clap.{name}") for name in _MODULES]
+    finally:
+        utils.is_torchaudio_available = asked
+
+
+configuration, features, modeling = _import_clap()
+tokenizers: Any = importlib.import_module("tokenizers")
