@@ -39,3 +39,11 @@ def test_the_reason_is_one_line_without_the_advice_to_unpickle_anything(content,
 def test_tensors_are_read(tmp_path):
     torch.save({"state_dict": {"weight": torch.ones(2)}}, tmp_path / "net.pth")
     assert state_dict(tmp_path / "net.pth")["weight"].tolist() == [1, 1]
+
+
+@pytest.mark.filterwarnings("error:.*TorchScript archive")
+def test_a_program_of_torchscript_is_refused_without_a_warning_of_torch(tmp_path):
+    torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)).save(str(tmp_path / "net.pt"))
+    with pytest.raises(SightsoundError, match=r"net\.pt: expected tensors .*got: a program of TorchScript") as caught:
+        state_dict(tmp_path / "net.pt")
+    assert "\n" not in str(caught.value)

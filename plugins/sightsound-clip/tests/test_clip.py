@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seeded_clip import SMALL, logits_of, open_clip, seeded, texts_of
-from sightsound import Host, Model, classify_image
+from sightsound import Host, Model, SightsoundError, classify_image
 from sightsound.plugin import CenterCrop
 from sightsound.testing import check_model
 from sightsound.testing.media import TEXTS
@@ -38,14 +38,11 @@ CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize(("kind", "suffix"), [*((kind, ".safetensors") for kind in CONFIGS), ("vit", ".pt")])
 def test_rows_texts_and_logits_are_those_of_open_clip(
     kind: str, suffix: str, imported: Callable[..., Model], pictures: list[NDArray[np.uint8]]
 ) -> None:
     config, cls = CONFIGS[kind]
-    if suffix == ".pt" and kind != "vit":
-        pytest.skip("the other kind of file is read in the same way")
     net = seeded(config, kind=cls)
     model = imported(net, config, suffix=suffix)
     inputs = np.concatenate([model.preprocess(picture).inputs for picture in pictures])
@@ -61,6 +58,34 @@ def test_rows_texts_and_logits_are_those_of_open_clip(
     scale = model.embedder.logit_scale()  # type: ignore[attr-defined]
     assert scale == pytest.approx(14.5)
     np.testing.assert_allclose(scale * unit[0] @ unit[1].T, logits_of(net, inputs, NAMES), atol=1e-5, rtol=0)
+
+
+def test_coca_is_taken_without_its_decoder(imported: Callable[..., Model], pictures: list[NDArray[np.uint8]]) -> None:
+    vision = {**SMALL["vision_cfg"], "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
+    text = {**SMALL["text_cfg"], "embed_cls": True, "output_tokens": True}
+    decoder = {**SMALL["text_cfg"], "layers": 1}
+    config = variant(vision_cfg=vision, text_cfg=text, multimodal_cfg=decoder)
+    torch.manual_seed(0)
+    net = open_clip.CoCa(**config).eval()
+    model = imported(net, config)
+    inputs = np.concatenate([model.preprocess(picture).inputs for picture in pictures])
+    tokens = open_clip.SimpleTokenizer(context_length=20)(NAMES)
+    with torch.inference_mode():
+        images = net.encode_image(torch.from_numpy(inputs), normalize=False).numpy()
+        words = net.encode_text(tokens, normalize=False).numpy()
+    np.testing.assert_allclose(model.embed(inputs).embeddings, images, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(model.text(NAMES), words, atol=1e-5, rtol=1e-5)
+
+
+def test_a_text_part_with_another_tokenizer_is_left_out(
+    imported: Callable[..., Model], pictures: list[NDArray[np.uint8]]
+) -> None:
+    config = variant(text_cfg={**SMALL["text_cfg"], "hf_tokenizer_name": "bert-base-uncased"})
+    model = imported(seeded(), config)
+    assert not model.card.text and not hasattr(model.embedder, "text")
+    assert model.rows(pictures[0])[1].shape == (1, 24)
+    with pytest.raises(SightsoundError, match="small_clip: takes no text"):
+        model.text(["a dog"])
 
 
 def test_rows_are_not_scaled_to_length_1(imported: Callable[..., Model], pictures: list[NDArray[np.uint8]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,10 @@ LOGIT_SCALE = 100.0
 
 CONTEXT_LENGTH = 77
 """Tokens of a text, those for its start and end included, if a configuration says nothing else."""
+
+
+_OTHER_TOKENIZER = {"hf_tokenizer_name", "hf_model_name", "tokenizer_kwargs"}
+"""Settings of a text part whose tokenizer is not the one of CLIP, which open_clip contains."""
 
 
 def card_of(
@@ -54,7 +59,7 @@ def card_of(
     """
     try:
         dim, size, text = int(config["embed_dim"]), int(config["vision_cfg"].get("image_size", 224)), config["text_cfg"]
-        takes_text = not ("hf_tokenizer_name" in text or "hf_model_name" in text)
+        takes_text = not _OTHER_TOKENIZER & set(text)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         text = "expected embed_dim, vision_cfg with one image_size, and text_cfg"
         raise SightsoundError(f"{name}: configuration: {text}, got {type(error).__name__}: {error}") from error
@@ -85,13 +90,19 @@ def _crop(name: str, size: int, preprocess: Mapping[str, Any]) -> dict[str, Any]
         "resize_mode": mode,
         "interpolation": "bilinear" if preprocess.get("interpolation") == "bilinear" else "bicubic",
         "antialias": True,
-        "mean": _three(preprocess.get("mean") or MEAN),
-        "std": _three(preprocess.get("std") or STD),
+        "mean": _three(name, "mean", preprocess.get("mean") or MEAN),
+        "std": _three(name, "std", preprocess.get("std") or STD),
     }
 
 
-def _three(values: Any) -> list[float]:
-    return [float(value) for value in (values if isinstance(values, list | tuple) else (values,) * 3)]
+def _three(name: str, field: str, given: Any) -> list[float]:
+    """Return a number for each channel."""
+    values = list(given) if isinstance(given, list | tuple) else [given] * 3
+    if len(values) != 3 or not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        raise SightsoundError(f"{name}: preprocess_cfg: expected three numbers as {field}, got {given!r}")
+    if field == "std" and not all(values):
+        raise SightsoundError(f"{name}: preprocess_cfg: expected std other than 0, got {given!r}")
+    return [float(value) for value in values]
 
 
 def hub_file(name: str, repo: str, *files: str) -> WeightFile:
