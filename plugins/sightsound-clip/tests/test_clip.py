@@ -29,6 +29,7 @@ CONFIGS = {
     "vit": (SMALL, "CLIP"),
     "quick_gelu": (variant(quick_gelu=True), "CLIP"),
     "own text part": (variant(), "CustomTextCLIP"),
+    "linear projection": (variant(text_cfg={**SMALL["text_cfg"], "proj_bias": True}), "CustomTextCLIP"),
     "no causal mask": (variant(text_cfg={**SMALL["text_cfg"], "no_causal_mask": True}), "CustomTextCLIP"),
     "resnet": (variant(vision_cfg={"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 32}), "CLIP"),
     "timm": (

@@ -17,17 +17,20 @@ def _import_clap() -> list[Any]:
     load (that of PyPI beside a CPU build of torch) is left out.
     """
     import_torchvision()
-    utils: Any = importlib.import_module("transformers.utils")
-    asked = utils.is_torchaudio_available
     try:
-        if asked():
-            importlib.import_module("torchaudio")
-    except (OSError, RuntimeError, ImportError):
+        return _modules()
+    except (OSError, RuntimeError):
+        utils: Any = importlib.import_module("transformers.utils")
+        asked = utils.is_torchaudio_available
         utils.is_torchaudio_available = lambda: False
-    try:
-        return [importlib.import_module(f"transformers.models.clap.{name}") for name in _MODULES]
-    finally:
-        utils.is_torchaudio_available = asked
+        try:
+            return _modules()
+        finally:
+            utils.is_torchaudio_available = asked
+
+
+def _modules() -> list[Any]:
+    return [importlib.import_module(f"transformers.models.clap.{name}") for name in _MODULES]
 
 
 configuration, features, modeling = _import_clap()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sightsound.plugin import SightsoundError
@@ -17,24 +18,49 @@ _model: Any = importlib.import_module("open_clip.model")
 
 
 class Tower(nn.Module):
-    """A part of a network that returns embeddings alone.
+    """A part of a network that returns embeddings alone, projected, and not scaled to length 1.
 
     Parameters
     ----------
     tower : torch.nn.Module
         The part; it returns embeddings (n, dim), or a tuple that begins with them.
-    takes_tokens : bool
-        Whether its inputs are whole numbers, which are float32 outside of it.
     """
 
-    def __init__(self, tower: nn.Module, *, takes_tokens: bool) -> None:
+    def __init__(self, tower: Any) -> None:
         super().__init__()
-        self.tower, self.takes_tokens = tower, takes_tokens
+        self.tower: Any = tower
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return embeddings (n, dim) that are projected, and not scaled to length 1."""
-        found = self.tower(inputs.long() if self.takes_tokens else inputs)
+        """Return embeddings (n, dim)."""
+        found = self.tower(inputs)
         embeddings: Tensor = found[0] if isinstance(found, tuple) else found
+        return embeddings
+
+
+class TextTower(Tower):
+    """The part for words. Its inputs are tokens (n, context_length), whole numbers as float32."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return embeddings (n, dim)."""
+        tokens = inputs.long()
+        return self._of_short_texts(tokens) if self._reads_forward() else super().forward(tokens)
+
+    def _reads_forward(self) -> bool:
+        """Return whether a token sees those before it alone, and the last one of a text is its embedding."""
+        part = self.tower
+        masks = part.attn_mask is not None and not part.use_pad_mask
+        return masks and part.cls_emb is None and part.pool_type == "argmax"
+
+    def _of_short_texts(self, tokens: Tensor) -> Tensor:
+        """Return what `TextTransformer` does without the positions after the longest text, which nothing sees."""
+        part, ends = self.tower, tokens.argmax(dim=1)
+        count = int(ends.max()) + 1
+        found = part.token_embedding(tokens[:, :count]) + part.positional_embedding[:count]
+        found = part.transformer(found, attn_mask=part.attn_mask[:count, :count])
+        embeddings: Tensor = part.ln_final(found)[torch.arange(len(tokens), device=tokens.device), ends]
+        projection = part.text_projection
+        if projection is not None:
+            embeddings = projection(embeddings) if isinstance(projection, nn.Module) else embeddings @ projection
         return embeddings
 
 
@@ -56,12 +82,12 @@ def image_tower(name: str, config: Mapping[str, Any], file: Path) -> Tower:
         If the file is not one of this network.
     """
     vision = {**config["vision_cfg"], "timm_model_pretrained": False}
-    return Tower(_filled("visual", _model._build_vision_tower, vision, name, config, file), takes_tokens=False)
+    return Tower(_filled("visual", _model._build_vision_tower, vision, name, config, file))
 
 
-def text_tower(name: str, config: Mapping[str, Any], file: Path) -> Tower:
+def text_tower(name: str, config: Mapping[str, Any], file: Path) -> TextTower:
     """Return the part for words, whose inputs are tokens (n, context_length); see `image_tower`."""
-    return Tower(_filled("text", _model._build_text_tower, config["text_cfg"], name, config, file), takes_tokens=True)
+    return TextTower(_filled("text", _model._build_text_tower, config["text_cfg"], name, config, file))
 
 
 def tokenizer(context_length: int) -> Any:
