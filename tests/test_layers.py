@@ -71,6 +71,7 @@ DISTRIBUTIONS = {
     "ai_edge_litert": "ai-edge-litert",
     "cv2": "opencv-python-headless",
     "faiss": "faiss-cpu",
+    "open_clip": "open-clip-torch",
     "sklearn": "scikit-learn",
 }
 """Names to import whose distribution is called otherwise."""
@@ -256,14 +257,16 @@ def test_the_entry_points_bring_no_framework_into_a_fresh_process():
 
 
 def dependencies(file: Path) -> set[str]:
-    """What a plugin may import: its own dependencies, and those of sightsound and of the extras that it asks for."""
-    own = tomllib.loads(file.read_text())["project"]["dependencies"]
+    """What a plugin may import: its own dependencies and extras, and those of sightsound that it asks for."""
+    project = tomllib.loads(file.read_text())["project"]
+    extras = {name: texts for name, texts in project.get("optional-dependencies", {}).items() if name != "test"}
+    own = [*project["dependencies"], *(text for texts in extras.values() for text in texts)]
     host = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     found = [*own, *host["dependencies"]]
     for text in own:
         if text.startswith("sightsound["):
-            extras = text.partition("[")[2].partition("]")[0].split(",")
-            found += [name for extra in extras for name in host["optional-dependencies"][extra.strip()]]
+            asked = text.partition("[")[2].partition("]")[0].split(",")
+            found += [name for extra in asked for name in host["optional-dependencies"][extra.strip()]]
     return {distribution(text) for text in found}
 
 

@@ -108,6 +108,50 @@ def test_without_constants_a_class_is_its_own_text_and_the_scale_is_100(host, zo
     assert found.top[0].score == pytest.approx(expected(host, "plain.words", row, COLOURS)[0], abs=1e-6)
 
 
+def test_templates_that_are_given_stand_in_place_of_those_of_the_network(host, zoo):
+    given = ["{} paint", "the sea in {}"]
+    found = classify_image(zoo / "red.png", classes=COLOURS, templates=given, host=host, k=9)
+    row = host.load("colourwords.words").rows(media.read_image(zoo / "red.png").pixels)[1][0]
+    probabilities = expected(host, "colourwords.words", row, COLOURS, given, 20.0)
+    assert {p.label: p.score for p in found.top} == pytest.approx(dict(zip(COLOURS, probabilities)), abs=1e-6)
+    (tagged,) = tag(zoo / "red.png", models="colourwords.words", classes=COLOURS, templates=given, host=host)
+    assert [(p.label, p.score) for p in tagged.top] == [(p.label, p.score) for p in found.top]
+
+
+@pytest.mark.parametrize(
+    ("templates", "classes", "text"),
+    [
+        (["a photo"], COLOURS, r"templates: expected texts with \{\} in place of the class, got 'a photo'"),
+        ("a {}", COLOURS, "templates: expected a list of texts, got 'a {}'"),
+        (["a {}"], (), "templates: expected classes in words"),
+    ],
+)
+def test_wrong_templates_are_refused(host, zoo, templates, classes, text):
+    with pytest.raises(SightsoundError, match=text):
+        classify_image(zoo / "red.png", "colourwords.words", classes=classes, templates=templates, host=host)
+    with pytest.raises(SightsoundError, match=text):
+        tag(zoo, models="colourwords.words", classes=classes, templates=templates, host=host)
+
+
+def test_the_scale_of_the_weights_has_precedence_over_that_of_the_card(host, zoo, monkeypatch):
+    import sightsound_words
+
+    monkeypatch.setattr(sightsound_words.ColourWords, "logit_scale", lambda self: 3.0, raising=False)
+    found = classify_image(zoo / "red.png", classes=COLOURS, host=host)
+    row = host.load("colourwords.words").rows(media.read_image(zoo / "red.png").pixels)[1][0]
+    probabilities = expected(host, "colourwords.words", row, COLOURS, ("{}", "a photo of a {}."), 3.0)
+    assert found.top[0].score == pytest.approx(probabilities[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), "big"])
+def test_a_scale_that_is_none_names_the_plugin(host, zoo, monkeypatch, wrong):
+    import sightsound_words
+
+    monkeypatch.setattr(sightsound_words.ColourWords, "logit_scale", lambda self: wrong, raising=False)
+    with pytest.raises(PluginError, match=r"logit_scale.*colourwords\.words.*words"):
+        classify_image(zoo / "red.png", classes=COLOURS, host=host)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -74,9 +74,32 @@ def test_a_stream_is_tagged_with_classes_in_words(command, zoo):
     assert done.returncode == 0 and "quiet" in done.stdout.splitlines()[0], done.stderr
 
 
+def test_classes_come_from_the_lines_of_a_file(run, zoo, tmp_path):
+    file = tmp_path / "labels.txt"
+    file.write_bytes("\ufeffred, like a rose\r\n\nblue\n".encode())
+    done = run("tag", zoo / "red.png", *BOTH, "--classes", file, "--template", "{}", "--template", "a {} one")
+    assert [line.split(maxsplit=1)[1] for line in done.stdout.splitlines()[1:]] == ["red, like a rose", "blue"]
+    file.write_bytes(b"red\xff\nblue")
+    done = run("tag", zoo / "red.png", *BOTH, "--classes", file)
+    assert done.returncode == 2 and "labels.txt: expected a class on each line, got: it is not UTF-8" in done.stderr
+
+
+def test_a_library_is_tagged_with_classes_in_words_without_its_files(run, library, zoo):
+    known = json.loads(run("tag", zoo, *BOTH, "--classes", "red,blue,loud,quiet", "--json").stdout)
+    for file in zoo.iterdir():
+        file.unlink()
+    done = run("tag", "--library", library, "--classes", "red,blue,loud,quiet", "--json")
+    found = {each["path"]: each for each in json.loads(done.stdout)}
+    assert done.returncode == 0 and len(found) == 5, done.stderr
+    for each in known:
+        assert found[each["path"]]["top"][0]["label"] == each["top"][0]["label"]
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
+        (["--template", "a {}"], "templates: expected classes in words, which they are for, got none; give --classes"),
+        (["--classes", "red,blue", "--template", "a"], "templates: expected texts with {} in place of the class"),
         (["--classes", "red"], "classes: expected two or more, got 'red'"),
         (["--classes", "red,red"], "classes: expected each once, got 'red' twice"),
         (["--classes", "red,blue", "-m", "colours.tiny"], "colours.tiny: takes no words; name a model that does"),

@@ -150,6 +150,25 @@ def test_a_model_whose_plugin_is_gone_says_what_to_install(tmp_path, host, model
         other.load("mine")
 
 
+def test_a_json_file_of_a_network_is_no_record(tmp_path, models, caplog):
+    class WithSettings(sightsound_linear.Linear):
+        suffixes = (".npz", ".json")
+
+    class PluginWithSettings:
+        @hookimpl
+        def register_importers(self, register):
+            register(WithSettings())
+
+    host = Host(installed=False)
+    host.register(PluginWithSettings(), "linear")
+    (tmp_path / "net.json").write_text('{"layers": 1}')
+    files = [write_network(tmp_path / "net.npz"), tmp_path / "net.json"]
+    import_model(files, ModelSettings(name="my_net"), host=host)
+    names = [Host(installed=False).models.models()[0].card.name for _ in range(2)]
+    assert names == ["my_net"] * 2 and not caplog.records
+    assert len(list(models.glob("*.json"))) == 2
+
+
 def test_a_record_that_cannot_be_read_is_left_out_with_a_warning(tmp_path, host, models, caplog):
     import_model(write_network(tmp_path / "net.npz"), ModelSettings(name="mine"), host=host)
     (models / "bad.model.json").write_text("{")

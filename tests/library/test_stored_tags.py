@@ -28,6 +28,7 @@ from sightsound.contract.errors import LibraryError, UnknownClass
 from sightsound.library.check import check
 from sightsound.library.maintenance import forget, forget_space
 from sightsound.library.stats import stats
+from words_host import words_host, write_zoo
 
 MODEL = "loudness.tiny"
 
@@ -374,3 +375,55 @@ def test_a_search_that_finds_little_says_what_finds_more(command, sounds, tmp_pa
     assert done.stdout == "nothing found\n" and "more with a lower score: --min-score 0.05" in done.stderr
     more = command("search", "--tag", "loud", "--min-score", "0.05", "-k", "100", *where)
     assert more.stderr == "" and f"{len(more.stdout.splitlines()) - 1} more with" in done.stderr
+
+
+# -- classes in words --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def words(monkeypatch):
+    return words_host(monkeypatch, "tiny")
+
+
+@pytest.fixture
+def worded(words, tmp_path):
+    write_zoo(tmp_path / "zoo")
+    index(
+        tmp_path / "zoo", tmp_path / "lib", models=["colourwords.words", "soundwords.words", "colours.tiny"], host=words
+    )
+    return tmp_path / "lib"
+
+
+def by_path(found):
+    return {tags.item.path: tags for tags in found}
+
+
+@pytest.mark.parametrize("templates", [(), ("{}",), ("{} paint", "a {} thing")])
+def test_stored_vectors_give_the_classes_in_words_that_files_do(worded, words, tmp_path, templates):
+    import sightsound_words
+
+    classes, both = ["red", "blue", "loud", "quiet"], ["colourwords.words", "soundwords.words"]
+    known = by_path(tag(tmp_path / "zoo", models=both, classes=classes, templates=templates, host=words))
+    for file in (tmp_path / "zoo").iterdir():
+        file.unlink()
+    sightsound_words.texts_seen.clear()
+    found = by_path(tag_stored(worded, classes=classes, templates=templates, k=9, host=words))
+    assert found.keys() == known.keys() == {"red.png", "green.png", "blue.png", "loud.wav", "quiet.wav"}
+    for path, tags in found.items():
+        expected = {each.label: each.score for each in known[path].top}
+        assert {each.label: each.score for each in tags.top} == pytest.approx(expected, abs=1e-5)
+        assert tags.model == known[path].model and tags.outcome.seconds == known[path].outcome.seconds
+        assert [(s.label, s.start, s.stop) for s in tags.segments] == [
+            (s.label, s.start, s.stop) for s in known[path].segments
+        ]
+    assert {text for _, text in sightsound_words.texts_seen} >= {(templates or ("{}",))[0].replace("{}", "red")}
+
+
+def test_classes_in_words_need_vectors_of_a_network_that_takes_words(words, worded, tmp_path):
+    index(tmp_path / "zoo", tmp_path / "plain", models=["colours.tiny"], host=words)
+    with pytest.raises(LibraryError, match=r"plain has no vectors of a network that takes words, only colours\.tiny"):
+        list(tag_stored(tmp_path / "plain", classes=["red", "blue"], host=words))
+    with pytest.raises(SightsoundError, match=r"colours\.tiny: takes no words"):
+        list(tag_stored(worded, models="colours.tiny", classes=["red", "blue"], host=words))
+    with pytest.raises(SightsoundError, match=r"templates: expected classes in words"):
+        list(tag_stored(worded, templates=["a {}"], host=words))

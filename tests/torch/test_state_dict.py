@@ -159,3 +159,11 @@ def test_a_pickle_that_is_cut_off_is_refused(end, tmp_path):
     (tmp_path / "cut.pkl").write_bytes(whole[:end])
     with pytest.raises(SightsoundError, match=r"cut\.pkl: expected tensors"):
         state_dict(tmp_path / "cut.pkl")
+
+
+@pytest.mark.filterwarnings("error:.*TorchScript archive")
+def test_a_program_of_torchscript_is_refused_without_a_warning_of_torch(tmp_path):
+    torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)).save(str(tmp_path / "net.pt"))
+    with pytest.raises(SightsoundError, match=r"net\.pt: expected tensors .*got: a program of TorchScript") as caught:
+        state_dict(tmp_path / "net.pt")
+    assert "\n" not in str(caught.value)

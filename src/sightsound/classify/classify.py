@@ -14,7 +14,7 @@ from sightsound import media
 from sightsound.classify.classifier import Channels, Classifier, ItemClassifier, is_each, jobs_for, select_by_rules
 from sightsound.classify.model_choice import load_for
 from sightsound.classify.segments import SegmentRules
-from sightsound.classify.text_classes import check_classes
+from sightsound.classify.text_classes import check_classes, check_templates
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import MediaError, PluginError, SightsoundError
 from sightsound.contract.paths import PathLike
@@ -31,6 +31,7 @@ def classify_image(
     k: int = 5,
     *,
     classes: Sequence[str] = (),
+    templates: Sequence[str] = (),
     host: Host | None = None,
     device: str = "auto",
 ) -> Classified:
@@ -48,6 +49,8 @@ def classify_image(
     classes : sequence of str
         Classes of your own in words, such as ["dog", "cat"], in place of the model's. The model must take words;
         without a name it is the only one that does, see `tag`.
+    templates : sequence of str
+        Texts with `{}` in place of a class, whose rows are averaged. Empty for those of the model.
     host : Host or None
         Where models are looked up. None stands for a new host of the installed plugins.
     device : str
@@ -68,7 +71,8 @@ def classify_image(
         If the model has no classes or is for sounds, or the array is not uint8 RGB.
     """
     host = host or Host()
-    loaded = load_for(host, model, "image", device=device, classes=check_classes(classes))
+    texts = check_templates(templates, check_classes(classes))
+    loaded = load_for(host, model, "image", device=device, classes=classes, templates=texts)
     rules = SegmentRules()
     classifier = Classifier(loaded.card, select_by_rules(loaded.card, rules, host.weights), rules, k, own=not classes)
     if isinstance(image, str | os.PathLike):
@@ -90,6 +94,7 @@ def classify_sound(
     model: str | Model | None = None,
     k: int = 5,
     classes: Sequence[str] = (),
+    templates: Sequence[str] = (),
     rules: SegmentRules | None = None,
     hop: float | None = None,
     channels: Channels = "mean",
@@ -116,6 +121,8 @@ def classify_sound(
         How many of the best classes to return at most.
     classes : sequence of str
         Classes of your own in words, as for `classify_image`.
+    templates : sequence of str
+        As for `classify_image`.
     rules : SegmentRules or None
         Which classes count, and how scores become segments. None stands for `SegmentRules()`.
     hop : float or None
@@ -151,7 +158,8 @@ def classify_sound(
     if is_file == (sample_rate is not None):
         what = "not for files, which have their own" if is_file else "expected Hz with an array of samples"
         raise SightsoundError(f"sample_rate: {what}")
-    loaded = load_for(host, model, "sound", hop=hop, device=device, classes=check_classes(classes))
+    texts = check_templates(templates, check_classes(classes))
+    loaded = load_for(host, model, "sound", hop=hop, device=device, classes=classes, templates=texts)
     selected = select_by_rules(loaded.card, rules, host.weights)
     recording = Classifier(
         loaded.card, selected, rules, k, is_each(channels), keep_windows=True, own=not classes
@@ -172,6 +180,7 @@ def classify_stream(
     *,
     model: str | Model | None = None,
     classes: Sequence[str] = (),
+    templates: Sequence[str] = (),
     rules: SegmentRules | None = None,
     hop: float | None = None,
     channels: Channels = "mean",
@@ -192,6 +201,8 @@ def classify_stream(
     model : str, Model or None
         As for `classify_sound`.
     classes : sequence of str
+        As for `classify_sound`.
+    templates : sequence of str
         As for `classify_sound`.
     rules : SegmentRules or None
         As for `classify_sound`.
@@ -221,7 +232,8 @@ def classify_stream(
     >>> for segment in sightsound.classify_stream(microphone, 48000): print(segment.start, segment.label)
     """
     rules, host = rules or SegmentRules(), host or Host()
-    loaded = load_for(host, model, "sound", hop=hop, device=device, classes=check_classes(classes))
+    texts = check_templates(templates, check_classes(classes))
+    loaded = load_for(host, model, "sound", hop=hop, device=device, classes=classes, templates=texts)
     selected = select_by_rules(loaded.card, rules, host.weights)
     return SoundStream(
         loaded,

@@ -20,6 +20,7 @@ def load_for(
     hop: float | None = None,
     device: str = "auto",
     classes: Sequence[str] = (),
+    templates: Sequence[str] = (),
 ) -> Model:
     """Return a loaded model for a modality.
 
@@ -37,6 +38,8 @@ def load_for(
         Where it runs, see `Host.load`.
     classes : sequence of str
         Classes that are given as words, in place of the model's own; it must take words then.
+    templates : sequence of str
+        Texts for the classes, see `text_probe`.
 
     Returns
     -------
@@ -62,7 +65,7 @@ def load_for(
     if classes:
         require_text(host, card)
     loaded = loaded or host.load(name, device)
-    return with_text_classes(loaded, classes) if classes else loaded
+    return with_text_classes(loaded, classes, templates) if classes else loaded
 
 
 def models_for_words(host: Host, modality: Modality) -> list[str]:

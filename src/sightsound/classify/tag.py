@@ -21,7 +21,7 @@ from sightsound.classify.model_choice import (
 )
 from sightsound.classify.probe_model import attach_probe, probe_card
 from sightsound.classify.segments import SegmentRules
-from sightsound.classify.text_classes import check_classes, text_card, text_probe
+from sightsound.classify.text_classes import check_classes, check_templates, text_card, text_probe
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, SightsoundError
 from sightsound.contract.paths import PathLike, as_list
@@ -49,6 +49,7 @@ def tag(
     channels: Channels = "mean",
     probes: Sequence[LinearModel] = (),
     classes: Sequence[str] = (),
+    templates: Sequence[str] = (),
     none_below: NoneBelow | None = None,
     host: Host | None = None,
     device: str = "auto",
@@ -81,6 +82,9 @@ def tag(
         Classes of your own in words, such as ["dog", "cat", "car"], in place of the model's. The models must take
         words. Where none are named they are, for each modality, the default one if it takes words, or the only one
         that does; files of a modality without one are skipped, and a warning counts them.
+    templates : sequence of str
+        Texts with `{}` in place of a class, such as ["a photo of a {}.", "a drawing of a {}."], whose rows are
+        averaged. Empty for those of the models.
     none_below : float or "auto", optional
         With a probe: the `label` of a file whose highest probability is under this number is None, and windows under it
         make no segment. "auto" is the threshold that `fit_probe` found.
@@ -113,6 +117,7 @@ def tag(
     >>> for found in sightsound.tag("recordings"): print(found.item, found.top[0].label, len(found.segments))
     """
     host, each, words = host or Host(), is_each(channels), check_classes(classes)
+    texts = check_templates(templates, words)
     if words and probes:
         raise SightsoundError("classes and probes: expected one of them; tag with each in turn")
     probe_models = [probe.require_feature_spec().space.name for probe in probes]
@@ -125,7 +130,9 @@ def tag(
     thresholds = {name: threshold(probe, none_below) for name, probe in zip(probe_models, probes)}
     by_model, rules = dict(zip(probe_models, probes)), rules or SegmentRules()
     named = bool(models)
-    run = _TagRun(host, device, chosen, by_model, thresholds, words, rules, k, hop, each, batch_size, named=named)
+    run = _TagRun(
+        host, device, chosen, by_model, thresholds, words, texts, rules, k, hop, each, batch_size, named=named
+    )
     if not chosen and (rules.include or rules.exclude):
         run.selection("sound")
     for modality in chosen:
@@ -190,6 +197,7 @@ class _TagRun:
     probes: Mapping[str, LinearModel]
     thresholds: Mapping[str, float | None]
     words: Sequence[str]
+    templates: Sequence[str]
     rules: SegmentRules
     k: int
     hop: float | None
@@ -274,7 +282,9 @@ class _TagRun:
         name, classes = self.selection(modality)
         model, probe = self.host.load(name, self.device), self.probes.get(name)
         if self.words:
-            probe = self._text_probes[name] = self._text_probes.get(name) or text_probe(model, self.words)
+            probe = self._text_probes[name] = self._text_probes.get(name) or text_probe(
+                model, self.words, self.templates
+            )
         of_items, least = None, self.thresholds.get(name)
         if probe is not None:
             model = attach_probe(model, probe, name="words" if self.words else "probe")

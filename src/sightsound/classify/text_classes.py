@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from sightsound.classify.probe_model import attach_probe, card_with_classes
 from sightsound.contract.arrays import Floats, Matrix, unit_rows
 from sightsound.contract.card import Card
 from sightsound.contract.errors import PluginError, SightsoundError
+from sightsound.host.faults import stage_error
 from sightsound.host.model import Model
 from sightsound.linear.features import FeatureSpec
 from sightsound.linear.model import LinearModel
@@ -40,12 +42,30 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
+def check_templates(templates: Sequence[str], classes: Sequence[str]) -> tuple[str, ...]:
+    """Return templates for classes that are given as words, none if none are given.
+
+    Raises
+    ------
+    SightsoundError
+        If one lacks `{}`, which stands for a class, or if there are no classes.
+    """
+    if isinstance(templates, str):
+        raise SightsoundError(f"templates: expected a list of texts, got {templates!r}; put it into a list")
+    for text in templates:
+        if not isinstance(text, str) or "{}" not in text:
+            raise SightsoundError(f"templates: expected texts with {{}} in place of the class, got {text!r}")
+    if templates and not classes:
+        raise SightsoundError("templates: expected classes in words, which they are for, got none; give --classes")
+    return tuple(templates)
+
+
 def text_card(card: Card, classes: Sequence[str]) -> Card:
     """Return the card of a network with these classes in place of its own."""
     return card_with_classes(card, "words", tuple(classes), "softmax")
 
 
-def with_text_classes(model: Model, classes: Sequence[str]) -> Model:
+def with_text_classes(model: Model, classes: Sequence[str], templates: Sequence[str] = ()) -> Model:
     """Return a network whose scores are the probabilities of classes that are given as words.
 
     Parameters
@@ -54,6 +74,8 @@ def with_text_classes(model: Model, classes: Sequence[str]) -> Model:
         A network that takes words.
     classes : sequence of str
         The classes, as `check_classes` returned them.
+    templates : sequence of str
+        Texts with `{}` in place of the class. Empty for those of the card.
 
     Returns
     -------
@@ -66,15 +88,16 @@ def with_text_classes(model: Model, classes: Sequence[str]) -> Model:
     PluginError
         If the network fails, or if its card has wrong constants.
     """
-    return attach_probe(model, text_probe(model, classes), name="words")
+    return attach_probe(model, text_probe(model, classes, templates), name="words")
 
 
-def text_probe(model: Model, classes: Sequence[str]) -> LinearModel:
+def text_probe(model: Model, classes: Sequence[str], templates: Sequence[str] = ()) -> LinearModel:
     """Return the linear model of classes that are given as words.
 
     The decision value of a class is the logit scale times the cosine of a row with the class, whose vector is the mean
     of the unit-length rows of all templates (Radford et al., Learning Transferable Visual Models From Natural Language
-    Supervision, ICML 2021, section 3.1.4). The templates and the scale are `constants["text"]` of the card.
+    Supervision, ICML 2021, section 3.1.4). The scale is that of the weights, if the network says it. Otherwise it is in
+    `constants["text"]` of the card, as the templates are.
 
     Parameters
     ----------
@@ -82,6 +105,8 @@ def text_probe(model: Model, classes: Sequence[str]) -> LinearModel:
         A network that takes words.
     classes : sequence of str
         Two or more classes.
+    templates : sequence of str
+        Texts with `{}` in place of the class. Empty for those of the card.
 
     Returns
     -------
@@ -95,7 +120,9 @@ def text_probe(model: Model, classes: Sequence[str]) -> LinearModel:
     PluginError
         If the network fails, or if its card has wrong constants.
     """
-    templates, scale = _settings(model.card)
+    usual, scale = _settings(model.card)
+    templates = tuple(templates) or usual
+    scale = _own_scale(model) or scale
     texts = [template.replace("{}", name) for name in classes for template in templates]
     rows = finite_text_rows(model, texts)
     means = unit_rows(rows).reshape(len(classes), len(templates), -1).mean(axis=1, dtype=np.float64)
@@ -107,6 +134,16 @@ def text_probe(model: Model, classes: Sequence[str]) -> LinearModel:
     return probe
 
 
+def text_scorer(model: Model, classes: Sequence[str], templates: Sequence[str] = ()) -> Callable[[Floats], Floats]:
+    """Return a function of rows (n, dim) that gives the probabilities of classes in words, float32 (n, classes).
+
+    The parameters and errors are those of `text_probe`.
+    """
+    probe = text_probe(model, classes, templates)
+    spec = probe.require_feature_spec()
+    return lambda rows: probe.predict_proba(spec.rows(rows)).astype(np.float32)
+
+
 def finite_text_rows(model: Model, texts: Sequence[str]) -> Floats:
     """Return the rows of texts, float32 (n, dim). Raises `PluginError` if they are not finite."""
     rows = model.text(texts)
@@ -115,6 +152,22 @@ def finite_text_rows(model: Model, texts: Sequence[str]) -> Floats:
             name = model.card.name
             raise PluginError(f"{name} gave NaN or infinity for {text!r}; run `sightsound check-model {name}`")
     return rows
+
+
+def _own_scale(model: Model) -> float | None:
+    """Return the logit scale of the weights, None if the network does not say it."""
+    ask = getattr(model.embedder, "logit_scale", None)
+    if ask is None:
+        return None
+    try:
+        found = ask()
+        if found is None or (math.isfinite(found) and found > 0):
+            return None if found is None else float(found)
+    except SightsoundError:
+        raise
+    except Exception as error:
+        raise stage_error(model, "logit_scale", f"{type(error).__name__}: {error}") from error
+    raise stage_error(model, "logit_scale", f"expected a positive number or None, got {found!r}")
 
 
 def _settings(card: Card) -> tuple[Sequence[str], float]:

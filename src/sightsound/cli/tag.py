@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,7 +43,15 @@ _STATUS_WORDS = {"ok": "tagged", **output.FAILURE_WORDS}
     "--classes",
     multiple=True,
     metavar="NAMES",
-    help='Your own classes in words, "dog,cat,car", with a network that takes words; repeat it for names with commas.',
+    help='Your own classes in words, "dog,cat,car", or a file with one on each line, with a network that takes words; '
+    "repeat it for names with commas.",
+)
+@click.option(
+    "--template",
+    "templates",
+    multiple=True,
+    metavar="TEXT",
+    help='With --classes, a text such as "a photo of a {}."; repeat it for the mean of several.  [the network\'s own]',
 )
 @click.option(
     "-k", "--top", default=5, show_default=True, type=click.IntRange(1), help="The number of classes of a file."
@@ -90,6 +99,7 @@ def tag(
     models: Sequence[str],
     probes: Sequence[str],
     classes: tuple[str, ...],
+    templates: tuple[str, ...],
     none_below: Any,
     top: int,
     hop: float | None,
@@ -117,8 +127,8 @@ def tag(
         raise click.UsageError("--out goes with --json, --csv, --audacity or --raven")
     if bool(paths) == bool(library):
         raise click.UsageError("expected FILE... or --library")
-    if library and (probes or classes or none_below is not None or hop is not None or channels != "mean" or plot):
-        raise click.UsageError("--library goes with rules and models alone: its scores are those of the networks")
+    if library and (probes or none_below is not None or hop is not None or channels != "mean" or plot):
+        raise click.UsageError("--library goes with rules, models and --classes alone: no file is read")
     one = len(paths) == 1 and not os.path.isdir(paths[0])
     if plot and not one:
         raise click.UsageError("--plot draws one recording; name one file")
@@ -127,6 +137,7 @@ def tag(
     given = SegmentRules(**{name: value for name, value in rules.items() if value not in (None, ())})
     settings = {
         "classes": _class_names(classes),
+        "templates": templates,
         **{"hop": hop, "channels": channels, "host": host(context), "device": device},
     }
     if "-" in paths:
@@ -136,7 +147,8 @@ def tag(
     elif library:
         from sightsound.library.stored_tags import tag_stored
 
-        found = tag_stored(library, models=models, k=top, rules=given, host=settings["host"])
+        stored = {name: settings[name] for name in ("classes", "templates", "host", "device")}
+        found = tag_stored(library, models=models, k=top, rules=given, **stored)
     else:
         from sightsound.classify.tag import tag as run
         from sightsound.cli.reports import load_linear_probe
@@ -159,12 +171,26 @@ def tag(
 
 
 def _class_names(given: tuple[str, ...]) -> list[str]:
-    """Return the classes of --classes: of a single one its parts between commas, of several each as it is."""
-    names = given[0].split(",") if len(given) == 1 else given
+    """Return the classes of --classes.
+
+    A single one is a file with a class on each line, or its parts between commas; of several each is as it is.
+    """
+    names: Sequence[str] = given
+    if len(given) == 1:
+        names = _lines(given[0]) if os.path.isfile(given[0]) else given[0].split(",")
     found = [name.strip() for name in names if name.strip()]
     if given and not found:
         raise click.UsageError("--classes: expected names, got none")
     return found
+
+
+def _lines(file: str) -> list[str]:
+    """Return the lines of a file of classes."""
+    try:
+        return Path(file).read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise click.UsageError(f"--classes: {printable(file)}: expected a class on each line, got: {reason}") from error
 
 
 def _what_is_kept(kept: Sequence[Classified], form: str | None, out: str | None) -> str:

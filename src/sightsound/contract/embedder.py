@@ -117,6 +117,8 @@ class Embedder(Protocol):
       network. What it raises is an error of loading.
     * `text(texts: list[str]) -> float32 (n, d)` returns vectors of texts that may be compared with those of `embed`;
       `postprocess` is applied to both. `card.text` is True then. What it needs is built at its first call.
+    * `logit_scale() -> float | None` returns what the cosines of rows with those of texts are multiplied by before the
+      softmax, if the weights have it. `constants["text"]["logit_scale"]` of the card holds otherwise.
     * `layers() -> list[Layer]` lists what `[layer=NAME]` may name.
     * `module() -> torch.nn.Module` returns a new copy of the network with its numbers, trainable and unfolded, in
       evaluation mode. Called with the inputs as a tensor, it returns the embeddings, or a tuple that begins with them.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.classlist import ClassList
-from sightsound.contract.results import Item
+from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter
 from sightsound.library.space_reader import KeptScores, SpaceReader
@@ -73,6 +73,28 @@ class LibraryRows(LibraryTables):
         """
         self.require(space)
         return self._reader.contents(space, where or Filter())
+
+    def vectors_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[list[Outcome], Floats, Seconds]]:
+        """Yield every content that has rows in a space, as `contents_in`, with the outcomes of its items.
+
+        Parameters
+        ----------
+        space : Space
+            A space of the library; `SpaceMismatch` is raised for any other.
+        where : Filter or None
+            Which items; None for all.
+
+        Yields
+        ------
+        outcomes : list of Outcome
+            Of the items that have the content, and match the filter. At least one.
+        rows : ndarray of float32 (n, dim)
+            The vectors of its windows.
+        spans : ndarray of float64 (n, 2)
+            Start and stop of the windows in seconds; NaN for images.
+        """
+        self.require(space)
+        return self._reader.vectors_by_content(space, where or Filter())
 
     def class_lists(self, spaces: Iterable[Space]) -> list[ClassList]:
         """Return the lists of classes that any rows of some spaces have scores for."""

@@ -117,6 +117,15 @@ class SpaceReader:
         for content, parts in places.items():
             yield items[content], *rows.read(parts)
 
+    def vectors_by_content(self, space: Space, where: Filter) -> Iterator[tuple[list[Outcome], Floats, Seconds]]:
+        """Yield the rows of the contents that have matching items, see `Library.vectors_in`."""
+        with self.reading(space) as (space_id, rows):
+            matching = matching_contents(self._database, space_id, where)
+            outcomes = matching.outcomes(self._database, space_id, rows.contents().tolist())
+            places = rows.places(np.array(sorted(outcomes), np.int64))
+        for content, parts in places.items():
+            yield outcomes[content], *rows.read(parts)
+
     def class_lists(self, spaces: Iterable[Space]) -> list[ClassList]:
         """Return the lists of classes that any rows of some spaces have scores for."""
         ids = [id_ for id_, space in read_spaces(self._database).items() if space in spaces]

@@ -8,6 +8,7 @@ import functools
 import os
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -78,6 +79,8 @@ def state_dict(path: Path) -> dict[str, torch.Tensor]:
             return load_file(path)
         if is_plain_pickle(head):
             return read_plain_pickle(path)
+        if _is_program(path):
+            raise ValueError("a program of TorchScript; save its state_dict()")
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise SightsoundError(f"{path}: expected tensors (.safetensors, .pth), got: {_reason(error)}") from error
@@ -85,6 +88,14 @@ def state_dict(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise SightsoundError(f"{path}: expected a dictionary of tensors, got {type(found).__name__}")
     return found
+
+
+def _is_program(path: Path) -> bool:
+    """Return whether a file is an archive of TorchScript, which torch would only refuse after a warning."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.rpartition("/")[2] == "constants.pkl" for name in archive.namelist())
 
 
 def _reason(error: Exception) -> str:
