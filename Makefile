@@ -54,7 +54,7 @@ $(VENV)/ready: pyproject.toml constraints.txt $(PLUGINS)
 	@echo "setting up $(VENV) (PyTorch and its dependencies: some minutes and 2 GB at first, nothing the next time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt \
-		setuptools --editable ".[torch,av,plot,onnx,demo,test]" $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
+		setuptools --editable ".[torch,av,plot,export,demo,test]" $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
 	@touch $@
 
 clean:

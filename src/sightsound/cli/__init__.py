@@ -38,6 +38,7 @@ COMMANDS = (
     "index-build",
     "import-model",
     "remove-model",
+    "export-model",
     "check-model",
     "new-plugin",
 )

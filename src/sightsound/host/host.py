@@ -13,7 +13,7 @@ from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
 from sightsound.host import names
 from sightsound.host.defaults import default_model
-from sightsound.host.discovery import OfferedImporter, Plugin, Registration, Registry
+from sightsound.host.discovery import OfferedExporter, OfferedImporter, Plugin, Registration, Registry
 from sightsound.host.imported import register_imported
 from sightsound.host.kept import Kept
 from sightsound.host.loading import Loader
@@ -71,9 +71,9 @@ class Host:
         if installed:
             blocked = _names(block, os.environ.get("SIGHTSOUND_BLOCK", ""))
             self._registry.discover(blocked)
-            for name in sorted(blocked):
-                if not any(plugin.owner.is_named(name) for plugin in self.plugins):
-                    log.warning("--block %s: there is no such plugin; see `sightsound plugins`", name)
+            owners = [plugin.owner for plugin in self.plugins]
+            for name in sorted(name for name in blocked if not any(owner.is_named(name) for owner in owners)):
+                log.warning("--block %s: there is no such plugin; see `sightsound plugins`", name)
             self.reload_models()
 
     @property
@@ -105,6 +105,11 @@ class Host:
     def importers(self) -> Mapping[str, OfferedImporter]:
         """The formats of files that can be imported, each with its plugin."""
         return self._registry.importers.owned
+
+    @property
+    def exporters(self) -> Mapping[str, OfferedExporter]:
+        """The formats of files that networks can be written in, each with its plugin."""
+        return self._registry.exporters.owned
 
     def reload_models(self) -> None:
         """Register the imported models, as they are now."""
@@ -185,8 +190,7 @@ class Host:
         -------
         str
         """
-        found = self._find(name)
-        offered = self._loader.offered(found, device)
+        offered = self._loader.offered(self._find(name), device)
         return offered.runtime.name if offered else ""
 
     def missing_packages(self) -> dict[str, str]:
@@ -216,8 +220,7 @@ class Host:
         SightsoundError
             If the model lists no layers.
         """
-        found = self._find(name)
-        if hasattr(found.load, "layers"):
+        if hasattr((found := self._find(name)).load, "layers"):
             with self.weights.loading():
                 return layers_of(found.load, name, found.plugin)
         return self.load(name, "cpu").layers()

@@ -12,9 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sightsound.contract.card import Card
-from sightsound.contract.embedder import Register
 from sightsound.contract.errors import PluginError, SightsoundError
-from sightsound.contract.hookspecs import hookimpl
 from sightsound.contract.importer import Importer
 from sightsound.contract.model_settings import ModelSettings
 from sightsound.contract.paths import PathLike
@@ -22,7 +20,7 @@ from sightsound.host.discovery import OfferedImporter, one_line
 from sightsound.host.host import Host
 from sightsound.host.missing import how_to_install
 from sightsound.host.model_folder import ImportedModel
-from sightsound.weights.store import Store
+from sightsound.host.trial import noise, trial_model
 
 log = logging.getLogger(__name__)
 
@@ -179,21 +177,7 @@ def _read(offered: OfferedImporter, files: Sequence[Path], settings: ModelSettin
 
 def _run_once(host: Host, offered: OfferedImporter, card: Card) -> None:
     """Load a network from the files that were copied, and embed noise."""
-
-    class Trial:
-        @hookimpl
-        def register_embedders(self, register: Register) -> None:
-            register(card, lambda device, weights: offered.importer.load(card, device, weights))
-
-    trial = Host(installed=False, runtime="none")
-    trial.weights = Store(folders=[host.models.path])
-    trial.register(Trial(), offered.plugin)
-    random = np.random.default_rng(0)
-    if card.modality == "image":
-        media = random.integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    else:
-        media = random.uniform(-0.5, 0.5, card.window or card.sample_rate).astype(np.float32)
-    _, rows, scores = trial.load(card.name, "cpu").rows(media)
+    _, rows, scores = trial_model(offered, card, host.models.path).rows(noise(card))
     if not np.isfinite(rows).all():
         raise SightsoundError(f"{card.name}: expected finite embeddings, got NaN or infinity; is --embedding right?")
     if scores is not None and not (scores.min() >= -1e-6 and scores.max() <= 1 + 1e-6):

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightsound.plugin import Card, Embedder, Layer, Load, Register, hookimpl
+from sightsound.plugin import (
+    Card,
+    Embedder,
+    Layer,
+    Load,
+    Register,
+    RegisterExporter,
+    RegisterImporter,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from sightsound.torch.layers import Plan
@@ -59,6 +68,22 @@ def resolve_embedder(name: str, options: Mapping[str, Any]) -> tuple[Card, Load]
 
     plan = plan_layers(card, builder, options)
     return plan.card(card), _Load(plan.card(card), builder, plan)
+
+
+@hookimpl
+def register_importers(register: RegisterImporter) -> None:
+    """Register the format `safetensors`: networks of this plugin that `sightsound export-model` wrote."""
+    from sightsound_timm.state_files import SafetensorsFormat
+
+    register(SafetensorsFormat())
+
+
+@hookimpl
+def register_exporters(register: RegisterExporter) -> None:
+    """Register the format `safetensors`."""
+    from sightsound_timm.state_files import SafetensorsFormat
+
+    register(SafetensorsFormat())
 
 
 @dataclass(frozen=True)

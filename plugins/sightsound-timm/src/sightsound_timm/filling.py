@@ -47,6 +47,15 @@ def filled_network(card: Card, builder: str, file: Path, *, with_features: bool 
     return build.with_features(network, len(card.labels)) if with_features else network
 
 
+def empty_network(card: Card, builder: str) -> nn.Module:
+    """Return the network of a card as `filled_network` does, for numbers that are still to be loaded.
+
+    It has the parts of one that was filled: some builders leave out what only training needs.
+    """
+    build, name = BUILDERS[builder], card.name.partition("[")[0]
+    return build.with_features(build.filled(name, build.blank(name).state_dict()), len(card.labels))
+
+
 def _first_difference(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
     """Describe the first tensor of another shape, else the first that is missing, else the first that is extra."""
     for name in own.keys() & tensors.keys():
