@@ -64,6 +64,37 @@ def test_an_inner_tensor_is_averaged_over_space(tmp_path, host, image_network, e
     np.testing.assert_allclose(found, expected.mean(axis=axes) if axes else expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("order", "axes"), [([0, 2, 3, 1], (1, 2)), (None, (2, 3))])
+def test_channels_are_where_the_operators_put_them(tmp_path, host, nodes, order, axes):
+    """Also where the shape does not tell, as 8 channels of 8 x 8 positions do not."""
+    found = nodes(0)
+    name = found.add("Conv", ["input", found.weight("kernel", 8, 3, 1, 1)], "maps")
+    if order:
+        name = found.add("Transpose", [name], "moved", perm=order)
+    found.add("Relu", [name], "output")
+    file = found.write(tmp_path / "net.onnx", [("input", ["n", 3, 8, 8])], [("output", ["n", 8, 8, 8])])
+    card = import_model(file, settings(), host=host)
+    assert card.constants["embedding_mean"] == axes
+    (expected,) = by_runtime(file, planes(image(side=8), 0, 1), "output")
+    np.testing.assert_allclose(host.load("net").rows(image(side=8))[1], expected.mean(axis=axes), rtol=1e-4, atol=1e-6)
+
+
+def test_rows_of_a_sequence(tmp_path, host, nodes):
+    """(n, channels, time) of a convolution is averaged over time, (n, tokens, d) of a linear layer over tokens."""
+    found = nodes(0)
+    found.add("Unsqueeze", ["samples", "axis"], "waves")
+    found.weights.append(onnx.numpy_helper.from_array(np.array([1]), "axis"))
+    found.add("Conv", ["waves", found.weight("filters", 6, 1, 40)], "bands", strides=[20])
+    found.add("Transpose", ["bands"], "frames", perm=[0, 2, 1])
+    found.add("MatMul", ["frames", found.weight("mix", 6, 5)], "tokens")
+    file = found.write(tmp_path / "net.onnx", [("samples", ["n", 400])], [("tokens", ["n", 19, 5])])
+    found = {}
+    for name in ("bands", "frames", "tokens"):
+        card = import_model(file, settings(embedding=name, rate=1000), replace=True, host=host)
+        found[name] = (card.dim, card.constants["embedding_mean"])
+    assert found == {"bands": (6, (2,)), "frames": (6, (1,)), "tokens": (5, (1,))}
+
+
 def test_logits_become_probabilities(tmp_path, host, image_network):
     file = image_network(tmp_path / "net.onnx", last="Identity")
     with pytest.raises(SightsoundError, match="net: scores: expected probabilities .*; give --logits"):

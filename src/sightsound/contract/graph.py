@@ -44,19 +44,19 @@ class Tensor:
 
 
 class Graph(Protocol):
-    """A network of named tensors in a file.
+    """A network of named tensors in a file."""
 
-    Attributes
-    ----------
-    inputs, outputs : sequence of Tensor
-        What goes in, and what comes out.
-    inner : sequence of str
-        Names of other tensors that can be taken out.
-    """
+    @property
+    def inputs(self) -> Sequence[Tensor]:
+        """What goes in."""
 
-    inputs: Sequence[Tensor]
-    outputs: Sequence[Tensor]
-    inner: Sequence[str]
+    @property
+    def outputs(self) -> Sequence[Tensor]:
+        """What comes out."""
+
+    @property
+    def inner(self) -> Sequence[str]:
+        """The names of other tensors that can be taken out."""
 
     def channels_last(self, name: str) -> bool | None:
         """Return whether a tensor has its channels behind the axes of space or time, None if unknown."""
@@ -103,8 +103,8 @@ def graph_card(graph: Graph, settings: ModelSettings, constants: Mapping[str, An
         over.
     """
     if len(graph.inputs) != 1:
-        names = ", ".join(each.name for each in graph.inputs)
-        raise SightsoundError(f"{settings.name}: input: expected a network with one, got {names or 'none'}")
+        got = ", ".join(each.name for each in graph.inputs) or "none"
+        raise SightsoundError(f"{settings.name}: input: expected a network with one, got {got}; export one part of it")
     (given,) = graph.inputs
     if settings.input not in ("", given.name):
         raise SightsoundError(f"{settings.name}: input: expected {given.name}, got {settings.input}; see --input")
@@ -120,13 +120,19 @@ def graph_card(graph: Graph, settings: ModelSettings, constants: Mapping[str, An
     if batch is None and not _takes_any_number(run, shape, given.dtype):
         batch = 1
     found = run_batches(run, np.zeros((1, *shape), np.float32), batch, given.dtype)
+    for name, each in zip(names, found):
+        if each.ndim not in (2, 3, 4):
+            text = f"expected 2 to 4 axes, got shape {_shown(each.shape)}"
+            raise SightsoundError(f"{settings.name}: {name}: {text}; name another tensor (--embedding, --output)")
     axes = [mean_axes(each.shape, graph.channels_last(name)) for name, each in zip(names, found)]
     embeddings, *rest = [_meaned(each, over) for each, over in zip(found, axes)]
     if settings.labels and rest[0].shape[1] != len(settings.labels):
         expected = f"expected {rest[0].shape[1]}, one for each number of the output {scores}"
         raise SightsoundError(f"{settings.name}: labels: {expected}, got {len(settings.labels)}")
-    own = {"input_dtype": given.dtype, "batch": batch, "embedding": embedding, "embedding_mean": list(axes[0])}
-    own |= {"output": scores, "output_mean": list(axes[1])} if scores else {}
+    own: dict[str, Any] = {"input_dtype": given.dtype, "batch": batch}
+    own |= {"embedding": embedding, "embedding_mean": list(axes[0])}
+    if scores:
+        own |= {"output": scores, "output_mean": list(axes[1])}
     return settings.card(dim=embeddings.shape[1], input_shape=shape, constants={**own, **constants}, **more)
 
 
@@ -159,7 +165,7 @@ def _image_input(settings: ModelSettings, given: Tensor) -> tuple[ModelSettings,
         settings = dataclasses.replace(settings, channels="gray")
     if (channels == 1) != (settings.channels == "gray") and channels is not None:
         raise SightsoundError(f"{settings.name}: channels: expected {channels}, got {settings.channels}")
-    size = []
+    size: list[Any] = []
     for side, wanted in zip(sides, settings.size or (None, None)):
         if side is None and wanted is None:
             raise SightsoundError(f"{settings.name}: size: the network takes any, {_shown(given.shape)}; give --size")
@@ -167,7 +173,8 @@ def _image_input(settings: ModelSettings, given: Tensor) -> tuple[ModelSettings,
             raise SightsoundError(f"{settings.name}: size: expected {_shown(sides)}, got {_shown(settings.size or ())}")
         size.append(side or wanted)
     settings = dataclasses.replace(settings, layout=layout)
-    return settings, settings.image_shape(layout, (size[0], size[1])), batched
+    height, width = size
+    return settings, settings.image_shape(layout, (height, width)), batched
 
 
 def _layout(axes: Sequence[int | None]) -> Literal["nchw", "nhwc"]:
@@ -244,15 +251,10 @@ def mean_axes(shape: tuple[int, ...], channels_last: bool | None = None) -> tupl
     Parameters
     ----------
     shape : tuple of int
-        Its shape with the batch.
+        Its shape with the batch: 2 to 4 axes.
     channels_last : bool or None
         Where the channels are. If it is unknown, the two equal axes of four are height and width, else channels come
         first; of three, an axis of length 1 is averaged over, else the first.
-
-    Raises
-    ------
-    SightsoundError
-        If there are no numbers for each input, or more than four axes.
 
     Returns
     -------
@@ -260,8 +262,6 @@ def mean_axes(shape: tuple[int, ...], channels_last: bool | None = None) -> tupl
     """
     if len(shape) == 2:
         return ()
-    if len(shape) not in (3, 4):
-        raise SightsoundError(f"expected a tensor of 2 to 4 axes, got shape {_shown(shape)}; name another tensor")
     if channels_last is None and len(shape) == 4:
         channels_last = shape[1] == shape[2] != shape[3]
     elif channels_last is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -77,8 +76,10 @@ class HasHead(Protocol):
 
 def probabilities(logits: NDArray[Any], kind: Literal["softmax", "sigmoid"]) -> Floats:
     """Return the softmax or the sigmoid function of logits (n, classes), float32, computed without overflow."""
+    found: NDArray[Any]
     if kind == "softmax":
         found = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (found / found.sum(axis=1, keepdims=True)).astype(np.float32)
-    half: Callable[[NDArray[Any]], NDArray[Any]] = np.tanh
-    return (0.5 * (1 + half(0.5 * logits))).astype(np.float32)
+        found /= found.sum(axis=1, keepdims=True)
+    else:
+        found = 0.5 * (1 + np.tanh(0.5 * logits))
+    return found.astype(np.float32)

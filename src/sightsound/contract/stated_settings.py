@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from typing import Any
 
 from sightsound.contract.card import Card
@@ -70,7 +69,7 @@ def settings_of_card(card: Card) -> ModelSettings | None:
         image = _image_fields(card)
         return None if image is None else ModelSettings(modality="image", **texts, **image, **classes)
     rate, window, hop = card.sample_rate, card.window, card.hop
-    if not rate or not window or not hop or math.prod(card.input_shape) != window:
+    if not rate or not window or not hop or [axis for axis in card.input_shape if axis != 1] != [window]:
         return None
     seconds: dict[str, Any] = {"rate": rate, "window": window / rate, "hop": hop / rate, "tail": card.tail}
     return ModelSettings(modality="sound", **texts, **seconds, **classes)

@@ -144,12 +144,12 @@ def _compare(
         cosine = (
             f"cosine {_least_cosine(expected, rows):.6f}" if rows.shape == expected.shape else f"shape {rows.shape}"
         )
-        text = f"{name}: expected the rows of the model in the file, got {cosine}"
+        text = f"{name}: expected the rows of the model from the file, got others ({cosine})"
         raise SightsoundError(f"{text}; leave stage plugins out (--block), or name another model")
     if (scores is None) != (new_scores is None) or (
         scores is not None and new_scores is not None and np.abs(scores - new_scores).max() > SAME_SCORES
     ):
-        raise SightsoundError(f"{name}: expected the scores of the model in the file, got others; name another model")
+        raise SightsoundError(f"{name}: expected the scores of the model from the file, got others; name another model")
 
 
 def _least_cosine(one: Floats, other: Floats) -> float:

@@ -175,6 +175,10 @@ def _read(offered: OfferedImporter, files: Sequence[Path], settings: ModelSettin
     return card
 
 
+_WHOLE = 0.05
+"""How far from 1 the sum of a softmax may be, which networks round that compute in whole numbers."""
+
+
 def _run_once(host: Host, offered: OfferedImporter, card: Card) -> None:
     """Load a network from the files that were copied, and embed noise."""
     _, rows, scores = trial_model(offered, card, host.models.path).rows(noise(card))
@@ -183,3 +187,6 @@ def _run_once(host: Host, offered: OfferedImporter, card: Card) -> None:
     if scores is not None and not (scores.min() >= -1e-6 and scores.max() <= 1 + 1e-6):
         got = f"from {scores.min():.3g} to {scores.max():.3g}"
         raise SightsoundError(f"{card.name}: scores: expected probabilities from 0 to 1, got {got}; give --logits")
+    if scores is not None and card.scores == "softmax" and np.abs(scores.sum(axis=1) - 1).max() > _WHOLE:
+        text = f"{card.name}: scores: expected a sum of 1, got {scores[0].sum():.3g}"
+        raise SightsoundError(f"{text}; give --scores sigmoid, or --logits")

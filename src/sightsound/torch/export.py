@@ -43,7 +43,8 @@ def onnx_program(network: ExportedNetwork) -> bytes:
     SightsoundError
         If the embedder has no network of torch, or it has an operation that ONNX has not.
     """
-    module, file = exported_module(network), io.BytesIO()
+    module = exported_module(network)
+    file: Any = io.BytesIO()
     names = ["embedding", "scores"] if network.head is not None or network.embedder.card.scores else ["embedding"]
     example = torch.zeros(1, *network.embedder.card.input_shape)
     try:
@@ -62,4 +63,5 @@ def onnx_program(network: ExportedNetwork) -> bytes:
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise SightsoundError(f"{network.name}: cannot be written as ONNX ({reason}); name another model") from error
-    return file.getvalue()
+    program: bytes = file.getvalue()
+    return program

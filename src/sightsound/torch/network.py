@@ -95,6 +95,10 @@ class WithLinearHead(EmbeddingsOnly):
         The classifier.
     """
 
+    weight: Tensor
+    bias: Tensor
+    centre: Tensor | None
+
     def __init__(self, network: nn.Module, head: LinearHead) -> None:
         super().__init__(network)
         self.register_buffer("weight", torch.tensor(head.weight))

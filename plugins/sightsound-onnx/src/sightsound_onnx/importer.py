@@ -11,6 +11,7 @@ from sightsound.plugin import (
     Embedder,
     GraphEmbedder,
     ModelSettings,
+    Run,
     cores,
     file_of,
     filled_settings,
@@ -25,7 +26,7 @@ class OnnxImporter:
     """Reads networks in ONNX files; see `sightsound.plugin.Importer`."""
 
     name = "onnx"
-    suffixes = (".onnx",)
+    suffixes: tuple[str, ...] = (".onnx",)
 
     def read(self, files: Sequence[Path], settings: ModelSettings) -> Card:
         """Return the card of the network in a file.
@@ -45,7 +46,7 @@ class OnnxImporter:
         """Return the embedder of an imported network; it runs on the CPU whatever `device` is."""
         file = file_of(weights, *self.suffixes)
 
-        def opened(names: Sequence[str], shape: tuple[int, ...]):  # type: ignore[no-untyped-def]
+        def opened(names: Sequence[str], shape: tuple[int, ...]) -> Run:
             from sightsound_onnx.graph import OnnxGraph
 
             return OnnxGraph(file).opened(names, shape)

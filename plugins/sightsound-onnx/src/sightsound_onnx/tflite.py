@@ -28,7 +28,7 @@ class TFLiteImporter:
     """Reads networks in TFLite files; see `sightsound.plugin.Importer`."""
 
     name = "tflite"
-    suffixes = (".tflite",)
+    suffixes: tuple[str, ...] = (".tflite",)
 
     def read(self, files: Sequence[Path], settings: ModelSettings) -> Card:
         """Return the card of the network in a file.

@@ -61,7 +61,7 @@ class TFLiteGraph:
             if needed.isdisjoint(step["outputs"]):
                 continue
             if step["op_name"] in LINEAR:
-                return names[step["inputs"][0]]
+                return str(names[step["inputs"][0]])
             needed.update(step["inputs"])
         return None
 
@@ -118,11 +118,13 @@ def _quantised(array: NDArray[Any], details: dict[str, Any]) -> NDArray[Any]:
     if not scale:
         return array
     limits = np.iinfo(details["dtype"])
-    return (np.rint(array / scale) + zero).clip(limits.min, limits.max).astype(details["dtype"])
+    found: NDArray[Any] = (np.rint(array / scale) + zero).clip(limits.min, limits.max).astype(details["dtype"])
+    return found
 
 
 def _dequantised(array: NDArray[Any], details: dict[str, Any]) -> NDArray[Any]:
     scale, zero = details["quantization"]
     if not scale or array.dtype.kind == "f":
         return array
-    return ((array.astype(np.float32) - zero) * scale).astype(np.float32)
+    found: NDArray[Any] = ((array.astype(np.float32) - zero) * scale).astype(np.float32)
+    return found

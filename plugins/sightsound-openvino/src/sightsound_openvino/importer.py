@@ -26,7 +26,7 @@ class OpenVinoImporter:
     """Reads networks in OpenVINO's format; see `sightsound.plugin.Importer`."""
 
     name = "openvino"
-    suffixes = (".xml",)
+    suffixes: tuple[str, ...] = (".xml",)
 
     def read(self, files: Sequence[Path], settings: ModelSettings) -> Card:
         """Return the card of the network in two files: the graph (.xml) and its numbers (.bin).

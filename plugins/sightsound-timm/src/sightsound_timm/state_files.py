@@ -41,7 +41,7 @@ class SafetensorsFormat:
     """Writes networks of this plugin to safetensors files, and reads them again; an importer and an exporter."""
 
     name = "safetensors"
-    suffixes = (".safetensors",)
+    suffixes: tuple[str, ...] = (".safetensors",)
     suffix = ".safetensors"
 
     def write(self, network: ExportedNetwork, file: Path) -> list[Path]:
@@ -115,7 +115,10 @@ class SafetensorsFormat:
     def load(self, card: Card, device: str, weights: Mapping[str, Path]) -> Embedder:
         """Return the embedder of a network whose numbers are in a file; torch is imported by its `prepare`."""
         file = file_of(weights, *self.suffixes)
-        return StateEmbedder(card, file, device).derive(card, None, _head(file, _metadata(file), card.labels))
+        embedder: Any = StateEmbedder(card, file, device)
+        head = _head(file, _metadata(file), card.labels)
+        found: Embedder = embedder.derive(card, None, head)
+        return found
 
 
 class StateEmbedder(ImageEmbedder):
