@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -140,6 +141,20 @@ def test_a_probe_is_the_head(tmp_path, seeded, card, scaling):
     _, rows, scores = seeded.load("net").rows(media(card))
     np.testing.assert_allclose(rows, seeded.load(card.name).rows(media(card))[1], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(scores, predict(rows), atol=1e-5)
+
+
+def test_a_head_that_the_network_got_is_written_too(tmp_path, seeded):
+    from sightsound.plugin import ExportedNetwork
+    from sightsound.torch import onnx_program
+
+    random = np.random.default_rng(0)
+    head = random.normal(size=(2, 12)).astype(np.float32), random.normal(size=2).astype(np.float32)
+    card = dataclasses.replace(IMAGE, classes=ClassList("two", ("x", "y")), scores="sigmoid")
+    derived = Embedder(IMAGE).derive(card, None, head)
+    program = onnx_program(ExportedNetwork(embedder=derived, settings=None))
+    inputs = random.normal(size=(3, 3, 32, 32)).astype(np.float32)
+    found = onnxruntime.InferenceSession(program, providers=["CPUExecutionProvider"]).run(None, {"input": inputs})
+    np.testing.assert_allclose(found[1], derived.embed(inputs).scores, atol=1e-5)
 
 
 def test_other_programs_find_what_the_input_is(tmp_path, seeded):

@@ -73,11 +73,16 @@ class Graph(Protocol):
             The tensors to return.
         shape : tuple of int
             Shape of an input without the batch.
+
+        Returns
+        -------
+        callable
+            Several threads may call it at once.
         """
 
 
 def graph_card(graph: Graph, settings: ModelSettings, constants: Mapping[str, Any], **more: Any) -> Card:
-    """Return the card of a network. It is run on a few inputs, to see what its tensors are.
+    """Return the card of a network, which is run on a few inputs to see what its tensors are.
 
     Parameters
     ----------

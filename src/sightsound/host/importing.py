@@ -134,7 +134,7 @@ def _offered(host: Host, sources: Sequence[str], format: str) -> OfferedImporter
     return fitting[0]
 
 
-_INSTALL = "; others come with plugins: sightsound-onnx, sightsound-keras, sightsound-opencv, sightsound-tfhub"
+_INSTALL = "; others come with plugins: sightsound-onnx, sightsound-openvino, sightsound-keras, sightsound-opencv, sightsound-tfhub"
 
 
 def _takes(importer: Importer, source: str) -> bool:

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Matrix
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.linear_head import LinearHead
 from sightsound.contract.results import Prediction
-from sightsound.contract.space import Space
 from sightsound.linear import file as probe_file
 from sightsound.linear.decisions import decision_values, indicators, probabilities, rank
 from sightsound.linear.features import FeatureSpec
+from sightsound.linear.head import GivesHead
 from sightsound.linear.report import ProbeReport
 from sightsound.linear.scaling import Preparation, Scaling, around
 from sightsound.linear.validation import BadInput, check_column, check_indicators, check_rows
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 SAVED_PARAMETERS = ("kind", "scoring", "calibrate")  # parameters of `LinearProbe` that a file has
 
 
-class LinearModel:
+class LinearModel(GivesHead):
     """A fitted linear classifier, which predicts with NumPy alone.
 
     `load_probe` returns one, and a fitted `LinearProbe` is one.
@@ -206,27 +205,6 @@ class LinearModel:
             )
         return self.feature_spec_
 
-    def head_for(self, space: Space) -> LinearHead:
-        """Return it as the head of a network, which gives its probabilities for each window or image.
-
-        Parameters
-        ----------
-        space : Space
-            The space of the rows of the network.
-
-        Raises
-        ------
-        SpaceMismatch
-            If it is another one than that of the rows it was fitted to.
-        SightsoundError
-            If it takes more than the row of a window.
-
-        Returns
-        -------
-        LinearHead
-        """
-        return _head(self, space)
-
     def rank(self, probabilities: Matrix) -> tuple[Prediction, ...]:
         """Return the classes with their probabilities (k,), the most probable first."""
         return rank(self.classes_, probabilities)
@@ -294,29 +272,6 @@ class LinearModel:
         """Return what a file holds: arrays, and metadata for JSON."""
         self._check_fitted()
         return _state(self)
-
-
-def _head(model: LinearModel, space: Space) -> LinearHead:
-    """Return what `LinearModel.head_for` describes."""
-    spec = model.require_feature_spec()
-    spec.space.require(space, "probe", anew="or fit the probe anew")
-    if spec.uses_scores:
-        raise SightsoundError(
-            "probe: expected one of vectors alone, got one of scores; fit it with --features embedding"
-        )
-    if spec.level == "item" and spec.pool == "mean+std":
-        raise SightsoundError("probe: expected one for windows, got one of their deviation; fit it with --pool mean")
-    weight, bias = model.columns()
-    return LinearHead(
-        weight=weight.T.astype(np.float64) / model.temperature_,
-        bias=bias.astype(np.float64) / model.temperature_,
-        kind="softmax" if model.single else "sigmoid",
-        labels=tuple(model._labels()),
-        copies=spec.features // space.dim,
-        sqrt=model.sqrt_,
-        unit=model.scaling_ in ("unit", "centred"),
-        centre=model.centre_,
-    )
 
 
 def _state(model: LinearModel) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

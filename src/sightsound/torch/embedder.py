@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sightsound._threads import cores
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Card
@@ -107,6 +109,14 @@ class TorchEmbedder:
     def workers(self) -> int:
         """How many threads may call `embed` at once: the number of cores on a CPU, else 1."""
         return cores() if self._device.type == "cpu" else 1
+
+    @property
+    def linear_head(self) -> LinearHead | None:
+        """The head that `derive` got, None without one."""
+        if self._head is None or isinstance(self._head, LinearHead):
+            return self._head
+        weight, bias = (np.asarray(each, np.float64) for each in self._head)
+        return LinearHead(weight=weight, bias=bias, kind=self.card.scores or "softmax", labels=self.card.labels)
 
     def embed(self, inputs: Floats) -> Output:
         """Return the output of the network for inputs (n, *card.input_shape)."""

@@ -28,8 +28,9 @@ def exported_module(network: ExportedNetwork) -> nn.Module:
             f"{network.name}: expected a network of torch (a plugin with module()); name another model"
         )
     module: nn.Module = embedder.module()
-    if network.head is not None:
-        module = WithLinearHead(module, network.head)
+    head = network.head or getattr(embedder, "linear_head", None)
+    if head is not None:
+        module = WithLinearHead(module, head)
     elif embedder.card.scores is None:
         module = EmbeddingsOnly(module)
     return module.eval().requires_grad_(False)

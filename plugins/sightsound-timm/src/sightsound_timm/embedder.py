@@ -7,10 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from sightsound.plugin import Card, Floats, Layer, LinearHead, Output, Windows
+from sightsound.plugin import Card, Floats, Layer, Output, Windows
 from sightsound.torch import TorchEmbedder
 
 if TYPE_CHECKING:
@@ -70,14 +69,6 @@ class ImageEmbedder(TorchEmbedder):
     def has_plan(self) -> bool:
         """Whether its rows are those of inner layers."""
         return self._plan is not None
-
-    @property
-    def linear_head(self) -> LinearHead | None:
-        """The head that `derive` got, None without one."""
-        if self._head is None or isinstance(self._head, LinearHead):
-            return self._head
-        weight, bias = (np.asarray(each, np.float64) for each in self._head)
-        return LinearHead(weight=weight, bias=bias, kind=self.card.scores or "softmax", labels=self.card.labels)
 
     @property
     def device(self) -> str:

@@ -165,7 +165,9 @@ def _head_tensors(head: LinearHead) -> dict[str, Any]:
     import torch
 
     arrays = {name: getattr(head, name) for name in _ARRAYS}
-    return {f"{HEAD_KEY}.{name}": torch.tensor(array) for name, array in arrays.items() if array is not None}
+    return {
+        f"{HEAD_KEY}.{name}": torch.tensor(array).contiguous() for name, array in arrays.items() if array is not None
+    }
 
 
 def _metadata(file: Path) -> dict[str, str]:
