@@ -90,24 +90,3 @@ def image_network() -> Callable[..., Path]:
         return found.write(file, [("input", shape, dtype or TensorProto.FLOAT)], [("scores", [batch, 3])], **more)
 
     return write
-
-
-@pytest.fixture
-def bird_network() -> Callable[..., Path]:
-    """Writes a network of BirdNET's shape: 144,000 samples, an embedding of 1,024 numbers, 300 classes (sigmoid)."""
-
-    def write(file, *, classes=300, **more):
-        found = Nodes(0)
-        found.add("Unsqueeze", ["samples", "axis"], "waves")
-        found.weights.append(numpy_helper.from_array(np.array([1]), "axis"))
-        found.add("Conv", ["waves", found.weight("filters", 64, 1, 1024)], "bands", strides=[512])
-        found.add("Abs", ["bands"], "levels")
-        found.add("Conv", ["levels", found.weight("mix", 1024, 64, 3)], "mixed", strides=[2])
-        found.add("Relu", ["mixed"], "kept")
-        found.add("GlobalAveragePool", ["kept"], "averaged")
-        found.add("Flatten", ["averaged"], "embedding")
-        found.add("Gemm", ["embedding", found.weight("head", 1024, classes), found.weight("bias", classes)], "logits")
-        found.add("Sigmoid", ["logits"], "scores")
-        return found.write(file, [("samples", ["n", 144_000])], [("scores", ["n", classes])], **more)
-
-    return write

@@ -134,7 +134,8 @@ def _offered(host: Host, sources: Sequence[str], format: str) -> OfferedImporter
     return fitting[0]
 
 
-_INSTALL = "; others come with plugins: sightsound-onnx, sightsound-openvino, sightsound-keras, sightsound-opencv, sightsound-tfhub"
+_PLUGINS = ("onnx", "openvino", "keras", "opencv", "tfhub")
+_INSTALL = f"; others come with plugins: {', '.join(f'sightsound-{name}' for name in _PLUGINS)}"
 
 
 def _takes(importer: Importer, source: str) -> bool:

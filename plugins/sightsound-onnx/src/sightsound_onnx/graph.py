@@ -129,7 +129,8 @@ class OnnxGraph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4  # errors are raised too
         try:
-            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            # without the fallback, which prints what went wrong and tries the same again
+            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
         except Exception as error:  # classes of the compiled module
             version = onnxruntime.__version__
             raise SightsoundError(f"{self._file}: ONNX Runtime {version} cannot load it ({_reason(error)})") from error
