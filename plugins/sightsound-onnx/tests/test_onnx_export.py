@@ -213,3 +213,35 @@ def test_from_the_command_line(tmp_path, command, models):
     assert f"mobilenet_v2.tv_in1k is in {tmp_path / 'a.onnx'}" in done.stdout
     assert command("import-model", tmp_path / "a.onnx", "--name", "mine", plugins=()).returncode == 0
     assert "mine" in command("models", plugins=()).stdout
+
+
+@pytest.mark.slow
+def test_a_probe_of_a_library_from_the_command_line(tmp_path, command, models):
+    """A library, a probe, the network with the probe as its head, and the same classes of the same probabilities."""
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for name, colour in (("red", (200, 40, 40)), ("blue", (40, 40, 200))):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(6):
+            pixels = np.clip(random.normal(colour, 40, (64, 64, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{number}.png")
+    network, library, probe = "mobilenet_v2.tv_in1k", tmp_path / "zoo", tmp_path / "colours.probe"
+
+    def run(*words):
+        done = command(*words, plugins=())
+        if "found none" in done.stderr:
+            pytest.skip(f"needs weights: {done.stderr}")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("index", tmp_path / "pictures", "--library", library, "--model", network, "--label-from", "folder")
+    run("probe", "fit", "--library", library, "--model", network, "--out", probe, "--no-curve", "--folds", "3")
+    run("export-model", network, "-o", tmp_path / "net.onnx", "--probe", probe)
+    assert "2 classes" in run("import-model", tmp_path / "net.onnx", "--name", "colours")
+    image = tmp_path / "pictures" / "red" / "0.png"
+    (by_probe,) = json.loads(run("probe", "predict", probe, image, "--json"))
+    (tagged,) = json.loads(run("tag", image, "--model", "colours", "--json"))
+    expected = {each["label"]: each["score"] for each in by_probe["classes"]}
+    found = {each["label"]: each["score"] for each in tagged["top"]}
+    assert found == pytest.approx(expected, abs=1e-3)
