@@ -47,6 +47,7 @@ from .contract.results import Segment as Segment
 from .contract.results import WindowScores as WindowScores
 from .contract.space import Space as Space
 from .host.discovery import Plugin as Plugin
+from .host.exporting import export_model as export_model
 from .host.host import Host as Host
 from .host.importing import import_model as import_model
 from .host.importing import remove_model as remove_model

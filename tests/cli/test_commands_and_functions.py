@@ -45,6 +45,7 @@ FUNCTIONS = {
     "index-build": "build_index",
     "import-model": "import_model, ModelSettings.from_json",
     "remove-model": "remove_model",
+    "export-model": "export_model, load_probe",
     "check-model": "testing.check_model, testing.bench_model",
     "new-plugin": "testing.new_plugin",
 }

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sightsound import ClassList, Host, ModelSettings, SightsoundError, classify_image, import_model
-from sightsound.host.derived import describe
-from sightsound.plugin import Card, Inputs, hookimpl
+from sightsound.host.derived import described
+from sightsound.plugin import Card, Inputs, LinearHead, hookimpl
 from sightsound.testing import check_model
 from sightsound.torch import TorchEmbedder, read_state, write_state
 
@@ -64,8 +64,10 @@ def write(host, file, classes=PETS, scale=2.0):
     random = np.random.default_rng(1)
     head = (random.normal(size=(len(classes), 5)), random.normal(size=len(classes))) if classes else None
     head = head and tuple(each.astype(np.float32) for each in head)
-    fingerprint = host.space("small.acme").fingerprint
-    write_state(file, state, head, describe(CARD, fingerprint, classes, "softmax" if classes else None, "pets at home"))
+    fingerprint, kind = host.space("small.acme").fingerprint, "softmax" if classes else None
+    facts = described("small.acme", fingerprint, classes, kind, license="MIT", about="pets at home")
+    linear = head and LinearHead(weight=head[0], bias=head[1], kind="softmax", labels=classes.labels)
+    write_state(file, state, linear, facts)
     return state, head
 
 

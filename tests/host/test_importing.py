@@ -12,7 +12,7 @@ import pytest
 
 from distributions import DISTS
 from sightsound import Host, ModelSettings, SightsoundError, classify_image, import_model, index, remove_model, search
-from sightsound.plugin import Inputs, hookimpl
+from sightsound.plugin import Inputs, Output, hookimpl
 
 sys.path.insert(0, str(DISTS / "linear"))
 import sightsound_linear
@@ -108,6 +108,18 @@ def test_settings_that_do_not_fit_are_refused_and_leave_nothing(tmp_path, host, 
         import_model(file, ModelSettings(name="mine", **settings), host=host)
     assert not models.exists() or list(models.iterdir()) == []
     assert "mine" not in new_host().cards
+
+
+def test_scores_that_do_not_add_up_to_1_are_no_softmax(tmp_path, host, models, monkeypatch):
+    monkeypatch.setattr(
+        sightsound_linear.Network,
+        "embed",
+        lambda self, x: Output(np.ones((len(x), 5), np.float32), np.full((len(x), 3), 0.5, np.float32)),
+    )
+    file = write_network(tmp_path / "net.npz", classes=3)
+    with pytest.raises(SightsoundError, match=r"^mine: scores: expected a sum of 1, got 1.5; give --scores sigmoid"):
+        import_model(file, ModelSettings(name="mine", labels=("a", "b", "c")), host=host)
+    assert import_model(file, ModelSettings(name="mine", labels=("a", "b", "c"), scores="sigmoid"), host=host)
 
 
 def test_a_damaged_file_or_another_is_refused_in_one_line(tmp_path, host):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from linear_data import rows
-from sightsound import CrossValidation, FeatureSpec, LinearModel, LinearProbe, SightsoundError, Space
+from sightsound import CrossValidation, FeatureSpec, LinearModel, LinearProbe, SightsoundError, Space, SpaceMismatch
 from sightsound.linear.validation import BadInput
 
 
@@ -64,3 +66,37 @@ def test_without_a_choice_of_C_there_is_no_cross_validation():
     assert probe.cross_validation_ is None and probe.fold_sizes_ is None
     with pytest.raises(BadInput, match="held_out_probabilities: nothing was held out, for C was given"):
         probe.held_out_probabilities()
+
+
+@pytest.mark.parametrize("scaling", ["none", "unit", "centred", "standard"])
+@pytest.mark.parametrize("kind", ["two", "several classes", "labels"])
+@pytest.mark.parametrize("pool", ["mean", "mean+max"])
+def test_as_a_head_it_gives_its_probabilities(scaling, kind, pool):
+    copies = 2 if pool == "mean+max" else 1
+    X, y = rows(n=90, d=6, k=2 if kind == "two" else 3)
+    doubled = np.tile(X, copies)
+    targets = np.stack([y == y[0], X[:, 0] > 0], axis=1) if kind == "labels" else y
+    probe = LinearProbe(scaling=scaling, sqrt=scaling == "unit", C=1.0).fit(doubled, targets)
+    probe.temperature_ = 1.5
+    space = Space("made.tiny", json.dumps({"dim": 6, "stages": []}))
+    probe.feature_spec_ = FeatureSpec(space, pool=pool)
+    head = probe.head_for(space)
+    np.testing.assert_allclose(head(X), probe.predict_proba(doubled), atol=1e-6)
+    assert head.kind == ("sigmoid" if kind == "labels" else "softmax")
+    assert head.labels == tuple(map(str, probe.classes_))
+
+
+def test_a_probe_that_takes_more_than_a_row_is_no_head():
+    X, y = rows(n=60, d=6, k=2)
+    probe, space = LinearProbe(C=1.0).fit(X, y), Space("made.tiny", json.dumps({"dim": 6, "stages": []}))
+    with pytest.raises(SightsoundError, match="expected one that was fitted from a library"):
+        probe.head_for(space)
+    probe.feature_spec_ = FeatureSpec(space)
+    with pytest.raises(SpaceMismatch, match="or fit the probe anew"):
+        probe.head_for(Space("other.tiny", json.dumps({"dim": 6, "stages": []})))
+    probe.feature_spec_ = FeatureSpec(space, use="scores", score_list="x", score_count=6)
+    with pytest.raises(SightsoundError, match="--features embedding"):
+        probe.head_for(space)
+    probe.feature_spec_ = FeatureSpec(space, pool="mean+std")
+    with pytest.raises(SightsoundError, match="--pool mean"):
+        probe.head_for(space)

@@ -14,7 +14,7 @@ from sightsound.linear.features import FeatureSpec
 
 @pytest.mark.parametrize("kind", ["classes", "two", "several", "few"])
 def test_an_exported_probe_gives_the_same_answers(tmp_path, kind):
-    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+    onnx = pytest.importorskip("onnx", reason="needs the extra export")
     from onnx.reference import ReferenceEvaluator
 
     X, y = rows(n=30 if kind == "few" else 120, k=2 if kind == "two" else 3, noise=3.0)
@@ -32,7 +32,7 @@ def test_an_exported_probe_gives_the_same_answers(tmp_path, kind):
 
 @pytest.mark.parametrize("use", ["embedding", "both"])
 def test_the_graph_takes_rows_and_names_what_they_are_made_of(tmp_path, use):
-    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+    onnx = pytest.importorskip("onnx", reason="needs the extra export")
     X, y = rows(n=60, k=2)
     probe, names = LinearProbe(C=1.0).fit(X, y), ClassList("names", ("x", "y"))
     dim = X.shape[1] - (2 if use == "both" else 0)

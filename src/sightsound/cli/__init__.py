@@ -39,6 +39,7 @@ COMMANDS = (
     "index-build",
     "import-model",
     "remove-model",
+    "export-model",
     "check-model",
     "new-plugin",
 )

@@ -38,6 +38,7 @@ def _provided(plugin: Plugin, missing: Mapping[str, str]) -> str:
         "runtimes: ": [f"{name} ({missing[name]})" if name in missing else name for name in plugin.runtimes],
         "options: ": plugin.options,
         "formats: ": plugin.importers,
+        "exports: ": plugin.exporters,
     }
     parts = [plugin.reason, *(kind + ", ".join(names) for kind, names in kinds.items() if names)]
     return "; ".join(filter(None, parts)) or "answers for names that nobody registered"

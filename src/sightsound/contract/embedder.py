@@ -123,8 +123,8 @@ class Embedder(Protocol):
     * `module() -> torch.nn.Module` returns a new copy of the network with its numbers, trainable and unfolded, in
       evaluation mode. Called with the inputs as a tensor, it returns the embeddings, or a tuple that begins with them.
     * `derive(card, state, head) -> Embedder` returns the same network with another card, with `state` (the state dict
-      of a `module()`), and with a linear head for the scores: `head` is None, or a pair of float32 arrays
-      (classes, d) and (classes,) that map embeddings to logits.
+      of a `module()`, or None for its own numbers), and with a linear head for the scores: `head` is None, a pair of
+      float32 arrays (classes, d) and (classes,) that map embeddings to logits, or a `LinearHead`.
     * `examples() -> tuple[Floats, Output]` returns a few inputs and what the network makes of them. Runtimes are
       compared with these; without them the network itself is run once.
     """

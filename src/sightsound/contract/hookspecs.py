@@ -1,9 +1,9 @@
 """Every hook, on one screen. A plugin implements those that it needs, marked with `sightsound.hookimpl`.
 
 `register_embedders` and `resolve_embedder` provide embedders, `register_options` adds options to those of other
-plugins, `register_runtimes` provides other ways to run them, and `register_importers` makes models of files. The last
-three are the stages of an embedder: a plugin can wrap a stage (pluggy's `wrapper=True`) or replace it, for all
-embedders or for some.
+plugins, `register_runtimes` provides other ways to run them, `register_importers` makes models of files, and
+`register_exporters` writes networks to files. The last three are the stages of an embedder: a plugin can wrap a stage
+(pluggy's `wrapper=True`) or replace it, for all embedders or for some.
 
 A plugin may say for which version of this contract it was written: `sightsound_api = 2` in its module. A host with
 another version does not use it.
@@ -55,6 +55,11 @@ def register_runtimes(register):  # type: ignore[no-untyped-def]
 @hookspec
 def register_importers(register):  # type: ignore[no-untyped-def]
     """Call `register(importer)` for each format of files to import; see `Importer`. Import no framework here."""
+
+
+@hookspec
+def register_exporters(register):  # type: ignore[no-untyped-def]
+    """Call `register(exporter)` for each format of files to export; see `Exporter`. Import no framework here."""
 
 
 @hookspec(firstresult=True)

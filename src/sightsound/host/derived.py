@@ -17,7 +17,9 @@ from sightsound.contract.card import Card
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.embedder import Embedder, Output, Windows
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.exporter import ExportedNetwork
 from sightsound.contract.importer import file_of
+from sightsound.contract.linear_head import LinearHead
 from sightsound.contract.model_settings import ModelSettings
 from sightsound.host import names
 from sightsound.host.discovery import Registration, Registry
@@ -27,8 +29,8 @@ SUFFIX = ".safetensors"
 _MOST_HEADER = 2**26  # bytes, for networks with a hundred thousand tensors
 
 
-class DerivedImporter:
-    """Imports networks that are derived from a model which a plugin has.
+class DerivedFormat:
+    """Writes networks of plugins to safetensors files, and reads them again: an importer and an exporter.
 
     Parameters
     ----------
@@ -38,9 +40,30 @@ class DerivedImporter:
 
     name = "safetensors"
     suffixes: tuple[str, ...] = (SUFFIX,)
+    suffix = SUFFIX
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+
+    def write(self, network: ExportedNetwork, file: Path) -> list[Path]:
+        """Write the numbers of a network that has `module()` and `derive()`, with its head."""
+        embedder: Any = network.embedder
+        missing = [f"{name}()" for name in ("module", "derive") if not hasattr(embedder, name)]
+        if missing:
+            raise SightsoundError(f"{network.name}: cannot be written, since it has no {' and no '.join(missing)}")
+        from sightsound.torch.state_files import write_state
+
+        card, head = embedder.card, network.head or getattr(embedder, "linear_head", None)
+        facts = described(
+            str(card.constants.get("parent", card.name)),
+            network.fingerprint,
+            ClassList("head", head.labels) if network.head else card.classes,
+            network.head.kind if network.head else card.scores,
+            license=card.license,
+            about=card.about,
+        )
+        write_state(file, embedder.module().state_dict(), head, facts)
+        return [file]
 
     def read(self, files: Sequence[Path], settings: ModelSettings) -> Card:
         """Return the card of a derived network: that of its parent with other classes and more weights."""
@@ -50,6 +73,8 @@ class DerivedImporter:
         labels = settings.labels or (classes or {}).get("labels", ())
         ids = settings.ids or ((classes or {}).get("ids", ()) if not settings.labels else ())
         class_list = ClassList(settings.name, tuple(labels), tuple(ids)) if labels else None
+        if class_list and parent.classes and class_list.fingerprint == parent.classes.fingerprint:
+            class_list = parent.classes
         return replace(
             parent,
             name=settings.name,
@@ -69,7 +94,10 @@ class DerivedImporter:
         """Return the embedder of a derived network, which is not built yet."""
         parent = self._parent(str(card.constants["parent"]))
         files = {file.name: weights[file.name] for file in parent.card.weights}
-        return Derived(card, parent.load(device, files), file_of(weights, SUFFIX))
+        own = {
+            name: path for name, path in weights.items() if name not in files
+        }  # the parent's may be .safetensors too
+        return Derived(card, parent.load(device, files), file_of(own, SUFFIX))
 
     def _parent(self, name: str) -> Registration:
         return names.find(self._registry, name)
@@ -118,6 +146,12 @@ class Derived:
         """Return rows, as the parent does."""
         return self._parent.postprocess(output)
 
+    @property
+    def linear_head(self) -> LinearHead | None:
+        """Its head, None if the network has a classifier of its own."""
+        found: LinearHead | None = getattr(self._network, "linear_head", None)
+        return found
+
     def module(self) -> Any:
         """Return a new copy of the network, without the head."""
         return self._network.module()
@@ -132,38 +166,31 @@ class Derived:
         return getattr(self._network, name)
 
 
-def describe(
-    parent: Card, fingerprint: str, classes: ClassList | None, scores: str | None, about: str
+def described(
+    parent: str, fingerprint: str, classes: ClassList | None, scores: str | None, *, license: str, about: str
 ) -> dict[str, Any]:
     """Return the metadata of a file with a derived network.
 
     Parameters
     ----------
-    parent : Card
-        The card of the network that it is derived from.
+    parent : str
+        The name of the network that it is derived from.
     fingerprint : str
         Of the space of that network.
     classes : ClassList or None
-        The classes of its head.
+        The classes of its scores.
     scores : {"softmax", "sigmoid"} or None
         What its scores are.
-    about : str
-        A description in one line.
+    license, about : str
+        As on a card.
 
     Returns
     -------
     dict
     """
     named = classes and {"labels": list(classes.labels), "ids": list(classes.ids)}
-    return {
-        "format": FORMAT,
-        "parent": parent.name,
-        "fingerprint": fingerprint,
-        "classes": named,
-        "scores": scores,
-        "license": parent.license,
-        "about": about,
-    }
+    facts = {"format": FORMAT, "parent": parent, "fingerprint": fingerprint, "classes": named, "scores": scores}
+    return {**facts, "license": license, "about": about}
 
 
 def _metadata(file: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sightsound.contract.card import Card
 from sightsound.contract.embedder import Apply, Load
 from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.contract.execution import Runtime
+from sightsound.contract.exporter import Exporter
 from sightsound.contract.importer import Importer
 from sightsound.contract.options import Option
 from sightsound.contract.paths import nearest
@@ -32,6 +33,7 @@ HOOKS = (
     "register_options",
     "register_runtimes",
     "register_importers",
+    "register_exporters",
     *STAGES,
 )
 """All hooks."""
@@ -65,6 +67,8 @@ class Plugin:
         The options that it adds to networks of other plugins.
     importers : tuple of str
         The formats of files that it imports.
+    exporters : tuple of str
+        The formats of files that it exports.
     """
 
     name: str
@@ -78,6 +82,7 @@ class Plugin:
     runtimes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     importers: tuple[str, ...] = ()
+    exporters: tuple[str, ...] = ()
 
     @property
     def in_use(self) -> bool:
@@ -126,6 +131,14 @@ class OfferedImporter:
     plugin: str
 
 
+@dataclass(frozen=True)
+class OfferedExporter:
+    """An exporter, and the name of its plugin."""
+
+    exporter: Exporter
+    plugin: str
+
+
 @dataclass
 class _Registered:
     """What one plugin registered."""
@@ -134,6 +147,7 @@ class _Registered:
     options: list[AddedOption]
     runtimes: dict[str, OfferedRuntime]
     importers: dict[str, OfferedImporter]
+    exporters: dict[str, OfferedExporter]
 
 
 class Registry:
@@ -148,7 +162,7 @@ class Registry:
     ----------
     plugins : dict
         One entry for each plugin by name and distribution.
-    embedders, aliases, runtimes, importers : Claims
+    embedders, aliases, runtimes, importers, exporters : Claims
         What the plugins registered, by name.
     options : list of AddedOption
         The options that plugins add to networks of others.
@@ -160,6 +174,7 @@ class Registry:
         self.aliases: Claims[Registration] = Claims("name", self.prefer)
         self.runtimes: Claims[OfferedRuntime] = Claims("runtime", self.prefer)
         self.importers: Claims[OfferedImporter] = Claims("format", self.prefer)
+        self.exporters: Claims[OfferedExporter] = Claims("format to export", self.prefer)
         self.options: list[AddedOption] = []
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
@@ -173,7 +188,7 @@ class Registry:
 
     @property
     def _claims(self) -> tuple[Claims[Any], ...]:
-        return self.embedders, self.aliases, self.runtimes, self.importers
+        return self.embedders, self.aliases, self.runtimes, self.importers, self.exporters
 
     def discover(self, blocked: Iterable[str]) -> None:
         """Register every installed plugin; those that are blocked are not even imported."""
@@ -248,6 +263,7 @@ class Registry:
             embedders=tuple(name for name in plugin.embedders if name not in lost),
             runtimes=tuple(name for name in plugin.runtimes if name not in lost),
             importers=tuple(name for name in plugin.importers if name not in lost),
+            exporters=tuple(name for name in plugin.exporters if name not in lost),
         )
 
     def _register(self, implementation: object, plugin: Plugin, *, alone: bool = False) -> Plugin:
@@ -276,6 +292,7 @@ class Registry:
             runtimes=tuple(found.runtimes),
             options=tuple(added.option.name for added in found.options),
             importers=tuple(found.importers),
+            exporters=tuple(found.exporters),
         )
 
     def _check(self, implementation: object, name: str) -> None:
@@ -298,7 +315,7 @@ class Registry:
 
     def _registered_by(self, implementation: object, plugin: str) -> _Registered:
         """Return what a plugin registers, without adding it."""
-        found = _Registered({}, [], {}, {})
+        found = _Registered({}, [], {}, {}, {})
 
         def embedder(card: Card, load: Load) -> None:
             if not isinstance(card, Card) or not callable(load):
@@ -326,11 +343,18 @@ class Registry:
                 raise PluginError(f"register: expected an importer (name, suffixes, read, load), got {short(importer)}")
             found.importers[importer.name] = OfferedImporter(importer, plugin)
 
+        def exporter(exporter: Exporter) -> None:
+            texts = [getattr(exporter, name, None) for name in ("name", "suffix")]
+            if not all(isinstance(text, str) and text for text in texts) or not callable(getattr(exporter, "write", 0)):
+                raise PluginError(f"register: expected an exporter (name, suffix, write), got {short(exporter)}")
+            found.exporters[exporter.name] = OfferedExporter(exporter, plugin)
+
         hooks = {
             "register_embedders": embedder,
             "register_options": option,
             "register_runtimes": runtime,
             "register_importers": importer,
+            "register_exporters": exporter,
         }
         for hook, register in hooks.items():
             self.hook_of(implementation, hook)(register=register)
@@ -342,6 +366,7 @@ class Registry:
             (self.embedders, found.embedders),
             (self.runtimes, found.runtimes),
             (self.importers, found.importers),
+            (self.exporters, found.exporters),
         )
         for claims, names in kinds:
             for name in names:
@@ -358,6 +383,8 @@ class Registry:
             self.runtimes.add(name, owner, offered)
         for name, importer in found.importers.items():
             self.importers.add(name, owner, importer)
+        for name, exporter in found.exporters.items():
+            self.exporters.add(name, owner, exporter)
         self.options += found.options
 
 

@@ -15,8 +15,8 @@ from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
 from sightsound.host import names
 from sightsound.host.defaults import default_model
-from sightsound.host.derived import DerivedImporter
-from sightsound.host.discovery import OfferedImporter, Plugin, Registration, Registry
+from sightsound.host.derived import DerivedFormat
+from sightsound.host.discovery import OfferedExporter, OfferedImporter, Plugin, Registration, Registry
 from sightsound.host.imported import OWNER, register_imported
 from sightsound.host.kept import Kept
 from sightsound.host.loading import Loader
@@ -69,15 +69,12 @@ class Host:
         given, block, prefer = [os.fspath(path) for path in weights], _names(block), _names(prefer)
         asked = {"block": block, "weights": given, "prefer": prefer, "runtime": runtime}
         self.settings: Mapping[str, Any] | None = asked if installed else None
-        store = Store(given)
         self.runtime = runtime or os.environ.get("SIGHTSOUND_RUNTIME", "")
         self.models = ModelFolder()
-        self._registry = Registry(_names(prefer, os.environ.get("SIGHTSOUND_PREFER", "")))
+        self._registry = _registry(_names(prefer, os.environ.get("SIGHTSOUND_PREFER", "")))
         self._resolved: dict[str, Registration] = {}
         self._kept: Kept[Model] = Kept(keep)
-        self._loader = Loader(self._registry, store, self.runtime, self._resolved)
-        derived = OfferedImporter(DerivedImporter(self._registry), OWNER.plugin)
-        self._registry.importers.add(DerivedImporter.name, OWNER, derived)
+        self._loader = Loader(self._registry, Store(given), self.runtime, self._resolved)
         if installed:
             _discover(self._registry, _names(block, os.environ.get("SIGHTSOUND_BLOCK", "")))
             self.reload_models()
@@ -111,6 +108,11 @@ class Host:
     def importers(self) -> Mapping[str, OfferedImporter]:
         """The formats of files that can be imported, each with its plugin."""
         return self._registry.importers.owned
+
+    @property
+    def exporters(self) -> Mapping[str, OfferedExporter]:
+        """The formats of files that networks can be written in, each with its plugin."""
+        return self._registry.exporters.owned
 
     def reload_models(self) -> None:
         """Register the imported models, as they are now."""
@@ -192,8 +194,7 @@ class Host:
         -------
         str
         """
-        found = self._find(name)
-        offered = self._loader.offered(found, device)
+        offered = self._loader.offered(self._find(name), device)
         return offered.runtime.name if offered else ""
 
     def missing_packages(self) -> dict[str, str]:
@@ -223,8 +224,7 @@ class Host:
         SightsoundError
             If the model lists no layers.
         """
-        found = self._find(name)
-        if hasattr(found.load, "layers"):
+        if hasattr((found := self._find(name)).load, "layers"):
             with self.weights.loading():
                 return layers_of(found.load, name, found.plugin)
         return self.load(name, "cpu").layers()
@@ -257,10 +257,9 @@ class Host:
         PluginError
             If the plugin fails, or returns an embedder with another card.
         """
-        left_out = frozenset(without)
         found = self._find(name)
-        key = (found.card.name, device, left_out)
-        model = self._kept.get(key, lambda: self._loader.load(found, device, left_out))
+        key = (found.card.name, device, frozenset(without))
+        model = self._kept.get(key, lambda: self._loader.load(found, *key[1:]))
         if not only_words:
             model.prepare()
         return model
@@ -287,6 +286,15 @@ def using_runtime(host: Host, runtime: str) -> Host:
     other.runtime, other._resolved, other._kept = runtime, {}, Kept(host._kept.most)
     other._loader = Loader(host._registry, host.weights, runtime, other._resolved)
     return other
+
+
+def _registry(prefer: list[str]) -> Registry:
+    """Return a registry with the format that the host has itself."""
+    registry = Registry(prefer)
+    format = DerivedFormat(registry)
+    registry.importers.add(format.name, OWNER, OfferedImporter(format, OWNER.plugin))
+    registry.exporters.add(format.name, OWNER, OfferedExporter(format, OWNER.plugin))
+    return registry
 
 
 def _discover(registry: Registry, blocked: list[str]) -> None:

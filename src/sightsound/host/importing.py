@@ -12,9 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sightsound.contract.card import Card
-from sightsound.contract.embedder import Register
 from sightsound.contract.errors import PluginError, SightsoundError
-from sightsound.contract.hookspecs import hookimpl
 from sightsound.contract.importer import Importer
 from sightsound.contract.model_settings import ModelSettings
 from sightsound.contract.paths import PathLike
@@ -22,6 +20,7 @@ from sightsound.host.discovery import OfferedImporter, one_line
 from sightsound.host.host import Host
 from sightsound.host.missing import how_to_install
 from sightsound.host.model_folder import ImportedModel
+from sightsound.host.trial import noise, trial_model
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +136,8 @@ def _offered(host: Host, sources: Sequence[str], format: str) -> OfferedImporter
     return fitting[0]
 
 
-_INSTALL = "; others come with plugins: sightsound-onnx, sightsound-keras, sightsound-opencv, sightsound-tfhub"
+_PLUGINS = ("onnx", "openvino", "keras", "opencv", "tfhub")
+_INSTALL = f"; others come with plugins: {', '.join(f'sightsound-{name}' for name in _PLUGINS)}"
 
 
 def _pinned(importer: Importer, sources: Sequence[str]) -> bool:
@@ -189,25 +189,18 @@ def _read(offered: OfferedImporter, files: Sequence[Path], settings: ModelSettin
     return card
 
 
+_WHOLE = 0.05
+"""How far from 1 the sum of a softmax may be, which networks round that compute in whole numbers."""
+
+
 def _run_once(host: Host, offered: OfferedImporter, card: Card) -> None:
     """Load a network from the files that were copied, and embed noise."""
-
-    class Trial:
-        @hookimpl
-        def register_embedders(self, register: Register) -> None:
-            register(card, lambda device, weights: offered.importer.load(card, device, weights))
-
-    trial = Host(installed=False, runtime="none")
-    trial.weights = host.weights
-    trial.register(Trial(), offered.plugin)
-    random = np.random.default_rng(0)
-    if card.modality == "image":
-        media = random.integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    else:
-        media = random.uniform(-0.5, 0.5, card.window or card.sample_rate).astype(np.float32)
-    _, rows, scores = trial.load(card.name, "cpu").rows(media)
+    _, rows, scores = trial_model(offered, card, host.models.path, host.weights).rows(noise(card))
     if not np.isfinite(rows).all():
         raise SightsoundError(f"{card.name}: expected finite embeddings, got NaN or infinity; is --embedding right?")
     if scores is not None and not (scores.min() >= -1e-6 and scores.max() <= 1 + 1e-6):
         got = f"from {scores.min():.3g} to {scores.max():.3g}"
         raise SightsoundError(f"{card.name}: scores: expected probabilities from 0 to 1, got {got}; give --logits")
+    if scores is not None and card.scores == "softmax" and np.abs(scores.sum(axis=1) - 1).max() > _WHOLE:
+        text = f"{card.name}: scores: expected a sum of 1, got {scores[0].sum():.3g}"
+        raise SightsoundError(f"{text}; give --scores sigmoid, or --logits")

@@ -14,6 +14,7 @@ from sightsound.contract.results import Prediction
 from sightsound.linear import file as probe_file
 from sightsound.linear.decisions import decision_values, indicators, probabilities, rank
 from sightsound.linear.features import FeatureSpec
+from sightsound.linear.head import GivesHead
 from sightsound.linear.report import ProbeReport
 from sightsound.linear.scaling import Preparation, Scaling, around
 from sightsound.linear.validation import BadInput, check_column, check_indicators, check_rows
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 SAVED_PARAMETERS = ("kind", "scoring", "calibrate")  # parameters of `LinearProbe` that a file has
 
 
-class LinearModel:
+class LinearModel(GivesHead):
     """A fitted linear classifier, which predicts with NumPy alone.
 
     `load_probe` returns one, and a fitted `LinearProbe` is one.

@@ -1,4 +1,4 @@
-"""Export a linear classifier as an ONNX graph, for programs without Python. Needs the extra `onnx`."""
+"""Export a linear classifier as an ONNX graph, for programs without Python. Needs the extra `export`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from sightsound._atomic import atomic_path
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.linear_head import ROUNDING
 from sightsound.linear.model import LinearModel
-from sightsound.linear.scaling import ROUNDING
 
 OPSET = 17
 
@@ -39,7 +39,7 @@ def export_onnx(model: LinearModel, file: str | os.PathLike[str]) -> None:
         Where the package onnx is missing, or the file cannot be written.
     """
     if find_spec("onnx") is None:
-        raise SightsoundError("onnx is not installed; run `pip install sightsound[onnx]`")
+        raise SightsoundError("onnx is not installed; run `pip install sightsound[export]`")
     from onnx import checker, helper
 
     graph = _graph(model)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Matrix, is_sparse, row_lengths
+from sightsound.contract.linear_head import ROUNDING
 
 Scaling = Literal["none", "global", "unit", "centred", "standard"]
 SCALINGS: tuple[str, ...] = get_args(Scaling)
@@ -16,7 +17,6 @@ SCALINGS: tuple[str, ...] = get_args(Scaling)
 _SPARSE = 0.75  # proportion of zeros from which square roots of non-negative features are usual
 _MANY = 32  # features from which the length of a row tells little about its class
 _FEW = 100  # rows below which they are centred; the gain is gone from about 32 (tests/benchmarks/few_examples.py)
-ROUNDING = 1e-6  # distance from the centre below which a float32 row of length 1 has no direction
 _USUAL_C = (
     100.0  # of rows of length 1; between 10 and 1e4 few examples hardly notice (tests/benchmarks/few_examples.py)
 )

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sightsound._threads import cores
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Card
 from sightsound.contract.embedder import Output
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.linear_head import LinearHead
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +63,7 @@ class TorchEmbedder:
         self._batch_sizes = cpu_batch_size, accelerator_batch_size
         self._plan = plan
         self._state: Mapping[str, Tensor] | None = None
-        self._head: Head | None = None
+        self._head: Head | LinearHead | None = None
 
     def build(self) -> nn.Module:
         """Return a new network with its numbers, on the CPU.
@@ -107,6 +110,14 @@ class TorchEmbedder:
         """How many threads may call `embed` at once: the number of cores on a CPU, else 1."""
         return cores() if self._device.type == "cpu" else 1
 
+    @property
+    def linear_head(self) -> LinearHead | None:
+        """The head that `derive` got, None without one."""
+        if self._head is None or isinstance(self._head, LinearHead):
+            return self._head
+        weight, bias = (np.asarray(each, np.float64) for each in self._head)
+        return LinearHead(weight=weight, bias=bias, kind=self.card.scores or "softmax", labels=self.card.labels)
+
     def embed(self, inputs: Floats) -> Output:
         """Return the output of the network for inputs (n, *card.input_shape)."""
         return self.network(inputs)
@@ -125,16 +136,18 @@ class TorchEmbedder:
             module.load_state_dict(self._state)
         return module.eval()
 
-    def derive(self, card: Card, state: Mapping[str, Any], head: Head | None = None) -> TorchEmbedder:
+    def derive(
+        self, card: Card, state: Mapping[str, Any] | None, head: Head | LinearHead | None = None
+    ) -> TorchEmbedder:
         """Return the same network with other numbers.
 
         Parameters
         ----------
         card : Card
             Its card.
-        state : mapping of str to torch.Tensor
-            The state dict of a `module()`.
-        head : pair of float32 arrays (classes, d) and (classes,), optional
+        state : mapping of str to torch.Tensor, or None
+            The state dict of a `module()`; None for its own numbers.
+        head : LinearHead, or pair of float32 arrays (classes, d) and (classes,), optional
             A linear classifier of embeddings that gives the scores, in the order of `card.classes`. Without one the
             network has the scores of its own classifier if `card.scores` says so, or of its own head if the classes
             are the same.
@@ -149,19 +162,23 @@ class TorchEmbedder:
         SightsoundError
             If the state does not fit, when the network is built.
         """
-        if head is not None and (card.classes is None or len(head[0]) != len(card.classes)):
+        rows = head.weight if isinstance(head, LinearHead) else head[0] if head else None
+        if rows is not None and (card.classes is None or len(rows) != len(card.classes)):
             count = 0 if card.classes is None else len(card.classes)
-            raise SightsoundError(f"{card.name}: head: expected {count} classes as on the card, got {len(head[0])}")
+            raise SightsoundError(f"{card.name}: head: expected {count} classes as on the card, got {len(rows)}")
         if head is None and card.classes == self.card.classes:
             head = self._head
         derived = copy.copy(self)
         vars(derived).pop("network", None)
-        derived.card, derived._state, derived._head = card, dict(state), head
+        derived.card, derived._head = card, head
+        derived._state = self._state if state is None else dict(state)
         return derived
 
     def _with_head(self, module: nn.Module) -> nn.Module:
-        from sightsound.torch.network import EmbeddingsOnly, WithHead
+        from sightsound.torch.network import EmbeddingsOnly, WithHead, WithLinearHead
 
+        if isinstance(self._head, LinearHead):
+            return WithLinearHead(module, self._head)
         if self._head is not None:
             return WithHead(module, *self._head, kind=self.card.scores or "softmax")
         return module if self.card.scores else EmbeddingsOnly(module)

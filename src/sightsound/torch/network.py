@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sightsound.contract.arrays import Floats
 from sightsound.contract.embedder import Output
+from sightsound.contract.linear_head import ROUNDING, LinearHead
 from sightsound.torch.running import forward
 
 
@@ -81,3 +82,44 @@ class WithHead(EmbeddingsOnly):
         embeddings = super().forward(inputs)
         logits = self.head(embeddings)
         return embeddings, logits.softmax(1) if self.kind == "softmax" else logits.sigmoid()
+
+
+class WithLinearHead(EmbeddingsOnly):
+    """A network with a linear classifier of prepared embeddings, computed in float64 where the device has it.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Returns embeddings (n, d), or a tuple that begins with them.
+    head : LinearHead
+        The classifier.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    centre: Tensor | None
+
+    def __init__(self, network: nn.Module, head: LinearHead) -> None:
+        super().__init__(network)
+        self.register_buffer("weight", torch.tensor(head.weight))
+        self.register_buffer("bias", torch.tensor(head.bias))
+        self.register_buffer("centre", None if head.centre is None else torch.tensor(head.centre))
+        self.kind, self.copies, self.sqrt, self.unit = head.kind, head.copies, head.sqrt, head.unit
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Return embeddings (n, d) and scores (n, classes)."""
+        embeddings = super().forward(inputs)
+        x = torch.cat([embeddings.to(self.weight.dtype)] * self.copies, dim=1)
+        if self.sqrt:
+            x = x.sign() * x.abs().sqrt()
+        if self.unit:
+            x = x / _lengths(x).clamp_min(torch.finfo(x.dtype).tiny)
+        if self.centre is not None:
+            x = x - self.centre
+            x = x / _lengths(x).clamp_min(ROUNDING)
+        logits = x @ self.weight.T + self.bias
+        return embeddings, (logits.softmax(1) if self.kind == "softmax" else logits.sigmoid()).to(embeddings.dtype)
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    return rows.square().sum(dim=1, keepdim=True).sqrt()

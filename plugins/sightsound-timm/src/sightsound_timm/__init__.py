@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightsound.plugin import Card, Embedder, Layer, Load, Register, hookimpl
+from sightsound.plugin import (
+    Card,
+    Embedder,
+    Layer,
+    Load,
+    Register,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from sightsound.torch.layers import Plan

@@ -1,0 +1,25 @@
+"""Networks in ONNX files, run by ONNX Runtime, and networks of torch written as ONNX.
+
+Importing this package imports neither onnx nor onnxruntime.
+"""
+
+from __future__ import annotations
+
+from sightsound.plugin import RegisterExporter, RegisterImporter, hookimpl, require_packages
+
+
+@hookimpl
+def register_importers(register: RegisterImporter) -> None:
+    """Register the format `onnx`."""
+    require_packages("onnx", "onnxruntime")
+    from sightsound_onnx.importer import OnnxImporter
+
+    register(OnnxImporter())
+
+
+@hookimpl
+def register_exporters(register: RegisterExporter) -> None:
+    """Register the format `onnx`."""
+    from sightsound_onnx.exporter import OnnxExporter
+
+    register(OnnxExporter())
