@@ -1,0 +1,180 @@
+"""Files with the numbers of a network: examined before Keras reads them, then loaded into the network."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightsound.plugin import SightsoundError
+
+SEED = 0
+"""Of the numbers of networks without weights."""
+
+ALWAYS = 2**26
+"""Bytes that a file may always unpack to, however small it is."""
+
+FACTOR = 20
+"""How many times its own size a larger file may unpack to."""
+
+MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
+"""What is in a `.keras` file. Assets, which other layers have, are not read."""
+
+
+@contextlib.contextmanager
+def members_of(file: Path) -> Iterator[Path]:
+    """Yield a folder with the members of a `.keras` file.
+
+    Raises `SightsoundError` if it is damaged, or has other members or much larger ones than Keras writes.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = [member for member in archive.infolist() if not member.is_dir()]
+                if other := sorted({member.filename for member in members} - MEMBERS):
+                    raise SightsoundError(f"{file}: expected {', '.join(sorted(MEMBERS))}, got {other[0]!r} too")
+                _check_size(file, sum(member.file_size for member in members))
+                for member in members:
+                    archive.extract(member, folder)
+        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+            raise SightsoundError(f"{file}: expected a .keras file, got: {reason(error)}; is it complete?") from error
+        yield Path(folder)
+
+
+def examine(file: Path) -> int:
+    """Return how many numbers an HDF5 file has.
+
+    Raises
+    ------
+    SightsoundError
+        If it is damaged, refers to other files, has data other than numbers, or says that it has much more than fits
+        into it.
+    """
+    import h5py
+
+    numbers = size = 0
+
+    def look_at_link(name: str | bytes, link: Any) -> None:
+        if not isinstance(link, h5py.HardLink):
+            raise SightsoundError(f"{file}: {name!r}: expected data, got a link; Keras writes none")
+
+    def look_at_item(name: str | bytes, item: Any) -> None:
+        nonlocal numbers, size
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.dtype.kind not in "fiub" or item.external or item.is_virtual:
+            raise SightsoundError(f"{file}: {name!r}: expected numbers in the file, got {item.dtype} or a reference")
+        numbers += item.size or 0
+        size += (item.size or 0) * item.dtype.itemsize
+
+    with _opened(file) as opened:
+        opened.visititems_links(look_at_link)
+        opened.visititems(look_at_item)
+    _check_size(file, size)
+    return numbers
+
+
+def architecture_in(file: Path) -> str | None:
+    """Return the architecture in an HDF5 file as JSON, or None if it has weights alone."""
+    with _opened(file) as opened:
+        found = opened.attrs.get("model_config")
+    return found.decode() if isinstance(found, bytes) else found
+
+
+def fill(model: Any, file: Path, name: str) -> Any:
+    """Load the numbers of a `.keras` or HDF5 file into a network, and return it.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network.
+    file : pathlib.Path
+        The file.
+    name : str
+        The name of the model, for the error.
+
+    Returns
+    -------
+    keras.Model
+        The same network.
+
+    Raises
+    ------
+    SightsoundError
+        If the file is damaged or not one of this network.
+    """
+    with _as_keras_names_it(file) as path:
+        numbers = examine(path)
+        if numbers < model.count_params():
+            raise SightsoundError(f"{file}: expected {model.count_params():,} numbers for {name}, got {numbers:,}")
+        try:
+            model.load_weights(path)
+        except Exception as error:  # Keras and h5py raise whatever they come upon
+            raise SightsoundError(f"{file}: expected the weights of {name}, got others: {reason(error)}") from error
+    return model
+
+
+def fill_with_seed(model: Any) -> Any:
+    """Give a network random numbers, the same each time, and return it.
+
+    Kernels are normal with the variance 2 / inputs (He et al., 2015); all else is as Keras sets it at first.
+    """
+    random = np.random.default_rng(SEED)
+    for variable in model.weights:
+        shape = tuple(variable.shape)
+        if "kernel" in variable.name and len(shape) > 1:
+            inputs = np.prod(shape[:-2] if "depthwise" in variable.path else shape[:-1])
+            variable.assign(random.normal(0, (2 / inputs) ** 0.5, shape).astype(np.float32))
+    return model
+
+
+def reason(error: BaseException) -> str:
+    """Return the first sentence of an error, at most 200 characters."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line.partition(". ")[0].rstrip(".")[:200]
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    import h5py
+
+    try:
+        with h5py.File(file, "r") as opened:
+            yield opened
+    except SightsoundError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
+        raise SightsoundError(
+            f"{file}: expected an HDF5 file of Keras, got: {reason(error)}; is it complete?"
+        ) from error
+
+
+@contextlib.contextmanager
+def _as_keras_names_it(file: Path) -> Iterator[Path]:
+    """Yield the HDF5 file under a name from which Keras sees in which of its two layouts the weights are."""
+    if zipfile.is_zipfile(file):
+        with members_of(file) as folder:
+            yield folder / "model.weights.h5"
+        return
+    with _opened(file) as opened:
+        old = "layer_names" in opened.attrs or "model_weights" in opened
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "net.h5" if old else "net.weights.h5")
+        try:
+            os.symlink(file.resolve(), path)
+        except OSError:  # not everybody may make links on Windows
+            shutil.copyfile(file, path)
+        yield path
+
+
+def _check_size(file: Path, size: int) -> None:
+    most = max(ALWAYS, FACTOR * file.stat().st_size)
+    if size > most:
+        raise SightsoundError(f"{file}: expected at most {most:,} bytes for a file of its size, got {size:,}")
