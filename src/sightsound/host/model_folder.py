@@ -16,6 +16,7 @@ from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.weights.hashes import sha256
 
 FORMAT = 1
+_DIGITS = 8  # of the hash of a file in the name of its copy
 log = logging.getLogger(__name__)
 
 
@@ -59,6 +60,8 @@ class ModelFolder:
         """Return all models by name. A record that cannot be read is left out with a warning."""
         found = []
         for file in sorted(self.path.glob("*.json")) if self.path.is_dir() else ():
+            if _is_copy(file):
+                continue
             try:
                 found.append(_model(json.loads(file.read_text("utf-8"))))
             except (OSError, ValueError, LookupError, TypeError, PluginError) as error:
@@ -85,7 +88,7 @@ class ModelFolder:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 digest = sha256(file)
-                target = self.path / f"{name}-{digest[:8]}{file.suffix.lower()}"
+                target = self.path / f"{name}-{digest[:_DIGITS]}{file.suffix.lower()}"
                 with atomic_path(target) as part:
                     shutil.copyfile(file, part)
                     copied = sha256(part)
@@ -125,6 +128,15 @@ class ModelFolder:
         for name in names:
             if name not in used:
                 (self.path / name).unlink(missing_ok=True)
+
+
+def _is_copy(file: Path) -> bool:
+    """Return whether a file is not a record but one that `copy` made: its hash is in its name."""
+    digits = file.stem.rpartition("-")[2]
+    try:
+        return len(digits) == _DIGITS and sha256(file).startswith(digits)
+    except OSError:
+        return False
 
 
 def _model(record: dict[str, object]) -> ImportedModel:

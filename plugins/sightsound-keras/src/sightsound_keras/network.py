@@ -36,7 +36,7 @@ class KerasNetwork(nn.Module):
         super().__init__()
         model.trainable = True
         if plan:
-            outputs = [model.get_layer(layer.name).output for layer in plan.layers]
+            outputs = [output_of(model, layer.name) for layer in plan.layers]
         else:
             outputs = [embedding_of(model, constants)]
             outputs += [output_of(model, constants["output"])] if scores else []
@@ -53,7 +53,8 @@ class KerasNetwork(nn.Module):
     def forward(self, inputs: Tensor) -> Any:
         """Return embeddings (n, dim), or embeddings and scores (n, classes), for inputs (n, *input_shape)."""
         with import_keras().device(str(inputs.device)):
-            found: Sequence[Tensor] = self._model[0](inputs, training=self.training)
+            found: Any = self._model[0](inputs, training=self.training)
+        found = found if isinstance(found, list | tuple) else [found]
         if self._plan:
             return torch.cat([self._plan.rows(layer, row) for layer, row in zip(self._plan.layers, found)], dim=1)
         rows = pooled(found[0], self._first)
@@ -78,41 +79,73 @@ def dim_of(shape: Sequence[int | None], channels_first: bool) -> int | None:
     return shape[1 if channels_first or len(shape) == 2 else -1]
 
 
+def nodes_of(model: Any) -> dict[str, Any]:
+    """Return the last call of each layer by the layer's name, in the order of computation.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A functional or sequential network. Networks in it count as one layer.
+
+    Returns
+    -------
+    dict of str to node
+        A node of Keras has an `operation`, `input_tensors` and `output_tensors`.
+    """
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    waiting = [(_node(tensor), False) for tensor in reversed(model.outputs)]
+    while waiting:
+        node, ready = waiting.pop()
+        if ready:
+            found.pop(node.operation.name, None)
+            found[node.operation.name] = node
+        elif id(node) not in seen:
+            seen.add(id(node))
+            waiting.append((node, True))
+            waiting += [(_node(tensor), False) for tensor in reversed(node.input_tensors)]
+    return found
+
+
 def output_of(model: Any, name: str) -> Any:
     """Return the output of a layer, or the only output of the network for no name.
 
     Raises `SightsoundError` if there is no such layer, or not one output.
     """
-    if not name:
-        if len(model.outputs) != 1:
-            last, count = ", ".join(layer.name for layer in model.layers[-5:]), len(model.outputs)
-            raise SightsoundError(f"network {model.name}: expected one output, got {count}; name a layer ({last})")
+    nodes = nodes_of(model)
+    last = ", ".join([*nodes][-5:])
+    if not name and len(model.outputs) == 1:
         return model.outputs[0]
-    names = [layer.name for layer in model.layers]
-    if name not in names:
-        last = ", ".join(names[-5:])
-        raise SightsoundError(f"network {model.name}: expected the name of a layer, got {name!r}; the last are {last}")
-    found = model.get_layer(name).output
-    if not hasattr(found, "shape") or len(found.shape) < 2:
-        raise SightsoundError(f"layer {name}: expected one output (n, ...), got {found}; name another layer")
-    return found
+    if name not in nodes:
+        got = repr(name) if name else f"{len(model.outputs)} outputs"
+        raise SightsoundError(f"network {model.name}: expected the name of a layer, got {got}; the last are {last}")
+    outputs = nodes[name].output_tensors
+    if len(outputs) != 1 or len(outputs[0].shape) < 2:
+        shapes = ", ".join(str(tensor.shape) for tensor in outputs)
+        raise SightsoundError(f"layer {name}: expected one output (n, ...), got {shapes}; name one of {last}")
+    return outputs[0]
 
 
 def embedding_of(model: Any, constants: Mapping[str, Any]) -> Any:
-    """Return what becomes the embedding: the output of a layer, or the input of the classifier."""
-    return classifier(model).input if constants["of"] == "input" else output_of(model, constants["embedding"])
+    """Return what becomes the embedding: the output of a layer, or the input of the classifier.
 
-
-def classifier(model: Any) -> Any:
-    """Return the last dense or convolutional layer, which makes scores of features.
-
-    Raises `SightsoundError` if there is none with features before it.
+    The classifier is the last layer with weights. Raises `SightsoundError` if that is no dense or convolutional layer
+    after others, or as `output_of` does.
     """
-    last: Any = next((layer for layer in reversed(model.layers) if layer.weights), None)
-    if last is None or not hasattr(last, "kernel") or any(last.input is given for given in model.inputs):
-        what = "none" if last is None else f"{last.name} ({type(last).__name__})"
+    if constants["of"] == "output":
+        return output_of(model, constants["embedding"])
+    nodes = nodes_of(model)
+    last = next((node for node in reversed(nodes.values()) if getattr(node.operation, "weights", ())), None)
+    if last is None or not hasattr(last.operation, "kernel") or _node(last.input_tensors[0]).is_input:
+        got = "none" if last is None else f"{last.operation.name} ({type(last.operation).__name__})"
         raise SightsoundError(
-            f"network {model.name}: expected a dense or convolutional layer after others at its end, got {what}; "
-            "name the layer of the embedding (--embedding)"
+            f"network {model.name}: expected a dense or convolutional layer after others at its end, got {got}; "
+            f"name the layer of the embedding (--embedding), such as one of {', '.join([*nodes][-5:])}"
         )
-    return last
+    return last.input_tensors[0]
+
+
+def _node(tensor: Any) -> Any:
+    """Return the call that gave a symbolic tensor."""
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index]
