@@ -167,4 +167,19 @@ def _network(kind: str, found: dict[str, Any]) -> dict[str, Any]:
         if shape is not None:
             given = {"class_name": "InputLayer", "config": {"batch_shape": shape}, "module": "keras.layers"}
             layers.insert(0, {**given, "registered_name": None})
-    return settings
+    slashed = {name for name in (each["config"].get("name", "") for each in layers) if "/" in name}
+    return _renamed(settings, slashed) if slashed else settings  # type: ignore[no-any-return]
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a layer as Keras 3 accepts it: `fire2_concat` for `fire2/concat`."""
+    return name.replace("/", "_")
+
+
+def _renamed(found: Any, names: set[str]) -> Any:
+    """Return layers and what refers to them with plain names in place of some names."""
+    if isinstance(found, dict):
+        return {key: _renamed(value, names) for key, value in found.items()}
+    if isinstance(found, list):
+        return [_renamed(each, names) for each in found]
+    return plain_name(found) if isinstance(found, str) and found in names else found

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sightsound.plugin import SightsoundError
+from sightsound_keras.architecture import plain_name
 from sightsound_keras.backend import import_keras
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def output_of(model: Any, name: str) -> Any:
 
     Raises `SightsoundError` if there is no such layer, or not one output.
     """
-    nodes = nodes_of(model)
+    nodes, name = nodes_of(model), plain_name(name)
     last = ", ".join([*nodes][-5:])
     if not name and len(model.outputs) == 1:
         return model.outputs[0]

@@ -115,7 +115,7 @@ def fill(model: Any, file: Path, name: str) -> Any:
         if numbers < model.count_params():
             raise SightsoundError(f"{file}: expected {model.count_params():,} numbers for {name}, got {numbers:,}")
         try:
-            model.load_weights(path)
+            model.load_weights(path, **({"by_name": True} if _in_another_order(model, path) else {}))
         except Exception as error:  # Keras and h5py raise whatever they come upon
             raise SightsoundError(f"{file}: expected the weights of {name}, got others: {reason(error)}") from error
     return model
@@ -154,6 +154,19 @@ def _opened(file: Path) -> Iterator[Any]:
         raise SightsoundError(
             f"{file}: expected an HDF5 file of Keras, got: {reason(error)}; is it complete?"
         ) from error
+
+
+def _in_another_order(model: Any, path: Path) -> bool:
+    """Return whether a file of the older layout has the layers of a network, but in another order.
+
+    Keras goes by the order then, and would confuse layers of equal shapes.
+    """
+    with _opened(path) as opened:
+        group = opened["model_weights"] if "model_weights" in opened else opened
+        names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs.get("layer_names", ())]
+        names = [name for name in names if len(group[name].attrs.get("weight_names", ()))]
+    own = [layer.name for layer in model.layers if layer.weights]
+    return names != own and sorted(names) == sorted(own)
 
 
 @contextlib.contextmanager
