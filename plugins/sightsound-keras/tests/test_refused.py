@@ -6,11 +6,13 @@ import importlib.util
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -124,7 +126,7 @@ def test_the_layer_that_is_refused_is_named(saved: Path, refused: Any) -> None:
 def test_a_class_that_the_program_has_registered_is_refused(keras: Any, saved: Path, refused: Any) -> None:
     @keras.saving.register_keras_serializable("mine")
     class Dense(keras.layers.Layer):  # type: ignore[misc]
-        def call(self, x: Any) -> Any:
+        def __init__(self, units: int, **more: Any) -> None:
             raise AssertionError("code of another")
 
     config = json.loads((saved / "net.json").read_text())
@@ -132,7 +134,7 @@ def test_a_class_that_the_program_has_registered_is_refused(keras: Any, saved: P
     config["config"]["layers"].append(own)
     config["config"]["output_layers"] = ["evil", 0, 0]
     (saved / "evil.json").write_text(json.dumps(config))
-    with pytest.raises(AssertionError):
+    with pytest.raises(Exception, match="code of another"):
         keras.models.model_from_json((saved / "evil.json").read_text())
     host = Host(installed=False)
     host.register(sightsound_keras, "keras")
@@ -237,11 +239,11 @@ def numbers(file: Path) -> int:
 
 def test_a_huge_network_without_its_numbers_takes_no_memory(keras: Any, saved: Path, refused: Any) -> None:
     config = json.loads((saved / "net.json").read_text())
-    config["config"]["layers"][-1]["config"]["units"] = 10**12
+    config["config"]["layers"][-1]["config"]["units"] = 10**10
     file = repacked(saved / "net.keras", saved / "huge.keras", **{"config.json": json.dumps(config)})
-    assert "expected" in refused(file)
-    (saved / "huge.json").write_text(json.dumps(config))
-    assert "expected" in refused(saved / "huge.json")
+    assert re.search(
+        r"huge.keras: expected 130,000,000,\d+ numbers for huge.keras, got \d+$|cannot build it", refused(file)
+    )
 
 
 @pytest.mark.parametrize(
@@ -251,7 +253,7 @@ def test_a_huge_network_without_its_numbers_takes_no_memory(keras: Any, saved: P
         ({"labels": ("a",)}, "mine: labels: expected 3, one for each score, got 1"),
         ({"size": (20, 20)}, r"mine: size: expected 16 x 16 as the network has it, got \(20, 20\); see --size"),
         ({"channels": "gray"}, r"mine: expected images of 1 or 3 channels \(gray\), got \(16, 16, 3\)"),
-        ({"rate": 8000}, "mine: "),
+        ({"rate": 8000}, r"mine: expected samples \(n,\), \(n, 1\) or \(1, n\), got \(16, 16, 3\)"),
         ({"output": "nothing", "labels": ("a",)}, "expected the name of a layer, got 'nothing'"),
     ],
     ids=str,
@@ -298,17 +300,28 @@ print(sys.modules['keras'].backend.backend(), os.environ.get('KERAS_BACKEND'), '
 
 
 def test_keras_runs_on_torch_whatever_the_environment_says(keras: Any) -> None:
-    assert run(LOADING).stdout.split() == ["torch", "None", "False"]
     assert run(LOADING, KERAS_BACKEND="tensorflow").stdout.split() == ["torch", "tensorflow", "False"]
 
 
-def test_keras_on_another_backend_is_refused_in_one_line(keras: Any) -> None:
-    first, second = run(f"import keras\n{LOADING}", KERAS_BACKEND="numpy").stdout.splitlines()
-    assert second.split() == ["numpy", "numpy", "False"]
-    assert first == (
-        "SightsoundError keras: expected the backend torch, got numpy, with which this program has imported it before; "
-        "set KERAS_BACKEND=torch in its environment"
-    )
+@pytest.mark.parametrize(
+    ("version", "backend", "message"),
+    [
+        (
+            "3.15.1",
+            "jax",
+            "expected the backend torch, got jax, with which this program has imported it before; set KERAS_BA",
+        ),
+        ("2.15.0", "tensorflow", "expected version 3, got 2.15.0; pip install -U keras"),
+    ],
+)
+def test_keras_on_another_backend_is_refused_in_one_line(
+    version: str, backend: str, message: str, saved: Path, importing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.find_spec("keras")
+    other = SimpleNamespace(__version__=version, backend=SimpleNamespace(backend=lambda: backend), __spec__=spec)
+    monkeypatch.setitem(sys.modules, "keras", other)
+    with pytest.raises(SightsoundError, match=f"^keras: {message}"):
+        importing(saved / "net.keras")
 
 
 def test_no_network_of_this_plugin_imports_tensorflow(saved: Path) -> None:

@@ -167,13 +167,14 @@ def _network(kind: str, found: dict[str, Any]) -> dict[str, Any]:
         if shape is not None:
             given = {"class_name": "InputLayer", "config": {"batch_shape": shape}, "module": "keras.layers"}
             layers.insert(0, {**given, "registered_name": None})
-    slashed = {name for name in (each["config"].get("name", "") for each in layers) if "/" in name}
-    return _renamed(settings, slashed) if slashed else settings  # type: ignore[no-any-return]
+    names = {each["config"].get("name", "") for each in layers}
+    other = {name for name in names if plain_name(name) != name}
+    return _renamed(settings, other) if other else settings
 
 
 def plain_name(name: str) -> str:
-    """Return the name of a layer as Keras 3 accepts it: `fire2_concat` for `fire2/concat`."""
-    return name.replace("/", "_")
+    """Return the name of a layer as Keras 3 on torch accepts it: `fire2_concat` for `fire2/concat`."""
+    return name.replace("/", "_").replace(".", "_")
 
 
 def _renamed(found: Any, names: set[str]) -> Any:

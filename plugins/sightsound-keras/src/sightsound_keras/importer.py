@@ -52,16 +52,14 @@ class KerasFiles:
     def config(self) -> dict[str, Any]:
         """Return the architecture, up to date. Raises `SightsoundError` for a file that is damaged or not let in."""
         from sightsound_keras.architecture import up_to_date
-        from sightsound_keras.weights import architecture_in, examine, members_of
+        from sightsound_keras.weights import architecture_in, member_of
 
         file = self.architecture
         if file.suffix.lower() == ".keras":
-            with members_of(file) as folder:
-                examine(folder / "model.weights.h5")
-                return up_to_date(_text(folder / "config.json", file), file)
+            with member_of(file, "config.json") as member:
+                return up_to_date(_text(member, file), file)
         if file.suffix.lower() == ".json":
             return up_to_date(_text(file, file), file)
-        examine(file)
         text = architecture_in(file)
         if text is None:
             raise SightsoundError(f"{file}: has weights and no architecture; give its .json file too")
@@ -78,9 +76,11 @@ class KerasImporter:
         """Return the card of the network in some files. No weights are loaded yet, but all files are examined."""
         from sightsound_keras.architecture import input_shapes
         from sightsound_keras.backend import built
-        from sightsound_keras.weights import examine
+        from sightsound_keras.weights import SEED, examine, require_numbers
 
         found = KerasFiles.of(files)
+        if found.weights is not None:
+            examine(found.weights)
         config = found.config()
         shapes = input_shapes(config)
         if len(shapes) != 1:
@@ -93,10 +93,9 @@ class KerasImporter:
         facts = built(lambda: _facts(network(config, shape), constants, layout), device="meta")
         if found.weights is None:
             log.warning("%s: has no weights; the model has random numbers, the same each time", found.architecture)
-        elif found.weights.suffix.lower() != ".keras" and (got := examine(found.weights)) < facts["params"]:
-            expected = f"expected {facts['params']:,} numbers for {found.architecture.name}"
-            raise SightsoundError(f"{found.weights}: {expected}, got {got:,}")
-        loader = {"loader": "keras", **constants, **({} if found.weights else {"seed": _seed()})}
+        else:
+            require_numbers(found.weights, facts["params"], found.architecture.name)
+        loader = {"loader": "keras", **constants, **({} if found.weights else {"seed": SEED})}
         return settings.card(input_shape=shape, layout=layout, constants=loader, **facts)
 
     def load(self, card: Card, device: str, weights: Mapping[str, Path]) -> Embedder:
@@ -115,12 +114,11 @@ def network(config: dict[str, Any], shape: tuple[int, ...]) -> Any:
     from sightsound_keras.backend import import_keras
     from sightsound_keras.weights import reason
 
+    name = config["config"].get("name")
     try:
         return import_keras().saving.deserialize_keras_object(with_input(config, shape), safe_mode=True)
     except Exception as error:  # Keras raises whatever it comes upon
-        raise SightsoundError(
-            f"network {config['config'].get('name')}: Keras cannot build it: {reason(error)}"
-        ) from error
+        raise SightsoundError(f"network {name}: Keras cannot build it: {reason(error)}") from error
 
 
 def _loader(card: Card, files: Sequence[Path]) -> Callable[[], Any]:
@@ -158,8 +156,10 @@ def _input(
     """Return the settings, the shape of an input and its layout, from the settings and the network's own shape."""
     if settings.kind == "sound":
         filled = tuple(side or settings.samples or 0 for side in shape)
-        if 0 in filled or sum(side is None for side in shape) > 1:
-            raise SightsoundError(f"{settings.name}: expected the length of the input, got {shape}; give --window")
+        if 0 in filled or sum(side != 1 for side in shape) != 1:
+            raise SightsoundError(
+                f"{settings.name}: expected samples (n,), (n, 1) or (1, n), got {shape}; if n is None, give --window"
+            )
         return settings, filled, None
     if len(shape) != 3:
         raise SightsoundError(f"{settings.name}: expected images (h, w, channels), got {shape}; for sound give --rate")
@@ -199,9 +199,3 @@ def _text(path: Path, file: Path) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SightsoundError(f"{file}: expected an architecture in JSON, got: {error}; is it complete?") from error
-
-
-def _seed() -> int:
-    from sightsound_keras.weights import SEED
-
-    return SEED

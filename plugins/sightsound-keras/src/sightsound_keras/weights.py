@@ -29,8 +29,8 @@ MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
 
 
 @contextlib.contextmanager
-def members_of(file: Path) -> Iterator[Path]:
-    """Yield a folder with the members of a `.keras` file.
+def member_of(file: Path, name: str) -> Iterator[Path]:
+    """Yield one member of a `.keras` file as a file.
 
     Raises `SightsoundError` if it is damaged, or has other members or much larger ones than Keras writes.
     """
@@ -38,18 +38,20 @@ def members_of(file: Path) -> Iterator[Path]:
         try:
             with zipfile.ZipFile(file) as archive:
                 members = [member for member in archive.infolist() if not member.is_dir()]
-                if other := sorted({member.filename for member in members} - MEMBERS):
+                names = {member.filename for member in members}
+                if other := sorted(names - MEMBERS):
                     raise SightsoundError(f"{file}: expected {', '.join(sorted(MEMBERS))}, got {other[0]!r} too")
+                if missing := sorted(MEMBERS - names - {"metadata.json"}):
+                    raise SightsoundError(f"{file}: expected {missing[0]}, got none; is it a network that Keras saved?")
                 _check_size(file, sum(member.file_size for member in members))
-                for member in members:
-                    archive.extract(member, folder)
+                archive.extract(name, folder)
         except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
             raise SightsoundError(f"{file}: expected a .keras file, got: {reason(error)}; is it complete?") from error
-        yield Path(folder)
+        yield Path(folder, name)
 
 
 def examine(file: Path) -> int:
-    """Return how many numbers an HDF5 file has.
+    """Return how many numbers a `.keras` or HDF5 file has.
 
     Raises
     ------
@@ -61,29 +63,31 @@ def examine(file: Path) -> int:
 
     numbers = size = 0
 
-    def look_at_link(name: str | bytes, link: Any) -> None:
-        if not isinstance(link, h5py.HardLink):
-            raise SightsoundError(f"{file}: {name!r}: expected data, got a link; Keras writes none")
+    def link(name: str | bytes, found: Any) -> str | bytes | None:
+        return None if isinstance(found, h5py.HardLink) else name
 
-    def look_at_item(name: str | bytes, item: Any) -> None:
+    def item(name: str | bytes, found: Any) -> str | bytes | None:
         nonlocal numbers, size
-        if not isinstance(item, h5py.Dataset):
-            return
-        if item.dtype.kind not in "fiub" or item.external or item.is_virtual:
-            raise SightsoundError(f"{file}: {name!r}: expected numbers in the file, got {item.dtype} or a reference")
-        numbers += item.size or 0
-        size += (item.size or 0) * item.dtype.itemsize
+        if not isinstance(found, h5py.Dataset):
+            return None
+        numbers += found.size or 0
+        size += (found.size or 0) * found.dtype.itemsize
+        return name if found.dtype.kind not in "fiub" or found.external or found.is_virtual else None
 
-    with _opened(file) as opened:
-        opened.visititems_links(look_at_link)
-        opened.visititems(look_at_item)
+    with (
+        _as_hdf5(file) as path,
+        _opened(path, file) as opened,
+    ):  # h5py does not bear errors of these functions; a name ends the visit
+        other = opened.visititems_links(link) or opened.visititems(item)
+    if other is not None:
+        raise SightsoundError(f"{file}: {other!r}: expected numbers in this file, got a reference, or other data")
     _check_size(file, size)
     return numbers
 
 
 def architecture_in(file: Path) -> str | None:
     """Return the architecture in an HDF5 file as JSON, or None if it has weights alone."""
-    with _opened(file) as opened:
+    with _opened(file, file) as opened:
         found = opened.attrs.get("model_config")
     return found.decode() if isinstance(found, bytes) else found
 
@@ -110,15 +114,20 @@ def fill(model: Any, file: Path, name: str) -> Any:
     SightsoundError
         If the file is damaged or not one of this network.
     """
-    with _as_keras_names_it(file) as path:
-        numbers = examine(path)
-        if numbers < model.count_params():
-            raise SightsoundError(f"{file}: expected {model.count_params():,} numbers for {name}, got {numbers:,}")
+    require_numbers(file, model.count_params(), name)
+    with _as_hdf5(file) as plain, _as_keras_names_it(plain) as path:
+        by_name = {"by_name": True} if _in_another_order(model, path) else {}
         try:
-            model.load_weights(path, **({"by_name": True} if _in_another_order(model, path) else {}))
+            model.load_weights(path, **by_name)
         except Exception as error:  # Keras and h5py raise whatever they come upon
             raise SightsoundError(f"{file}: expected the weights of {name}, got others: {reason(error)}") from error
     return model
+
+
+def require_numbers(file: Path, count: int, name: str) -> None:
+    """Raise `SightsoundError` if a file has fewer numbers than a network of some name needs, or as `examine` does."""
+    if (got := examine(file)) < count:
+        raise SightsoundError(f"{file}: expected {count:,} numbers for {name}, got {got:,}")
 
 
 def fill_with_seed(model: Any) -> Any:
@@ -142,11 +151,12 @@ def reason(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _opened(file: Path) -> Iterator[Any]:
+def _opened(path: Path, file: Path) -> Iterator[Any]:
+    """Open HDF5 data that are those of a file, which is named in errors."""
     import h5py
 
     try:
-        with h5py.File(file, "r") as opened:
+        with h5py.File(path, "r") as opened:
             yield opened
     except SightsoundError:
         raise
@@ -161,8 +171,8 @@ def _in_another_order(model: Any, path: Path) -> bool:
 
     Keras goes by the order then, and would confuse layers of equal shapes.
     """
-    with _opened(path) as opened:
-        group = opened["model_weights"] if "model_weights" in opened else opened
+    with _opened(path, path) as opened:
+        group = opened.get("model_weights", opened)
         names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs.get("layer_names", ())]
         names = [name for name in names if len(group[name].attrs.get("weight_names", ()))]
     own = [layer.name for layer in model.layers if layer.weights]
@@ -170,13 +180,19 @@ def _in_another_order(model: Any, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _as_keras_names_it(file: Path) -> Iterator[Path]:
-    """Yield the HDF5 file under a name from which Keras sees in which of its two layouts the weights are."""
+def _as_hdf5(file: Path) -> Iterator[Path]:
+    """Yield the HDF5 file in a `.keras` file, or a file that is one as it is."""
     if zipfile.is_zipfile(file):
-        with members_of(file) as folder:
-            yield folder / "model.weights.h5"
-        return
-    with _opened(file) as opened:
+        with member_of(file, "model.weights.h5") as member:
+            yield member
+    else:
+        yield file
+
+
+@contextlib.contextmanager
+def _as_keras_names_it(file: Path) -> Iterator[Path]:
+    """Yield an HDF5 file under a name from which Keras sees in which of its two layouts the weights are."""
+    with _opened(file, file) as opened:
         old = "layer_names" in opened.attrs or "model_weights" in opened
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.h5" if old else "net.weights.h5")
