@@ -195,6 +195,15 @@ def test_a_record_that_cannot_be_read_is_left_out_with_a_warning(tmp_path, host,
     ]
 
 
+def test_a_file_in_json_is_not_taken_for_a_record(tmp_path, host, models, caplog):
+    beside = tmp_path / "net.json"
+    beside.write_text("{}")
+    import_model([write_network(tmp_path / "net.npz"), beside], ModelSettings(name="mine"), host=host)
+    assert list(new_host().cards) == ["mine"] and caplog.records == []
+    remove_model("mine", host=host)
+    assert list(models.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
