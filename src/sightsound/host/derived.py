@@ -57,7 +57,7 @@ class DerivedFormat:
         facts = described(
             str(card.constants.get("parent", card.name)),
             network.fingerprint,
-            ClassList("head", head.labels) if network.head else card.classes,
+            ClassList("head", network.head.labels) if network.head else card.classes,
             network.head.kind if network.head else card.scores,
             license=card.license,
             about=card.about,
