@@ -130,8 +130,16 @@ def test_a_head_replaces_the_classes(tmp_path, host):
 @pytest.mark.parametrize(
     ("out", "to", "message"),
     [
-        ("a.xyz", "", r"a.xyz: expected a file of one of these formats: linear \(.npz\); others come with plugins"),
-        ("a.npz", "liner", r"format 'liner': expected one of those in use: linear \(.npz\); did you mean 'linear'"),
+        (
+            "a.xyz",
+            "",
+            r"a.xyz: expected a file .*: safetensors .*, linear \(.npz\); others come with plugins",
+        ),
+        (
+            "a.npz",
+            "liner",
+            r"format 'liner': expected one of those .*, linear \(.npz\); did you mean .linear.",
+        ),
         ("a.xyz", "linear", r"a.xyz: expected a name that ends with .npz"),
         ("no/a.npz", "", r"a.npz: cannot be written"),
     ],

@@ -197,7 +197,7 @@ def test_import_and_registration_import_no_opencv():
     code = (
         "import sys, sightsound_opencv; from sightsound import Host; host = Host(installed=False);"
         "host.register(sightsound_opencv, 'opencv'); assert 'darknet19.darknet_in1k' in host.cards;"
-        "assert set(host.importers) == {'caffe', 'darknet'}; assert 'cv2' not in sys.modules"
+        "assert set(host.importers) >= {'caffe', 'darknet'}; assert 'cv2' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

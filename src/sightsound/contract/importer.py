@@ -22,6 +22,8 @@ class Importer(Protocol):
       it; a file that it takes is given to `gather`, too.
     * `pinned(source: str) -> bool`: whether the SHA-256 of what is at an address is known, and `gather` compares it.
       Then the user need not trust it.
+    * `knows(file: Path) -> bool`: whether a file with one of the suffixes is of this format, where several formats
+      have that suffix.
 
     Attributes
     ----------

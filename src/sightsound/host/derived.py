@@ -65,6 +65,13 @@ class DerivedFormat:
         write_state(file, embedder.module().state_dict(), head, facts)
         return [file]
 
+    def knows(self, file: Path) -> bool:
+        """Return whether a file names the network that it is derived from."""
+        try:
+            return bool(_metadata(file))
+        except SightsoundError:
+            return False
+
     def read(self, files: Sequence[Path], settings: ModelSettings) -> Card:
         """Return the card of a derived network: that of its parent with other classes and more weights."""
         found = _metadata(files[0])

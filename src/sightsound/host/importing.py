@@ -129,6 +129,8 @@ def _offered(host: Host, sources: Sequence[str], format: str) -> OfferedImporter
         return host.importers[format]
     fitting = [each for each in host.importers.values() if _takes(each.importer, sources[0])]
     if len(fitting) > 1:
+        fitting = [each for each in fitting if _knows(each.importer, sources[0])]
+    if len(fitting) > 1:
         names = ", ".join(each.importer.name for each in fitting)
         raise SightsoundError(f"{sources[0]}: several formats have such files: {names}; choose one (--format)")
     if not fitting:
@@ -138,6 +140,10 @@ def _offered(host: Host, sources: Sequence[str], format: str) -> OfferedImporter
 
 _PLUGINS = ("onnx", "openvino", "keras", "opencv", "tfhub")
 _INSTALL = f"; others come with plugins: {', '.join(f'sightsound-{name}' for name in _PLUGINS)}"
+
+
+def _knows(importer: Importer, source: str) -> bool:
+    return not hasattr(importer, "knows") or bool(importer.knows(Path(source)))
 
 
 def _pinned(importer: Importer, sources: Sequence[str]) -> bool:

@@ -94,6 +94,7 @@ class Application:
             params=self.params,
             depth=self.depth,
             top1=self.top1,
+            top1_source="Keras, keras.io/api/applications",
         )
         return dataclasses.replace(card, classes=imagenet1k(), scores="softmax")
 

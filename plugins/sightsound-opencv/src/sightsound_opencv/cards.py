@@ -66,6 +66,7 @@ DARKNET19 = Card(
     params=20_842_376,
     depth=19,
     top1=72.9,
+    top1_source="Darknet, pjreddie.com/darknet/imagenet",
     license="public domain",
     about="Darknet-19 (J. Redmon, A. Farhadi, CVPR 2017); accuracy from https://pjreddie.com/darknet/imagenet",
 )

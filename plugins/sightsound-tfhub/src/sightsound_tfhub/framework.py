@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import threading
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from sightsound.plugin import SightsoundError, cores
@@ -24,13 +26,30 @@ def import_tensorflow() -> Any:
     with _lock:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-        import tensorflow
+        with _keras_on_torch():
+            import tensorflow
 
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         with contextlib.suppress(RuntimeError):  # it is running, with the settings of somebody else
             tensorflow.config.threading.set_intra_op_parallelism_threads(1)
             tensorflow.config.threading.set_inter_op_parallelism_threads(cores())
     return tensorflow
+
+
+@contextlib.contextmanager
+def _keras_on_torch() -> Iterator[None]:
+    """Let TensorFlow, which imports Keras, import it with the backend torch if that is installed.
+
+    A process has one backend. SavedModels need none, and other plugins may need torch.
+    """
+    if "KERAS_BACKEND" in os.environ or importlib.util.find_spec("torch") is None:
+        yield
+        return
+    os.environ["KERAS_BACKEND"] = "torch"
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_BACKEND"]
 
 
 def import_hub() -> Any:
