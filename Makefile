@@ -62,7 +62,7 @@ $(VENV)/ready: pyproject.toml constraints.txt $(STANDARD)
 $(VENV)/all: $(VENV)/ready $(OTHERS)
 	@echo "setting up the frameworks of the other plugins (some minutes and 3 GB at first)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt \
-		tensorflow-cpu $(foreach plugin,$(filter-out %-tfhub/pyproject.toml,$(OTHERS)),--editable $(dir $(plugin)))
+		tensorflow-cpu tokenizers transformers $(foreach plugin,$(filter-out %-tfhub/pyproject.toml,$(OTHERS)),--editable $(dir $(plugin)))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt --no-deps \
 		tensorflow-hub tf-keras --editable plugins/sightsound-tfhub
 	@touch $@

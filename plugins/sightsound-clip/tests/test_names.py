@@ -59,13 +59,15 @@ def test_another_name_is_left_to_others(name: str) -> None:
 
 def test_names_and_cards_of_others_import_no_framework() -> None:
     code = """
-import sys
+import importlib.util, sys
 from sightsound import Host
 import sightsound_clip, sightsound_clip.clap
 host = Host(installed=False)
 host.register(sightsound_clip, "clip")
 host.register(sightsound_clip.clap, "clap")
-assert host.card("vit_l_14.openai").dim == 768 and host.card("clap_htsat_unfused").dim == 512
+assert host.card("vit_l_14.openai").dim == 768
+if all(map(importlib.util.find_spec, ("tokenizers", "transformers"))):
+    assert host.card("clap_htsat_unfused").dim == 512
 for name in ("convnext_base.fb_in22k", "resnet50.a1_in1k"):
     try:
         host.card(name)
