@@ -140,3 +140,29 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert head is None
     assert found.keys() == state.keys() and all(torch.equal(found[name], each) for name, each in state.items())
     assert set(load_file(tmp_path / "a.safetensors")) == {"network.a", "network.b.c", "network.d"}
+
+
+class AnyTensors:
+    """Another format with the same suffix, as that of OpenCLIP."""
+
+    name, suffixes = "any", (".safetensors",)
+
+    def read(self, files, settings):
+        raise SightsoundError("read by the other format")
+
+    def load(self, card, device, weights):
+        raise AssertionError
+
+
+def test_a_format_with_the_same_suffix_gets_the_other_files(host, tmp_path):
+    class Another:
+        @hookimpl
+        def register_importers(self, register):
+            register(AnyTensors())
+
+    host.register(Another(), "another")
+    write(host, tmp_path / "pets.safetensors")
+    assert import_model(tmp_path / "pets.safetensors", ModelSettings(name="pets"), host=host).name == "pets"
+    save_file({"a": torch.zeros(3)}, tmp_path / "plain.safetensors")
+    with pytest.raises(SightsoundError, match="read by the other format"):
+        import_model(tmp_path / "plain.safetensors", ModelSettings(name="plain"), host=host)

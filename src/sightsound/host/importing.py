@@ -129,7 +129,8 @@ def _offered(host: Host, sources: Sequence[str], format: str) -> OfferedImporter
         return host.importers[format]
     fitting = [each for each in host.importers.values() if _takes(each.importer, sources[0])]
     if len(fitting) > 1:
-        fitting = [each for each in fitting if _knows(each.importer, sources[0])]
+        sure = [each for each in fitting if _knows(each.importer, sources[0])]
+        fitting = sure or [each for each in fitting if not hasattr(each.importer, "knows")]
     if len(fitting) > 1:
         names = ", ".join(each.importer.name for each in fitting)
         raise SightsoundError(f"{sources[0]}: several formats have such files: {names}; choose one (--format)")
@@ -143,7 +144,7 @@ _INSTALL = f"; others come with plugins: {', '.join(f'sightsound-{name}' for nam
 
 
 def _knows(importer: Importer, source: str) -> bool:
-    return not hasattr(importer, "knows") or bool(importer.knows(Path(source)))
+    return hasattr(importer, "knows") and bool(importer.knows(Path(source)))
 
 
 def _pinned(importer: Importer, sources: Sequence[str]) -> bool:
