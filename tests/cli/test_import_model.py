@@ -79,6 +79,30 @@ def test_mistakes_are_one_line_and_leave_nothing(run, network, words, message, t
     assert not (tmp_path / "models").exists() or not list((tmp_path / "models").iterdir())
 
 
+@pytest.mark.parametrize("text", ["", "\n \n", "n1\ta\nn2\t\nn3\tc\n"], ids=repr)
+def test_labels_without_a_class_in_each_line_are_refused(run, network, tmp_path, text):
+    (tmp_path / "classes.txt").write_text(text)
+    done = run("import-model", network, "--name", "mine", "--labels", tmp_path / "classes.txt")
+    assert done.returncode == 2 and "classes.txt: expected a class in each line" in done.stderr
+
+
+def test_files_of_windows_editors_are_read(run, network, tmp_path):
+    (tmp_path / "classes.txt").write_bytes("\ufeffred\r\ngreen\r\nblue\r\n".encode())
+    (tmp_path / "net.card.json").write_bytes(b'\xef\xbb\xbf{"name": "mine", "logits": true}')
+    assert run("import-model", network, "--labels", tmp_path / "classes.txt").returncode == 0
+    done = run("check-model", "mine", "--json")
+    assert done.returncode == 0
+    (found,) = [model for model in json.loads(run("models", "--json").stdout) if model["name"] == "mine"]
+    assert found["classes"] == 3
+    assert '"red"' in (tmp_path / "models" / "mine.model.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["layers", "-x", ".hidden", ""])
+def test_names_that_commands_could_not_take_are_refused(run, network, name):
+    done = run("import-model", network, f"--name={name}")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
 def test_the_format_and_its_plugin_are_listed(run):
     assert "formats: linear" in run("plugins").stdout
     (found,) = [plugin for plugin in json.loads(run("plugins", "--json").stdout) if plugin["name"] == "linear"]

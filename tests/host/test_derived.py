@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sightsound import ClassList, Host, ModelSettings, SightsoundError, classify_image, import_model
+from sightsound import ClassList, Host, ModelSettings, SightsoundError, classify_image, import_model, remove_model
 from sightsound.host.derived import described
 from sightsound.plugin import Card, Inputs, LinearHead, hookimpl
 from sightsound.testing import check_model
@@ -140,6 +140,20 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert head is None
     assert found.keys() == state.keys() and all(torch.equal(found[name], each) for name, each in state.items())
     assert set(load_file(tmp_path / "a.safetensors")) == {"network.a", "network.b.c", "network.d"}
+
+
+def test_a_parent_is_not_removed_before_its_children(host, tmp_path):
+    write(host, tmp_path / "pets.safetensors")
+    import_model(tmp_path / "pets.safetensors", ModelSettings(name="pets"), host=host)
+    record = tmp_path / "models" / "pets.model.json"
+    child = json.loads(record.read_text())
+    child["card"] |= {"name": "child", "constants": {**child["card"]["constants"], "parent": "pets"}}
+    (tmp_path / "models" / "child.model.json").write_text(json.dumps(child))
+    with pytest.raises(SightsoundError, match="^pets: child needs it, which is derived from it; remove that first"):
+        remove_model("pets", host=host)
+    remove_model("child", host=host)
+    remove_model("pets", host=host)
+    assert "pets" not in host.cards
 
 
 class AnyTensors:

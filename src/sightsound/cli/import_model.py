@@ -55,7 +55,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("sources", nargs=-1, required=True, metavar="FILE...")
 @click.option("--name", help="The name of the model.")
 @click.option("--format", "format_", default="", help="The format; that of the first file's suffix by default.")
-@click.option("--card", type=click.Path(dir_okay=False), help="JSON with these settings.  [default: FILE.card.json]")
+@click.option("--card", type=click.Path(dir_okay=False), help="JSON with these settings.  [default: that beside FILE]")
 @click.option("--labels", type=click.Path(dir_okay=False), help="A class in each line, in the order of the scores.")
 @click.option("--trust", is_flag=True, help="Import a format whose files are programs.")
 @click.option("--replace", is_flag=True, help="Replace an imported model of this name.")
@@ -72,12 +72,12 @@ def import_model(
     replace: bool,
     **settings: Any,
 ) -> None:
-    """Make a model of a network in a file, or in several: ONNX, TFLite, Keras, Caffe, Darknet, SavedModel.
+    """Make a model of a network in a file, or in several: ONNX, TFLite, OpenVINO, Keras, Caffe, SavedModel and more.
 
     The file is copied; then the model has a name in every command, and `sightsound remove-model NAME` removes it. Which
     formats there are depends on the plugins, see `sightsound plugins`. What the file does not say about its input is
-    given by options, or by a JSON file with the same names beside it (FILE.card.json). A line of --labels may begin
-    with an id of the class and a tab.
+    given by options, or by a JSON file with the same names beside it (net.card.json for net.onnx). A line of --labels
+    may begin with an id of the class and a tab.
     """
     from sightsound.host.importing import import_model as run
 
@@ -103,12 +103,14 @@ def _settings(source: str, card: str | None, labels: str | None, options: dict[s
         options["size"] = tuple(sides if len(sides) == 2 else sides * 2)
     if labels:
         pairs = [line.rpartition("\t")[::2] for line in _text(Path(labels)).splitlines() if line.strip()]
+        if not pairs or not all(label.strip() for _, label in pairs):
+            raise SightsoundError(f"{labels}: expected a class in each line, got an empty one; correct the file")
         options["labels"] = tuple(label for _, label in pairs)
         options["ids"] = tuple(id_ for id_, _ in pairs) if all(id_ for id_, _ in pairs) else None
     try:
         return ModelSettings.from_json(_text(file) if file else "{}", **options)
     except SightsoundError as error:
-        raise SightsoundError(f"{file}: {error}") if file else error from None
+        raise (SightsoundError(f"{file}: {error}") if file else error) from None
 
 
 def _numbers(text: str, option: str) -> list[float]:
@@ -120,7 +122,7 @@ def _numbers(text: str, option: str) -> list[float]:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8-sig")
     except OSError as error:
         raise SightsoundError(f"{file}: cannot be read ({error.strerror}); name another file") from None
     except UnicodeDecodeError:

@@ -179,6 +179,9 @@ def _image_input(settings: ModelSettings, given: Tensor) -> tuple[ModelSettings,
         size.append(side or wanted)
     settings = dataclasses.replace(settings, layout=layout)
     height, width = size
+    if min(height, width) == 1 and settings.modality is None:
+        text = f"expected an image, got {_shown(given.shape)}; give --rate if it takes sound, else --modality image"
+        raise SightsoundError(f"{settings.name}: input: {text}")
     return settings, settings.image_shape(layout, (height, width)), batched
 
 

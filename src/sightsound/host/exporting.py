@@ -79,6 +79,8 @@ def export_model(
     check_writable(out)
     model = host.load(name, "cpu")
     head = probe.head_for(model.space) if probe is not None else None
+    if model.card.text:
+        log.warning("%s: what it makes of words is not written, only of %ss", name, model.card.modality)
     network = ExportedNetwork(
         embedder=model.embedder, settings=_settings(model, head), head=head, fingerprint=model.space.fingerprint
     )

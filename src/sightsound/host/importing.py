@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from sightsound.host.model_folder import ImportedModel
 from sightsound.host.trial import noise, trial_model
 
 log = logging.getLogger(__name__)
+_TAKEN = ("layers",)
+"""Words that stand where `sightsound models` takes a name."""
 
 
 def import_model(
@@ -81,6 +84,7 @@ def import_model(
     try:
         _run_once(host, offered, card)
         package = next((each.distribution for each in host.plugins if each.name == offered.plugin and each.in_use), "")
+        _check_name(host, settings.name, replace)  # another process may have been faster
         host.models.add(ImportedModel(card, importer.name, package))
     finally:
         host.models.discard(settings.name)
@@ -104,6 +108,9 @@ def remove_model(name: str, *, host: Host | None = None) -> None:
         If no model of this name was imported.
     """
     host = host or Host()
+    children = [each.card.name for each in host.models.models() if each.card.constants.get("parent") == name]
+    if children:
+        raise SightsoundError(f"{name}: {', '.join(children)} needs it, which is derived from it; remove that first")
     host.models.remove(name)
     host.reload_models()
 
@@ -114,7 +121,7 @@ def _check_name(host: Host, name: str, replace: bool) -> None:
         raise SightsoundError(f"{name}: there is an imported model of this name; give --replace, or another --name")
     if name not in imported and (name in host.cards or name in host.aliases):
         raise SightsoundError(f"{name}: plugin {host.plugin_of(name)} has a model of this name; give another --name")
-    if Path(f"{name}.json").name != f"{name}.json" or name.startswith("."):
+    if not re.match(r"[A-Za-z0-9_]", name) or "/" in name or name in _TAKEN:
         raise SightsoundError(f"{name}: expected a name such as my_net; give another --name")
 
 
