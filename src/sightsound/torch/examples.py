@@ -1,0 +1,151 @@
+"""What a network is trained on: inputs that are kept, and changed at random while it is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from sightsound.contract.arrays import Floats
+
+Ints = NDArray[np.intp]
+
+
+class Examples(Protocol):
+    """The inputs of items. A recording has several, which belong together."""
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+
+    def inputs(self, item: int, random: np.random.Generator | None) -> Floats:
+        """Return the inputs of an item, float32 (windows, ...), changed at random if a generator is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How inputs are changed at random while a network is trained.
+
+    Parameters
+    ----------
+    shift : float
+        Images are moved by up to this proportion of their side; recordings by up to so many seconds, in a circle.
+    rotate : float
+        Images are turned by up to so many degrees.
+    flip : bool
+        Whether half of the images are mirrored, left to right.
+    gain : float
+        Recordings are made louder or softer by up to so many decibels.
+    mix : float
+        Proportion of recordings to which another is added, 10 to 20 dB softer.
+    masks : int
+        How many bands of time, and of frequency, are set to the mean of a spectrogram.
+    """
+
+    shift: float = 0.1
+    rotate: float = 10.0
+    flip: bool = True
+    gain: float = 6.0
+    mix: float = 0.5
+    masks: int = 1
+
+
+NONE = Augmentation(shift=0, rotate=0, flip=False, gain=0, mix=0, masks=0)
+"""No change."""
+
+
+def moved_images(inputs: Tensor, change: Augmentation, random: np.random.Generator) -> Tensor:
+    """Return images (n, channels, height, width) that are moved, turned and mirrored at random, each for itself.
+
+    Pixels from outside are those at the edge.
+    """
+    count = len(inputs)
+    angles = torch.tensor(random.uniform(-1, 1, count) * math.radians(change.rotate), dtype=torch.float32)
+    signs = torch.tensor(random.choice([-1.0, 1.0], count) if change.flip else np.ones(count), dtype=torch.float32)
+    shifts = torch.tensor(random.uniform(-2, 2, (count, 2)) * change.shift, dtype=torch.float32)
+    aspect = inputs.shape[2] / inputs.shape[3]
+    cos, sin = torch.cos(angles), torch.sin(angles)
+    rows = [torch.stack([signs * cos, -sin * aspect, shifts[:, 0]], 1)]
+    rows.append(torch.stack([signs * sin / aspect, cos, shifts[:, 1]], 1))
+    grid = functional.affine_grid(torch.stack(rows, 1), list(inputs.shape), align_corners=False)
+    return functional.grid_sample(inputs, grid, padding_mode="border", align_corners=False)
+
+
+def masked(inputs: Floats, count: int, random: np.random.Generator) -> Floats:
+    """Return spectrograms (n, frames, bands) with bands of time and of frequency set to their mean, each for itself.
+
+    A band is at most an eighth of the frames, or a quarter of the frequencies (SpecAugment, Park et al., 2019).
+    """
+    found = np.array(inputs)
+    for each in found:
+        mean = each.mean()
+        for _ in range(count):
+            for axis, part in ((0, 8), (1, 4)):
+                width = int(random.integers(0, each.shape[axis] // part + 1))
+                first = int(random.integers(0, each.shape[axis] - width + 1))
+                each[(slice(None),) * axis + (slice(first, first + width),)] = mean
+    return found
+
+
+def changed_sound(samples: Floats, other: Floats | None, rate: int, change: Augmentation, random: Any) -> Floats:
+    """Return a recording that is moved in a circle, made louder or softer, and mixed with another at random.
+
+    Parameters
+    ----------
+    samples : ndarray
+        float32 (samples,).
+    other : ndarray or None
+        Another recording, which is repeated or cut to the same length.
+    rate : int
+        Hz.
+    change : Augmentation
+        How much.
+    random : numpy.random.Generator
+        The source of randomness.
+    """
+    most = round(change.shift * rate)
+    found = np.roll(samples, int(random.integers(-most, most + 1)))
+    found = found * np.float32(10 ** (random.uniform(-change.gain, change.gain) / 20))
+    if other is not None and len(other) and random.random() < change.mix:
+        noise = np.resize(np.roll(other, int(random.integers(len(other)))), len(found))
+        power, own = float(np.mean(noise**2)), float(np.mean(found**2))
+        if power > 0 and own > 0:
+            below = 10 ** (-random.uniform(10, 20) / 20)
+            found = found + noise * np.float32(below * math.sqrt(own / power))
+    result: Floats = found.astype(np.float32)
+    return result
+
+
+def batches(
+    examples: Examples, targets: NDArray[Any], items: Sequence[int], size: int, seed: int, epoch: int
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield the batches of an epoch: a number for each, inputs and targets. The same for the same seed and epoch.
+
+    Items come in random order. The windows of a few are shuffled together.
+    """
+    random = np.random.default_rng((seed, epoch))
+    order, number = random.permutation(np.asarray(items)), 0
+    held: list[tuple[Floats, Any]] = []
+    for at, item in enumerate(order.tolist()):
+        own = np.random.default_rng((seed, epoch, item))
+        held += [(each, targets[item]) for each in examples.inputs(item, own)]
+        if len(held) >= 16 * size or at == len(order) - 1:
+            shuffled = [held[i] for i in random.permutation(len(held))]
+            last = at == len(order) - 1
+            while len(shuffled) >= size or (last and shuffled):
+                part, shuffled = shuffled[:size], shuffled[size:]
+                if last and len(shuffled) == 1:  # a batch of one has no variance for a batch norm
+                    part, shuffled = part + shuffled, []
+                yield (
+                    number,
+                    torch.from_numpy(np.stack([x for x, _ in part])),
+                    torch.tensor(np.array([y for _, y in part])),
+                )
+                number += 1
+            held = shuffled

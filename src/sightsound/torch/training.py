@@ -1,0 +1,213 @@
+"""Training a network of torch with a linear head: what is frozen, how fast each part learns, and the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Batch = tuple[Tensor, Tensor]
+"""Inputs float32 (n, ...), and targets: int64 (n,) for one class each, or float32 (n, classes) for several."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    epochs : int
+        How often it sees all items.
+    learning_rate : float
+        Of the head, for AdamW, at its highest.
+    backbone_factor : float
+        The rate of the network, as a multiple of that of the head.
+    layer_decay : float
+        The rate of a layer as a multiple of that of the next one; 1 for the same rate in all.
+    weight_decay : float
+        Of AdamW, for weights of layers and not for biases and the parameters of norms.
+    warmup : float
+        Proportion of the steps in which the rate rises linearly; after them it falls as a cosine to 0.
+    batch_size : int
+        Inputs for each step.
+    seed : int
+        Of the order of items, of dropout and of augmentation.
+    """
+
+    epochs: int = 10
+    learning_rate: float = 1e-3
+    backbone_factor: float = 0.1
+    layer_decay: float = 1.0
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    batch_size: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch came to.
+
+    Parameters
+    ----------
+    number : int
+        From 1; 0 is the network before it is trained.
+    loss : float
+        Mean loss of the batches; NaN for 0.
+    held_out_loss, held_out_accuracy : float
+        Of the items that are held out: the mean of the scores of their windows.
+    rate : float
+        Learning rate of the head at its end.
+    """
+
+    number: int
+    loss: float
+    held_out_loss: float
+    held_out_accuracy: float
+    rate: float
+
+
+def layers_with_parameters(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the modules that own parameters or buffers, in the order of the network."""
+    return [
+        (name, each)
+        for name, each in module.named_modules()
+        if any(True for _ in each.parameters(recurse=False)) or any(True for _ in each.buffers(recurse=False))
+    ]
+
+
+def frozen_layers(module: nn.Module, until: str | float) -> list[tuple[str, nn.Module]]:
+    """Return the first layers of a network, which are not to be trained.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+    until : str or float
+        The name of the first layer or stage that is trained, such as "layer3"; or the proportion of layers that are
+        not: 0 for none, 1 for all.
+
+    Raises
+    ------
+    ValueError
+        If the network has no such stage; the text names those that there are.
+    """
+    layers = layers_with_parameters(module)
+    if isinstance(until, str):
+        for at, (name, _) in enumerate(layers):
+            if name == until or name.startswith(f"{until}."):
+                return layers[:at]
+        stages = dict.fromkeys(".".join(name.split(".")[: until.count(".") + 1]) for name, _ in layers)
+        raise ValueError(f"expected the name of a stage ({', '.join(stages)}), got {until!r}")
+    if not 0 <= until <= 1:
+        raise ValueError(f"expected a stage or a proportion from 0 to 1, got {until}")
+    return layers[: round(until * len(layers))]
+
+
+class Trained:
+    """A network and its head while they are trained. Frozen layers keep their numbers and their statistics.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Returns embeddings (n, d), or a tuple that begins with them. It is changed.
+    head : torch.nn.Linear
+        From embeddings to logits. It is changed.
+    until : str or float
+        What is frozen, see `frozen_layers`.
+    settings : TrainingSettings
+        How it is trained.
+    steps : int
+        How many steps there are in all.
+    """
+
+    def __init__(
+        self, module: nn.Module, head: nn.Linear, until: str | float, settings: TrainingSettings, steps: int
+    ) -> None:
+        self.module, self.head, self._settings = module, head, settings
+        self._frozen = frozen_layers(module, until)
+        held = {id(each) for _, each in self._frozen}
+        module.requires_grad_(False)
+        self._free = [(name, each) for name, each in layers_with_parameters(module) if id(each) not in held]
+        for _, layer in self._free:
+            for parameter in layer.parameters(recurse=False):
+                parameter.requires_grad_(parameter.is_floating_point())
+        self.optimizer = torch.optim.AdamW(self._groups(), lr=settings.learning_rate)
+        warm = max(1, round(settings.warmup * steps))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: _rate(step, warm, steps))
+        self._micro = settings.batch_size
+
+    def step(self, inputs: Tensor, targets: Tensor, weights: Tensor | None, seed: int) -> float:
+        """Take a step with a batch, in parts where it does not fit the device, and return the mean loss."""
+        while True:
+            try:
+                torch.manual_seed(seed)
+                return self._step(inputs, targets, weights)
+            except (MemoryError, torch.OutOfMemoryError):
+                if self._micro <= 1:
+                    raise
+                self._micro = (self._micro + 1) // 2
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Return the logits (n, classes) of inputs, with gradients."""
+        found = self.module(inputs)
+        logits: Tensor = self.head(found[0] if isinstance(found, tuple) else found)
+        return logits
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Have the layers that are trained in training mode, and all in evaluation mode afterwards."""
+        self.module.train()
+        for _, layer in self._frozen:
+            layer.eval()
+        try:
+            yield
+        finally:
+            self.module.eval()
+
+    def _step(self, inputs: Tensor, targets: Tensor, weights: Tensor | None) -> float:
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for first in range(0, len(inputs), self._micro):
+            part = slice(first, first + self._micro)
+            loss = loss_of(self.logits(inputs[part]), targets[part], weights) * (len(inputs[part]) / len(inputs))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        self.optimizer.step()
+        self.schedule.step()
+        return total
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Return the parameters with their rates: the head, then layer by layer."""
+        settings, groups = (
+            self._settings,
+            [{"params": list(self.head.parameters()), "lr": self._settings.learning_rate}],
+        )
+        for depth, (_, layer) in enumerate(reversed(self._free)):
+            rate = settings.learning_rate * settings.backbone_factor * settings.layer_decay**depth
+            for decays in (True, False):
+                chosen = [each for each in layer.parameters(recurse=False) if (each.ndim > 1) == decays]
+                if chosen:
+                    decay = settings.weight_decay if decays else 0.0
+                    groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+        return groups
+
+
+def loss_of(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the mean cross-entropy, of one class or of several independent ones; `weights` (classes,) or None."""
+    if targets.ndim == 1:
+        return functional.cross_entropy(logits, targets, weight=weights)
+    return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
+
+
+def _rate(step: int, warm: int, steps: int) -> float:
+    """Return the multiple of the highest rate at a step: a linear rise, then half a cosine to 0."""
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
