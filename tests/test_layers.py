@@ -26,12 +26,12 @@ MAY_IMPORT: dict[str, str] = {
     "linear": "_atomic contract",
     "classify": "_progress contract host linear media pipeline weights",
     "library": "_atomic _progress _threads classify contract host media pipeline",
-    "learn": "_progress _threads contract host library linear pipeline",
+    "learn": "_atomic _progress _threads contract host library linear pipeline torch",
     "plot": "_atomic contract learn linear media",
     "plugin": "_threads contract media",
     "session": "classify contract host learn library pipeline",
     "testing": "_threads contract host media",
-    "torch": "_threads contract",
+    "torch": "_atomic _threads contract",
 }
 """Each wing and those it may import, exactly: an import that is not in the table fails, and so does a permission that
 nobody uses. `cli` may import all but `torch`, nothing imports `cli`, and `sightsound/__init__.py` imports modules when
@@ -63,7 +63,11 @@ ESTIMATORS = {"sightsound.learn.transformer", "sightsound.linear.probe", "sights
 """Modules whose classes inherit from those of scikit-learn and therefore import it at once; no other module may import
 these at once."""
 
-OF_TORCH = {"sightsound.host.derived"}
+OF_TORCH = {
+    "sightsound.cli.finetune",
+    "sightsound.host.derived",
+    "sightsound.learn.finetune",
+}
 """Modules that use the part for networks of torch, when they get one."""
 
 DISTRIBUTIONS = {

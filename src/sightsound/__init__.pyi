@@ -65,6 +65,8 @@ from .learn.comparison.results import ModelComparison as ModelComparison
 from .learn.comparison.tables import comparison_csv as comparison_csv
 from .learn.comparison.tables import comparison_markdown as comparison_markdown
 from .learn.dataset import Dataset as Dataset
+from .learn.finetune import FineTuned as FineTuned
+from .learn.finetune import finetune as finetune
 from .learn.fit import evaluate_probe as evaluate_probe
 from .learn.fit import evaluate_stored as evaluate_stored
 from .learn.fit import fit_probe as fit_probe
@@ -117,6 +119,7 @@ from .plot.comparison import plot_comparison as plot_comparison
 from .plot.reports import plot_advice as plot_advice
 from .plot.reports import plot_candidates as plot_candidates
 from .plot.reports import plot_report as plot_report
+from .plot.reports import plot_training as plot_training
 from .plot.sounds import plot_sound as plot_sound
 from .plot.sounds import plot_wordcloud as plot_wordcloud
 from .session import Session as Session

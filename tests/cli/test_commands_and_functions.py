@@ -21,6 +21,7 @@ FUNCTIONS = {
     "probe show": "load_probe, plot_report",
     "probe export": "load_probe, export_onnx",
     "stack": "compare_stored, Stack.save, plot_candidates",
+    "finetune": "finetune, plot_training, Labels",
     "advise": "load_datasets, advise, plot_advice",
     "compare": "compare_models, comparison_csv, comparison_markdown, plot_comparison",
     "ontology tree": "load_ontology, Ontology.children",

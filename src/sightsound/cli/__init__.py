@@ -22,6 +22,7 @@ COMMANDS = (
     "tag",
     "probe",
     "stack",
+    "finetune",
     "advise",
     "compare",
     "ontology",

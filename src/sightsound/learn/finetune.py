@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,20 @@ from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Card
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.linear_head import LinearHead
 from sightsound.contract.model_settings import ModelSettings
 from sightsound.contract.paths import PathLike
-from sightsound.host.derived import SUFFIX, describe
+from sightsound.host.derived import SUFFIX, described
 from sightsound.host.host import Host
 from sightsound.host.importing import import_model
 from sightsound.host.model import Model
 from sightsound.learn.dataset import Dataset
-from sightsound.learn.kept_inputs import KeptInputs, keep_inputs
 from sightsound.learn.label_table import Labels
 from sightsound.learn.load import load_dataset
 from sightsound.library.index import index
 from sightsound.library.library import Library
 from sightsound.linear import folds
+from sightsound.pipeline.kept_inputs import KeptInputs, keep_inputs
 
 if TYPE_CHECKING:
     from sightsound.torch.examples import Augmentation
@@ -149,12 +150,12 @@ def finetune(
         kept = keep_inputs(loaded, data.items, Path(folder), progress)
         train = [i for i in range(len(data.items)) if not held_out[i] and kept.counts[i]]
         tests = [i for i in range(len(data.items)) if held_out[i] and kept.counts[i]]
-        module = loaded.embedder.module().to(_device(loaded))  # type: ignore[attr-defined]
-        head = _head(module, kept, targets, train, len(data.classes))
+        module = loaded.embedder.module().to(loaded.device)  # type: ignore[attr-defined]
+        head = _head(module, kept, targets, train, len(data.classes)).to(loaded.device)
         fit = Fit(
             module=module,
             head=head,
-            examples=kept.examples(augmentation),
+            examples=_examples(kept, augmentation, loaded.card),
             targets=targets,
             train=train,
             held_out=tests,
@@ -236,36 +237,28 @@ def _held_out(data: Dataset, seed: int) -> NDArray[np.bool_]:
     return np.asarray(folds.split(data.truth, data.classes, data.groups, seed=seed) == 0)
 
 
-def _device(model: Model) -> Any:
-    import torch
-
-    return torch.device(model.device)
-
-
 def _head(module: Any, kept: KeptInputs, targets: NDArray[Any], train: Sequence[int], classes: int) -> Any:
     """Return the linear classifier of embeddings that a linear probe is, which is fitted to the training items."""
-    import torch
-
     from sightsound.linear.probe import LinearProbe
+    from sightsound.torch.training import StandardisedHead, embeddings_of
 
-    device = next(module.parameters()).device
-    rows = []
-    with torch.no_grad():
-        for item in train:
-            found = module(torch.from_numpy(np.array(kept.inputs(item))).to(device))
-            rows.append((found[0] if isinstance(found, tuple) else found).float().mean(0).cpu().numpy())
-    features = np.stack(rows)
-    probe = LinearProbe(scaling="standard", sqrt=False)
-    probe.fit(features, targets[list(train)])
-    basis = np.vstack([np.zeros((1, features.shape[1])), np.eye(features.shape[1])]).astype(np.float32)
-    values = np.asarray(probe.decision_function(basis), np.float64) / probe.temperature_
-    if values.ndim == 1 or values.shape[1] < classes:
-        values = np.column_stack([np.zeros(len(values)), values.reshape(len(values), -1)])
-    head = torch.nn.Linear(features.shape[1], classes)
-    with torch.no_grad():
-        head.weight.copy_(torch.tensor((values[1:] - values[0]).T))
-        head.bias.copy_(torch.tensor(values[0]))
-    return head.to(device)
+    features = np.stack([embeddings_of(module, kept.inputs(item)).mean(axis=0) for item in train])
+    mean, scale = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(scale > 1e-6 * scale.max(initial=1e-30), scale, 1)
+    probe = LinearProbe(scaling="none", sqrt=False)
+    probe.fit((features - mean) / scale, targets[list(train)])
+    coef, intercept = probe.columns()
+    head = StandardisedHead(mean, scale, classes)
+    head.set(coef / probe.temperature_, intercept / probe.temperature_)
+    return head
+
+
+def _examples(kept: KeptInputs, change: Augmentation, card: Card) -> Any:
+    from sightsound.torch.examples import ImageExamples, SoundExamples
+
+    return (
+        ImageExamples(kept, change) if card.modality == "image" else SoundExamples(kept, change, card.sample_rate or 1)
+    )
 
 
 def _class_weights(targets: NDArray[Any], train: Sequence[int], classes: int) -> Floats:
@@ -282,10 +275,18 @@ def _model_of(fit: Any, model: Model, data: Dataset, name: str, replace: bool, h
     """Write the trained network to a file, and import it."""
     from sightsound.torch import write_state
 
-    weight, bias = (each.detach().float().cpu().numpy() for each in (fit.head.weight, fit.head.bias))
-    scores = "softmax" if data.single else "sigmoid"
-    about = f"{model.card.name}, fine-tuned to {len(data.classes)} classes on {len(fit.train)} items"
-    facts = describe(model.card, model.space.fingerprint, ClassList(name, data.classes), scores, about)
+    weight, bias = fit.head.folded()
+    kind: Literal["softmax", "sigmoid"] = "softmax" if data.single else "sigmoid"
+    head = LinearHead(weight=weight, bias=bias, kind=kind, labels=data.classes)
+    card = model.card
+    facts = described(
+        str(card.constants.get("parent", card.name)),
+        model.space.fingerprint,
+        ClassList(name, data.classes),
+        kind,
+        license=card.license,
+        about=f"{card.name}, fine-tuned to {len(data.classes)} classes on {len(fit.train)} items",
+    )
     file = folder / f"{name}{SUFFIX}"
-    write_state(file, fit.module.state_dict(), (weight, bias), facts)
+    write_state(file, fit.module.state_dict(), head, facts)
     return import_model(file, ModelSettings(name=name), replace=replace, host=host)

@@ -10,6 +10,7 @@ import numpy as np
 from sightsound.contract.paths import PathLike
 from sightsound.learn.advise import Advice
 from sightsound.learn.compare import Candidate
+from sightsound.learn.finetune import FineTuned
 from sightsound.learn.suggestions import NetworkScore
 from sightsound.linear.report import Estimate, ProbeReport
 from sightsound.plot.figure import BLUE, figure
@@ -88,6 +89,35 @@ def plot_candidates(candidates: Sequence[Candidate], out: PathLike) -> None:
         axes.invert_yaxis()
         axes.set_xlabel("accuracy on held-out items, 95 % interval")
         axes.grid(axis="x", alpha=0.3)
+
+
+def plot_training(tuned: FineTuned, out: PathLike) -> None:
+    """Draw loss and held-out accuracy of each epoch of a fine-tuning.
+
+    Parameters
+    ----------
+    tuned : FineTuned
+        The result of `finetune`.
+    out : path
+        The file to write, which ends in .png, .svg or .pdf.
+
+    Raises
+    ------
+    SightsoundError
+        If matplotlib is missing (extra `plot`), or `out` cannot be written.
+    """
+    numbers = [each.number for each in tuned.epochs]
+    with figure(out, 10.4, 4.5) as made:
+        losses, accuracies = made.subplots(1, 2)
+        losses.plot(numbers[1:], [each.loss for each in tuned.epochs[1:]], marker="o", color="grey", label="training")
+        losses.plot(numbers, [each.held_out_loss for each in tuned.epochs], marker="o", color=BLUE, label="held out")
+        losses.set(xlabel="epoch (0 is the linear probe)", ylabel="loss", title=tuned.card.name)
+        losses.legend()
+        accuracies.plot(numbers, [each.held_out_accuracy for each in tuned.epochs], marker="o", color=BLUE)
+        accuracies.axvline(numbers[tuned.best], color="grey", linewidth=1, linestyle="--")
+        accuracies.set(xlabel="epoch (the line is the one that is kept)", ylabel="accuracy", title="held-out items")
+        for axes in (losses, accuracies):
+            axes.grid(alpha=0.3)
 
 
 def _draw_counts(axes: Any, counts: Sequence[tuple[str, int]]) -> None:

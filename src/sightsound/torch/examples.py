@@ -60,6 +60,58 @@ NONE = Augmentation(shift=0, rotate=0, flip=False, gain=0, mix=0, masks=0)
 """No change."""
 
 
+class Kept(Protocol):
+    """Items that were decoded: `sightsound.pipeline.kept_inputs.KeptInputs`."""
+
+    arrays: list[Floats]
+
+    def inputs(self, item: int) -> Floats:
+        """Return the inputs of an item as they are."""
+
+    def preprocess(self, samples: Floats) -> Floats:
+        """Return the inputs of a recording."""
+
+
+@dataclass(frozen=True)
+class ImageExamples:
+    """Images that are moved, turned and mirrored."""
+
+    kept: Kept
+    change: Augmentation
+
+    def __len__(self) -> int:
+        return len(self.kept.arrays)
+
+    def inputs(self, item: int, random: np.random.Generator | None) -> Floats:
+        """Return the input of an image, float32 (1, ...)."""
+        found, change = self.kept.inputs(item), self.change
+        if random is None or not (change.shift or change.rotate or change.flip):
+            return found
+        moved: Floats = moved_images(torch.from_numpy(np.array(found)), change, random).numpy()
+        return moved
+
+
+@dataclass(frozen=True)
+class SoundExamples:
+    """Recordings that are moved, made louder or softer and mixed, and whose spectrograms are masked."""
+
+    kept: Kept
+    change: Augmentation
+    rate: int
+
+    def __len__(self) -> int:
+        return len(self.kept.arrays)
+
+    def inputs(self, item: int, random: np.random.Generator | None) -> Floats:
+        """Return the inputs of a recording, float32 (windows, ...)."""
+        if random is None:
+            return self.kept.inputs(item)
+        arrays = self.kept.arrays
+        other = arrays[int(random.integers(len(arrays)))] if self.change.mix else None
+        found = self.kept.preprocess(changed_sound(arrays[item], other, self.rate, self.change, random))
+        return masked(found, self.change.masks, random) if found.ndim == 3 and self.change.masks else found
+
+
 def moved_images(inputs: Tensor, change: Augmentation, random: np.random.Generator) -> Tensor:
     """Return images (n, channels, height, width) that are moved, turned and mirrored at random, each for itself.
 

@@ -27,7 +27,7 @@ class Fit:
     ----------
     module : torch.nn.Module
         The network; see `Trained`.
-    head : torch.nn.Linear
+    head : torch.nn.Module
         Its head, on the same device.
     examples : Examples
         All items.
@@ -48,7 +48,7 @@ class Fit:
     """
 
     module: nn.Module
-    head: nn.Linear
+    head: nn.Module
     examples: Examples
     targets: NDArray[Any]
     train: Sequence[int]
@@ -158,4 +158,4 @@ class Fit:
 
     @property
     def _device(self) -> torch.device:
-        return self.head.weight.device
+        return next(self.head.parameters()).device

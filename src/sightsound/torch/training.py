@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -38,6 +40,9 @@ class TrainingSettings:
         Inputs for each step.
     seed : int
         Of the order of items, of dropout and of augmentation.
+    learn_statistics : bool
+        Whether batch norms that are trained normalise by the batch and learn its statistics, rather than to keep those
+        of the network; of use with thousands of items, and large batches.
     """
 
     epochs: int = 10
@@ -48,6 +53,44 @@ class TrainingSettings:
     warmup: float = 0.1
     batch_size: int = 16
     seed: int = 0
+    learn_statistics: bool = False
+
+
+class StandardisedHead(nn.Module):
+    """A linear classifier of standardised embeddings, which learns all of them at the same rate.
+
+    Parameters
+    ----------
+    mean, scale : array (d,)
+        Of the embeddings.
+    classes : int
+        How many classes it has.
+    """
+
+    def __init__(self, mean: NDArray[Any], scale: NDArray[Any], classes: int) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
+        self.linear = nn.Linear(len(mean), classes)
+
+    def set(self, coef: NDArray[Any], intercept: NDArray[Any]) -> None:
+        """Set weights (d, classes) and biases (classes,) for standardised embeddings."""
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.tensor(coef.T))
+            self.linear.bias.copy_(torch.tensor(intercept))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Return logits (n, classes) of embeddings (n, d)."""
+        logits: Tensor = self.linear((embeddings - self.mean) / self.scale)
+        return logits
+
+    def folded(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the weights (classes, d) and biases (classes,) for embeddings as they are, float64."""
+        weight = self.linear.weight.detach().double() / self.scale.double()
+        bias = self.linear.bias.detach().double() - weight @ self.mean.double()
+        return weight.cpu().numpy(), bias.cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -117,7 +160,7 @@ class Trained:
     ----------
     module : torch.nn.Module
         Returns embeddings (n, d), or a tuple that begins with them. It is changed.
-    head : torch.nn.Linear
+    head : torch.nn.Module
         From embeddings to logits. It is changed.
     until : str or float
         What is frozen, see `frozen_layers`.
@@ -128,7 +171,7 @@ class Trained:
     """
 
     def __init__(
-        self, module: nn.Module, head: nn.Linear, until: str | float, settings: TrainingSettings, steps: int
+        self, module: nn.Module, head: nn.Module, until: str | float, settings: TrainingSettings, steps: int
     ) -> None:
         self.module, self.head, self._settings = module, head, settings
         self._frozen = frozen_layers(module, until)
@@ -166,6 +209,10 @@ class Trained:
         self.module.train()
         for _, layer in self._frozen:
             layer.eval()
+        if not self._settings.learn_statistics:
+            for _, layer in self._free:
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
         try:
             yield
         finally:
@@ -197,6 +244,15 @@ class Trained:
                     decay = settings.weight_decay if decays else 0.0
                     groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
         return groups
+
+
+def embeddings_of(module: nn.Module, inputs: NDArray[Any]) -> NDArray[Any]:
+    """Return the embeddings float32 (n, d) of inputs (n, ...)."""
+    device = next(module.parameters()).device
+    with torch.no_grad():
+        found = module(torch.from_numpy(np.array(inputs)).to(device))
+    rows: NDArray[Any] = (found[0] if isinstance(found, tuple) else found).float().cpu().numpy()
+    return rows
 
 
 def loss_of(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,6 @@ from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import MediaError
 from sightsound.contract.results import Item
 from sightsound.host.model import Model
-
-if TYPE_CHECKING:
-    from sightsound.torch.examples import Augmentation
 
 IN_MEMORY = 2**30
 """Bytes that are kept in memory; what is beyond goes to a mapped file."""
@@ -51,52 +47,11 @@ class KeptInputs:
         """Return the inputs of an item as they are, float32 (windows, ...)."""
         if self.model.card.modality == "image":
             return self.arrays[item]
-        return self.model.preprocess(self.arrays[item], 0, True).inputs
+        return self.preprocess(self.arrays[item])
 
-    def examples(self, change: Augmentation) -> Any:
-        """Return what `sightsound.torch.fitting.Fit` is trained on."""
-        return _Images(self, change) if self.model.card.modality == "image" else _Sounds(self, change)
-
-
-@dataclass
-class _Images:
-    kept: KeptInputs
-    change: Augmentation
-
-    def __len__(self) -> int:
-        return len(self.kept.arrays)
-
-    def inputs(self, item: int, random: np.random.Generator | None) -> Floats:
-        found = self.kept.inputs(item)
-        change = self.change
-        if random is None or not (change.shift or change.rotate or change.flip):
-            return found
-        import torch
-
-        from sightsound.torch.examples import moved_images
-
-        moved: Floats = moved_images(torch.from_numpy(np.array(found)), change, random).numpy()
-        return moved
-
-
-@dataclass
-class _Sounds:
-    kept: KeptInputs
-    change: Augmentation
-
-    def __len__(self) -> int:
-        return len(self.kept.arrays)
-
-    def inputs(self, item: int, random: np.random.Generator | None) -> Floats:
-        if random is None:
-            return self.kept.inputs(item)
-        from sightsound.torch.examples import changed_sound, masked
-
-        card, arrays = self.kept.model.card, self.kept.arrays
-        other = arrays[int(random.integers(len(arrays)))] if self.change.mix else None
-        samples = changed_sound(arrays[item], other, card.sample_rate or 1, self.change, random)
-        found = self.kept.model.preprocess(samples, 0, True).inputs
-        return masked(found, self.change.masks, random) if found.ndim == 3 and self.change.masks else found
+    def preprocess(self, samples: Floats) -> Floats:
+        """Return the inputs of a recording, float32 (windows, ...), of samples float32 (samples,)."""
+        return self.model.preprocess(samples, 0, True).inputs
 
 
 def keep_inputs(model: Model, items: Sequence[Item], folder: Path, progress: bool | None) -> KeptInputs:

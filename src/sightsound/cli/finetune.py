@@ -1,0 +1,170 @@
+"""The command `sightsound finetune`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sightsound.cli import output, reports
+from sightsound.cli.settings import device_option, host, json_option
+from sightsound.contract.paths import printable
+
+if TYPE_CHECKING:
+    from sightsound.learn.finetune import FineTuned
+
+
+@click.command()
+@click.option("-l", "--library", metavar="FOLDER", help="A library with labels and vectors of the network.")
+@click.option("--data", metavar="FOLDER", help="A folder with a folder of files for each class, in place of a library.")
+@click.option("-m", "--model", required=True, help="The network.")
+@click.option("-o", "--out", "name", required=True, metavar="NAME", help="The name of the new model.")
+@reports.column_option(multiple=False)
+@reports.label_options
+@click.option("--multi-label", is_flag=True, help="Items may have several of the classes.")
+@click.option(
+    "--freeze-until",
+    default="0.5",
+    show_default=True,
+    metavar="STAGE|P",
+    help="The first stage that is trained, or the proportion of layers that are not.",
+)
+@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True, help="How often all items are seen.")
+@click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate of the head.")
+@click.option("--backbone-factor", type=float, default=0.1, show_default=True, help="Rate of the network, of that.")
+@click.option("--layer-decay", type=float, default=1.0, show_default=True, help="Rate of a layer, of the next one's.")
+@click.option("--batch-size", type=click.IntRange(2), default=16, show_default=True, help="Inputs for each step.")
+@click.option("--patience", type=click.IntRange(1), default=3, show_default=True, help="Epochs without improvement.")
+@click.option("--augment/--no-augment", default=True, help="Change inputs at random.  [default: augment]")
+@click.option("--balanced/--no-balanced", default=True, help="Rare classes weigh as much.  [default: balanced]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order, and of what is changed at random.")
+@click.option("--resume", metavar="FILE", help="Keep checkpoints in FILE, and go on from it if it is there.")
+@click.option("--log", metavar="CSV", help="Write loss and accuracy of each epoch.")
+@click.option("--plot", metavar="PNG", help="Draw loss and accuracy.")
+@click.option("--replace", is_flag=True, help="Replace an imported model of this name.")
+@device_option()
+@json_option()
+@click.pass_context
+def finetune(
+    context: click.Context,
+    /,
+    library: str | None,
+    data: str | None,
+    model: str,
+    name: str,
+    column: str | None,
+    source: str | None,
+    fold_column: str | None,
+    group_column: str | None,
+    multi_label: bool,
+    freeze_until: str,
+    log: str | None,
+    plot: str | None,
+    as_json: bool,
+    augment: bool,
+    **how: Any,
+) -> None:
+    """Train the last layers of a network on your own classes, and make a model of it.
+
+    Its head starts as a linear probe. A fifth of the items are held out: the network of the epoch with the least loss
+    on them is kept. ^C stops after the batch; with --resume the same command goes on from there.
+    """
+    if (library is None) == (data is None):
+        raise click.UsageError("expected --library or --data")
+    from sightsound.learn.finetune import finetune as run
+    from sightsound.learn.finetune import write_log
+    from sightsound.learn.label_table import Labels
+    from sightsound.torch.examples import NONE
+    from sightsound.torch.training import TrainingSettings
+
+    settings = TrainingSettings(
+        epochs=how["epochs"],
+        learning_rate=how["rate"],
+        backbone_factor=how["backbone_factor"],
+        layer_decay=how["layer_decay"],
+        batch_size=how["batch_size"],
+        seed=how["seed"],
+    )
+    labels = Labels(source, column, fold_column, group_column, multi_label)
+    with _stopping() as stopped:
+        tuned = run(
+            library or data or "",
+            model,
+            name,
+            labels=labels,
+            freeze_until=float(freeze_until) if _is_number(freeze_until) else freeze_until,
+            settings=settings,
+            augmentation=None if augment else NONE,
+            balanced=how["balanced"],
+            patience=how["patience"],
+            checkpoint=how["resume"],
+            replace=how["replace"],
+            host=host(context),
+            device=how["device"],
+            stopped=stopped,
+        )
+    if tuned is None:
+        step = f"the same command goes on from {how['resume']}" if how["resume"] else "nothing is kept without --resume"
+        output.echo(f"stopped; {step}", err=True)
+        context.exit(130)
+    if log:
+        write_log(tuned, log)
+    if plot:
+        from sightsound.plot.reports import plot_training
+
+        plot_training(tuned, plot)
+    _print(tuned, as_json)
+
+
+def _print(tuned: FineTuned, as_json: bool) -> None:
+    epochs = [dataclasses.asdict(each) for each in tuned.epochs]
+    if as_json:
+        kept = {"name": tuned.card.name, "parent": tuned.parent, "best": tuned.best, "notes": list(tuned.notes)}
+        output.print_json({**kept, "items": tuned.items, "held_out": tuned.held_out, "epochs": epochs})
+        return
+    header = ["epoch", "loss", "held-out loss", "held-out accuracy, %"]
+    rows = [
+        (
+            "probe" if each.number == 0 else each.number,
+            "" if each.number == 0 else f"{each.loss:.3f}",
+            f"{each.held_out_loss:.3f}",
+            f"{100 * each.held_out_accuracy:.1f}" + (" *" if number == tuned.best else ""),
+        )
+        for number, each in enumerate(tuned.epochs)
+    ]
+    output.print_table(header, rows)
+    reports.print_notes(tuned.notes)
+    name = printable(tuned.card.name)
+    output.echo(
+        f"{name}: {len(tuned.card.labels)} classes, from {tuned.items} items and {tuned.held_out} held out; * is kept"
+    )
+    output.echo(f"next: sightsound tag FOLDER --model {name}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether ^C was pressed; the second time it ends the program as usual."""
+    pressed: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def press(number: int, frame: Any) -> None:
+        pressed.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,258 @@
+"""Fine-tuning: what is frozen stays as it was, the result is a model, and the same seed gives the same."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import made
+from sightsound import Host, Labels, ModelSettings, SightsoundError, classify_image, index
+from sightsound.learn.finetune import finetune, write_log
+from sightsound.plugin import Inputs, hookimpl
+from sightsound.torch import TorchEmbedder
+from sightsound.torch.examples import NONE, Augmentation, changed_sound, masked, moved_images
+from sightsound.torch.fitting import Fit
+from sightsound.torch.training import TrainingSettings, frozen_layers
+
+SIZE = 16
+IMAGE = ModelSettings(name="small.acme", size=(SIZE, SIZE), mean=(0.5,), std=(0.25,)).card(
+    dim=6, input_shape=(3, SIZE, SIZE), constants={"layers": 3}
+)
+SOUND = ModelSettings(name="heard.acme", rate=2000, window=0.5, hop=0.25).card(
+    dim=6, input_shape=(1000,), constants={"layers": 2}
+)
+
+
+class Small(TorchEmbedder):
+    def __init__(self, card, device):
+        super().__init__(card, device, cpu_batch_size=4)
+        self.preprocess = Inputs(card)
+
+    def build(self):
+        torch.manual_seed(0)
+        if self.card.modality == "sound":
+            return nn.Sequential(
+                nn.Unflatten(1, (1, 1000)), nn.Conv1d(1, 8, 25, 10), nn.ReLU(), Mean(), nn.Linear(8, 6)
+            )
+        return nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), Mean(),
+            nn.Linear(8, 6),
+        )  # fmt: skip
+
+    def postprocess(self, output):
+        return output.embeddings
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.flatten(2).mean(2)
+
+
+class Plugin:
+    @hookimpl
+    def register_embedders(self, register):
+        for card in (IMAGE, SOUND):
+            register(card, lambda device, weights, card=card: Small(card, device))
+
+
+def new_host():
+    host = Host(installed=False)
+    host.register(Plugin(), "acme")
+    host.reload_models()
+    return host
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGHTSOUND_MODELS", str(tmp_path / "models"))
+    return new_host()
+
+
+LONG = TrainingSettings(epochs=12, learning_rate=0.05, backbone_factor=0.2, batch_size=8)
+FAST = TrainingSettings(epochs=4, learning_rate=0.02, backbone_factor=0.5, batch_size=8)
+
+
+def tuned(host, source, name="mine", **how):
+    how = {"settings": FAST, "freeze_until": 0.5, "progress": False, **how}
+    return finetune(source, how.pop("model", "small.acme"), name, host=host, **how)
+
+
+def states(host, name):
+    return {key: each.clone() for key, each in host.load(name).embedder.module().state_dict().items()}
+
+
+def test_a_fine_tuned_network_is_a_model_with_the_new_classes(host, shades, tmp_path):
+    done = tuned(host, shades, settings=LONG, patience=12)
+    assert (done.card.labels, done.parent, done.items + done.held_out) == (("blue", "green", "red"), "small.acme", 36)
+    assert done.epochs[done.best].held_out_loss < done.epochs[0].held_out_loss
+    assert done.epochs[done.best].held_out_accuracy >= done.epochs[0].held_out_accuracy > 0.5
+    again = new_host()
+    assert classify_image(shades / "red" / "0.png", "mine", host=again).top[0].label == "red"
+    assert again.space("mine") != again.space("small.acme")
+    assert again.card("mine").constants["parent_fingerprint"] == again.space("small.acme").fingerprint
+    write_log(done, tmp_path / "log.csv")
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert [int(row["number"]) for row in rows] == [each.number for each in done.epochs]
+
+
+class Noise:
+    """Examples whose class no linear classifier of the network knows at first."""
+
+    def __init__(self):
+        random = np.random.default_rng(0)
+        self.images = random.normal(size=(24, 1, 3, SIZE, SIZE)).astype(np.float32)
+        self.targets = np.arange(24) % 2
+        self.images[self.targets == 1, :, :, ::2] *= 3
+
+    def __len__(self):
+        return len(self.images)
+
+    def inputs(self, item, random):
+        return self.images[item]
+
+
+def test_frozen_layers_and_their_statistics_stay_bit_equal():
+    module, head, examples = Small(IMAGE, "cpu").module(), nn.Linear(6, 2), Noise()
+    before = {key: each.clone() for key, each in module.state_dict().items()}
+    items = list(range(24))
+    fit = Fit(
+        module=module,
+        head=head,
+        examples=examples,
+        targets=examples.targets,
+        train=items[:16],
+        held_out=items[16:],
+        until="3",
+        settings=dataclasses.replace(FAST, learn_statistics=True),
+        patience=9,
+    )
+    assert fit.run(16, lambda epoch: None, lambda: False)
+    after = module.state_dict()
+    assert int(np.argmin([each.held_out_loss for each in fit.epochs])) > 0, "it has learnt something"
+    frozen = [key for key in before if key.startswith(("0.", "1."))]
+    assert len(frozen) == 7
+    assert all(torch.equal(before[key], after[key]) for key in frozen)
+    assert not torch.equal(before["3.weight"], after["3.weight"])
+    assert not torch.equal(before["4.running_mean"], after["4.running_mean"])
+
+
+def test_with_all_frozen_only_the_head_learns(host, shades):
+    tuned(host, shades, freeze_until=1.0)
+    before, after = states(host, "small.acme"), states(host, "mine")
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_others(host, shades):
+    tuned(host, shades, "one")
+    tuned(host, shades, "two")
+    tuned(host, shades, "three", settings=dataclasses.replace(FAST, seed=1))
+    one, two, three = (states(host, name) for name in ("one", "two", "three"))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert not all(torch.equal(one[key], three[key]) for key in one)
+
+
+@pytest.mark.parametrize("batches", [1, 5, 7])
+def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(host, shades, tmp_path, batches):
+    tuned(host, shades, "whole")
+    left = iter(range(batches))
+    stopped = tuned(
+        host, shades, "resumed", checkpoint=tmp_path / "at.safetensors", stopped=lambda: next(left, None) is None
+    )
+    assert stopped is None and "resumed" not in host.cards
+    assert tuned(host, shades, "resumed", checkpoint=tmp_path / "at.safetensors") is not None
+    whole, resumed = states(host, "whole"), states(host, "resumed")
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_sounds_are_fine_tuned_too(host, tmp_path):
+    for kind, name in enumerate(("first", "second")):
+        for i in range(10):
+            made.write_rhythm(tmp_path / "rhythms" / name / f"{i}.wav", kind, 10 * kind + i)
+    done = tuned(host, tmp_path / "rhythms", model="heard.acme")
+    assert done.card.modality == "sound" and done.card.labels == ("first", "second")
+    scores = new_host().load("mine").rows(np.zeros(2000, np.float32))[2]
+    assert scores.shape == (3, 2) and np.allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_library_with_labels_is_a_source_and_a_bad_file_is_left_out(host, shades, tmp_path):
+    index(shades, tmp_path / "lib", models=["small.acme"], host=host, label_from="folder")
+    (shades / "red" / "0.png").write_bytes(b"gone bad")
+    done = tuned(host, tmp_path / "lib", labels=Labels())
+    assert done.items + done.held_out == 35
+    assert any("0.png" in note for note in done.notes)
+
+
+def test_what_cannot_be_trained_is_refused_in_one_line(host, tiny, shades, tmp_path):
+    def refused(message, *, of=host, source=shades, **how):
+        with pytest.raises(SightsoundError, match=message) as raised:
+            tuned(of, source, **how)
+        assert "\n" not in str(raised.value)
+
+    refused(
+        r"colours.tiny: cannot be trained, since it has no module\(\) and derive\(\)", of=tiny, model="colours.tiny"
+    )
+    refused(r"small.acme: expected the name of a stage \(0, 1, 3, 4, 7\), got 'layer3'", freeze_until="layer3")
+    (tmp_path / "one" / "red").mkdir(parents=True)
+    made.write_image(tmp_path / "one" / "red" / "0.png", 0)
+    refused("class", source=tmp_path / "one")
+    (tmp_path / "empty").mkdir()
+    refused("has no vectors|no space|expected", source=tmp_path / "empty")
+
+
+def test_a_batch_that_does_not_fit_is_halved(host, shades, monkeypatch):
+    sizes = []
+
+    def forward(self, inputs, plain=nn.Sequential.forward):
+        if self.training:
+            sizes.append(len(inputs))
+            if len(inputs) > 3:
+                raise torch.OutOfMemoryError("too large")
+        return plain(self, inputs)
+
+    monkeypatch.setattr(nn.Sequential, "forward", forward)
+    assert tuned(host, shades).epochs[-1].number > 0
+    assert max(sizes) == 8 and sizes[-1] <= 3
+
+
+def test_frozen_layers_by_proportion_and_by_name():
+    network = nn.Sequential(
+        nn.Linear(2, 2), nn.ReLU(), nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), nn.Linear(2, 1)
+    )
+    assert [name for name, _ in frozen_layers(network, 0.5)] == ["0", "2.0"]
+    assert [name for name, _ in frozen_layers(network, "2")] == ["0"]
+    assert [name for name, _ in frozen_layers(network, "2.1")] == ["0", "2.0"]
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        frozen_layers(network, 1.5)
+
+
+def test_images_are_moved_and_mirrored_and_stay_without_a_change():
+    random = np.random.default_rng(0)
+    images = torch.rand(5, 3, 12, 12)
+    same = moved_images(images, NONE, random)
+    assert torch.allclose(same, images, atol=1e-5)
+    flipped = moved_images(images, dataclasses.replace(NONE, flip=True), random)
+    mirrored = [torch.allclose(one, two.flip(-1), atol=1e-5) for one, two in zip(flipped, images)]
+    kept = [torch.allclose(one, two, atol=1e-5) for one, two in zip(flipped, images)]
+    assert all(a != b for a, b in zip(mirrored, kept)) and any(mirrored)
+    assert not torch.allclose(moved_images(images, Augmentation(), random), images, atol=1e-2)
+
+
+def test_sounds_are_changed_in_their_loudness_and_mixed():
+    random = np.random.default_rng(0)
+    samples = np.sin(np.arange(2000) / 3).astype(np.float32)
+    assert np.array_equal(changed_sound(samples, None, 1000, NONE, random), samples)
+    louder = changed_sound(samples, None, 1000, dataclasses.replace(NONE, gain=6.0), random)
+    assert 0.5 < abs(louder).max() / abs(samples).max() < 2
+    mixed = changed_sound(
+        samples, random.normal(size=500).astype(np.float32), 1000, dataclasses.replace(NONE, mix=1.0), random
+    )
+    noise = mixed - samples
+    assert -20.1 < 10 * np.log10(np.mean(noise**2) / np.mean(samples**2)) < -9.9
+    patches = random.normal(size=(3, 96, 64)).astype(np.float32)
+    hidden = masked(patches, 2, random)
+    assert hidden.shape == patches.shape and (hidden != patches).any() and (hidden == patches).mean() > 0.3
