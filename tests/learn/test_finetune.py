@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -11,58 +12,21 @@ import torch
 from torch import nn
 
 import made
-from sightsound import Host, Labels, ModelSettings, SightsoundError, classify_image, index
+from distributions import DISTS
+from sightsound import Host, Labels, SightsoundError, classify_image, index
 from sightsound.learn.finetune import finetune, write_log
-from sightsound.plugin import Inputs, hookimpl
-from sightsound.torch import TorchEmbedder
 from sightsound.torch.examples import NONE, Augmentation, changed_sound, masked, moved_images
 from sightsound.torch.fitting import Fit
 from sightsound.torch.training import TrainingSettings, frozen_layers
 
-SIZE = 16
-IMAGE = ModelSettings(name="small.acme", size=(SIZE, SIZE), mean=(0.5,), std=(0.25,)).card(
-    dim=6, input_shape=(3, SIZE, SIZE), constants={"layers": 3}
-)
-SOUND = ModelSettings(name="heard.acme", rate=2000, window=0.5, hop=0.25).card(
-    dim=6, input_shape=(1000,), constants={"layers": 2}
-)
-
-
-class Small(TorchEmbedder):
-    def __init__(self, card, device):
-        super().__init__(card, device, cpu_batch_size=4)
-        self.preprocess = Inputs(card)
-
-    def build(self):
-        torch.manual_seed(0)
-        if self.card.modality == "sound":
-            return nn.Sequential(
-                nn.Unflatten(1, (1, 1000)), nn.Conv1d(1, 8, 25, 10), nn.ReLU(), Mean(), nn.Linear(8, 6)
-            )
-        return nn.Sequential(
-            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), Mean(),
-            nn.Linear(8, 6),
-        )  # fmt: skip
-
-    def postprocess(self, output):
-        return output.embeddings
-
-
-class Mean(nn.Module):
-    def forward(self, x):
-        return x.flatten(2).mean(2)
-
-
-class Plugin:
-    @hookimpl
-    def register_embedders(self, register):
-        for card in (IMAGE, SOUND):
-            register(card, lambda device, weights, card=card: Small(card, device))
+sys.path.insert(0, str(DISTS / "small"))
+import sightsound_small
+from sightsound_small import IMAGE, SIZE, Small
 
 
 def new_host():
     host = Host(installed=False)
-    host.register(Plugin(), "acme")
+    host.register(sightsound_small, "small")
     host.reload_models()
     return host
 

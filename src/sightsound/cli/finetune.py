@@ -75,12 +75,16 @@ def finetune(
     """
     if (library is None) == (data is None):
         raise click.UsageError("expected --library or --data")
+    from sightsound._atomic import check_writable
     from sightsound.learn.finetune import finetune as run
     from sightsound.learn.finetune import write_log
     from sightsound.learn.label_table import Labels
     from sightsound.torch.examples import NONE
     from sightsound.torch.training import TrainingSettings
 
+    for place in (log, plot, how["resume"]):
+        if place:
+            check_writable(place)
     settings = TrainingSettings(
         epochs=how["epochs"],
         learning_rate=how["rate"],

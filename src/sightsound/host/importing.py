@@ -70,7 +70,7 @@ def import_model(
     host = host or Host()
     host.reload_models()
     sources = [os.fspath(each) for each in ([source] if isinstance(source, str | os.PathLike) else source)]
-    _check_name(host, settings.name, replace)
+    check_name(host, settings.name, replace)
     offered = _offered(host, sources, format)
     importer = offered.importer
     if getattr(importer, "runs_code", False) and not trust and not _pinned(importer, sources):
@@ -84,7 +84,7 @@ def import_model(
     try:
         _run_once(host, offered, card)
         package = next((each.distribution for each in host.plugins if each.name == offered.plugin and each.in_use), "")
-        _check_name(host, settings.name, replace)  # another process may have been faster
+        check_name(host, settings.name, replace)  # another process may have been faster
         host.models.add(ImportedModel(card, importer.name, package))
     finally:
         host.models.discard(settings.name)
@@ -115,7 +115,8 @@ def remove_model(name: str, *, host: Host | None = None) -> None:
     host.reload_models()
 
 
-def _check_name(host: Host, name: str, replace: bool) -> None:
+def check_name(host: Host, name: str, replace: bool) -> None:
+    """Raise `SightsoundError` if a model of this name cannot be imported."""
     imported = {each.card.name for each in host.models.models()}
     if name in imported and not replace:
         raise SightsoundError(f"{name}: there is an imported model of this name; give --replace, or another --name")

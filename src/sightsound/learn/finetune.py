@@ -24,7 +24,7 @@ from sightsound.contract.model_settings import ModelSettings
 from sightsound.contract.paths import PathLike
 from sightsound.host.derived import SUFFIX, described
 from sightsound.host.host import Host
-from sightsound.host.importing import import_model
+from sightsound.host.importing import check_name, import_model
 from sightsound.host.model import Model
 from sightsound.learn.dataset import Dataset
 from sightsound.learn.label_table import Labels
@@ -141,6 +141,8 @@ def finetune(
     from sightsound.torch.training import TrainingSettings
 
     host = host or Host()
+    host.reload_models()
+    check_name(host, name, replace)
     loaded = host.load(model, device)
     _check_trainable(loaded)
     data = _data(source, loaded, labels, host, progress)

@@ -60,7 +60,7 @@ NONE = Augmentation(shift=0, rotate=0, flip=False, gain=0, mix=0, masks=0)
 """No change."""
 
 
-class Kept(Protocol):
+class Decoded(Protocol):
     """Items that were decoded: `sightsound.pipeline.kept_inputs.KeptInputs`."""
 
     arrays: list[Floats]
@@ -76,7 +76,7 @@ class Kept(Protocol):
 class ImageExamples:
     """Images that are moved, turned and mirrored."""
 
-    kept: Kept
+    kept: Decoded
     change: Augmentation
 
     def __len__(self) -> int:
@@ -95,7 +95,7 @@ class ImageExamples:
 class SoundExamples:
     """Recordings that are moved, made louder or softer and mixed, and whose spectrograms are masked."""
 
-    kept: Kept
+    kept: Decoded
     change: Augmentation
     rate: int
 

@@ -1,0 +1,61 @@
+"""`sightsound finetune` as it is used: the table, the log, the picture, JSON, and the model in the next command."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+PLUGINS = ("tiny", "small")
+GIVEN = ("--data", "DATA", "-m", "small.acme")
+FAST = ("--epochs", "2", "--batch-size", "8")
+
+
+@pytest.fixture
+def run(command, tmp_path):
+    models = str(tmp_path / "models")
+    return lambda *words: command(*words, plugins=PLUGINS, SIGHTSOUND_MODELS=models)
+
+
+def test_a_network_is_fine_tuned_and_used(run, shades, tmp_path):
+    pytest.importorskip("matplotlib")
+    done = run(
+        *("finetune", "--data", shades, "--model", "small.acme", "--out", "mine", *FAST),
+        *("--log", tmp_path / "log.csv", "--plot", tmp_path / "curve.png", "--patience", "9"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "probe" in done.stdout and "* is kept" in done.stdout
+    assert done.stdout.endswith("next: sightsound tag FOLDER --model mine\n")
+    assert [row["number"] for row in csv.DictReader((tmp_path / "log.csv").open())] == ["0", "1", "2"]
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    tagged = run("tag", shades / "red", "--model", "mine", "--json")
+    assert tagged.returncode == 0 and '"red"' in tagged.stdout
+    assert "derived from small.acme" not in run("models", "mine").stdout
+    assert "small.acme, fine-tuned to 3 classes" in run("models", "mine").stdout
+
+
+def test_a_library_and_json(run, shades, tmp_path):
+    run("index", shades, "-l", tmp_path / "lib", "-m", "small.acme", "--label-from", "folder")
+    done = run("finetune", "-l", tmp_path / "lib", "-m", "small.acme", "-o", "mine", "--json", *FAST)
+    found = json.loads(done.stdout)
+    assert (found["name"], found["parent"], found["items"] + found["held_out"]) == ("mine", "small.acme", 36)
+    assert [epoch["number"] for epoch in found["epochs"]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-m", "small.acme", "-o", "mine"), "expected --library or --data"),
+        (("--data", "DATA", "-m", "colours.tiny", "-o", "mine"), "colours.tiny: cannot be trained"),
+        (
+            ("--data", "DATA", "-m", "small.acme", "-o", "mine", "--freeze-until", "layer3"),
+            "expected the name of a stage",
+        ),
+        (("--data", "DATA", "-m", "small.acme", "-o", "colours.tiny", *FAST), "has a model of this name"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+)
+def test_mistakes_are_one_line(run, shades, words, message):
+    done = run("finetune", *(str(shades) if word == "DATA" else word for word in words))
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
