@@ -66,6 +66,7 @@ def test_a_network_that_fails_and_a_bad_file_are_named_with_exit_code_1(command,
     assert "\nred/bad.png: failed (" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_settings_of_the_command_line_reach_the_process_of_a_network(command, shades, tmp_path):
     words = ("compare", "-m", "colours.tiny", "-d", shades, "--repeats", "1", "--json")
     plugins = ("tiny", "numpyrun")
@@ -100,6 +101,7 @@ def test_mistakes_are_one_line(command, tmp_path, monkeypatch, words, message):
     assert message in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
 def test_stopping_it_leaves_no_file_and_no_process(install, shades, tmp_path):
     place = tmp_path / "place"

@@ -120,7 +120,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others(host, shades):
     assert not all(torch.equal(one[key], three[key]) for key in one)
 
 
-@pytest.mark.parametrize("batches", [1, 5, 7])
+@pytest.mark.parametrize("batches", [5, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 7))])
 def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(host, shades, tmp_path, batches):
     tuned(host, shades, "whole")
     left = iter(range(batches))

@@ -516,6 +516,7 @@ build_index(sys.argv[1], kind="ivf-sq8", progress=False)
 """
 
 
+@pytest.mark.slow
 def test_a_build_that_is_killed_leaves_a_sound_library(where, tmp_path):
     words = [sys.executable, "-c", KILLED, where, tmp_path / "data" / "index.key"]
     before, states = sorted(where.glob("library.*")), set()

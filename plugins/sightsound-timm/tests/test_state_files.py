@@ -26,6 +26,7 @@ from sightsound.testing import check_model
 from sightsound_timm.frameworks import timm, torchvision
 
 RESNET, SMALL = "resnet18.a1_in1k", "squeezenet1_1.tv_in1k"
+LARGER = (RESNET, "googlenet.tv_in1k")
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def mine(**more: Any) -> ModelSettings:
     return ModelSettings(name="mine", **more)
 
 
-@pytest.mark.parametrize("name", [RESNET, SMALL, pytest.param("googlenet.tv_in1k", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", [SMALL, *(pytest.param(each, marks=pytest.mark.slow) for each in LARGER)])
 def test_what_is_exported_is_imported_as_the_same(tmp_path: Path, host_of: Callable[[str], Host], name: str) -> None:
     host = host_of(name)
     assert export_model(name, tmp_path / "net.safetensors", host=host) == [tmp_path / "net.safetensors"]
@@ -73,6 +74,7 @@ def test_what_is_exported_is_imported_as_the_same(tmp_path: Path, host_of: Calla
     np.testing.assert_allclose(new_scores, scores, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_probe_is_the_head_and_stays_it(tmp_path: Path, host_of: Callable[[str], Host]) -> None:
     host = host_of(RESNET)
     model = host.load(RESNET)
