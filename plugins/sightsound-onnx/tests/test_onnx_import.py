@@ -313,12 +313,22 @@ def test_several_inputs(tmp_path, host, nodes):
     assert "net: input: expected a network with one, got left, right" in refusal(file, host)
 
 
+def test_a_network_without_an_output(tmp_path, host):
+    given = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3, 32, 32])
+    graph = helper.make_graph([helper.make_node("Relu", ["pixels"], ["unused"])], "none", [given], [])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "net.onnx"
+    )
+    for more in ({}, {"labels": CLASSES}):
+        with pytest.raises(SightsoundError, match="with an output, got none; export it again|cannot be read") as raised:
+            import_model(tmp_path / "net.onnx", settings(**more), host=host)
+        assert "\n" not in str(raised.value) and "one of ;" not in str(raised.value)
+
+
 def test_no_linear_layer_before_the_scores(tmp_path, host, nodes):
     found = nodes(0)
     found.add("GlobalAveragePool", ["input"], "pooled")
     found.add("Flatten", ["pooled"], "scores")
     file = found.write(tmp_path / "net.onnx", [("input", ["n", 3, 8, 8])], [("scores", ["n", 3])])
     message = refusal(file, host, labels=CLASSES)
-    assert (
-        "embedding: expected one of an inner tensor, since no linear layer is before the scores; give --emb" in message
-    )
+    assert "embedding: expected an inner tensor, since no linear layer is before the scores; give --emb" in message

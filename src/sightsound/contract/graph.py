@@ -216,6 +216,8 @@ def _scores(graph: Graph, settings: ModelSettings) -> str:
         return ""
     if settings.output:
         return _known(settings, "output", settings.output, names, names)
+    if not names:
+        return ""  # refused where the embedding is looked for
     count = len(settings.labels)
     fitting = [each.name for each in graph.outputs if each.shape[1:] and each.shape[-1] == count]
     found = fitting if len(names) > 1 else names
@@ -233,8 +235,10 @@ def _embedding(graph: Graph, settings: ModelSettings, scores: str) -> str:
         return others[0]
     found = graph.before_scores(scores) if scores and not others else None
     if found is None:
-        text = ", ".join(names) if others else "an inner tensor, since no linear layer is before the scores"
-        raise SightsoundError(f"{settings.name}: embedding: expected one of {text}; give --embedding")
+        if not names:
+            raise SightsoundError(f"{settings.name}: expected a network with an output, got none; export it again")
+        text = f"one of {', '.join(names)}" if others else "an inner tensor, since no linear layer is before the scores"
+        raise SightsoundError(f"{settings.name}: embedding: expected {text}; give --embedding")
     return found
 
 
