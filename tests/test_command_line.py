@@ -24,6 +24,7 @@ COMMANDS = [
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_the_answer_is_that_of_a_process_of_its_own(command, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIGHTSOUND_CACHE", str(tmp_path / "cache"))  # another test may fetch weights meanwhile
     here, there = command(*words), command(*words, process=True)
     assert (here.returncode, here.stdout, here.stderr) == (there.returncode, there.stdout, there.stderr)
     assert here.stdout or here.stderr
