@@ -14,8 +14,9 @@ BIN := $(VENV)/bin
 STANDARD := $(foreach name,audioset librosa timm,plugins/sightsound-$(name)/pyproject.toml)
 OTHERS := $(filter-out $(STANDARD),$(sort $(wildcard plugins/*/pyproject.toml)))
 MADE := $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz.json
-QUICK := tests/test_layers.py tests/test_docstrings.py tests/contract tests/host tests/linear \
-	$(filter-out %/test_probe.py,$(wildcard tests/cli/test_*.py))
+QUICK := tests/test_layers.py tests/test_docstrings.py tests/contract tests/linear \
+	$(filter-out %/test_derived.py %/test_exporting.py,$(wildcard tests/host/test_*.py)) \
+	$(filter-out %/test_compare.py %/test_finetune.py %/test_probe.py,$(wildcard tests/cli/test_*.py))
 # Each worker is a process. On as many cores as workers, one thread of OpenMP for each is fastest.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 5
 
