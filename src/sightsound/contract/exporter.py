@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from sightsound.contract.embedder import Embedder
+from sightsound.contract.errors import SightsoundError
 from sightsound.contract.linear_head import LinearHead
 from sightsound.contract.model_settings import ModelSettings
 
@@ -33,6 +34,28 @@ class ExportedNetwork:
     settings: ModelSettings | None
     head: LinearHead | None = None
     fingerprint: str = ""
+
+    def stated(self, suffix: str) -> ModelSettings:
+        """Return the settings with the names of its output, `embedding` and `scores`, as exporters state them.
+
+        Parameters
+        ----------
+        suffix : str
+            That of the file, for the error.
+
+        Raises
+        ------
+        SightsoundError
+            If its preprocessing cannot be said in settings.
+
+        Returns
+        -------
+        ModelSettings
+        """
+        if self.settings is None:
+            text = f"{self.name}: expected an image that is resized and cropped, or samples of sound, as input"
+            raise SightsoundError(f"{text}; its preprocessing is its own, which {suffix} files do not have")
+        return replace(self.settings, embedding="embedding", output="scores" if self.settings.labels else "")
 
     @property
     def name(self) -> str:

@@ -180,9 +180,8 @@ def finetune(
         if not done:
             return None
         card = _model_of(fit, loaded, data, name, replace, host, Path(folder))
-    best = int(np.argmin([each.held_out_loss for each in fit.epochs]))
     return FineTuned(
-        card, loaded.card.name, tuple(fit.epochs), best, len(train), len(tests), (*data.notes, *kept.notes)
+        card, loaded.card.name, tuple(fit.epochs), fit.best, len(train), len(tests), (*data.notes, *kept.notes)
     )
 
 
@@ -242,9 +241,9 @@ def _held_out(data: Dataset, seed: int) -> NDArray[np.bool_]:
 def _head(module: Any, kept: KeptInputs, targets: NDArray[Any], train: Sequence[int], classes: int) -> Any:
     """Return the linear classifier of embeddings that a linear probe is, which is fitted to the training items."""
     from sightsound.linear.probe import LinearProbe
-    from sightsound.torch.training import StandardisedHead, embeddings_of
+    from sightsound.torch.training import StandardisedHead, mean_embedding
 
-    features = np.stack([embeddings_of(module, kept.inputs(item)).mean(axis=0) for item in train])
+    features = np.stack([mean_embedding(module, kept.inputs(item)) for item in train])
     mean, scale = features.mean(axis=0), features.std(axis=0)
     scale = np.where(scale > 1e-6 * scale.max(initial=1e-30), scale, 1)
     probe = LinearProbe(scaling="none", sqrt=False)

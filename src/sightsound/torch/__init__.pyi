@@ -7,3 +7,4 @@ from .running import import_torchvision as import_torchvision
 from .running import state_dict as state_dict
 from .state_files import read_state as read_state
 from .state_files import write_state as write_state
+from .tensors import first_difference as first_difference

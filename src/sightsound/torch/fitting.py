@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sightsound.contract.arrays import Floats
 from sightsound.torch.checkpoints import read_checkpoint, write_checkpoint
 from sightsound.torch.examples import Examples, batches
-from sightsound.torch.training import Epoch, Trained, TrainingSettings
+from sightsound.torch.training import Epoch, Trained, TrainingSettings, logits_of
 
 
 @dataclass
@@ -97,15 +97,20 @@ class Fit:
                         return False
             self._note(epoch, float(np.mean(losses)), trained, shown)
             done, losses = 0, []
-            if self._best() == len(self.epochs) - 1:
+            if self.best == len(self.epochs) - 1:
                 best = self._state()
             if self.checkpoint is not None:
                 write_checkpoint(self.checkpoint, trained, epoch + 1, 0, losses, best, self.epochs)
-            if len(self.epochs) - 1 - self._best() >= self.patience:
+            if len(self.epochs) - 1 - self.best >= self.patience:
                 break
         self.module.load_state_dict(best[0])
         self.head.load_state_dict(best[1])
         return True
+
+    @property
+    def best(self) -> int:
+        """Return the position of the epoch with the least loss of held-out items."""
+        return int(np.argmin([each.held_out_loss for each in self.epochs]))
 
     def scores(self, items: Sequence[int]) -> NDArray[np.float64]:
         """Return the mean scores of the windows of items, (items, classes), without changes at random."""
@@ -113,15 +118,10 @@ class Fit:
         self.module.eval()
         for item in items:
             with torch.no_grad():
-                logits = self._logits(torch.from_numpy(self.examples.inputs(item, None)))
+                logits = logits_of(self.module, self.head, torch.from_numpy(self.examples.inputs(item, None)))
             scores = logits.softmax(1) if self.targets.ndim == 1 else logits.sigmoid()
             found.append(scores.double().mean(0).cpu().numpy())
         return np.array(found)
-
-    def _logits(self, inputs: Tensor) -> Tensor:
-        found = self.module(inputs.to(self._device))
-        logits: Tensor = self.head(found[0] if isinstance(found, tuple) else found)
-        return logits
 
     def _batches(self, epoch: int) -> Any:
         settings = self.settings
@@ -142,10 +142,6 @@ class Fit:
         epoch = Epoch(number, loss, held_loss, accuracy, trained.optimizer.param_groups[0]["lr"])
         self.epochs.append(epoch)
         shown(epoch)
-
-    def _best(self) -> int:
-        """Return the position of the epoch with the least loss of held-out items."""
-        return int(np.argmin([each.held_out_loss for each in self.epochs]))
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         return copy.deepcopy(self.module.state_dict()), copy.deepcopy(self.head.state_dict())

@@ -197,12 +197,6 @@ class Trained:
                     raise
                 self._micro = (self._micro + 1) // 2
 
-    def logits(self, inputs: Tensor) -> Tensor:
-        """Return the logits (n, classes) of inputs, with gradients."""
-        found = self.module(inputs)
-        logits: Tensor = self.head(found[0] if isinstance(found, tuple) else found)
-        return logits
-
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
         """Have the layers that are trained in training mode, and all in evaluation mode afterwards."""
@@ -223,7 +217,8 @@ class Trained:
         total = 0.0
         for first in range(0, len(inputs), self._micro):
             part = slice(first, first + self._micro)
-            loss = loss_of(self.logits(inputs[part]), targets[part], weights) * (len(inputs[part]) / len(inputs))
+            logits = logits_of(self.module, self.head, inputs[part])
+            loss = loss_of(logits, targets[part], weights) * (len(logits) / len(inputs))
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         self.optimizer.step()
@@ -246,13 +241,25 @@ class Trained:
         return groups
 
 
-def embeddings_of(module: nn.Module, inputs: NDArray[Any]) -> NDArray[Any]:
-    """Return the embeddings float32 (n, d) of inputs (n, ...)."""
-    device = next(module.parameters()).device
+def embeddings_of(module: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the embeddings (n, d) of inputs (n, ...) on any device, with gradients."""
+    found = module(inputs.to(next(module.parameters()).device))
+    embeddings: Tensor = found[0] if isinstance(found, tuple) else found
+    return embeddings
+
+
+def logits_of(module: nn.Module, head: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the logits (n, classes) of inputs (n, ...) on any device, with gradients."""
+    logits: Tensor = head(embeddings_of(module, inputs))
+    return logits
+
+
+def mean_embedding(module: nn.Module, inputs: NDArray[Any]) -> NDArray[Any]:
+    """Return the mean embedding float32 (d,) of inputs (n, ...)."""
     with torch.no_grad():
-        found = module(torch.from_numpy(np.array(inputs)).to(device))
-    rows: NDArray[Any] = (found[0] if isinstance(found, tuple) else found).float().cpu().numpy()
-    return rows
+        rows = embeddings_of(module, torch.from_numpy(np.array(inputs))).float().cpu().numpy()
+    mean: NDArray[Any] = rows.mean(axis=0)
+    return mean
 
 
 def loss_of(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from sightsound.plugin import Floats, SightsoundError
-from sightsound.torch import state_dict
+from sightsound.torch import first_difference, state_dict
 from sightsound_clip.clap_frameworks import configuration, features, modeling, tokenizers
 
 _BUFFERS = ("position_ids", "token_type_ids", "relative_position_index", "num_batches_tracked")
@@ -157,22 +157,11 @@ def _filled(files: Files, kind: Any, config: Any, prefix: str) -> nn.Module:
     """Return a part of a network with its tensors."""
     tower: nn.Module = _made(files.config, lambda: kind(config))
     tensors = {key: value for key, value in state_dict(files.tensors).items() if key.startswith(prefix)}
-    wrong = _first_difference(tower.state_dict(), tensors)
+    wrong = first_difference(tower.state_dict(), tensors, may_lack=_BUFFERS, may_have=_BUFFERS)
     if wrong:
         raise SightsoundError(f"{files.tensors}: {wrong}; give the files of one network")
     tower.load_state_dict(tensors, strict=False)
     return tower
-
-
-def _first_difference(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
-    """Describe the first tensor that is missing, of another shape, or extra; "" if all fit."""
-    for key, tensor in own.items():
-        if key in tensors and tensors[key].shape != tensor.shape:
-            return f"{key}: expected shape {tuple(tensor.shape)}, got {tuple(tensors[key].shape)}"
-        if key not in tensors and not key.endswith(_BUFFERS):
-            return f"expected a tensor {key}, got {next(iter(tensors), 'none')}" + (" and others" if tensors else "")
-    extra = next((key for key in tensors if key not in own and not key.endswith(_BUFFERS)), None)
-    return f"expected no tensor {extra}" if extra else ""
 
 
 def _json(file: Path) -> dict[str, Any]:

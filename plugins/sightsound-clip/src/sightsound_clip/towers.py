@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sightsound.plugin import SightsoundError
-from sightsound.torch import state_dict
+from sightsound.torch import first_difference, state_dict
 from sightsound_clip.frameworks import open_clip
 
 _model: Any = importlib.import_module("open_clip.model")
@@ -109,7 +109,7 @@ def _filled(part: str, build: Any, part_config: Any, name: str, config: Mapping[
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         raise SightsoundError(f"{name}: configuration: expected one that open_clip builds, got {text}") from error
     tensors = {key.removeprefix(f"{part}."): value for key, value in _tensors(file).items() if _is_of(part, key)}
-    wrong = _first_difference(tower.state_dict(), tensors)
+    wrong = first_difference(tower.state_dict(), tensors, may_lack=("num_batches_tracked",))
     if wrong:
         raise SightsoundError(f"{file}: {part}: {wrong}; give a file of {name}, or name the network it is of")
     tower.load_state_dict(tensors, strict=False)
@@ -128,16 +128,3 @@ def _tensors(file: Path) -> dict[str, Tensor]:
 
 def _is_of(part: str, key: str) -> bool:
     return key.startswith(f"{part}.") and not key.endswith("attn_mask")
-
-
-def _first_difference(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
-    """Describe the first tensor of another shape, or that is missing, or extra; "" if all fit."""
-    for key, tensor in own.items():
-        if key not in tensors:
-            if key.endswith("num_batches_tracked"):  # absent in some files, and not used
-                continue
-            return f"expected a tensor {key}, got {next(iter(tensors), 'none')}" + (" and others" if tensors else "")
-        if tensor.shape != tensors[key].shape:
-            return f"{key}: expected shape {tuple(tensor.shape)}, got {tuple(tensors[key].shape)}"
-    extra = next((key for key in tensors if key not in own), None)
-    return f"expected no tensor {extra}" if extra else ""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
-from sightsound.plugin import SETTINGS_KEY, ExportedNetwork, SightsoundError, settings_json
+from sightsound.plugin import SETTINGS_KEY, ExportedNetwork, settings_json
 
 
 class OnnxExporter:
@@ -22,16 +21,12 @@ class OnnxExporter:
         SightsoundError
             If its preprocessing cannot be said in settings, or if it is no network of torch.
         """
-        if network.settings is None:
-            text = f"{network.name}: expected an image that is resized and cropped, or samples of sound, as input"
-            raise SightsoundError(f"{text}; its preprocessing is its own, which {self.suffix} files do not have")
+        stated = network.stated(self.suffix)
         import onnx
 
         from sightsound.torch import onnx_program
 
         model = onnx.load_model_from_string(onnx_program(network))
-        output = "scores" if network.settings.labels else ""
-        stated = dataclasses.replace(network.settings, embedding="embedding", output=output)
         onnx.helper.set_model_props(model, {SETTINGS_KEY: settings_json(stated)})
         model.producer_name = "sightsound"
         onnx.checker.check_model(model)

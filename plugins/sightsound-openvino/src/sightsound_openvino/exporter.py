@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
-from sightsound.plugin import SETTINGS_KEY, ExportedNetwork, SightsoundError, settings_json
+from sightsound.plugin import SETTINGS_KEY, ExportedNetwork, settings_json
 
 
 class OpenVinoExporter:
@@ -23,16 +22,12 @@ class OpenVinoExporter:
         SightsoundError
             If its preprocessing cannot be said in settings, or if it is no network of torch.
         """
-        if network.settings is None:
-            text = f"{network.name}: expected an image that is resized and cropped, or samples of sound, as input"
-            raise SightsoundError(f"{text}; its preprocessing is its own, which {self.suffix} files do not have")
+        stated = network.stated(self.suffix)
         import openvino
 
         from sightsound.torch import onnx_program
 
         model: Any = openvino.Core().read_model(onnx_program(network), b"")
-        output = "scores" if network.settings.labels else ""
-        stated = dataclasses.replace(network.settings, embedding="embedding", output=output)
         model.set_rt_info(settings_json(stated), [SETTINGS_KEY])
         openvino.save_model(model, str(file), compress_to_fp16=False)
         return [file, file.with_suffix(".bin")]

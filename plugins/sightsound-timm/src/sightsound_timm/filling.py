@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from sightsound.plugin import Card, SightsoundError
+from sightsound.torch import first_difference
 from sightsound_timm.builders import BUILDERS
 
 
@@ -41,18 +41,7 @@ def filled_network(card: Card, builder: str, file: Path, *, with_features: bool 
     try:
         network = build.filled(name, tensors)
     except (RuntimeError, KeyError, ValueError) as error:
-        wrong = _first_difference(build.blank(name).state_dict(), tensors) or str(error).splitlines()[0]
+        counts = ("num_batches_tracked",)  # absent in files from before torch 0.4
+        wrong = first_difference(build.blank(name).state_dict(), tensors, may_lack=counts) or str(error).splitlines()[0]
         raise SightsoundError(f"{file}: {wrong}; give a file of {name}, or name the network it is of") from error
     return build.with_features(network, len(card.labels)) if with_features else network
-
-
-def _first_difference(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
-    """Describe the first tensor of another shape, else the first that is missing, else the first that is extra."""
-    for name in own.keys() & tensors.keys():
-        if own[name].shape != tensors[name].shape:
-            return f"{name}: expected shape {tuple(own[name].shape)}, got {tuple(tensors[name].shape)}"
-    for name in own:
-        if name not in tensors and not name.endswith("num_batches_tracked"):  # absent in files from before torch 0.4
-            return f"expected a tensor {name}, got {next(iter(tensors), 'none')} and others"
-    extra = next((name for name in tensors if name not in own), None)
-    return f"expected no tensor {extra}" if extra else ""
