@@ -67,6 +67,8 @@ OF_TORCH = {
     "sightsound.cli.finetune",
     "sightsound.host.derived",
     "sightsound.learn.finetune",
+    "sightsound.learn.finetune_search",
+    "sightsound.learn.training_set",
 }
 """Modules that use the part for networks of torch, when they get one."""
 

@@ -43,6 +43,16 @@ def test_a_library_and_json(run, shades, tmp_path):
     assert [epoch["number"] for epoch in found["epochs"]] == [0, 1, 2]
 
 
+def test_depths_and_rates_are_searched(run, shades):
+    given = ("finetune", "--data", shades, "-m", "small.acme", "-o", "mine", *FAST, "--search")
+    done = run(*given, "--freeze-until", "1", "--freeze-until", "3", "--rate", "0.01")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["frozen", "until", "rate", "best", "epoch", "loss", "accuracy", "(95", "%)"]
+    assert [line.split()[0] for line in lines[1:3]] == ["1.0", "3"] and done.stdout.count(" *") >= 2
+    assert "accuracy on those held out: " in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -53,6 +63,12 @@ def test_a_library_and_json(run, shades, tmp_path):
             "expected the name of a stage",
         ),
         (("--data", "DATA", "-m", "small.acme", "-o", "colours.tiny", *FAST), "has a model of this name"),
+        ((*GIVEN, "-o", "mine", "--rate", "1", "--rate", "2"), "or --search to compare several"),
+        ((*GIVEN, "-o", "mine", "--resume", "DATA"), "cannot be written"),
+        ((*GIVEN, "-o", "mine", "--rate", "-1"), "learning_rate: expected more than 0"),
+        ((*GIVEN, "-o", "mine", "--rate", "nan"), "learning_rate: expected more than 0"),
+        ((*GIVEN, "-o", "mine", "--layer-decay", "2"), "layer_decay: expected more than 0 and at most 1, got 2"),
+        ((*GIVEN, "-o", "mine", "--plot", "curve.jpeg2"), "png"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
 )

@@ -15,8 +15,10 @@ import made
 from distributions import DISTS
 from sightsound import Host, Labels, SightsoundError, classify_image, index
 from sightsound.learn.finetune import finetune, write_log
+from sightsound.learn.finetune_search import Grid
+from sightsound.learn.training_set import training_set
 from sightsound.torch.examples import NONE, Augmentation, changed_sound, masked, moved_images
-from sightsound.torch.fitting import Fit
+from sightsound.torch.fitting import FirstOutputs, Fit
 from sightsound.torch.training import TrainingSettings, frozen_layers
 
 sys.path.insert(0, str(DISTS / "small"))
@@ -79,20 +81,23 @@ class Noise:
     def inputs(self, item, random):
         return self.images[item]
 
+    change_at_random = False
+
 
 def test_frozen_layers_and_their_statistics_stay_bit_equal():
-    module, head, examples = Small(IMAGE, "cpu").module(), nn.Linear(6, 2), Noise()
+    module, examples = Small(IMAGE, "cpu").module(), Noise()
     before = {key: each.clone() for key, each in module.state_dict().items()}
     items = list(range(24))
     fit = Fit(
         module=module,
-        head=head,
+        make_head=lambda rows, targets: nn.Linear(6, 2),
         examples=examples,
         targets=examples.targets,
         train=items[:16],
         held_out=items[16:],
         until="3",
         settings=dataclasses.replace(FAST, learn_statistics=True),
+        outputs=FirstOutputs(lambda array: array),
         patience=9,
     )
     assert fit.run(16, lambda epoch: None, lambda: False)
@@ -133,6 +138,61 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(host, shades, t
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
+def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(host, shades, tmp_path):
+    at = tmp_path / "at.safetensors"
+    assert tuned(host, shades, checkpoint=at, stopped=lambda: True) is None
+    whole = at.read_bytes()
+    with pytest.raises(SightsoundError, match="at.safetensors: is the checkpoint of another training"):
+        tuned(host, shades, checkpoint=at, freeze_until=0.2)
+    (shades / "red" / "0.png").unlink()
+    with pytest.raises(SightsoundError, match="is the checkpoint of another training"):
+        tuned(host, shades, checkpoint=at)
+    for damaged in (whole[:1000], b"", b"no safetensors at all"):
+        at.write_bytes(damaged)
+        with pytest.raises(SightsoundError, match=r"at.safetensors: expected a checkpoint .*; remove it"):
+            tuned(host, shades, checkpoint=at)
+    assert "mine" not in host.cards
+
+
+def test_depth_and_rate_are_searched_by_cross_validation(host, shades):
+    grid = Grid(freeze_until=(1.0, 0.5), learning_rate=(1e-9, 0.05), folds=2)
+    done = tuned(host, shades, search=grid, settings=dataclasses.replace(FAST, epochs=3))
+    found = [(each.freeze_until, each.learning_rate) for each in done.candidates]
+    assert found == [(1.0, 1e-9), (1.0, 0.05), (0.5, 1e-9), (0.5, 0.05)]
+    chosen = min(done.candidates, key=lambda each: each.loss)
+    assert chosen.learning_rate == 0.05 and chosen.epoch > 0, "a rate of nothing does not win"
+    assert done.freeze_until == chosen.freeze_until
+    assert max(each.rate for each in done.epochs) > 0.01
+    assert all(each.accuracy.low <= each.accuracy.value <= each.accuracy.high for each in done.candidates)
+    stopped = iter(range(5))
+    assert tuned(host, shades, "other", search=grid, stopped=lambda: next(stopped, None) is None) is None
+
+
+def test_items_of_a_group_are_on_one_side(host, shades, tmp_path):
+    table = tmp_path / "labels.csv"
+    with table.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "label", "group"])
+        for each in sorted(shades.rglob("*.png")):
+            name = each.parent.name
+            rows.writerow([each.relative_to(shades), name, f"{name}{int(each.stem) // 4}"])
+    index(shades, tmp_path / "lib", models=["small.acme"], host=host)
+    loaded = host.load("small.acme")
+    given = training_set(
+        tmp_path / "lib",
+        loaded,
+        Labels(str(table), group_column="group"),
+        balanced=True,
+        seed=0,
+        host=host,
+        folder=tmp_path,
+        progress=False,
+    )
+    train, held_out = given.sides(0)
+    assert len(held_out) >= 4 and len(train) + len(held_out) == 36
+    assert not {*given.groups[train]} & {*given.groups[held_out]}
+
+
 def test_sounds_are_fine_tuned_too(host, tmp_path):
     for kind, name in enumerate(("first", "second")):
         for i in range(10):
@@ -164,6 +224,12 @@ def test_what_cannot_be_trained_is_refused_in_one_line(host, tiny, shades, tmp_p
     (tmp_path / "one" / "red").mkdir(parents=True)
     made.write_image(tmp_path / "one" / "red" / "0.png", 0)
     refused("class", source=tmp_path / "one")
+    for file in sorted((shades / "red").iterdir())[1:]:
+        file.unlink()
+    refused("red: expected two items or more of each class, got 1; add some, or leave the class out")
+    made.write_image(shades / "red" / "more.png", 3)
+    (shades / "red" / "0.png").write_bytes(b"gone bad")
+    refused("red: expected two items or more of each class, got 1")
     (tmp_path / "empty").mkdir()
     refused("has no vectors|no space|expected", source=tmp_path / "empty")
 

@@ -28,16 +28,27 @@ if TYPE_CHECKING:
 @click.option("--multi-label", is_flag=True, help="Items may have several of the classes.")
 @click.option(
     "--freeze-until",
-    default="0.5",
-    show_default=True,
+    multiple=True,
     metavar="STAGE|P",
-    help="The first stage that is trained, or the proportion of layers that are not.",
+    help="The first stage that is trained, or the proportion of layers that are not.  [default: 0.5]",
 )
 @click.option("--epochs", type=click.IntRange(1), default=10, show_default=True, help="How often all items are seen.")
-@click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate of the head.")
+@click.option("--rate", type=float, multiple=True, help="Learning rate of the head.  [default: 0.001]")
+@click.option(
+    "--search",
+    is_flag=True,
+    help="Compare several of --freeze-until and --rate by cross-validation, and train with the best.",
+)
 @click.option("--backbone-factor", type=float, default=0.1, show_default=True, help="Rate of the network, of that.")
 @click.option("--layer-decay", type=float, default=1.0, show_default=True, help="Rate of a layer, of the next one's.")
 @click.option("--batch-size", type=click.IntRange(2), default=16, show_default=True, help="Inputs for each step.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Of the arithmetic of a step; auto is bf16 on a GPU that has it.",
+)
 @click.option("--patience", type=click.IntRange(1), default=3, show_default=True, help="Epochs without improvement.")
 @click.option("--augment/--no-augment", default=True, help="Change inputs at random.  [default: augment]")
 @click.option("--balanced/--no-balanced", default=True, help="Rare classes weigh as much.  [default: balanced]")
@@ -61,7 +72,9 @@ def finetune(
     fold_column: str | None,
     group_column: str | None,
     multi_label: bool,
-    freeze_until: str,
+    freeze_until: tuple[str, ...],
+    rate: tuple[float, ...],
+    search: bool,
     log: str | None,
     plot: str | None,
     as_json: bool,
@@ -73,11 +86,14 @@ def finetune(
     Its head starts as a linear probe. A fifth of the items are held out: the network of the epoch with the least loss
     on them is kept. ^C stops after the batch; with --resume the same command goes on from there.
     """
+    if not search and max(len(freeze_until), len(rate)) > 1:
+        raise click.UsageError("expected one --freeze-until and one --rate, or --search to compare several")
     if (library is None) == (data is None):
         raise click.UsageError("expected --library or --data")
     from sightsound._atomic import check_writable
     from sightsound.learn.finetune import finetune as run
     from sightsound.learn.finetune import write_log
+    from sightsound.learn.finetune_search import Grid
     from sightsound.learn.label_table import Labels
     from sightsound.torch.examples import NONE
     from sightsound.torch.training import TrainingSettings
@@ -85,13 +101,15 @@ def finetune(
     for place in (log, plot, how["resume"]):
         if place:
             check_writable(place)
+    depths = tuple(map(_depth, freeze_until))
     settings = TrainingSettings(
         epochs=how["epochs"],
-        learning_rate=how["rate"],
+        learning_rate=(rate or (TrainingSettings.learning_rate,))[0],
         backbone_factor=how["backbone_factor"],
         layer_decay=how["layer_decay"],
         batch_size=how["batch_size"],
         seed=how["seed"],
+        precision=how["precision"],
     )
     labels = Labels(source, column, fold_column, group_column, multi_label)
     with _stopping() as stopped:
@@ -100,7 +118,10 @@ def finetune(
             model,
             name,
             labels=labels,
-            freeze_until=float(freeze_until) if _is_number(freeze_until) else freeze_until,
+            freeze_until=(depths or (0.5,))[0],
+            search=Grid(freeze_until=depths or Grid.freeze_until, learning_rate=rate or Grid.learning_rate)
+            if search
+            else None,
             settings=settings,
             augmentation=None if augment else NONE,
             balanced=how["balanced"],
@@ -126,10 +147,31 @@ def finetune(
 
 def _print(tuned: FineTuned, as_json: bool) -> None:
     epochs = [dataclasses.asdict(each) for each in tuned.epochs]
+    candidates = [dataclasses.asdict(each) for each in tuned.candidates]
     if as_json:
         kept = {"name": tuned.card.name, "parent": tuned.parent, "best": tuned.best, "notes": list(tuned.notes)}
-        output.print_json({**kept, "items": tuned.items, "held_out": tuned.held_out, "epochs": epochs})
+        measured = {each: dataclasses.asdict(getattr(tuned, each)) for each in ("accuracy", "probe")}
+        counts = {"items": tuned.items, "held_out": tuned.held_out, "freeze_until": tuned.freeze_until}
+        output.print_json({**kept, **counts, **measured, "epochs": epochs, "candidates": candidates})
         return
+    if tuned.candidates:
+        from sightsound.learn.finetune_search import best
+
+        chosen = best(tuned.candidates)
+        output.print_table(
+            ["frozen until", "rate", "best epoch", "loss", "accuracy (95 %)"],
+            [
+                (
+                    str(each.freeze_until) + (" *" if each is chosen else ""),
+                    f"{each.learning_rate:g}",
+                    each.epoch or "probe",
+                    f"{each.loss:.3f}",
+                    str(each.accuracy),
+                )
+                for each in tuned.candidates
+            ],
+        )
+        output.echo()
     header = ["epoch", "loss", "held-out loss", "held-out accuracy, %"]
     rows = [
         (
@@ -146,15 +188,16 @@ def _print(tuned: FineTuned, as_json: bool) -> None:
     output.echo(
         f"{name}: {len(tuned.card.labels)} classes, from {tuned.items} items and {tuned.held_out} held out; * is kept"
     )
+    output.echo(f"accuracy on those held out: {tuned.accuracy}; linear probe: {tuned.probe}")
     output.echo(f"next: sightsound tag FOLDER --model {name}")
 
 
-def _is_number(text: str) -> bool:
+def _depth(text: str) -> str | float:
+    """Return a proportion, or the name of a stage, which may be a number too."""
     try:
-        float(text)
+        return float(text) if 0 <= float(text) <= 1 else text
     except ValueError:
-        return False
-    return True
+        return text
 
 
 @contextlib.contextmanager

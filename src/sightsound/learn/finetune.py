@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
-import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sightsound._progress import bar
-from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Card
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import SightsoundError
@@ -25,20 +21,16 @@ from sightsound.contract.paths import PathLike
 from sightsound.host.derived import SUFFIX, described
 from sightsound.host.host import Host
 from sightsound.host.importing import check_name, import_model
-from sightsound.host.model import Model
-from sightsound.learn.dataset import Dataset
+from sightsound.learn.finetune_search import Grid, GridPoint, best, search_grid
 from sightsound.learn.label_table import Labels
-from sightsound.learn.load import load_dataset
-from sightsound.library.index import index
+from sightsound.learn.training_set import TrainingSet, training_set
 from sightsound.library.library import Library
-from sightsound.linear import folds
-from sightsound.pipeline.kept_inputs import KeptInputs, keep_inputs
+from sightsound.linear import metrics
+from sightsound.linear.report import Estimate
 
 if TYPE_CHECKING:
     from sightsound.torch.examples import Augmentation
     from sightsound.torch.training import Epoch, TrainingSettings
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,6 +49,12 @@ class FineTuned:
         The epoch whose network was kept.
     items, held_out : int
         How many items it learnt from, and how many said when to stop.
+    accuracy, probe : Estimate
+        Accuracy on the held-out items of what was kept, and of the probe that it started from.
+    freeze_until : str or float
+        What of the network was frozen.
+    candidates : tuple of GridPoint
+        What was compared by cross-validation, in the order of the grid.
     notes : tuple of str
         What was left out, and why.
     """
@@ -67,6 +65,10 @@ class FineTuned:
     best: int
     items: int
     held_out: int
+    accuracy: Estimate
+    probe: Estimate
+    freeze_until: str | float
+    candidates: tuple[GridPoint, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
 
 
@@ -77,6 +79,7 @@ def finetune(
     *,
     labels: Labels | None = None,
     freeze_until: str | float = 0.5,
+    search: Grid | None = None,
     settings: TrainingSettings | None = None,
     augmentation: Augmentation | None = None,
     balanced: bool = True,
@@ -105,6 +108,9 @@ def finetune(
         Where the labels come from, see `load_dataset`.
     freeze_until : str or float
         The first stage that is trained, such as "layer3", or the proportion of layers that keep their numbers.
+    search : Grid or None
+        Depths and learning rates to compare by cross-validation; the best replaces `freeze_until` and the rate of
+        `settings`.
     settings : TrainingSettings or None
         Rates, epochs and more.
     augmentation : Augmentation or None
@@ -137,52 +143,73 @@ def finetune(
         If there are no labels, fewer than two classes, a class with one item, or a network that cannot be trained.
     """
     from sightsound.torch.examples import Augmentation
-    from sightsound.torch.fitting import Fit
     from sightsound.torch.training import TrainingSettings
 
     host = host or Host()
     host.reload_models()
     check_name(host, name, replace)
     loaded = host.load(model, device)
-    _check_trainable(loaded)
-    data = _data(source, loaded, labels, host, progress)
     settings, augmentation = settings or TrainingSettings(), augmentation or Augmentation()
-    targets, held_out = _targets(data), _held_out(data, settings.seed)
     with tempfile.TemporaryDirectory() as folder:
-        kept = keep_inputs(loaded, data.items, Path(folder), progress)
-        train = [i for i in range(len(data.items)) if not held_out[i] and kept.counts[i]]
-        tests = [i for i in range(len(data.items)) if held_out[i] and kept.counts[i]]
-        module = loaded.embedder.module().to(loaded.device)  # type: ignore[attr-defined]
-        head = _head(module, kept, targets, train, len(data.classes)).to(loaded.device)
-        fit = Fit(
-            module=module,
-            head=head,
-            examples=_examples(kept, augmentation, loaded.card),
-            targets=targets,
-            train=train,
-            held_out=tests,
-            until=freeze_until,
-            settings=settings,
-            patience=patience,
-            class_weights=_class_weights(targets, train, len(data.classes)) if balanced else None,
-            checkpoint=None if checkpoint is None else Path(checkpoint),
+        given = training_set(
+            source,
+            loaded,
+            labels,
+            balanced=balanced,
+            seed=settings.seed,
+            host=host,
+            folder=Path(folder),
+            progress=progress,
         )
-        with bar(settings.epochs, f"train {name}", progress, unit="epoch") as shown:
+        candidates: tuple[GridPoint, ...] = ()
+        with _of_network(model):
+            if search is not None:
+                found = search_grid(given, search, settings, augmentation, stopped, progress)
+                if found is None:
+                    return None
+                candidates, chosen = found, best(found)
+                freeze_until = chosen.freeze_until
+                settings = dataclasses.replace(settings, learning_rate=chosen.learning_rate)
+            fit = given.fit(
+                0,
+                freeze_until,
+                settings,
+                augmentation,
+                patience=patience,
+                checkpoint=None if checkpoint is None else Path(checkpoint),
+            )
+            with bar(settings.epochs, f"train {name}", progress, unit="epoch") as shown:
 
-            def show(epoch: Epoch) -> None:
-                shown.set_postfix_str(f"loss {epoch.held_out_loss:.3f}, accuracy {epoch.held_out_accuracy:.3f}")
-                shown.update(epoch.number > 0)
+                def show(epoch: Epoch) -> None:
+                    shown.set_postfix_str(f"loss {epoch.held_out_loss:.3f}, accuracy {epoch.held_out_accuracy:.3f}")
+                    shown.update(epoch.number > 0)
 
-            try:
-                done = fit.run(int(kept.counts[train].sum()), show, stopped)
-            except ValueError as error:  # of `freeze_until`
-                raise SightsoundError(f"{model}: {error}") from None
-        if not done:
-            return None
-        card = _model_of(fit, loaded, data, name, replace, host, Path(folder))
+                if not fit.run(given.windows(fit.train), show, stopped):
+                    return None
+        card = _model_of(fit, given, name, replace, host, Path(folder))
+    groups = given.groups[list(fit.held_out)]
     return FineTuned(
-        card, loaded.card.name, tuple(fit.epochs), fit.best, len(train), len(tests), (*data.notes, *kept.notes)
+        card,
+        loaded.card.name,
+        tuple(fit.epochs),
+        fit.best,
+        len(fit.train),
+        len(fit.held_out),
+        metrics.estimate(fit.correct[fit.best], groups),
+        metrics.estimate(fit.correct[0], groups),
+        freeze_until,
+        candidates,
+        (*given.data.notes, *given.kept.notes),
     )
+
+
+@contextlib.contextmanager
+def _of_network(model: str) -> Iterator[None]:
+    """Say of which network the stage is that is asked for and not there."""
+    try:
+        yield
+    except ValueError as error:
+        raise SightsoundError(f"{model}: {error}") from None
 
 
 def write_log(tuned: FineTuned, out: PathLike) -> None:
@@ -203,86 +230,17 @@ def write_log(tuned: FineTuned, out: PathLike) -> None:
         writer.writerows(map(dataclasses.asdict, tuned.epochs))
 
 
-def _check_trainable(model: Model) -> None:
-    missing = [name for name in ("module", "derive") if not hasattr(model.embedder, name)]
-    if missing:
-        names = " and ".join(f"{each}()" for each in missing)
-        raise SightsoundError(f"{model.card.name}: cannot be trained, since it has no {names}; name another --model")
-    if "[" in model.card.name:
-        raise SightsoundError(f"{model.card.name}: expected a name without options to fine-tune; leave them out")
-
-
-def _data(
-    source: PathLike | Library, model: Model, labels: Labels | None, host: Host, progress: bool | None
-) -> Dataset:
-    """Return the labelled items of a library, or of a folder with classes."""
-    name = model.card.name
-    if isinstance(source, Library) or (Path(source) / "library.sqlite").exists():
-        return load_dataset(source, name, labels, pool="mean", features="embedding")
-    with tempfile.TemporaryDirectory() as folder:
-        index(source, folder, models=[name], host=host, label_from="folder", progress=progress)
-        return load_dataset(folder, name, labels, pool="mean", features="embedding")
-
-
-def _targets(data: Dataset) -> NDArray[Any]:
-    """Return int64 (items,), or float32 (items, classes) for several classes each."""
-    if not data.single:
-        return data.y.astype(np.float32)
-    return np.searchsorted(np.array(data.classes), data.y).astype(np.int64)
-
-
-def _held_out(data: Dataset, seed: int) -> NDArray[np.bool_]:
-    """Return which items are held out: the first of five folds, or the first official one."""
-    if data.folds is not None:
-        return np.asarray(data.folds == np.unique(data.folds)[0])
-    return np.asarray(folds.split(data.truth, data.classes, data.groups, seed=seed) == 0)
-
-
-def _head(module: Any, kept: KeptInputs, targets: NDArray[Any], train: Sequence[int], classes: int) -> Any:
-    """Return the linear classifier of embeddings that a linear probe is, which is fitted to the training items."""
-    from sightsound.linear.probe import LinearProbe
-    from sightsound.torch.training import StandardisedHead, mean_embedding
-
-    features = np.stack([mean_embedding(module, kept.inputs(item)) for item in train])
-    mean, scale = features.mean(axis=0), features.std(axis=0)
-    scale = np.where(scale > 1e-6 * scale.max(initial=1e-30), scale, 1)
-    probe = LinearProbe(scaling="none", sqrt=False)
-    probe.fit((features - mean) / scale, targets[list(train)])
-    coef, intercept = probe.columns()
-    head = StandardisedHead(mean, scale, classes)
-    head.set(coef / probe.temperature_, intercept / probe.temperature_)
-    return head
-
-
-def _examples(kept: KeptInputs, change: Augmentation, card: Card) -> Any:
-    from sightsound.torch.examples import ImageExamples, SoundExamples
-
-    return (
-        ImageExamples(kept, change) if card.modality == "image" else SoundExamples(kept, change, card.sample_rate or 1)
-    )
-
-
-def _class_weights(targets: NDArray[Any], train: Sequence[int], classes: int) -> Floats:
-    """Return the weights of classes that make the rare count as much as the frequent."""
-    chosen = targets[list(train)]
-    if targets.ndim == 1:
-        counts = np.bincount(chosen, minlength=classes).clip(1)
-        return (len(chosen) / (classes * counts)).astype(np.float32)
-    positive = chosen.sum(axis=0).clip(1)
-    return np.asarray(np.sqrt((len(chosen) - positive).clip(1) / positive), np.float32)
-
-
-def _model_of(fit: Any, model: Model, data: Dataset, name: str, replace: bool, host: Host, folder: Path) -> Card:
+def _model_of(fit: Any, given: TrainingSet, name: str, replace: bool, host: Host, folder: Path) -> Card:
     """Write the trained network to a file, and import it."""
     from sightsound.torch import write_state
 
+    data, card = given.data, given.model.card
     weight, bias = fit.head.folded()
     kind: Literal["softmax", "sigmoid"] = "softmax" if data.single else "sigmoid"
     head = LinearHead(weight=weight, bias=bias, kind=kind, labels=data.classes)
-    card = model.card
     facts = described(
         str(card.constants.get("parent", card.name)),
-        model.space.fingerprint,
+        given.model.space.fingerprint,
         ClassList(name, data.classes),
         kind,
         license=card.license,

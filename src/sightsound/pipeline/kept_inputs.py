@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,12 +15,38 @@ from sightsound import media
 from sightsound._progress import bar
 from sightsound._threads import cores
 from sightsound.contract.arrays import Floats
-from sightsound.contract.errors import MediaError
+from sightsound.contract.errors import MediaError, SightsoundError
 from sightsound.contract.results import Item
 from sightsound.host.model import Model
 
 IN_MEMORY = 2**30
 """Bytes that are kept in memory; what is beyond goes to a mapped file."""
+
+
+class ArrayStore:
+    """Arrays that are kept: the first in memory, the others in a mapped file, up to half of what is free on its disk.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        The mapped file, which is made when it is needed.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._in_memory, self._on_disk = file, 0, 0
+        self._most_on_disk = shutil.disk_usage(file.parent).free // 2
+
+    def keep(self, array: Floats) -> Floats | None:
+        """Return an array as it is kept, or None if there is no room."""
+        if self._in_memory + array.nbytes <= IN_MEMORY or not array.size:
+            self._in_memory += array.nbytes
+            return array
+        if self._on_disk + array.nbytes > self._most_on_disk:
+            return None
+        with self._file.open("ab") as opened:
+            opened.write(array.tobytes())
+        at, self._on_disk = self._on_disk, self._on_disk + array.nbytes
+        return np.memmap(self._file, np.float32, "r", at, array.shape)
 
 
 @dataclass
@@ -68,21 +95,23 @@ def keep_inputs(model: Model, items: Sequence[Item], folder: Path, progress: boo
     progress : bool or None
         Whether to show a progress bar.
     """
-    arrays, notes, held = list[Floats](), list[str](), 0
-    file = folder / "inputs"
+    arrays, notes = list[Floats](), list[str]()
+    store = ArrayStore(folder / "inputs")
     with ThreadPoolExecutor(cores()) as threads, bar(len(items), "decode", progress, unit="file") as shown:
         for item, found in zip(items, threads.map(lambda item: _read(model, item), items)):
             if isinstance(found, str):
                 notes.append(f"{item.path}: {found}")
                 found = np.empty(0, np.float32)
-            held += found.nbytes
-            if held > IN_MEMORY and found.size:
-                found = _mapped(found, file)
-            arrays.append(found)
+            kept = store.keep(found)
+            if kept is None:
+                raise SightsoundError(
+                    f"{folder}: expected room for {len(items)} decoded files; set TMPDIR to a larger disk"
+                )
+            arrays.append(kept)
             shown.update()
-    kept = KeptInputs(model, arrays, np.zeros(len(arrays), np.intp), tuple(notes))
-    kept.counts = np.array([len(kept.inputs(i)) if each.size else 0 for i, each in enumerate(arrays)], np.intp)
-    return kept
+    decoded = KeptInputs(model, arrays, np.zeros(len(arrays), np.intp), tuple(notes))
+    decoded.counts = np.array([len(decoded.inputs(i)) if each.size else 0 for i, each in enumerate(arrays)], np.intp)
+    return decoded
 
 
 def _read(model: Model, item: Item) -> Floats | str:
@@ -94,11 +123,3 @@ def _read(model: Model, item: Item) -> Floats | str:
         return media.read_sound(item.file, model.card.sample_rate)
     except MediaError as error:
         return str(error)
-
-
-def _mapped(array: Floats, file: Path) -> Floats:
-    """Append an array to a file, and return it mapped."""
-    with file.open("ab") as opened:
-        at = opened.tell()
-        opened.write(array.tobytes())
-    return np.memmap(file, np.float32, "r", at, array.shape)

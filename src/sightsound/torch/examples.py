@@ -24,6 +24,10 @@ class Examples(Protocol):
     def __len__(self) -> int:
         """Return the number of items."""
 
+    @property
+    def change_at_random(self) -> bool:
+        """Whether inputs differ where a generator is given."""
+
     def inputs(self, item: int, random: np.random.Generator | None) -> Floats:
         """Return the inputs of an item, float32 (windows, ...), changed at random if a generator is given."""
 
@@ -82,12 +86,17 @@ class ImageExamples:
     def __len__(self) -> int:
         return len(self.kept.arrays)
 
+    @property
+    def change_at_random(self) -> bool:
+        """Whether images are moved, turned or mirrored."""
+        return bool(self.change.shift or self.change.rotate or self.change.flip)
+
     def inputs(self, item: int, random: np.random.Generator | None) -> Floats:
         """Return the input of an image, float32 (1, ...)."""
-        found, change = self.kept.inputs(item), self.change
-        if random is None or not (change.shift or change.rotate or change.flip):
+        found = self.kept.inputs(item)
+        if random is None or not self.change_at_random:
             return found
-        moved: Floats = moved_images(torch.from_numpy(np.array(found)), change, random).numpy()
+        moved: Floats = moved_images(torch.from_numpy(np.array(found)), self.change, random).numpy()
         return moved
 
 
@@ -102,9 +111,14 @@ class SoundExamples:
     def __len__(self) -> int:
         return len(self.kept.arrays)
 
+    @property
+    def change_at_random(self) -> bool:
+        """Whether recordings are moved, made louder, mixed or masked."""
+        return bool(self.change.shift or self.change.gain or self.change.mix or self.change.masks)
+
     def inputs(self, item: int, random: np.random.Generator | None) -> Floats:
         """Return the inputs of a recording, float32 (windows, ...)."""
-        if random is None:
+        if random is None or not self.change_at_random:
             return self.kept.inputs(item)
         arrays = self.kept.arrays
         other = arrays[int(random.integers(len(arrays)))] if self.change.mix else None

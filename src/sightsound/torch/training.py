@@ -6,13 +6,14 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+
+from sightsound.contract.errors import SightsoundError
 
 Batch = tuple[Tensor, Tensor]
 """Inputs float32 (n, ...), and targets: int64 (n,) for one class each, or float32 (n, classes) for several."""
@@ -40,6 +41,9 @@ class TrainingSettings:
         Inputs for each step.
     seed : int
         Of the order of items, of dropout and of augmentation.
+    precision : {"auto", "float32", "bf16"}
+        Of the arithmetic while it is trained; numbers are stored, and held-out items judged, in float32. "auto" is
+        bf16 on a GPU that has it, else float32.
     learn_statistics : bool
         Whether batch norms that are trained normalise by the batch and learn its statistics, rather than to keep those
         of the network; of use with thousands of items, and large batches.
@@ -53,7 +57,27 @@ class TrainingSettings:
     warmup: float = 0.1
     batch_size: int = 16
     seed: int = 0
+    precision: Literal["auto", "float32", "bf16"] = "auto"
     learn_statistics: bool = False
+
+    def __post_init__(self) -> None:
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if not (0 < value <= most or (value == 0 and name in _MAY_BE_0)):
+                least = "0" if name in _MAY_BE_0 else "more than 0"
+                raise SightsoundError(f"{name}: expected {least} and at most {most:g}, got {value:g}")
+
+
+_MOST = {
+    "epochs": 100_000,
+    "learning_rate": 10.0,
+    "backbone_factor": 100.0,
+    "layer_decay": 1.0,
+    "weight_decay": 10.0,
+    "warmup": 1.0,
+    "batch_size": 100_000,
+}
+_MAY_BE_0 = ("backbone_factor", "weight_decay", "warmup")
 
 
 class StandardisedHead(nn.Module):
@@ -161,7 +185,7 @@ class Trained:
     module : torch.nn.Module
         Returns embeddings (n, d), or a tuple that begins with them. It is changed.
     head : torch.nn.Module
-        From embeddings to logits. It is changed.
+        From embeddings to logits, on the same device. It is changed.
     until : str or float
         What is frozen, see `frozen_layers`.
     settings : TrainingSettings
@@ -174,24 +198,42 @@ class Trained:
         self, module: nn.Module, head: nn.Module, until: str | float, settings: TrainingSettings, steps: int
     ) -> None:
         self.module, self.head, self._settings = module, head, settings
-        self._frozen = frozen_layers(module, until)
-        held = {id(each) for _, each in self._frozen}
+        self.frozen = [each for _, each in frozen_layers(module, until)]
+        held = {id(each) for each in self.frozen}
         module.requires_grad_(False)
-        self._free = [(name, each) for name, each in layers_with_parameters(module) if id(each) not in held]
-        for _, layer in self._free:
+        self._free = [each for _, each in layers_with_parameters(module) if id(each) not in held]
+        for layer in self._free:
             for parameter in layer.parameters(recurse=False):
                 parameter.requires_grad_(parameter.is_floating_point())
         self.optimizer = torch.optim.AdamW(self._groups(), lr=settings.learning_rate)
         warm = max(1, round(settings.warmup * steps))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: _rate(step, warm, steps))
         self._micro = settings.batch_size
+        self._device = next(head.parameters()).device
+        self._bf16 = settings.precision == "bf16" or (
+            settings.precision == "auto"
+            and self._device.type == "cuda"
+            and torch.cuda.is_bf16_supported(including_emulation=False)
+        )
 
-    def step(self, inputs: Tensor, targets: Tensor, weights: Tensor | None, seed: int) -> float:
-        """Take a step with a batch, in parts where it does not fit the device, and return the mean loss."""
+    def step(self, network: nn.Module, inputs: Tensor, targets: Tensor, weights: Tensor | None, seed: int) -> float:
+        """Take a step with a batch, in parts where it does not fit the device, and return the mean loss.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            `module`, or the part of it that is trained.
+        inputs, targets : torch.Tensor
+            A batch, on any device.
+        weights : torch.Tensor or None
+            Of the classes, (classes,).
+        seed : int
+            Of dropout.
+        """
         while True:
             try:
                 torch.manual_seed(seed)
-                return self._step(inputs, targets, weights)
+                return self._step(network, inputs, targets, weights)
             except (MemoryError, torch.OutOfMemoryError):
                 if self._micro <= 1:
                     raise
@@ -199,26 +241,29 @@ class Trained:
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
-        """Have the layers that are trained in training mode, and all in evaluation mode afterwards."""
-        self.module.train()
-        for _, layer in self._frozen:
-            layer.eval()
-        if not self._settings.learn_statistics:
-            for _, layer in self._free:
-                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                    layer.eval()
+        """Have what follows the first layer that is trained in training mode, and all in evaluation mode afterwards."""
+        held, free = {id(each) for each in self.frozen}, {id(each) for each in self._free}
+        follows = False
+        for part in self.module.modules():
+            owned = {id(each) for _, each in layers_with_parameters(part)}
+            follows = follows or id(part) in free
+            part.training = bool(owned & free) or (follows and not owned & held)
+            if isinstance(part, nn.modules.batchnorm._BatchNorm) and not self._settings.learn_statistics:
+                part.training = False
         try:
             yield
         finally:
             self.module.eval()
 
-    def _step(self, inputs: Tensor, targets: Tensor, weights: Tensor | None) -> float:
+    def _step(self, network: nn.Module, inputs: Tensor, targets: Tensor, weights: Tensor | None) -> float:
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for first in range(0, len(inputs), self._micro):
             part = slice(first, first + self._micro)
-            logits = logits_of(self.module, self.head, inputs[part])
-            loss = loss_of(logits, targets[part], weights) * (len(logits) / len(inputs))
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+                embeddings = embeddings_of(network, inputs[part].to(self._device))
+            logits = self.head(embeddings.float())
+            loss = loss_of(logits, targets[part].to(self._device), weights) * (len(logits) / len(inputs))
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         self.optimizer.step()
@@ -231,7 +276,7 @@ class Trained:
             self._settings,
             [{"params": list(self.head.parameters()), "lr": self._settings.learning_rate}],
         )
-        for depth, (_, layer) in enumerate(reversed(self._free)):
+        for depth, layer in enumerate(reversed(self._free)):
             rate = settings.learning_rate * settings.backbone_factor * settings.layer_decay**depth
             for decays in (True, False):
                 chosen = [each for each in layer.parameters(recurse=False) if (each.ndim > 1) == decays]
@@ -242,24 +287,10 @@ class Trained:
 
 
 def embeddings_of(module: nn.Module, inputs: Tensor) -> Tensor:
-    """Return the embeddings (n, d) of inputs (n, ...) on any device, with gradients."""
-    found = module(inputs.to(next(module.parameters()).device))
+    """Return the embeddings (n, d) of inputs (n, ...), with gradients."""
+    found = module(inputs)
     embeddings: Tensor = found[0] if isinstance(found, tuple) else found
     return embeddings
-
-
-def logits_of(module: nn.Module, head: nn.Module, inputs: Tensor) -> Tensor:
-    """Return the logits (n, classes) of inputs (n, ...) on any device, with gradients."""
-    logits: Tensor = head(embeddings_of(module, inputs))
-    return logits
-
-
-def mean_embedding(module: nn.Module, inputs: NDArray[Any]) -> NDArray[Any]:
-    """Return the mean embedding float32 (d,) of inputs (n, ...)."""
-    with torch.no_grad():
-        rows = embeddings_of(module, torch.from_numpy(np.array(inputs))).float().cpu().numpy()
-    mean: NDArray[Any] = rows.mean(axis=0)
-    return mean
 
 
 def loss_of(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:

@@ -1,0 +1,271 @@
+"""What a network is fine-tuned on: labelled items, decoded once, and who of them is held out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound.contract.arrays import Floats
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import PathLike
+from sightsound.host.host import Host
+from sightsound.host.model import Model
+from sightsound.learn.dataset import Dataset
+from sightsound.learn.label_table import Labels
+from sightsound.learn.load import load_dataset
+from sightsound.library.index import index
+from sightsound.library.library import Library
+from sightsound.linear import folds
+from sightsound.pipeline.kept_inputs import ArrayStore, KeptInputs, keep_inputs
+
+if TYPE_CHECKING:
+    from sightsound.torch.examples import Augmentation
+    from sightsound.torch.fitting import FirstOutputs, Fit
+    from sightsound.torch.training import TrainingSettings
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Labelled items for a network that is to be trained.
+
+    Parameters
+    ----------
+    model : Model
+        The network.
+    data : Dataset
+        The items with their classes.
+    kept : KeptInputs
+        The items, decoded.
+    targets : ndarray
+        int64 (items,), or float32 (items, classes) for several classes each.
+    folds : ndarray of int (items,)
+        The fold that each item is held out in; -1 for items that are always learnt from.
+    outputs : FirstOutputs
+        What the network gave before it was trained.
+    balanced : bool
+        Whether rare classes weigh as much as frequent ones.
+    """
+
+    model: Model
+    data: Dataset
+    kept: KeptInputs
+    targets: NDArray[Any]
+    folds: NDArray[np.intp]
+    outputs: FirstOutputs
+    balanced: bool
+
+    @property
+    def groups(self) -> NDArray[np.intp]:
+        """The group of each item."""
+        return self.data.groups
+
+    def sides(self, fold: int) -> tuple[list[int], list[int]]:
+        """Return the items that are learnt from while a fold is held out, and those of the fold."""
+        usable = [item for item, count in enumerate(self.kept.counts) if count]
+        return (
+            [item for item in usable if self.folds[item] != fold],
+            [item for item in usable if self.folds[item] == fold],
+        )
+
+    def windows(self, items: Sequence[int]) -> int:
+        """Return how many inputs items have."""
+        return int(self.kept.counts[list(items)].sum())
+
+    def fit(
+        self,
+        fold: int,
+        until: str | float,
+        settings: TrainingSettings,
+        augmentation: Augmentation,
+        *,
+        patience: int,
+        checkpoint: Path | None = None,
+    ) -> Fit:
+        """Return a training of a new copy of the network.
+
+        Parameters
+        ----------
+        fold : int
+            The fold that is held out.
+        until : str or float
+            What is frozen.
+        settings : TrainingSettings
+            How it is trained.
+        augmentation : Augmentation
+            How inputs are changed at random.
+        patience : int
+            How many epochs without an improvement end it.
+        checkpoint : pathlib.Path or None
+            Where checkpoints go.
+        """
+        from sightsound.torch.examples import ImageExamples, SoundExamples
+        from sightsound.torch.fitting import Fit
+
+        train, held_out = self.sides(fold)
+        card, classes = self.model.card, len(self.data.classes)
+        examples = (
+            ImageExamples(self.kept, augmentation)
+            if card.modality == "image"
+            else SoundExamples(self.kept, augmentation, card.sample_rate or 1)
+        )
+        return Fit(
+            module=self.model.embedder.module().to(self.model.device),  # type: ignore[attr-defined]
+            make_head=lambda rows, items: _head(rows, self.targets[items], self.groups[items], classes),
+            examples=examples,
+            targets=self.targets,
+            train=train,
+            held_out=held_out,
+            until=until,
+            settings=settings,
+            outputs=self.outputs,
+            patience=patience,
+            class_weights=_class_weights(self.targets[train], classes) if self.balanced else None,
+            checkpoint=checkpoint,
+            training=self._name(train, until, settings, augmentation, patience),
+        )
+
+    def _name(self, train: Sequence[int], until: str | float, settings: Any, augmentation: Any, patience: int) -> str:
+        """Return what makes a training the same as another."""
+        items = self.data.content_ids.astype("<u8").tobytes() + np.asarray(train, "<i8").tobytes()
+        facts = {
+            "space": self.model.space.fingerprint,
+            "classes": self.data.classes,
+            "items": hashlib.sha256(items + self.targets.tobytes()).hexdigest(),
+            "until": until,
+            "patience": patience,
+            "balanced": self.balanced,
+            "settings": dataclasses.asdict(settings),
+            "augmentation": dataclasses.asdict(augmentation),
+        }
+        return json.dumps(facts, sort_keys=True)
+
+
+def training_set(
+    source: PathLike | Library,
+    model: Model,
+    labels: Labels | None,
+    *,
+    balanced: bool,
+    seed: int,
+    host: Host,
+    folder: Path,
+    progress: bool | None,
+) -> TrainingSet:
+    """Decode the labelled items of a library, or of a folder with classes.
+
+    Parameters
+    ----------
+    source : path-like or Library
+        A library with vectors of the network, or a folder with a folder of files for each class.
+    model : Model
+        The network.
+    labels : Labels or None
+        Where the labels come from.
+    balanced : bool
+        Whether rare classes weigh as much as frequent ones.
+    seed : int
+        Of the folds, where there are no official ones.
+    host : Host
+        The host of the network.
+    folder : pathlib.Path
+        For decoded items that do not fit the memory.
+    progress : bool or None
+        Whether to show progress.
+
+    Raises
+    ------
+    SightsoundError
+        If the network cannot be trained, there are no labels, fewer than two classes, or a class with one item.
+    """
+    from sightsound.torch.fitting import FirstOutputs
+
+    _check_trainable(model)
+    data = _data(source, model, labels, host, progress)
+    _check_counts(data.truth, data.classes)
+    if data.single:
+        targets = np.searchsorted(np.array(data.classes), data.y).astype(np.int64)
+    else:
+        targets = data.y.astype(np.float32)
+    kept = keep_inputs(model, data.items, folder, progress)
+    usable = kept.counts > 0
+    _check_counts(data.truth[usable], data.classes)
+    numbers = np.full(len(usable), -1, np.intp)
+    numbers[usable] = _folds(data, usable, seed)
+    outputs = FirstOutputs(ArrayStore(folder / "outputs").keep)
+    return TrainingSet(model, data, kept, targets, numbers, outputs, balanced)
+
+
+def _check_trainable(model: Model) -> None:
+    missing = [name for name in ("module", "derive") if not hasattr(model.embedder, name)]
+    if missing:
+        names = " and ".join(f"{each}()" for each in missing)
+        raise SightsoundError(f"{model.card.name}: cannot be trained, since it has no {names}; name another --model")
+    if "[" in model.card.name:
+        raise SightsoundError(f"{model.card.name}: expected a name without options to fine-tune; leave them out")
+
+
+def _check_counts(truth: NDArray[np.float64], classes: Sequence[str]) -> None:
+    for name, count in zip(classes, truth.sum(axis=0)):
+        if count < 2:
+            raise SightsoundError(
+                f"{name}: expected two items or more of each class, got {int(count)}; add some, or leave the class out"
+            )
+
+
+def _data(
+    source: PathLike | Library, model: Model, labels: Labels | None, host: Host, progress: bool | None
+) -> Dataset:
+    """Return the labelled items of a library, or of a folder with classes."""
+    name = model.card.name
+    if isinstance(source, Library) or (Path(source) / "library.sqlite").exists():
+        return load_dataset(source, name, labels, pool="mean", features="embedding")
+    with tempfile.TemporaryDirectory() as folder:
+        index(source, folder, models=[name], host=host, label_from="folder", progress=progress)
+        return load_dataset(folder, name, labels, pool="mean", features="embedding")
+
+
+def _folds(data: Dataset, usable: NDArray[np.bool_], seed: int) -> NDArray[np.intp]:
+    """Return the fold of each usable item: the official ones, or five that groups are not divided between."""
+    truth, groups = data.truth[usable], data.groups[usable]
+    if data.folds is not None:
+        found = folds.official(data.folds[usable], truth, data.classes, strict=False)
+    else:
+        count = min(folds.FOLDS, max(len(np.unique(groups[column > 0])) for column in truth.T))
+        found = folds.split(truth, data.classes, groups, max(2, count), seed=seed, strict=False)
+    kept = folds.keep_for_training(found, truth)
+    if not (kept >= 0).any():
+        raise SightsoundError("fine-tuning: expected two classes with two groups of items or more, to hold some out")
+    return kept
+
+
+def _head(features: Floats, targets: NDArray[Any], groups: NDArray[np.intp], classes: int) -> Any:
+    """Return the linear classifier of embeddings that a linear probe of windows is."""
+    from sightsound.linear.probe import LinearProbe
+    from sightsound.torch.training import StandardisedHead
+
+    mean, scale = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(scale > 1e-6 * scale.max(initial=1e-30), scale, 1)
+    probe = LinearProbe(scaling="none", sqrt=False)
+    probe.fit((features - mean) / scale, targets, groups=groups)
+    coef, intercept = probe.columns()
+    head = StandardisedHead(mean, scale, classes)
+    head.set(coef / probe.temperature_, intercept / probe.temperature_)
+    return head
+
+
+def _class_weights(targets: NDArray[Any], classes: int) -> Floats:
+    """Return the weights of classes that make the rare count as much as the frequent."""
+    if targets.ndim == 1:
+        counts = np.bincount(targets, minlength=classes).clip(1)
+        return (len(targets) / (classes * counts)).astype(np.float32)
+    positive = targets.sum(axis=0).clip(1)
+    return np.asarray(np.sqrt((len(targets) - positive).clip(1) / positive), np.float32)
