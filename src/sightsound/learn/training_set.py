@@ -257,8 +257,9 @@ def _head(features: Floats, targets: NDArray[Any], groups: NDArray[np.intp], cla
     probe = LinearProbe(scaling="none", sqrt=False)
     probe.fit((features - mean) / scale, targets, groups=groups)
     coef, intercept = probe.columns()
-    head = StandardisedHead(mean, scale, classes)
-    head.set(coef / probe.temperature_, intercept / probe.temperature_)
+    length = np.sqrt(features.shape[1])
+    head = StandardisedHead(mean, scale * length, classes)
+    head.set(length * coef / probe.temperature_, intercept / probe.temperature_)
     return head
 
 
