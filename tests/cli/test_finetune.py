@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
+import time
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 PLUGINS = ("tiny", "small")
 GIVEN = ("--data", "DATA", "-m", "small.acme")
@@ -51,6 +57,30 @@ def test_depths_and_rates_are_searched(run, shades):
     assert lines[0].split() == ["frozen", "until", "rate", "best", "epoch", "loss", "accuracy", "(95", "%)"]
     assert [line.split()[0] for line in lines[1:3]] == ["1.0", "3"] and done.stdout.count(" *") >= 2
     assert "accuracy on those held out: " in done.stdout
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_again_and_again_comes_to_the_same_network(install, run, shades, tmp_path):
+    at, random = tmp_path / "at.safetensors", np.random.default_rng(0)
+    words = ("finetune", "--data", shades, "-m", "small.acme", "--epochs", "30", "--patience", "30")
+    assert run(*words, "-o", "whole").returncode == 0
+    paths = os.pathsep.join([str(install(*PLUGINS)), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths, "SIGHTSOUND_MODELS": str(tmp_path / "models")}
+    program = [sys.executable, "-c", "from sightsound.cli import main; main()"]
+    positions = []
+    for _ in range(12):
+        started = subprocess.Popen([*program, *map(str, words), "-o", "killed", "--resume", at], env=environment)
+        before = at.stat().st_mtime_ns if at.exists() else 0
+        while started.poll() is None and before == (at.stat().st_mtime_ns if at.exists() else 0):
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.2))
+        started.kill()
+        started.wait()
+        positions.append(at.read_bytes())
+    assert len(set(positions)) > 3, "each went on from where the last one was"
+    assert run(*words, "-o", "killed", "--resume", at, "--replace").returncode == 0
+    one, two = (next((tmp_path / "models").glob(f"{name}-*.safetensors")) for name in ("whole", "killed"))
+    assert all(np.array_equal(a, b) for a, b in zip(load_file(one).values(), load_file(two).values(), strict=True))
 
 
 @pytest.mark.parametrize(

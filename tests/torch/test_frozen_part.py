@@ -152,7 +152,7 @@ def fit(keep, settings):
         settings=settings,
         outputs=FirstOutputs(keep),
     )
-    assert made.run(12, lambda epoch: None, lambda: False)
+    assert made.run(lambda epoch: None, lambda: False)
     return made, seen
 
 

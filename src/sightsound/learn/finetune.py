@@ -94,7 +94,7 @@ def finetune(
     """Train the last layers of a network on labelled items, and make a model of it.
 
     Its head is a linear classifier, which starts as a linear probe. A fifth of the items, by groups, are held out: the
-    network of the epoch with the least loss on them is kept.
+    network of the epoch that is most accurate on them is kept.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def finetune(
                     shown.set_postfix_str(f"loss {epoch.held_out_loss:.3f}, accuracy {epoch.held_out_accuracy:.3f}")
                     shown.update(epoch.number > 0)
 
-                if not fit.run(given.windows(fit.train), show, stopped):
+                if not fit.run(show, stopped):
                     return None
         card = _model_of(fit, given, name, replace, host, Path(folder))
     groups = given.groups[list(fit.held_out)]

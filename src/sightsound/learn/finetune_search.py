@@ -50,11 +50,11 @@ class GridPoint:
     learning_rate : float
         Of the head.
     epoch : int
-        The epoch with the least loss of all held-out items; 0 is the linear probe.
+        The epoch with the best accuracy on all held-out items; of equals, with the least loss. 0 is the linear probe.
     loss : float
-        That loss.
+        The loss on held-out items after that epoch.
     accuracy : Estimate
-        The accuracy of that epoch.
+        Their accuracy.
     """
 
     freeze_until: str | float
@@ -108,19 +108,20 @@ def search_grid(
                     augmentation,
                     patience=settings.epochs,
                 )
-                if not fit.run(given.windows(fit.train), lambda epoch: None, stopped):
+                if not fit.run(lambda epoch: None, stopped):
                     return None
                 losses.append([each.held_out_loss * len(fit.held_out) for each in fit.epochs])
                 correct.append(fit.correct)
                 groups.append(given.groups[list(fit.held_out)])
                 shown.update()
             mean = np.sum(losses, axis=0) / sum(map(len, groups))
-            at = int(mean.argmin())
-            accuracy = metrics.estimate(np.concatenate([each[at] for each in correct]), np.concatenate(groups))
+            right = [np.concatenate([each[at] for each in correct]) for at in range(len(mean))]
+            at = max(range(len(mean)), key=lambda at: (right[at].mean(), -mean[at]))
+            accuracy = metrics.estimate(right[at], np.concatenate(groups))
             found.append(GridPoint(until, rate, at, float(mean[at]), accuracy))
     return tuple(found)
 
 
 def best(candidates: Sequence[GridPoint]) -> GridPoint:
-    """Return the candidate with the least loss; of equal ones the first, which trains least of the network."""
-    return min(candidates, key=lambda each: each.loss)
+    """Return the candidate with the best accuracy; of equals, with the least loss."""
+    return max(candidates, key=lambda each: (each.accuracy.value, -each.loss))

@@ -76,10 +76,6 @@ class TrainingSet:
             [item for item in usable if self.folds[item] == fold],
         )
 
-    def windows(self, items: Sequence[int]) -> int:
-        """Return how many inputs items have."""
-        return int(self.kept.counts[list(items)].sum())
-
     def fit(
         self,
         fold: int,

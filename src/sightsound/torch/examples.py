@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from sightsound.contract.arrays import Floats
+from sightsound.torch.training import Batch
 
-Ints = NDArray[np.intp]
+MOST_WINDOWS = 8
+"""Windows of a recording that are learnt from in an epoch; of more, so many are drawn at random."""
 
 
 class Examples(Protocol):
@@ -190,28 +192,21 @@ def changed_sound(samples: Floats, other: Floats | None, rate: int, change: Augm
 
 def batches(
     examples: Examples, targets: NDArray[Any], items: Sequence[int], size: int, seed: int, epoch: int
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield the batches of an epoch: a number for each, inputs and targets. The same for the same seed and epoch.
+) -> Iterator[tuple[int, Batch]]:
+    """Yield the batches of an epoch with their numbers: so many items each, in random order.
 
-    Items come in random order. The windows of a few are shuffled together.
+    They are the same for the same seed and epoch. Of recordings with many windows some are drawn.
     """
-    random = np.random.default_rng((seed, epoch))
-    order, number = random.permutation(np.asarray(items)), 0
-    held: list[tuple[Floats, Any]] = []
-    for at, item in enumerate(order.tolist()):
-        own = np.random.default_rng((seed, epoch, item))
-        held += [(each, targets[item]) for each in examples.inputs(item, own)]
-        if len(held) >= 16 * size or at == len(order) - 1:
-            shuffled = [held[i] for i in random.permutation(len(held))]
-            last = at == len(order) - 1
-            while len(shuffled) >= size or (last and shuffled):
-                part, shuffled = shuffled[:size], shuffled[size:]
-                if last and len(shuffled) == 1:  # a batch of one has no variance for a batch norm
-                    part, shuffled = part + shuffled, []
-                yield (
-                    number,
-                    torch.from_numpy(np.stack([x for x, _ in part])),
-                    torch.tensor(np.array([y for _, y in part])),
-                )
-                number += 1
-            held = shuffled
+    order = np.random.default_rng((seed, epoch)).permutation(np.asarray(items)).tolist()
+    firsts = list(range(0, len(order), size))
+    if len(firsts) > 1 and firsts[-1] == len(order) - 1:  # a batch of one has no variance for a batch norm
+        firsts.pop()
+    for number, (first, end) in enumerate(zip(firsts, [*firsts[1:], len(order)])):
+        chosen, found = order[first:end], list[Floats]()
+        for item in chosen:
+            random = np.random.default_rng((seed, epoch, item))
+            windows = examples.inputs(item, random)
+            if len(windows) > MOST_WINDOWS:
+                windows = windows[np.sort(random.choice(len(windows), MOST_WINDOWS, replace=False))]
+            found.append(windows)
+        yield number, Batch([torch.from_numpy(np.array(each)) for each in found], torch.tensor(targets[chosen]))

@@ -17,7 +17,7 @@ from sightsound.contract.arrays import Floats
 from sightsound.torch.checkpoints import Position, State, read_checkpoint, write_checkpoint
 from sightsound.torch.examples import Examples, batches
 from sightsound.torch.frozen_part import split
-from sightsound.torch.training import Epoch, Trained, TrainingSettings, embeddings_of
+from sightsound.torch.training import Epoch, Trained, TrainingSettings, best_of, embeddings_of, scores_of
 
 HEAD_ROWS = 20_000
 """Windows that the first head is fitted to; of more, as many of each item as its share."""
@@ -100,13 +100,11 @@ class Fit:
         self._learnt = self._judged = _Part(self.examples, self.module)
         self.head = nn.Identity()
 
-    def run(self, windows: int, shown: Callable[[Epoch], None], stopped: Callable[[], bool]) -> bool:
+    def run(self, shown: Callable[[Epoch], None], stopped: Callable[[], bool]) -> bool:
         """Train until the last epoch, or until it improves no more; leave the best network in `module` and `head`.
 
         Parameters
         ----------
-        windows : int
-            How many inputs the items of `train` have.
         shown : callable
             Called with each epoch.
         stopped : callable
@@ -117,7 +115,7 @@ class Fit:
         bool
             Whether it came to its end.
         """
-        steps_each = max(1, -(-windows // self.settings.batch_size))
+        steps_each = max(1, -(-len(self.train) // self.settings.batch_size))
         self.module.eval()
         self.head = self._first_head()
         trained = Trained(self.module, self.head, self.until, self.settings, steps_each * self.settings.epochs)
@@ -132,13 +130,13 @@ class Fit:
         settings = self.settings
         for epoch in range(first, settings.epochs + 1):
             with trained.training():
-                for number, inputs, targets in batches(
+                for number, batch in batches(
                     self._learnt.examples, self.targets, self.train, settings.batch_size, settings.seed, epoch
                 ):
                     if number < done:
                         continue
                     seed = int(np.random.default_rng((settings.seed, epoch, number, 1)).integers(2**62))
-                    losses.append(trained.step(self._learnt.training, inputs, targets, self._weights(), seed))
+                    losses.append(trained.step(self._learnt.training, batch, self._weights(), seed))
                     if stopped():
                         self._write(trained, epoch, number + 1, losses, best)
                         return False
@@ -155,13 +153,12 @@ class Fit:
 
     @property
     def best(self) -> int:
-        """Return the position of the epoch with the least loss of held-out items."""
-        return int(np.argmin([each.held_out_loss for each in self.epochs]))
+        """Return the position of the epoch with the best accuracy on held-out items; of equals, with the least loss."""
+        return best_of(self.epochs)
 
     def _improves_no_more(self) -> bool:
         """Return whether the last epochs were no better than one before. The first ones may be worse than the probe."""
-        losses = [each.held_out_loss for each in self.epochs[1:]]
-        return len(losses) - 1 - int(np.argmin(losses)) >= self.patience
+        return len(self.epochs) - 2 - best_of(self.epochs[1:]) >= self.patience
 
     def scores(self, items: Sequence[int]) -> NDArray[np.float64]:
         """Return the mean scores of the windows of items, (items, classes), without changes at random."""
@@ -169,7 +166,7 @@ class Fit:
 
         def scores(inputs: Tensor) -> Tensor:
             logits: Tensor = self.head(embeddings_of(self._judged.network, inputs)).double()
-            return logits.softmax(1) if single else logits.sigmoid()
+            return scores_of(logits, single=single)
 
         return np.array([each.mean(0) for each in self._outputs(scores, self._judged.examples, items)])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,8 +15,24 @@ from torch.nn import functional
 
 from sightsound.contract.errors import SightsoundError
 
-Batch = tuple[Tensor, Tensor]
-"""Inputs float32 (n, ...), and targets: int64 (n,) for one class each, or float32 (n, classes) for several."""
+
+@dataclass(frozen=True)
+class Batch:
+    """Some items.
+
+    Parameters
+    ----------
+    inputs : list of torch.Tensor
+        The inputs of each item, float32 (windows, ...).
+    targets : torch.Tensor
+        int64 (items,) for one class each, or float32 (items, classes) for several.
+    """
+
+    inputs: list[Tensor]
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +193,11 @@ def frozen_layers(module: nn.Module, until: str | float) -> list[tuple[str, nn.M
     return layers[: round(until * len(layers))]
 
 
+def best_of(epochs: Sequence[Epoch]) -> int:
+    """Return the position of the epoch with the best accuracy on held-out items; of equals, with the least loss."""
+    return max(range(len(epochs)), key=lambda at: (epochs[at].held_out_accuracy, -epochs[at].held_out_loss))
+
+
 class Trained:
     """A network and its head while they are trained. Frozen layers keep their numbers and their statistics.
 
@@ -216,15 +237,15 @@ class Trained:
             and torch.cuda.is_bf16_supported(including_emulation=False)
         )
 
-    def step(self, network: nn.Module, inputs: Tensor, targets: Tensor, weights: Tensor | None, seed: int) -> float:
+    def step(self, network: nn.Module, batch: Batch, weights: Tensor | None, seed: int) -> float:
         """Take a step with a batch, in parts where it does not fit the device, and return the mean loss.
 
         Parameters
         ----------
         network : torch.nn.Module
             `module`, or the part of it that is trained.
-        inputs, targets : torch.Tensor
-            A batch, on any device.
+        batch : Batch
+            Items, on any device.
         weights : torch.Tensor or None
             Of the classes, (classes,).
         seed : int
@@ -233,7 +254,7 @@ class Trained:
         while True:
             try:
                 torch.manual_seed(seed)
-                return self._step(network, inputs, targets, weights)
+                return self._step(network, batch, weights)
             except (MemoryError, torch.OutOfMemoryError):
                 if self._micro <= 1:
                     raise
@@ -255,15 +276,17 @@ class Trained:
         finally:
             self.module.eval()
 
-    def _step(self, network: nn.Module, inputs: Tensor, targets: Tensor, weights: Tensor | None) -> float:
+    def _step(self, network: nn.Module, batch: Batch, weights: Tensor | None) -> float:
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
-        for first in range(0, len(inputs), self._micro):
+        for first in range(0, len(batch), self._micro):
             part = slice(first, first + self._micro)
+            inputs, targets = batch.inputs[part], batch.targets[part].to(self._device)
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-                embeddings = embeddings_of(network, inputs[part].to(self._device))
-            logits = self.head(embeddings.float())
-            loss = loss_of(logits, targets[part].to(self._device), weights) * (len(logits) / len(inputs))
+                embeddings = embeddings_of(network, torch.cat(inputs).to(self._device))
+            scores = scores_of(self.head(embeddings.float()), single=targets.ndim == 1)
+            means = torch.stack([each.mean(0) for each in torch.split(scores, [len(each) for each in inputs])])
+            loss = loss_of(means, targets, weights) * (len(inputs) / len(batch))
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         self.optimizer.step()
@@ -293,11 +316,29 @@ def embeddings_of(module: nn.Module, inputs: Tensor) -> Tensor:
     return embeddings
 
 
-def loss_of(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the mean cross-entropy, of one class or of several independent ones; `weights` (classes,) or None."""
+def scores_of(logits: Tensor, *, single: bool) -> Tensor:
+    """Return scores (n, classes): of one class each, or of several independent ones."""
+    return logits.softmax(1) if single else logits.sigmoid()
+
+
+def loss_of(scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the mean cross-entropy of the scores of items.
+
+    Parameters
+    ----------
+    scores : torch.Tensor
+        The mean scores of the windows of each item, (items, classes).
+    targets : torch.Tensor
+        int64 (items,), or float32 (items, classes).
+    weights : torch.Tensor or None
+        Of each class, or of the items that have it, (classes,).
+    """
+    least = torch.finfo(scores.dtype).tiny
+    logs = scores.clamp_min(least).log()
     if targets.ndim == 1:
-        return functional.cross_entropy(logits, targets, weight=weights)
-    return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
+        return functional.nll_loss(logs, targets, weight=weights)
+    positive = targets * logs * (1 if weights is None else weights)
+    return -(positive + (1 - targets) * (1 - scores).clamp_min(least).log()).mean()
 
 
 def _rate(step: int, warm: int, steps: int) -> float:
