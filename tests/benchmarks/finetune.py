@@ -1,12 +1,12 @@
 """What fine-tuning gains over a linear probe: on tasks near to a network's own and far from it, with many or few items.
 
-    python tests/benchmarks/finetune.py near-pictures --images IMAGENETTE
-    python tests/benchmarks/finetune.py near-sounds far-sounds far-pictures --sounds ESC10 [--weights yamnet.h5=FILE]
+    python tests/benchmarks/finetune.py near-pictures far-pictures --images IMAGENETTE
+    python tests/benchmarks/finetune.py near-sounds far-sounds --sounds ESC10 [--weights yamnet.h5=FILE]
 
 IMAGENETTE has the folders train and val with a folder for each class; ESC10 (K. J. Piczak) its meta/esc10.csv. The test
 items of a split (val, or one official fold) are seen by nothing but the last column. The probe is fitted to all other
 items; fine-tuning starts from a probe of four fifths of them, and the last fifth says which epoch is kept. Far tasks
-are made of ESC-10: spectrograms as pictures, and recordings below 400 Hz.
+are the JPEG quality of the same pictures (four classes), and the same recordings below 400 Hz.
 
 Each row has the accuracy on test items, its difference to the probe on the same items (both with 95 % intervals, from a
 bootstrap over items), the proportion of splits in which a trained epoch was kept, and the seconds of a training.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import tempfile
 import time
 from dataclasses import replace
@@ -65,7 +66,7 @@ def main() -> None:
                 "near-pictures": lambda place: photographs(Path(options.images), place),
                 "near-sounds": lambda place: sounds(Path(options.sounds), place, lambda samples: samples),
                 "far-sounds": lambda place: sounds(Path(options.sounds), place, low),
-                "far-pictures": lambda place: spectrograms(Path(options.sounds), place),
+                "far-pictures": lambda place: compressed(Path(options.images), place),
             }[task](place)
             for model in options.models if task.endswith("pictures") else ["yamnet.audioset_f32"]:
                 measure(task, place, model, made, host, options)
@@ -79,7 +80,7 @@ def measure(task: str, place: Path, model: str, tests: dict[str, int], host: Hos
         )
         part = np.array([tests[f"{item.file.parent.name}/{item.file.stem}"] for item in given.data.items])
         splits = [number for number in np.unique(part) if number >= 0][: options.splits]
-        # Pictures of spectra are not turned or mirrored.
+        # Blocks of 8 x 8 pixels do not survive that a picture is turned.
         change = NONE if task == "far-pictures" else Augmentation()
         for few in options.few:
             name = f"{task}, {model}, {few or 'all'}"
@@ -152,15 +153,17 @@ def sounds(esc10: Path, place: Path, change: Any) -> dict[str, int]:
     return found
 
 
-def spectrograms(esc10: Path, place: Path) -> dict[str, int]:
-    """Draw recordings as pictures of 224 x 224, 90 dB from black to white, and return the fold of each."""
-    found = {}
-    for name, fold, samples in recordings(esc10):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        spectra = np.abs(signal.stft(samples, RATE, nperseg=512, noverlap=352)[2])[:224]
-        shades = 255 * np.clip((20 * np.log10(spectra + 1e-5) + 90) / 90, 0, 1)
-        Image.fromarray(shades.astype(np.uint8)[::-1]).resize((224, 224)).convert("RGB").save(place / f"{name}.png")
-        found[name] = fold
+def compressed(images: Path, place: Path) -> dict[str, int]:
+    """Write pictures that were saved as JPEG of one of four qualities, which is their class."""
+    random, found = np.random.default_rng(0), dict[str, int]()
+    for number, part in ((-1, "train"), (0, "val")):
+        for file in sorted((images / part).glob("*/*")):
+            quality, saved = int(random.choice([12, 25, 50, 90])), io.BytesIO()
+            Image.open(file).convert("RGB").save(saved, "JPEG", quality=quality)
+            name = f"q{quality}/{part}-{file.stem}"
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.open(saved).save(place / f"{name}.png")
+            found[name] = number
     return found
 
 

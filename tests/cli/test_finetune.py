@@ -37,8 +37,9 @@ def test_a_network_is_fine_tuned_and_used(run, shades, tmp_path):
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     tagged = run("tag", shades / "red", "--model", "mine", "--json")
     assert tagged.returncode == 0 and '"red"' in tagged.stdout
-    assert "derived from small.acme" not in run("models", "mine").stdout
-    assert "small.acme, fine-tuned to 3 classes" in run("models", "mine").stdout
+    page, card = run("models", "mine").stdout, json.loads(run("models", "mine", "--json").stdout)
+    assert "small.acme, fine-tuned to 3 classes" in page
+    assert f"small.acme (space {card['constants']['parent_fingerprint'][:12]})" in page
 
 
 def test_a_library_and_json(run, shades, tmp_path):

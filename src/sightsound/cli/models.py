@@ -164,11 +164,12 @@ def _example(found: Host, name: str) -> str:
 
 def _fields(described: dict[str, Any]) -> list[tuple[str, object]]:
     weights = ", ".join(file["name"] for file in described["weights"]) or "none"
-    count = described["classes"]
+    count, parent = described["classes"], described["constants"].get("parent")
     rows = {
         "name": described["name"],
         "also": ", ".join(described["aliases"]),
         "about": described["about"],
+        "derived from": parent and f"{parent} (space {described['constants']['parent_fingerprint'][:12]})",
         "takes": described["modality"] + (", text" if described["text"] else ""),
         "dim": described["dim"],
         "input": _shape(described["input_shape"]),
