@@ -1,0 +1,51 @@
+"""`gabor.acme`: features of textures by two banks of Gabor filters, a network of torch without weight files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sightsound.plugin import Card, Floats, Inputs, ModelSettings, Output, Register, hookimpl, require_packages
+from sightsound.torch import TorchEmbedder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SIZE = 64
+NUMBERS: dict[str, Any] = {
+    "wavelengths": (3, 6, 12),  # of the first bank, in pixels
+    "orientations": 6,
+    "pool": 4,
+    "second_wavelengths": (4,),  # in pixels of the pooled maps
+    "second_orientations": 4,
+    "width": 0.4,  # standard deviation of the envelope in wavelengths: a bandwidth of about 1.4 octaves
+    "epsilon": 1e-6,  # added to squares before a root, whose derivative at 0 is infinite
+}
+CARD = ModelSettings(
+    name="gabor.acme",
+    size=(SIZE, SIZE),
+    channels="gray",
+    mean=(0.5,),
+    std=(0.5,),
+    license="Apache-2.0",
+    about="mean and deviation of the moduli of Gabor filters of 3 scales and 6 orientations, and of these filtered again",
+).card(dim=2 * (3 * 6 + 3 * 6 * 4), input_shape=(1, SIZE, SIZE), constants=NUMBERS)
+
+
+class Gabor(TorchEmbedder):
+    def __init__(self, card: Card, device: str) -> None:
+        super().__init__(card, device, cpu_batch_size=8)
+        self.preprocess = Inputs(card)
+
+    def build(self) -> nn.Module:
+        from acme_gabor.network import Textures
+
+        return Textures(NUMBERS)
+
+    def postprocess(self, output: Output) -> Floats:
+        return output.embeddings
+
+
+@hookimpl
+def register_embedders(register: Register) -> None:
+    require_packages("torch")
+    register(CARD, lambda device, weights: Gabor(CARD, device))
