@@ -27,7 +27,7 @@ CARD = ModelSettings(
     mean=(0.5,),
     std=(0.5,),
     license="Apache-2.0",
-    about="mean and deviation of the moduli of Gabor filters of 3 scales and 6 orientations, and of these filtered again",
+    about="mean and deviation of the moduli of Gabor filters of 3 scales and 6 orientations, twice",
 ).card(dim=2 * (3 * 6 + 3 * 6 * 4), input_shape=(1, SIZE, SIZE), constants=NUMBERS)
 
 

@@ -12,38 +12,49 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+Pairs = tuple[NDArray[np.float64], NDArray[np.float64]]
 
-def gabor_filters(wavelengths: Sequence[float], orientations: int, width: float) -> NDArray[np.float64]:
-    """Return pairs of an even and an odd filter, (wavelengths * orientations, 2, side, side).
 
-    A wave of amplitude 1 gives about 1 in the pair of its wavelength and direction; a constant image gives 0 in all.
+def gabor_filters(wavelengths: Sequence[float], orientations: int, width: float) -> Pairs:
+    """Return pairs of an even and an odd wave, and their envelopes, both (wavelengths * orientations, 2, side, side).
+
+    Wave times envelope is a filter. A wave of amplitude 1 gives about 1 in the pair of its wavelength and direction; a
+    constant image gives 0 in all.
     """
     radius = math.ceil(2.5 * width * max(wavelengths))
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    pairs = []
+    waves, envelopes = [], []
     for wavelength in wavelengths:
         envelope = np.exp(-(x**2 + y**2) / (2 * (width * wavelength) ** 2))
         envelope /= envelope.sum()
         for angle in np.pi * np.arange(orientations) / orientations:
             wave = np.exp(2j * np.pi / wavelength * (x * np.cos(angle) + y * np.sin(angle)))
-            both = 2 * envelope * (wave - (envelope * wave).sum())
-            pairs.append((both.real, both.imag))
-    return np.array(pairs)
+            wave = 2 * (wave - (envelope * wave).sum())
+            waves.append((wave.real, wave.imag))
+            envelopes.append((envelope, envelope))
+    return np.array(waves), np.array(envelopes)
 
 
 class Bank(nn.Module):
-    """The moduli of each channel in each pair of filters: (n, channels, h, w) to (n, channels * pairs, h, w)."""
+    """The moduli of each channel in each pair of filters: (n, channels, h, w) to (n, channels * pairs, h, w).
 
-    def __init__(self, channels: int, pairs: NDArray[np.float64], epsilon: float) -> None:
+    The waves are parameters. Their envelopes are not: steps of one size suit the filters of all scales.
+    """
+
+    def __init__(self, channels: int, pairs: Pairs, epsilon: float) -> None:
         super().__init__()
-        weight = torch.tensor(pairs, dtype=torch.float32).flatten(0, 1)[:, None]
-        self.filters = nn.Parameter(weight.repeat(channels, 1, 1, 1))
-        self.channels, self.margin, self.epsilon = channels, pairs.shape[-1] // 2, epsilon
+        waves, envelopes = (
+            torch.tensor(each, dtype=torch.float32).flatten(0, 1)[:, None].repeat(channels, 1, 1, 1) for each in pairs
+        )
+        self.waves = nn.Parameter(waves)
+        self.envelopes: Tensor
+        self.register_buffer("envelopes", envelopes)
+        self.channels, self.margin, self.epsilon = channels, waves.shape[-1] // 2, epsilon
 
     def forward(self, images: Tensor) -> Tensor:
         framed = functional.pad(images, [self.margin] * 4, mode="reflect")
-        pairs = functional.conv2d(framed, self.filters, groups=self.channels).unflatten(1, (-1, 2))
-        return (pairs.square().sum(2) + self.epsilon).sqrt()
+        found = functional.conv2d(framed, self.waves * self.envelopes, groups=self.channels)
+        return (found[:, ::2].square() + found[:, 1::2].square() + self.epsilon).sqrt()
 
 
 class Textures(nn.Module):
@@ -56,7 +67,7 @@ class Textures(nn.Module):
         second = gabor_filters(numbers["second_wavelengths"], numbers["second_orientations"], width)
         self.first = Bank(1, first, self.epsilon)
         self.pool = nn.AvgPool2d(numbers["pool"])
-        self.second = Bank(len(first), second, self.epsilon)
+        self.second = Bank(len(first[0]), second, self.epsilon)
 
     def forward(self, images: Tensor) -> Tensor:
         fine = self.first(images)
