@@ -12,7 +12,7 @@ from sightsound.torch.training import TrainingSettings
 
 HOW = {
     "freeze_until": 0.0,
-    "settings": TrainingSettings(epochs=4, learning_rate=0.01, backbone_factor=1.0, batch_size=8),
+    "settings": TrainingSettings(epochs=3, learning_rate=0.01, backbone_factor=1.0, batch_size=8),
     "augmentation": NONE,  # a picture that is turned between pixels has less fine texture
     "progress": False,
 }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from sightsound.plugin import Card, Floats, Inputs, ModelSettings, Output, Register, hookimpl, require_packages
-from sightsound.torch import TorchEmbedder
-
-if TYPE_CHECKING:
-    from torch import nn
+from sightsound.plugin import Embedder, ModelSettings, Register, hookimpl, require_packages
 
 SIZE = 64
 NUMBERS: dict[str, Any] = {
@@ -31,21 +29,13 @@ CARD = ModelSettings(
 ).card(dim=2 * (3 * 6 + 3 * 6 * 4), input_shape=(1, SIZE, SIZE), constants=NUMBERS)
 
 
-class Gabor(TorchEmbedder):
-    def __init__(self, card: Card, device: str) -> None:
-        super().__init__(card, device, cpu_batch_size=8)
-        self.preprocess = Inputs(card)
+def load(device: str, weights: Mapping[str, Path]) -> Embedder:
+    from acme_gabor.embedder import Gabor
 
-    def build(self) -> nn.Module:
-        from acme_gabor.network import Textures
-
-        return Textures(NUMBERS)
-
-    def postprocess(self, output: Output) -> Floats:
-        return output.embeddings
+    return Gabor(CARD, NUMBERS, device)
 
 
 @hookimpl
 def register_embedders(register: Register) -> None:
     require_packages("torch")
-    register(CARD, lambda device, weights: Gabor(CARD, device))
+    register(CARD, load)
