@@ -1,5 +1,7 @@
 """Properties that Gabor features must have."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from textures import SIZE, picture, wave
@@ -50,3 +52,14 @@ def test_the_card_says_what_there_is():
     pairs = FIRST + FIRST * len(NUMBERS["second_wavelengths"]) * NUMBERS["second_orientations"]
     assert CARD.dim == 2 * pairs
     assert {*NUMBERS} < {*CARD.constants}
+
+
+def test_without_torch_the_plugin_is_listed_with_what_to_install(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else found(name, *rest)
+    )
+    host = Host()
+    assert "gabor.acme" not in host.cards
+    (plugin,) = (each for each in host.plugins if each.name == "gabor")
+    assert "pip install torch" in str(plugin)
