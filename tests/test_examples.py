@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +27,59 @@ def run(name, place, *words):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     return tmp_path_factory.mktemp("examples")
+
+
+# -- the packages of a third party -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def package(install, tmp_path):
+    """`package("acme-gabor")` -> a function that runs commands where pip has installed the package of this name, in a
+    copy of its folder without the source and without the project around it."""
+
+    def of(name):
+        folder = tmp_path / name
+        shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__", "src"))
+        own = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(install(EXAMPLES / name)), os.environ.get("PYTHONPATH")])),
+            "SIGHTSOUND_MODELS": str(tmp_path / "models"),
+        }
+
+        def run(*words):
+            done = subprocess.run(words, cwd=folder, env={**os.environ, **own}, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        return run
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("acme-logspec", []),
+        ("acme-gabor", ["--ignore", "tests/test_fine_tuning.py"]),
+        pytest.param("acme-gabor", ["tests/test_fine_tuning.py"], marks=pytest.mark.slow),
+    ],
+    ids=["acme-logspec", "acme-gabor", "acme-gabor-learns"],
+)
+def test_a_package_passes_its_own_tests(package, name, words):
+    shown = package(name)(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words)
+    assert re.search(r"\d+ passed", shown) and "test_" in shown
+
+
+@pytest.mark.slow
+def test_the_example_of_acme_gabor_runs(package):
+    page, run = (EXAMPLES / "acme-gabor" / "README.md").read_text(), package("acme-gabor")
+    (python,), (commands,) = (re.findall(rf"^```{kind}\n(.*?)^```$", page, re.M | re.S) for kind in ("python", "sh"))
+    run(sys.executable, "-c", python)
+    shown = run("bash", "-e", "-c", commands)
+    assert "* is kept" in shown and "32 tagged" in shown and "weaves is in weaves.safetensors" in shown
+
+
+# -- few_shot.py and stacking.py -------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
