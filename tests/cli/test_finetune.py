@@ -45,7 +45,7 @@ def test_a_network_is_fine_tuned_and_used(run, shades, tmp_path):
 def test_a_library_and_json(run, shades, tmp_path):
     run("index", shades, "-l", tmp_path / "lib", "-m", "small.acme", "--label-from", "folder")
     done = run("finetune", "-l", tmp_path / "lib", "-m", "small.acme", "-o", "mine", "--json", *FAST)
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout, parse_constant=pytest.fail)
     assert (found["name"], found["parent"], found["items"] + found["held_out"]) == ("mine", "small.acme", 36)
     assert [epoch["number"] for epoch in found["epochs"]] == [0, 1, 2]
 

@@ -142,6 +142,8 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(host, shad
     at = tmp_path / "at.safetensors"
     assert tuned(host, shades, checkpoint=at, stopped=lambda: True) is None
     whole = at.read_bytes()
+    (tmp_path / "other").touch()
+    assert at.stat().st_mode == (tmp_path / "other").stat().st_mode
     with pytest.raises(SightsoundError, match="at.safetensors: is the checkpoint of another training"):
         tuned(host, shades, checkpoint=at, freeze_until=0.2)
     (shades / "red" / "0.png").unlink()

@@ -8,7 +8,7 @@ from PIL import Image
 from sightsound import Host, ModelSettings, SightsoundError, classify_image, export_model, finetune, import_model
 from sightsound.testing import check_model
 from sightsound.torch.examples import NONE
-from sightsound.torch.training import TrainingSettings
+from sightsound.torch import TrainingSettings
 
 HOW = {
     "freeze_until": 0.0,

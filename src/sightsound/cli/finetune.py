@@ -95,8 +95,8 @@ def finetune(
     from sightsound.learn.finetune import write_log
     from sightsound.learn.finetune_search import Grid
     from sightsound.learn.label_table import Labels
+    from sightsound.torch import TrainingSettings
     from sightsound.torch.examples import NONE
-    from sightsound.torch.training import TrainingSettings
 
     for place in (log, plot, how["resume"]):
         if place:
@@ -146,7 +146,7 @@ def finetune(
 
 
 def _print(tuned: FineTuned, as_json: bool) -> None:
-    epochs = [dataclasses.asdict(each) for each in tuned.epochs]
+    epochs = [{**dataclasses.asdict(each), "loss": each.loss if each.number else None} for each in tuned.epochs]
     candidates = [dataclasses.asdict(each) for each in tuned.candidates]
     if as_json:
         kept = {"name": tuned.card.name, "parent": tuned.parent, "best": tuned.best, "notes": list(tuned.notes)}

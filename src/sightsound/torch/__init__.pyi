@@ -1,4 +1,5 @@
 from .embedder import TorchEmbedder as TorchEmbedder
+from .examples import Augmentation as Augmentation
 from .export import exported_module as exported_module
 from .export import onnx_program as onnx_program
 from .running import choose_device as choose_device
@@ -8,3 +9,4 @@ from .running import state_dict as state_dict
 from .state_files import read_state as read_state
 from .state_files import write_state as write_state
 from .tensors import first_difference as first_difference
+from .training import TrainingSettings as TrainingSettings

@@ -79,9 +79,12 @@ def write_checkpoint(file: Path, trained: Trained, at: Position, training: str) 
         "step": trained.schedule.last_epoch,
     }
     with atomic_path(file) as part:
+        part.touch()
+        mode = part.stat().st_mode  # safetensors writes files that only their owner may read
         save_file(
             {name: each.detach().cpu().clone() for name, each in tensors.items()}, part, {"at": json.dumps(facts)}
         )
+        part.chmod(mode)
 
 
 def read_checkpoint(file: Path, trained: Trained, training: str) -> Position:
