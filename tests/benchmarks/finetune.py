@@ -125,7 +125,8 @@ def half_way(given: TrainingSet, train: Any, seed: int) -> TrainingSet:
     counts, numbers = np.zeros_like(given.kept.counts), np.full(len(given.targets), -1)
     counts[train] = given.kept.counts[train]
     data = given.data
-    found = folds.split(data.truth[train], data.classes, data.groups[train], 5, seed=int(seed), strict=False)
+    count = min(5, int(data.truth[train].sum(axis=0).min()))
+    found = folds.split(data.truth[train], data.classes, data.groups[train], count, seed=int(seed), strict=False)
     numbers[train] = found
     return replace(given, kept=replace(given.kept, counts=counts), folds=numbers)
 

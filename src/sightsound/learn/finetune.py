@@ -25,7 +25,6 @@ from sightsound.learn.finetune_search import Grid, GridPoint, best, search_grid
 from sightsound.learn.label_table import Labels
 from sightsound.learn.training_set import TrainingSet, training_set
 from sightsound.library.library import Library
-from sightsound.linear import metrics
 from sightsound.linear.report import Estimate
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def finetune(
     """Train the last layers of a network on labelled items, and make a model of it.
 
     Its head is a linear classifier, which starts as a linear probe. A fifth of the items, by groups, are held out: the
-    network of the epoch that is most accurate on them is kept.
+    network of the epoch that is most accurate on them is kept. If that is the probe, nothing but the head is new.
 
     Parameters
     ----------
@@ -187,7 +186,6 @@ def finetune(
                 if not fit.run(show, stopped):
                     return None
         card = _model_of(fit, given, name, replace, host, Path(folder))
-    groups = given.groups[list(fit.held_out)]
     return FineTuned(
         card,
         loaded.card.name,
@@ -195,8 +193,8 @@ def finetune(
         fit.best,
         len(fit.train),
         len(fit.held_out),
-        metrics.estimate(fit.correct[fit.best], groups),
-        metrics.estimate(fit.correct[0], groups),
+        given.accuracy(fit.correct[fit.best], fit.held_out),
+        given.accuracy(fit.correct[0], fit.held_out),
         freeze_until,
         candidates,
         (*given.data.notes, *given.kept.notes),

@@ -12,11 +12,11 @@ import numpy as np
 
 from sightsound._progress import bar
 from sightsound.learn.training_set import TrainingSet
-from sightsound.linear import metrics
 from sightsound.linear.report import Estimate
 
 if TYPE_CHECKING:
     from sightsound.torch.examples import Augmentation
+    from sightsound.torch.fitting import Fit
     from sightsound.torch.training import TrainingSettings
 
 
@@ -50,7 +50,7 @@ class GridPoint:
     learning_rate : float
         Of the head.
     epoch : int
-        The epoch with the best accuracy on all held-out items; of equals, with the least loss. 0 is the linear probe.
+        The epoch that is most accurate on all held-out items; 0 is the linear probe.
     loss : float
         The loss on held-out items after that epoch.
     accuracy : Estimate
@@ -99,29 +99,34 @@ def search_grid(
     pairs = list(product(grid.freeze_until, grid.learning_rate))
     with bar(len(pairs) * len(chosen), "search", progress, unit="training") as shown:
         for until, rate in pairs:
-            losses, correct, groups = list[list[float]](), list[list[np.ndarray]](), list[np.ndarray]()
+            fits = []
             for fold in chosen:
-                fit = given.fit(
-                    fold,
-                    until,
-                    dataclasses.replace(settings, learning_rate=rate),
-                    augmentation,
-                    patience=settings.epochs,
-                )
+                how = dataclasses.replace(settings, learning_rate=rate)
+                fit = given.fit(fold, until, how, augmentation, patience=settings.epochs)
                 if not fit.run(lambda epoch: None, stopped):
                     return None
-                losses.append([each.held_out_loss * len(fit.held_out) for each in fit.epochs])
-                correct.append(fit.correct)
-                groups.append(given.groups[list(fit.held_out)])
+                fits.append(fit)
                 shown.update()
-            mean = np.sum(losses, axis=0) / sum(map(len, groups))
-            right = [np.concatenate([each[at] for each in correct]) for at in range(len(mean))]
-            at = max(range(len(mean)), key=lambda at: (right[at].mean(), -mean[at]))
-            accuracy = metrics.estimate(right[at], np.concatenate(groups))
-            found.append(GridPoint(until, rate, at, float(mean[at]), accuracy))
+            found.append(_point(given, until, rate, fits))
     return tuple(found)
 
 
 def best(candidates: Sequence[GridPoint]) -> GridPoint:
     """Return the candidate with the best accuracy; of equals, with the least loss."""
     return max(candidates, key=lambda each: (each.accuracy.value, -each.loss))
+
+
+def _point(given: TrainingSet, until: str | float, rate: float, fits: Sequence[Fit]) -> GridPoint:
+    """Return what trainings with one fold each held out come to together."""
+    from sightsound.torch.training import best_of
+
+    items = [item for fit in fits for item in fit.held_out]
+    shares = np.array([len(fit.held_out) for fit in fits]) / len(items)
+    epochs = []
+    for same in zip(*(fit.epochs for fit in fits)):
+        loss = float(shares @ [each.held_out_loss for each in same])
+        accuracy = float(shares @ [each.held_out_accuracy for each in same])
+        epochs.append(dataclasses.replace(same[0], held_out_loss=loss, held_out_accuracy=accuracy))
+    at = best_of(epochs)
+    correct = np.concatenate([fit.correct[at] for fit in fits])
+    return GridPoint(until, rate, at, epochs[at].held_out_loss, given.accuracy(correct, items))

@@ -24,7 +24,8 @@ from sightsound.learn.label_table import Labels
 from sightsound.learn.load import load_dataset
 from sightsound.library.index import index
 from sightsound.library.library import Library
-from sightsound.linear import folds
+from sightsound.linear import folds, metrics
+from sightsound.linear.report import Estimate
 from sightsound.pipeline.kept_inputs import ArrayStore, KeptInputs, keep_inputs
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class TrainingSet:
             [item for item in usable if self.folds[item] != fold],
             [item for item in usable if self.folds[item] == fold],
         )
+
+    def accuracy(self, correct: NDArray[np.float64], items: Sequence[int]) -> Estimate:
+        """Return the accuracy on items that are right or not, or with several classes each right in part."""
+        right = correct.astype(bool) if self.data.single else correct
+        return metrics.estimate(right, self.groups[list(items)])
 
     def fit(
         self,

@@ -103,6 +103,8 @@ class Fit:
     def run(self, shown: Callable[[Epoch], None], stopped: Callable[[], bool]) -> bool:
         """Train until the last epoch, or until it improves no more; leave the best network in `module` and `head`.
 
+        If no epoch is more accurate than the probe, that is the network as it was, with a probe of all items.
+
         Parameters
         ----------
         shown : callable
@@ -117,7 +119,7 @@ class Fit:
         """
         steps_each = max(1, -(-len(self.train) // self.settings.batch_size))
         self.module.eval()
-        self.head = self._first_head()
+        self.head = self._first_head(self.train)
         trained = Trained(self.module, self.head, self.until, self.settings, steps_each * self.settings.epochs)
         self._keep_frozen(trained)
         first, done, losses = 1, 0, list[float]()
@@ -148,12 +150,15 @@ class Fit:
             if self._improves_no_more():
                 break
         self.module.load_state_dict(best[0])
-        self.head.load_state_dict(best[1])
+        if self.best == 0:  # nothing was learnt from them, so that the held-out items may teach the probe as well
+            self.head = self._first_head([*self.train, *self.held_out])
+        else:
+            self.head.load_state_dict(best[1])
         return True
 
     @property
     def best(self) -> int:
-        """Return the position of the epoch with the best accuracy on held-out items; of equals, with the least loss."""
+        """Return the position of the epoch that is kept, see `best_of`."""
         return best_of(self.epochs)
 
     def _improves_no_more(self) -> bool:
@@ -170,21 +175,21 @@ class Fit:
 
         return np.array([each.mean(0) for each in self._outputs(scores, self._judged.examples, items)])
 
-    def _first_head(self) -> nn.Module:
-        """Return the head of the network as it is, for the embeddings of the items to train on."""
+    def _first_head(self, items: Sequence[int]) -> nn.Module:
+        """Return the head of the network as it was, for the embeddings of items."""
         known = self.outputs.embeddings
-        lacking = [item for item in self.train if item not in known]
+        lacking = [item for item in items if item not in known]
         if lacking:
             found = self._outputs(lambda inputs: embeddings_of(self.module, inputs).float(), self.examples, lacking)
             for item, rows in zip(lacking, found):
                 stored = self.outputs.keep(rows)
                 known[item] = rows if stored is None else stored
-        chosen, random = [known[item] for item in self.train], np.random.default_rng(self.settings.seed)
+        chosen, random = [known[item] for item in items], np.random.default_rng(self.settings.seed)
         share = HEAD_ROWS / sum(map(len, chosen))
         if share < 1:
             chosen = [random.choice(each, max(1, int(share * len(each))), replace=False) for each in chosen]
-        items = np.repeat(self.train, [len(each) for each in chosen])
-        return self.make_head(np.concatenate(chosen), items).to(self._device)
+        owners = np.repeat(items, [len(each) for each in chosen])
+        return self.make_head(np.concatenate(chosen), owners).to(self._device)
 
     def _keep_frozen(self, trained: Trained) -> None:
         """Have the outputs of the frozen part kept, where its inputs are always the same."""

@@ -194,8 +194,15 @@ def frozen_layers(module: nn.Module, until: str | float) -> list[tuple[str, nn.M
 
 
 def best_of(epochs: Sequence[Epoch]) -> int:
-    """Return the position of the epoch with the best accuracy on held-out items; of equals, with the least loss."""
-    return max(range(len(epochs)), key=lambda at: (epochs[at].held_out_accuracy, -epochs[at].held_out_loss))
+    """Return the position of the epoch with the best accuracy on held-out items.
+
+    Of equals it is the probe, which changes nothing, else the one with the least loss.
+    """
+
+    def merit(at: int) -> tuple[float, bool, float]:
+        return epochs[at].held_out_accuracy, epochs[at].number == 0, -epochs[at].held_out_loss
+
+    return max(range(len(epochs)), key=merit)
 
 
 class Trained:
