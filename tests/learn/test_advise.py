@@ -59,6 +59,16 @@ def test_many_items_and_a_moderate_accuracy_call_for_fine_tuning(coloured):
 
 
 @pytest.mark.slow
+def test_a_task_far_from_that_of_the_network_is_worth_a_fine_tuning_with_fewer_items(coloured):
+    (data,) = load(coloured, "colours.tiny")
+    far = of(advise([grown(data, 12, 1.5)]), "fine-tuning")
+    near = of(advise([grown(data, 12, 0.1)]), "fine-tuning")
+    few = of(advise([grown(data, 6, 1.5)]), "fine-tuning")
+    assert far.suits and "the network is far from this task" in far.reason
+    assert not near.suits and not few.suits and "1000 in all" in near.reason
+
+
+@pytest.mark.slow
 def test_features_are_enough_if_the_accuracy_is_high(coloured):
     (data,) = load(coloured, "colours.tiny")
     means = {name: data.X[data.y == name].mean(axis=0) for name in data.classes}

@@ -39,10 +39,10 @@ def advise(library: str, models: Sequence[str], plot: str | None, as_json: bool,
     if as_json:
         output.print_json(dataclasses.asdict(found))
     else:
-        _print_advice(found)
+        _print_advice(found, library)
 
 
-def _print_advice(found: Advice) -> None:
+def _print_advice(found: Advice, library: str) -> None:
     items = sum(count for _, count in found.counts)
     output.print_table(["class", "items"], found.counts[: reports.MAX_CLASSES])
     reports.print_more(len(found.counts) - reports.MAX_CLASSES)
@@ -59,3 +59,6 @@ def _print_advice(found: Advice) -> None:
     output.print_table(["", "method", "", "why"], methods)
     reports.print_notes(found.notes)
     output.echo(f"\ndo this first: {found.best.method}")
+    if any(each.method == "fine-tuning" and each.suits for each in found.suggestions):
+        name = printable(found.networks[0].model.partition("[")[0])
+        output.echo(f"fine-tuning: sightsound finetune --library {printable(library)} --model {name} --out NAME")
