@@ -78,7 +78,7 @@ def accuracies(text):
 
 
 def steps(text):
-    return re.findall(r"^\d\. ([^:?]+)", text, re.MULTILINE)
+    return re.findall(r"^\d\. ([^:?\n]+)", text, re.MULTILINE)
 
 
 @pytest.mark.slow
