@@ -122,6 +122,71 @@ def test_networks_of_sounds_are_compared_and_stacked(place):
     assert "mfcc.librosa" in done.stdout and "stack (svm on concatenated)" in done.stdout
 
 
+# -- transfer_learning.py -------------------------------------------------------------------------------------------
+
+
+def accuracies(text):
+    return {
+        name: float(value)
+        for name, value in re.findall(r"^   (linear probe|fine-tuned) +accuracy (\d\.\d{3}) \(", text, re.MULTILINE)
+    }
+
+
+def steps(text):
+    return re.findall(r"^\d\. ([^:?\n]+)", text, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_a_network_is_fine_tuned_to_textures_and_beats_its_features(place):
+    pytest.importorskip("torch", reason="the example trains with PyTorch")
+    done = run("transfer_learning.py", place)
+    assert done.returncode == 0, done.stderr
+    assert steps(done.stdout) == [
+        "Features",
+        "Linear probe",
+        "Fine-tuning",
+        "Compare them on the 150 files that neither has seen",
+        "Which one",
+    ]
+    found = accuracies(done.stdout)
+    assert 0.5 < found["linear probe"] < found["fine-tuned"] - 0.05
+    assert "Which one? The fine-tuned network: " in done.stdout
+    assert "240 files to learn from, 60 to choose the epoch" in done.stdout
+    assert (place / "demo" / "transfer.png").stat().st_size > 10_000
+
+
+@pytest.fixture
+def colours(tmp_path):
+    for colour, name in enumerate(("red", "green")):
+        for i in range(9):
+            made.write_shade(tmp_path / "colours" / name / f"{i}.png", colour, 9 * colour + i)
+    return tmp_path
+
+
+def test_features_and_fine_tuning_are_compared_on_a_folder(colours):
+    pytest.importorskip("torch", reason="the example trains with PyTorch")
+    done = run("transfer_learning.py", colours, "colours")
+    assert done.returncode == 0, done.stderr
+    assert "1280 numbers for each of 18 files; 6 files are held out" in done.stdout
+    assert set(accuracies(done.stdout)) == {"linear probe", "fine-tuned"}
+    assert "Which one? The linear probe: fine-tuning is not clearly better." in done.stdout
+    labels = (colours / "demo" / "transfer.csv").read_text().splitlines()
+    assert len(labels) == 1 + 12, "the network is not told the class of a held-out file"
+    assert [file.suffix for file in sorted((colours / "demo" / "models").iterdir())] == [".safetensors", ".json"]
+    with Image.open(colours / "demo" / "transfer.png") as picture:
+        assert picture.width > picture.height > 300
+
+
+def test_transfer_learning_needs_a_file_to_hold_out(colours):
+    for file in sorted((colours / "colours").rglob("*.png")):
+        if int(file.stem) > 1:
+            file.unlink()
+    done = run("transfer_learning.py", colours, "colours")
+    assert done.returncode == 1 and done.stderr == (
+        "transfer_learning: colours: expected three files or more of a class, to hold one out; add some\n"
+    )
+
+
 # -- wide_resnet.py ------------------------------------------------------------------------------------------------
 
 
@@ -179,6 +244,7 @@ def test_a_wide_resnet_needs_two_classes(wide_resnet, place):
     assert done.returncode == 1 and done.stderr.startswith("wide_resnet: one: expected folders of pictures for two")
 
 
-def test_a_missing_folder_is_reported_in_one_line(place):
-    done = run("few_shot.py", place, "none")
-    assert done.returncode == 1 and done.stderr == "few_shot: none: no such file or folder\n"
+@pytest.mark.parametrize("name", ["few_shot", "transfer_learning"])
+def test_a_missing_folder_is_reported_in_one_line(place, name):
+    done = run(f"{name}.py", place, "none")
+    assert done.returncode == 1 and done.stderr == f"{name}: none: no such file or folder\n"
