@@ -24,8 +24,8 @@ from scipy.stats import binomtest
 import sightsound
 from sightsound import Dataset, FineTuned, Host, Labels, SightsoundError
 from sightsound.linear.metrics import estimate
-from sightsound.torch.examples import NONE, Augmentation
-from sightsound.torch.training import TrainingSettings
+from sightsound.torch import Augmentation, TrainingSettings
+from sightsound.torch.examples import NONE
 
 MODEL, NEW = "mobilenet_v2.tv_in1k", "transfer"
 MODELS = HERE / "models"

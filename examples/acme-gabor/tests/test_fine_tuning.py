@@ -7,8 +7,8 @@ from PIL import Image
 
 from sightsound import Host, ModelSettings, SightsoundError, classify_image, export_model, finetune, import_model
 from sightsound.testing import check_model
-from sightsound.torch.examples import NONE
 from sightsound.torch import TrainingSettings
+from sightsound.torch.examples import NONE
 
 HOW = {
     "freeze_until": 0.0,

@@ -52,7 +52,7 @@ class TrainingSettings:
     weight_decay : float
         Of AdamW, for weights of layers and not for biases and the parameters of norms.
     warmup : float
-        Proportion of the steps in which the rate rises linearly; after them it falls as a cosine to 0.
+        Proportion of the steps in which the rate rises linearly, ten of them at least; then it falls as a cosine to 0.
     batch_size : int
         Inputs for each step.
     seed : int
@@ -234,7 +234,7 @@ class Trained:
             for parameter in layer.parameters(recurse=False):
                 parameter.requires_grad_(parameter.is_floating_point())
         self.optimizer = torch.optim.AdamW(self._groups(), lr=settings.learning_rate)
-        warm = max(1, round(settings.warmup * steps))
+        warm = max(1, round(settings.warmup * steps), min(10, steps // 2))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: _rate(step, warm, steps))
         self._micro = settings.batch_size
         self._device = next(head.parameters()).device
