@@ -18,9 +18,9 @@ MIN_ITEMS = 1000
 """Items in all that are needed for the same."""
 
 FAR_ACCURACY = 0.8
-"""A probe that is surely less accurate than this has features of another task. Fine-tuning gains most there: of four
-qualities of JPEG, a probe of MobileNetV2 told 0.51 from 600 pictures, and the network with its last half fine-tuned 0.81
-(`tests/benchmarks/finetune.py far-pictures`)."""
+"""A probe that is surely less accurate than this has features of another task. Fine-tuning gains most there: on four
+qualities of JPEG a probe of MobileNetV2 is right in 0.51, and after fine-tuning of its last half in 0.81, from 600
+pictures (`tests/benchmarks/finetune.py far-pictures`)."""
 FAR_ITEMS = 400
 """Items in all from which fine-tuning is worth a trial on a task that is so far from that of the network."""
 
