@@ -1,4 +1,4 @@
-"""The number of threads that decoding, networks and FAISS share."""
+"""What this machine has: cores, which decoding, networks and FAISS share, and a GPU."""
 
 import os
 
@@ -21,3 +21,8 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def has_gpu() -> bool:
+    """Return whether there is a GPU that torch may use (NVIDIA's or AMD's on Linux), without importing it."""
+    return os.path.exists("/dev/nvidia0") or os.path.exists("/dev/kfd")

@@ -1,6 +1,6 @@
 """Everything that a plugin needs from sightsound: `from sightsound.plugin import Card, hookimpl`."""
 
-from sightsound._threads import cores
+from sightsound._threads import cores, has_gpu
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Card, Modality, WeightFile
 from sightsound.contract.classlist import ClassList
@@ -67,6 +67,7 @@ __all__ = [
     "filled_settings",
     "frames",
     "graph_card",
+    "has_gpu",
     "hookimpl",
     "require_packages",
     "settings_json",

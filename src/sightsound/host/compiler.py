@@ -13,6 +13,7 @@ import platform
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FRACTION = 1e-3  # by which the lengths of rows may differ, and scores relative to the highest of their row
+_REPEATS = 4  # of a batch, to measure its time; the first does not count
 _WITHOUT = "run it without (--runtime none)"
 
 
@@ -153,6 +155,46 @@ class Compiler:
                 _write(self._stamp, {"network": identity, **dataclasses.asdict(apart)})
                 self._check(apart, embedder)
         return compiled
+
+    @property
+    def runtime(self) -> str:
+        """The name of the runtime."""
+        return self._offered.runtime.name
+
+    def speed(self, embedder: Embedder) -> float | None:
+        """Return how many times as fast as the network by itself it is; 0 if it cannot be used, None if unknown.
+
+        It is measured by `measure`, once on a machine.
+        """
+        found = _read_json(self._speed)
+        if found is None or found.get("network") != _identity(embedder):
+            return None
+        return float(found["speed"])
+
+    def measure(self, embedder: Embedder, compiled: Compiled | None) -> None:
+        """Compare the time of a network in the runtime with that of the network by itself, and note it.
+
+        It is the time of the processor for an input, so that other programs that run meanwhile do not count.
+
+        Parameters
+        ----------
+        embedder : Embedder
+            The embedder; its network is built.
+        compiled : Compiled or None
+            Its network in the runtime, None if it cannot be used.
+        """
+        speed = 0.0
+        if compiled is not None:
+            if hasattr(embedder, "prepare"):
+                embedder.prepare()
+            inputs = example_inputs(embedder)
+            own = _seconds(embedder.embed, inputs, Execution.of(embedder).batch_size)
+            speed = own / _seconds(compiled.embed, inputs, compiled.execution.batch_size)
+        _write(self._speed, {"network": _identity(embedder), "speed": speed})
+
+    @property
+    def _speed(self) -> Path:
+        return self._cache / "speed.json"
 
     @property
     def _stamp(self) -> Path:
@@ -331,15 +373,35 @@ def _identity(embedder: Embedder) -> str:
     return f"{card.name} {card.dim} {card.classes.fingerprint if card.classes else ''}"
 
 
+def _seconds(embed: Callable[[Floats], Output], inputs: Floats, size: int) -> float:
+    """Return the time of the processor for an input in a batch of a size: the least of a few."""
+    batch = np.resize(inputs, (min(size, 16), *inputs.shape[1:]))
+    times = []
+    for _ in range(_REPEATS):
+        before = time.process_time()
+        embed(batch.copy())
+        times.append(time.process_time() - before)
+    return max(min(times[1:]) / len(batch), 1e-9)
+
+
 def _read(stamp: Path, identity: str) -> Difference | None:
     """Return how far the numbers of a network were apart when they were compared, None if they were not."""
+    found = _read_json(stamp)
     try:
-        found = json.loads(stamp.read_text(encoding="utf-8"))
-        if found["network"] != identity:
+        if found is None or found["network"] != identity:
             return None
         return Difference(*(float(found[name]) for name in ("rows", "lengths", "scores")))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
+
+
+def _read_json(file: Path) -> dict[str, Any] | None:
+    """Return the object in a file, None if there is none."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _write(file: Path, values: Mapping[str, Any]) -> None:

@@ -12,18 +12,20 @@ from typing import TypeVar
 from sightsound.contract.card import Card
 from sightsound.contract.embedder import Embedder
 from sightsound.contract.errors import CannotRun, PluginError, SightsoundError
-from sightsound.contract.execution import Execution
+from sightsound.contract.execution import Compiled, Execution
 from sightsound.contract.space import Space
 from sightsound.host import stages
 from sightsound.host.compiler import Compiler, Different, Running
 from sightsound.host.discovery import STAGES, OfferedRuntime, Registration, Registry, one_line, short
 from sightsound.host.missing import how_to_install
 from sightsound.host.model import Model, execution_of
-from sightsound.host.runtimes import NONE, fits, runtime_for, stage_of
+from sightsound.host.runtimes import NONE, candidates, fits, runtime_for, stage_of
 from sightsound.weights.store import LocalFile, Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+_AS_FAST = 0.95  # of the speed of a network by itself; a runtime that is slower than that is not used
 
 
 class Loader:
@@ -36,7 +38,7 @@ class Loader:
     weights : Store
         Where weight files are found.
     runtime : str
-        The runtime that runs networks, "none", or "" for the first by name that fits.
+        The runtime that runs networks, "none", or "" for the fastest that fits and keeps the numbers.
     asked : mapping of str to Registration
         The models that were asked for by name; the user's weight files may be theirs.
     """
@@ -105,7 +107,11 @@ class Loader:
     ) -> tuple[Embedder, Execution]:
         """Return the embedder with a network that is ready to run, and how it runs."""
         offered = self.offered(found, device)
-        if offered is not None:
+        if found.precision == "float32" and not self._runtime:
+            compiled = self._fastest(found, embedder, space, device, paths)
+            if compiled is not None:
+                return Running(embedder, compiled), compiled.execution
+        elif offered is not None:
             if found.precision != "float32" and not fits(offered, found.card, device):
                 name = offered.runtime.name
                 raise PluginError(f"runtime {name!r} cannot run {space.name} on {device!r}; name another (--device)")
@@ -115,20 +121,57 @@ class Loader:
                 return Running(embedder, compiled), compiled.execution
             except CannotRun as error:
                 text = f"{offered.runtime.name} cannot run {space.name}, so it runs by itself: {error}"
-                log.log(logging.WARNING if self._runtime else logging.INFO, "runtime %s", text)
+                log.warning("runtime %s", text)
                 if found.precision != "float32":
                     raise
-            except (SightsoundError, MemoryError) as error:
-                if self._runtime or found.precision != "float32":
-                    raise
-                kind = "is not used" if isinstance(error, Different) else "failed"
-                log.warning("runtime %s %s, so %s runs by itself: %s", offered.runtime.name, kind, space.name, error)
         elif self._runtime not in ("", NONE):
             about, name = f"runtime {found.card.name}", f"{found.card.name} (plugin {found.plugin})"
             self._warn_once(about, f"{name}: the runtime {self._runtime!r} cannot run it, so it runs by itself")
         if hasattr(embedder, "prepare"):
             _asked(found, embedder.prepare)
         return embedder, execution_of(embedder, found.card, found.plugin)
+
+    def _fastest(
+        self, found: Registration, embedder: Embedder, space: Space, device: str, paths: Mapping[str, Path]
+    ) -> Compiled | None:
+        """Return the network in the fastest runtime that keeps its numbers; None if it is to run by itself.
+
+        Where several runtimes fit, those that were not tried on this machine are tried now, and their time is compared.
+        """
+        folder, speeds, tried = self.weights.cache.folder.parent, list[tuple[float, int]](), dict[int, Compiled]()
+        offers = candidates(self._registry, found.card, device)
+        compilers = [Compiler(each, space, device, "float32", folder) for each in offers]
+        if len(compilers) == 1:
+            return self._tried(found, compilers[0], embedder, paths)
+        for number, compiler in enumerate(compilers):
+            speed = compiler.speed(embedder)
+            if speed is None:
+                compiled = self._tried(found, compiler, embedder, paths)
+                if compiled is not None:
+                    tried[number] = compiled
+                compiler.measure(embedder, compiled)
+                speed = compiler.speed(embedder) or float(compiled is not None)
+            if speed > _AS_FAST:
+                speeds.append((speed, number))
+        for _, number in sorted(speeds, reverse=True):
+            compiled = tried.get(number) or self._tried(found, compilers[number], embedder, paths)
+            if compiled is not None:
+                return compiled
+        return None
+
+    def _tried(
+        self, found: Registration, compiler: Compiler, embedder: Embedder, paths: Mapping[str, Path]
+    ) -> Compiled | None:
+        """Return the network in a runtime, None if that cannot run it or fails, which is logged."""
+        name = compiler.runtime
+        try:
+            return _asked(found, lambda: compiler.compile(embedder, paths))
+        except CannotRun as error:
+            log.info("runtime %s cannot run %s, so it runs by itself: %s", name, found.card.name, error)
+        except (SightsoundError, MemoryError) as error:
+            kind = "is not used" if isinstance(error, Different) else "failed"
+            log.warning("runtime %s %s, so %s runs by itself: %s", name, kind, found.card.name, error)
+        return None
 
     def _files(self, found: Registration) -> dict[str, LocalFile]:
         names = {"model": found.card.name, "plugin": found.plugin}

@@ -33,7 +33,7 @@ def runtime_for(
     device : str
         As in `Load`.
     wanted : str
-        The name of a runtime, "none", or "" for the first by name that fits.
+        The name of a runtime, "none", or "" for the first of `candidates`.
     precision : str
         What it must offer.
 
@@ -52,10 +52,28 @@ def runtime_for(
         return None
     if wanted:
         return _wanted(registry, card, device, wanted, precision)
-    for _, offered in sorted(registry.runtimes.owned.items()):
-        if precision in _precisions(offered) and fits(offered, card, device) and not missing_packages(offered):
-            return offered
-    return None
+    return next(iter(candidates(registry, card, device, precision)), None)
+
+
+def candidates(registry: Registry, card: Card, device: str, precision: str = "float32") -> list[OfferedRuntime]:
+    """Return the runtimes that may run a network, by name: they fit the card, and the packages they require are there.
+
+    Parameters
+    ----------
+    registry : Registry
+        The plugins.
+    card : Card
+        The card of the network.
+    device : str
+        As in `Load`.
+    precision : str
+        What they must offer.
+    """
+    return [
+        offered
+        for _, offered in sorted(registry.runtimes.owned.items())
+        if precision in _precisions(offered) and fits(offered, card, device) and not missing_packages(offered)
+    ]
 
 
 def precisions_for(registry: Registry, card: Card) -> tuple[str, ...]:

@@ -1,11 +1,19 @@
-"""Networks in ONNX files, run by ONNX Runtime, and networks of torch written as ONNX.
+"""ONNX Runtime runs networks, and ONNX files are read and written.
 
 Importing this package imports neither onnx nor onnxruntime.
 """
 
 from __future__ import annotations
 
-from sightsound.plugin import RegisterExporter, RegisterImporter, hookimpl, require_packages
+from sightsound.plugin import RegisterExporter, RegisterImporter, RegisterRuntime, hookimpl, require_packages
+
+
+@hookimpl
+def register_runtimes(register: RegisterRuntime) -> None:
+    """Register the runtime `onnx`."""
+    from sightsound_onnx.runtime import OnnxRuntime
+
+    register(OnnxRuntime())
 
 
 @hookimpl

@@ -60,9 +60,9 @@ class OnnxGraph:
         if not self._model.graph.node:
             raise SightsoundError(f"{file}: expected an ONNX file with a network, got an empty one; copy it anew")
         _check_self_contained(file, self._model)
-        session = self._session(self._content)
-        self.inputs, self.outputs = _tensors(session.get_inputs()), _tensors(session.get_outputs())
-        self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+        opened = session(self._content, file)
+        self.inputs, self.outputs = _tensors(opened.get_inputs()), _tensors(opened.get_outputs())
+        self.metadata: dict[str, str] = opened.get_modelmeta().custom_metadata_map
 
     @cached_property
     def inner(self) -> Sequence[str]:
@@ -115,25 +115,27 @@ class OnnxGraph:
             model.CopyFrom(self._model)
             model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in added)
             content = model.SerializeToString()
-        session, given, wanted = self._session(content), self.inputs[0].name, list(names)
+        opened, given, wanted = session(content, self._file), self.inputs[0].name, list(names)
 
         def run(inputs: NDArray[Any]) -> list[NDArray[Any]]:
-            found: list[NDArray[Any]] = session.run(wanted, {given: inputs})
+            found: list[NDArray[Any]] = opened.run(wanted, {given: inputs})
             return found
 
         return run
 
-    def _session(self, content: bytes) -> Any:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4  # errors are raised too
-        try:
-            # without the fallback, which prints what went wrong and tries the same again
-            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
-        except Exception as error:  # classes of the compiled module
-            version = onnxruntime.__version__
-            raise SightsoundError(f"{self._file}: ONNX Runtime {version} cannot load it ({_reason(error)})") from error
+
+def session(content: bytes, file: Path) -> Any:
+    """Return a session with one thread for a program of ONNX; `file` is named if ONNX Runtime refuses it."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # errors are raised too
+    try:
+        # without the fallback, which prints what went wrong and tries the same again
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    except Exception as error:  # classes of the compiled module
+        version = onnxruntime.__version__
+        raise SightsoundError(f"{file}: ONNX Runtime {version} cannot load it ({_reason(error)})") from error
 
 
 def _tensors(found: Sequence[Any]) -> list[Tensor]:

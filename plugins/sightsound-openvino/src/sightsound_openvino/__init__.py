@@ -1,8 +1,16 @@
-"""Networks in OpenVINO's format, an .xml and a .bin file, read and written. Importing it does not import openvino."""
+"""OpenVINO runs networks, and its files are read and written. Importing this package does not import openvino."""
 
 from __future__ import annotations
 
-from sightsound.plugin import RegisterExporter, RegisterImporter, hookimpl, require_packages
+from sightsound.plugin import RegisterExporter, RegisterImporter, RegisterRuntime, hookimpl, require_packages
+
+
+@hookimpl
+def register_runtimes(register: RegisterRuntime) -> None:
+    """Register the runtime `openvino`."""
+    from sightsound_openvino.runtime import OpenVinoRuntime
+
+    register(OpenVinoRuntime())
 
 
 @hookimpl

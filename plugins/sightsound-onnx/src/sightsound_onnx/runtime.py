@@ -1,0 +1,83 @@
+"""The runtime `onnx`: networks of torch in ONNX Runtime on the CPU, without torch once they are written."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sightsound.plugin import CannotRun, Card, Compiled, Embedder, Execution, Output, SightsoundError, cores, has_gpu
+
+log = logging.getLogger(__name__)
+
+BATCH_SIZE = {"image": 2, "sound": 8}
+"""Inputs in a batch; more gain little on one core."""
+
+
+class OnnxRuntime:
+    """Runs networks on the CPU in ONNX Runtime; see `sightsound.plugin.Runtime`."""
+
+    name = "onnx"
+    requires = ("onnxruntime", "onnx")
+
+    @property
+    def version(self) -> str:
+        """The version of ONNX Runtime, "" if it is missing."""
+        try:
+            return importlib.metadata.version("onnxruntime")
+        except importlib.metadata.PackageNotFoundError:
+            return ""
+
+    def fits(self, card: Card, device: str) -> bool:
+        """Return whether it may run a network: on a CPU, and by default only where there is no GPU."""
+        return device == "cpu" or (device == "auto" and not has_gpu())
+
+    def compile(
+        self, embedder: Embedder, *, device: str, precision: str, weights: Mapping[str, Path], cache: Path
+    ) -> Compiled:
+        """Return the network in a session with one thread, which several threads may call.
+
+        Raises
+        ------
+        CannotRun
+            If the embedder has no `module()`, or the network has an operation that ONNX has not.
+        """
+        from sightsound_onnx.graph import session
+
+        file = cache / "network.onnx"
+        if not file.exists():
+            _write(file, _program(embedder))
+        try:
+            found = session(file.read_bytes(), file)
+        except SightsoundError as error:
+            log.info("%s; it is written again", error)
+            _write(file, _program(embedder))
+            found = session(file.read_bytes(), file)
+        names = [each.name for each in found.get_outputs()]
+
+        def embed(inputs: Any) -> Output:
+            return Output(*found.run(names, {"input": inputs}))
+
+        return Compiled(embed, Execution(batch_size=BATCH_SIZE[embedder.card.modality], workers=cores()))
+
+
+def _program(embedder: Embedder) -> bytes:
+    if not hasattr(embedder, "module"):
+        raise CannotRun("the plugin offers no network of torch (module())")
+    from sightsound.plugin import ExportedNetwork
+    from sightsound.torch import onnx_program
+
+    try:
+        return onnx_program(ExportedNetwork(embedder=embedder, settings=None))
+    except SightsoundError as error:
+        raise CannotRun(str(error)) from error
+
+
+def _write(file: Path, content: bytes) -> None:
+    part = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}")
+    part.write_bytes(content)
+    part.replace(file)
