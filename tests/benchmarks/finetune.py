@@ -99,7 +99,9 @@ def measure(task: str, place: Path, model: str, tests: dict[str, int], host: Hos
                     )
                     fit.run(lambda epoch: None, lambda: False)
                     seconds = time.perf_counter() - started
-                    right.setdefault(depth, []).append(fit.scores(test.tolist()).argmax(1) == given.targets[test])
+                    head = given.head(fit)
+                    scores = [head(rows).mean(axis=0) for rows in fit.embeddings(test.tolist())]
+                    right.setdefault(depth, []).append(np.argmax(scores, axis=1) == given.targets[test])
                     kept.setdefault(depth, []).append((float(fit.best > 0), seconds))
             groups = np.arange(sum(map(len, right["probe"])))
             for depth, found in right.items():

@@ -16,7 +16,7 @@ import reference
 from sightsound import Host, finetune, hookimpl
 from sightsound.learn.training_set import training_set
 from sightsound.torch import Augmentation, TrainingSettings
-from sightsound.torch.training import Batch, Trained, layers_with_parameters
+from sightsound.torch.training import Trained, TrainingBatch, layers_with_parameters
 from sightsound_audioset import vggish, vggish_network, yamnet, yamnet_weights
 from sightsound_audioset.embedder import PatchEmbedder
 from sightsound_audioset.vggish_network import Vggish
@@ -125,7 +125,7 @@ def test_vggish_of_its_own_size_takes_a_step():
     module, head = Vggish(tensors).eval(), nn.Linear(128, 2)
     before = copy.deepcopy(module.state_dict())
     trained = Trained(module, head, "embeddings", dataclasses.replace(SETTINGS, learning_rate=1e-5), 2)
-    batch = Batch([torch.from_numpy(reference.patches(2)) for _ in range(4)], torch.tensor([0, 1, 0, 1]))
+    batch = TrainingBatch([torch.from_numpy(reference.patches(2)) for _ in range(4)], torch.tensor([0, 1, 0, 1]))
     with trained.training():
         losses = [trained.step(module, batch, None, seed=0) for _ in range(2)]
     assert np.isfinite(losses).all() and losses[1] < losses[0]

@@ -84,7 +84,8 @@ def finetune(
     """Train the last layers of a network on your own classes, and make a model of it.
 
     Its head starts as a linear probe. A fifth of the items are held out: the network of the epoch that is most
-    accurate on them is kept. ^C stops after the batch; with --resume the same command goes on from there.
+    accurate on them is kept, or the network as it is where none is clearly better than the probe. ^C stops after
+    the batch; with --resume the same command goes on from there.
     """
     if not search and max(len(freeze_until), len(rate)) > 1:
         raise click.UsageError("expected one --freeze-until and one --rate, or --search to compare several")

@@ -9,13 +9,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sightsound._progress import bar
 from sightsound.contract.card import Card
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.linear_head import LinearHead
 from sightsound.contract.model_settings import ModelSettings
 from sightsound.contract.paths import PathLike
 from sightsound.host.derived import SUFFIX, described
@@ -93,7 +92,8 @@ def finetune(
     """Train the last layers of a network on labelled items, and make a model of it.
 
     Its head is a linear classifier, which starts as a linear probe. A fifth of the items, by groups, are held out: the
-    network of the epoch that is most accurate on them is kept. If that is the probe, nothing but the head is new.
+    network of the epoch that is most accurate on them is kept, if it is so by more than a standard error; else the
+    network stays as it is, and its head is a probe of all items.
 
     Parameters
     ----------
@@ -233,14 +233,12 @@ def _model_of(fit: Any, given: TrainingSet, name: str, replace: bool, host: Host
     from sightsound.torch import write_state
 
     data, card = given.data, given.model.card
-    weight, bias = fit.head.folded()
-    kind: Literal["softmax", "sigmoid"] = "softmax" if data.single else "sigmoid"
-    head = LinearHead(weight=weight, bias=bias, kind=kind, labels=data.classes)
+    head = given.head(fit)
     facts = described(
         str(card.constants.get("parent", card.name)),
         given.model.space.fingerprint,
         ClassList(name, data.classes),
-        kind,
+        head.kind,
         license=card.license,
         about=f"{card.name}, fine-tuned to {len(data.classes)} classes on {len(fit.train)} items",
     )

@@ -9,13 +9,14 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.linear_head import LinearHead
 from sightsound.contract.paths import PathLike
 from sightsound.host.host import Host
 from sightsound.host.model import Model
@@ -134,6 +135,21 @@ class TrainingSet:
             checkpoint=checkpoint,
             training=self._name(train, until, settings, augmentation, patience),
         )
+
+    def head(self, fit: Fit) -> LinearHead:
+        """Return the head of a training that has ended, with its classes.
+
+        Where the network is as it was, it is a linear probe with its defaults, fitted to the held-out items too.
+        """
+        if fit.best > 0:
+            kind: Literal["softmax", "sigmoid"] = "softmax" if self.data.single else "sigmoid"
+            weight, bias = fit.head.folded()  # type: ignore[operator]
+            return LinearHead(weight=weight, bias=bias, kind=kind, labels=self.data.classes)
+        from sightsound.linear.probe import LinearProbe
+
+        rows, items = fit.first_embeddings([*fit.train, *fit.held_out])
+        probe = LinearProbe().fit(rows, self.targets[items], groups=self.groups[items])
+        return dataclasses.replace(probe.as_head(), labels=self.data.classes)
 
     def _name(self, train: Sequence[int], until: str | float, settings: Any, augmentation: Any, patience: int) -> str:
         """Return what makes a training the same as another."""

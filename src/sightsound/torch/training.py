@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from sightsound.contract.errors import SightsoundError
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Some items.
 
     Parameters
@@ -194,15 +195,27 @@ def frozen_layers(module: nn.Module, until: str | float) -> list[tuple[str, nn.M
 
 
 def best_of(epochs: Sequence[Epoch]) -> int:
-    """Return the position of the epoch with the best accuracy on held-out items.
+    """Return the position of the epoch with the best accuracy on held-out items; of equals, with the least loss."""
+    return max(range(len(epochs)), key=lambda at: (epochs[at].held_out_accuracy, -epochs[at].held_out_loss))
 
-    Of equals it is the probe, which changes nothing, else the one with the least loss.
+
+def kept_of(epochs: Sequence[Epoch], correct: Sequence[NDArray[np.float64]]) -> int:
+    """Return the position of the epoch to keep: the best that was trained, or 0, which is the probe.
+
+    It is the probe unless more held-out items are right than with it, by more than a standard error of that difference.
+
+    Parameters
+    ----------
+    epochs : sequence of Epoch
+        The probe, and the epochs.
+    correct : sequence of ndarray of float64 (items,)
+        For each, whether a held-out item is right.
     """
-
-    def merit(at: int) -> tuple[float, bool, float]:
-        return epochs[at].held_out_accuracy, epochs[at].number == 0, -epochs[at].held_out_loss
-
-    return max(range(len(epochs)), key=merit)
+    if len(epochs) < 2:
+        return 0
+    at = 1 + best_of(epochs[1:])
+    gain = correct[at] - correct[0]
+    return at if gain.sum() > np.sqrt(np.square(gain).sum()) else 0
 
 
 class Trained:
@@ -244,14 +257,14 @@ class Trained:
             and torch.cuda.is_bf16_supported(including_emulation=False)
         )
 
-    def step(self, network: nn.Module, batch: Batch, weights: Tensor | None, seed: int) -> float:
+    def step(self, network: nn.Module, batch: TrainingBatch, weights: Tensor | None, seed: int) -> float:
         """Take a step with a batch, in parts where it does not fit the device, and return the mean loss.
 
         Parameters
         ----------
         network : torch.nn.Module
             `module`, or the part of it that is trained.
-        batch : Batch
+        batch : TrainingBatch
             Items, on any device.
         weights : torch.Tensor or None
             Of the classes, (classes,).
@@ -283,7 +296,7 @@ class Trained:
         finally:
             self.module.eval()
 
-    def _step(self, network: nn.Module, batch: Batch, weights: Tensor | None) -> float:
+    def _step(self, network: nn.Module, batch: TrainingBatch, weights: Tensor | None) -> float:
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for first in range(0, len(batch), self._micro):
