@@ -11,42 +11,17 @@ import pytest
 import tflite
 
 import reference
-from audioset_data import YAMNET_GOLDENS, cosines
+from audioset_data import FEATURE_MAP, LOG_MEL, MEAN, SCORES, YAMNET_GOLDENS, cosines, seeded_int8
 from sightsound import SightsoundError
 from sightsound_audioset import log_mel, yamnet
-from sightsound_audioset.yamnet_int8 import Int8Yamnet, read_tflite
+from sightsound_audioset.yamnet_int8 import read_tflite
 from sightsound_audioset.yamnet_network import int8_network, with_int8_instructions
-from sightsound_audioset.yamnet_weights import BLOCKS, float32_layer, shapes
-
-LOG_MEL, FEATURE_MAP, MEAN, SCORES = 25, 113, 115, 120  # tensors of the file
+from sightsound_audioset.yamnet_weights import BLOCKS
 
 
 @pytest.fixture(scope="module")
 def embedder(tflite_file):
     return yamnet.load_i8("cpu", {"yamnet.tflite": tflite_file})
-
-
-@pytest.fixture(scope="module")
-def litert(tflite_file):
-    """A function that runs TFLite on one window and returns its inner tensors in real numbers."""
-    runtime = pytest.importorskip("ai_edge_litert.interpreter", reason="needs LiteRT (ai-edge-litert)")
-    with pytest.warns(UserWarning, match="preserve_all_tensors"):
-        network = runtime.Interpreter(str(tflite_file), num_threads=1, experimental_preserve_all_tensors=True)
-    network.allocate_tensors()
-    scales = {d["index"]: d["quantization_parameters"] for d in network.get_tensor_details()}
-
-    def real(index):
-        values, rule = network.get_tensor(index), scales[index]
-        if values.dtype == np.int8:
-            return (values.astype(np.float64) - rule["zero_points"][0]) * float(rule["scales"][0])
-        return values.copy()
-
-    def run(window):
-        network.set_tensor(0, window)
-        network.invoke()
-        return {index: real(index) for index in (LOG_MEL, FEATURE_MAP, MEAN, SCORES)}
-
-    return run
 
 
 def compared(embedder, litert, sound):
@@ -123,20 +98,6 @@ def test_the_labels_in_the_file_are_ours(tflite_file):
     with zipfile.ZipFile(io.BytesIO(tflite_file.read_bytes())) as inside:
         (name,) = [name for name in inside.namelist() if name.endswith(".txt")]
         assert inside.read(name).decode().splitlines() == list(yamnet.I8.labels)
-
-
-def seeded_int8():
-    """YAMNet in random whole numbers, with multipliers that keep most activations inside 0 to 255."""
-    rng = np.random.RandomState(11)
-    *convolutions, last = shapes()
-    layers = []
-    for shape in convolutions:
-        fan = int(np.prod(shape[1:]))
-        multiplier = rng.uniform(0.5, 1.5, shape[0]) / (50 * np.sqrt(fan))
-        kernel, bias = rng.randint(-127, 128, shape), rng.randint(-3000, 3000, shape[0])
-        layers.append(float32_layer(kernel, bias, multiplier.astype(np.float32)))
-    layers.append(float32_layer(rng.standard_normal(last) * 0.01, rng.standard_normal(last[0])))
-    return Int8Yamnet(tuple(layers), input_scale=0.05, input_low=-144, input_high=111, output_scale=0.02)
 
 
 def whole_numbers(weights, patches):

@@ -27,7 +27,12 @@ op: Any = opset13  # the functions of the operators have no types that hold for 
 _SMALLEST_DISTANCE = 1e-6
 """Distance from the centre of a head below which a row of length 1 has no direction; as in `LinearHead`."""
 
-SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+SETTINGS = {
+    "INFERENCE_PRECISION_HINT": "f32",
+    "INFERENCE_NUM_THREADS": 1,
+    "NUM_STREAMS": 1,
+    "ENABLE_CPU_PINNING": False,
+}
 """With these a graph is compiled: without the first OpenVINO may compute what is not int8 in bf16."""
 
 
