@@ -18,6 +18,7 @@ from audioset_data import LOG_MEL, MEAN, SCORES, YAMNET_GOLDENS, cosines, golden
 from sightsound import ClassList, SightsoundError
 from sightsound.plugin import CannotRun, LinearHead
 from sightsound_audioset import log_mel, yamnet
+from sightsound_audioset.yamnet_int8 import read_tflite
 from sightsound_audioset.yamnet_network import int8_network
 
 openvino = pytest.importorskip("openvino", reason="needs OpenVINO (openvino)")
@@ -58,6 +59,15 @@ def test_seeded_weights_give_the_whole_numbers_of_torch(int8, batch):
     (rows,) = run(int8_model(weights, int8=int8), patches, batch)
     assert len(np.unique(np.rint(rows / weights.output_scale))) > 100
     np.testing.assert_allclose(rows, expected[0], **CLOSE)
+
+
+def test_inputs_at_the_rounding_boundaries_are_those_of_torch(embedder, tflite_file):
+    weights = read_tflite(tflite_file)
+    halves = np.float32((np.arange(weights.input_low, weights.input_high) + 0.5) * weights.input_scale)
+    inputs = np.concatenate([np.nextafter(halves, np.float32(-99)), halves, np.nextafter(halves, np.float32(99))])
+    patches = np.resize(inputs, (8, 96, 64))
+    found, expected = run(embedder.openvino_model(), patches), in_torch(embedder.module(), patches)
+    np.testing.assert_allclose(found[0], expected[0], **CLOSE)
 
 
 @pytest.mark.parametrize("name", YAMNET_GOLDENS)

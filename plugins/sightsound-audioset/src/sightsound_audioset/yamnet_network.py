@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sightsound.plugin import Floats
-from sightsound_audioset.yamnet_int8 import Int8Yamnet
+from sightsound_audioset.yamnet_int8 import Int8Yamnet, reciprocal
 from sightsound_audioset.yamnet_weights import BLOCKS, Layer, float32_layer
 
 _Filled = TypeVar("_Filled", nn.Conv2d, nn.Linear)
@@ -137,14 +137,14 @@ def has_int8_instructions() -> bool:
 
 
 class _Quantize(nn.Module):
-    """Quantises real numbers: divides by a scale, rounds, and clips to two bounds."""
+    """Quantises real numbers: multiplies by 1 / scale in float32, as XNNPACK does, rounds, and clips to two bounds."""
 
     def __init__(self, scale: float, low: int, high: int) -> None:
         super().__init__()
-        self.scale, self.low, self.high = scale, low, high
+        self.factor, self.low, self.high = float(reciprocal(scale)), low, high
 
     def forward(self, x: Tensor) -> Tensor:
-        return _rounded(x / self.scale).clamp(self.low, self.high)
+        return _rounded(x * self.factor).clamp(self.low, self.high)
 
 
 class _RequantizedRelu6(nn.Module):

@@ -9,7 +9,6 @@ other numbers are rounded; one whole number that differs early in the network co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from openvino import opset13
 
 from sightsound.plugin import LinearHead
-from sightsound_audioset.yamnet_int8 import Int8Yamnet
+from sightsound_audioset.yamnet_int8 import Int8Yamnet, reciprocal
 from sightsound_audioset.yamnet_weights import BLOCKS, Layer, float32_layer
 
 op: Any = opset13  # the functions of the operators have no types that hold for nodes and their outputs alike
@@ -59,7 +58,7 @@ def int8_model(weights: Int8Yamnet, head: LinearHead | None = None, *, int8: boo
     patches = op.parameter([-1, 96, 64], np.float32, name="input")
     patches.output(0).set_names({"input"})
     x = op.unsqueeze(patches, op.constant(np.int64(1)))
-    x = op.round(op.divide(x, _numbers(weights.input_scale)), "half_to_even")
+    x = op.round(op.multiply(x, _numbers(reciprocal(weights.input_scale))), "half_to_even")
     x = _clipped(x, weights.input_low, weights.input_high, int8)
     strides = [2] + [stride for _, second in BLOCKS for stride in (second, 1)]
     for layer, stride in zip(weights.layers[:-1], strides):
@@ -142,7 +141,7 @@ def _unit(rows: Any, least: float) -> Any:
     return op.divide(rows, op.maximum(length, _numbers(least)))
 
 
-def _numbers(values: float | Sequence[float] | NDArray[Any], *, channels: bool = False) -> Any:
+def _numbers(values: float | np.float32 | NDArray[Any], *, channels: bool = False) -> Any:
     """Return float32 constants; one for each channel has the shape (1, channels, 1, 1)."""
     array = np.asarray(values, np.float32)
     return op.constant(array.reshape(1, -1, 1, 1) if channels else array)
