@@ -2,8 +2,9 @@
 
 What int8 allows: given TFLite's own log-mel, the last feature map is TFLite's number for number. From the waveform,
 TFLite's float32 transform moves some inputs across a rounding boundary; that happens where bins are nearly empty, as in
-pure tones, and costs at most 1e-3 of the cosine in these sounds (0.0024 in the worst of 4,006 windows of ESC-10). TFLite rounds the embedding and, coarsely, the logits
-(to 0.35), which we do not: its scores are within 0.12 of ours, and within 0.001 on average.
+pure tones, and costs at most 1e-3 of the cosine in these sounds (0.0024 in the worst of 4,006 windows of ESC-10).
+TFLite rounds the embedding and, coarsely, the logits (to 0.35), which we do not: its scores are within 0.12 of ours,
+and within 0.001 on average.
 """
 
 import numpy as np
