@@ -97,6 +97,14 @@ def test_it_passes_the_kit_and_can_be_derived_from(host, tmp_path):
     assert "derive_gives_the_same_network" in [each.check for each in results if each.status == "passed"]
 
 
+def test_it_offers_a_graph_of_openvino_if_the_network_does(host, tmp_path, monkeypatch):
+    write(host, tmp_path / "pets.safetensors")
+    import_model(tmp_path / "pets.safetensors", ModelSettings(name="pets"), host=host)
+    assert not hasattr(new_host().load("pets").embedder, "openvino_model")
+    monkeypatch.setattr(Small, "openvino_model", lambda self: (self.card.name, self.linear_head.labels), raising=False)
+    assert new_host().load("pets").embedder.openvino_model() == ("pets", PETS.labels)
+
+
 def test_it_can_be_without_classes_and_be_given_others(host, tmp_path):
     write(host, tmp_path / "bare.safetensors", None)
     assert import_model(tmp_path / "bare.safetensors", ModelSettings(name="bare"), host=host).classes is None

@@ -125,6 +125,10 @@ class Embedder(Protocol):
     * `derive(card, state, head) -> Embedder` returns the same network with another card, with `state` (the state dict
       of a `module()`, or None for its own numbers), and with a linear head for the scores: `head` is None, a pair of
       float32 arrays (classes, d) and (classes,) that map embeddings to logits, or a `LinearHead`.
+    * `openvino_model() -> openvino.Model` returns the network as a graph of OpenVINO, for networks whose numbers the
+      graph of a traced `module()` would not keep. It takes the inputs, float32 (n, *card.input_shape) with n not set,
+      and gives embeddings (n, d), and scores (n, classes) if the card has scores; a head that `derive` got is part of
+      it. It raises `CannotRun` if these numbers cannot be had.
     * `examples() -> tuple[Floats, Output]` returns a few inputs and what the network makes of them. Runtimes are
       compared with these; without them the network itself is run once.
     """

@@ -37,8 +37,6 @@ class PatchEmbedder(TorchEmbedder):
         Maps embeddings float32 (n, d) to rows float32 (n, dim). By default the rows are the embeddings.
     plan : Plan, optional
         Layers to take rows from.
-    fold : callable, optional
-        Changes a network of `build` so that it runs faster on a CPU.
     precision : str
         The precision of its products, as it is shown to the user.
     """
@@ -52,22 +50,16 @@ class PatchEmbedder(TorchEmbedder):
         cpu_batch_size: int,
         last_step: Callable[[Floats], Floats] | None = None,
         plan: Plan | None = None,
-        fold: Callable[[nn.Module], nn.Module] | None = None,
         precision: str = "float32",
     ) -> None:
         super().__init__(card, device, cpu_batch_size=cpu_batch_size, plan=plan)
         self._build = build
         self._last_step = last_step
-        self._fold = fold
         self.precision = precision
 
     def build(self) -> nn.Module:
         """Return the network: patches (n, 96, 64) to embeddings, or embeddings and scores."""
         return self._build()
-
-    def folded(self, network: nn.Module) -> nn.Module:
-        """Return the network as it runs fastest."""
-        return self._fold(network) if self._fold is not None and self._device.type == "cpu" else network
 
     def preprocess(self, media: NDArray[Any], start: int, last: bool) -> Windows:
         """Return the log-mel patches, float32 (n, 96, 64), of a block of samples at 16 kHz."""

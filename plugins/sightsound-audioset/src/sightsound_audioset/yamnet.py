@@ -174,17 +174,6 @@ def load_i8(device: str, weights: Mapping[str, Path], card: Card = I8, plan: Pla
     SightsoundError
         If the file is not the int8 TFLite build of YAMNet, when the network is built.
     """
-    from sightsound_audioset.embedder import PatchEmbedder
+    from sightsound_audioset.yamnet_embedder import Int8Embedder
 
-    def build() -> nn.Module:
-        from sightsound_audioset.yamnet_int8 import read_tflite
-        from sightsound_audioset.yamnet_network import int8_network
-
-        return int8_network(read_tflite(weights[TFLITE.name]))
-
-    def fold(network: nn.Module) -> nn.Module:
-        from sightsound_audioset.yamnet_network import with_int8_instructions
-
-        return with_int8_instructions(network)
-
-    return PatchEmbedder(card, build, device, cpu_batch_size=_CPU_BATCH_SIZE, fold=fold, precision="int8")
+    return Int8Embedder(card, weights[TFLITE.name], device, cpu_batch_size=_CPU_BATCH_SIZE)

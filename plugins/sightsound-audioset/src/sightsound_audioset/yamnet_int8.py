@@ -31,7 +31,7 @@ class Int8Yamnet:
     layers : tuple of Layer
         All layers. The classifier, the last one, has real weights; the others have whole numbers.
     input_scale : float
-        A log-mel value x becomes round(x / input_scale).
+        A log-mel value x becomes round(x * reciprocal(input_scale)).
     input_low, input_high : int
         Bounds that this is clipped to.
     output_scale : float
@@ -43,6 +43,11 @@ class Int8Yamnet:
     input_low: int
     input_high: int
     output_scale: float
+
+
+def reciprocal(scale: float) -> np.float32:
+    """Return 1 / scale as float32, the factor that XNNPACK's kernels multiply real numbers with."""
+    return np.float32(1) / np.float32(scale)
 
 
 def read_tflite(path: Path) -> Int8Yamnet:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sightsound.plugin import Floats
-from sightsound_audioset.yamnet_int8 import Int8Yamnet
-from sightsound_audioset.yamnet_weights import BLOCKS, Layer
+from sightsound_audioset.yamnet_int8 import Int8Yamnet, reciprocal
+from sightsound_audioset.yamnet_weights import BLOCKS, Layer, float32_layer
 
 _Filled = TypeVar("_Filled", nn.Conv2d, nn.Linear)
 
@@ -79,6 +79,35 @@ def int8_network(weights: Int8Yamnet) -> Yamnet:
     return Yamnet(weights.layers, entry=entry, unit=weights.output_scale)
 
 
+def layers_of(network: nn.Module) -> tuple[Layer, ...]:
+    """Return the layers of a network of `int8_network`, the classifier last.
+
+    Raises `ValueError` if one is not in whole numbers of int8 any more, for example because it was trained.
+    """
+    body = network.get_submodule("body")
+    assert isinstance(body, nn.Sequential)
+    layers = []
+    for position in range(0, len(body), 2):
+        convolution, relu = body[position], body[position + 1]
+        assert isinstance(convolution, nn.Linear | nn.Conv2d) and isinstance(relu, _RequantizedRelu6)
+        kernel, bias = _arrays(convolution)
+        outside = False
+        if kernel.shape[2:] == (4, 4):  # see `_convolution`
+            outside = bool(kernel[:, :, 0].any() or kernel[:, :, :, 0].any())
+            kernel = kernel[:, :, 1:, 1:]
+        if outside or not _is_int8(convolution):
+            raise ValueError(f"others in body.{position}")
+        layers.append(float32_layer(kernel, bias, relu.multiplier[:, 0, 0].numpy()))
+    classifier = network.get_submodule("classifier")
+    assert isinstance(classifier, nn.Linear)
+    return (*layers, float32_layer(*_arrays(classifier)))
+
+
+def _arrays(layer: nn.Linear | nn.Conv2d) -> tuple[Floats, Floats]:
+    assert layer.bias is not None
+    return layer.weight.detach().numpy(), layer.bias.detach().numpy()
+
+
 def with_int8_instructions(network: nn.Module) -> nn.Module:
     """Return a network of `int8_network` whose pointwise layers use the int8 instructions of the processor.
 
@@ -95,10 +124,10 @@ def with_int8_instructions(network: nn.Module) -> nn.Module:
     return network
 
 
-def _is_int8(layer: nn.Linear) -> bool:
-    with torch.no_grad():
-        whole = bool((layer.weight == layer.weight.round()).all() and (layer.bias == layer.bias.round()).all())
-        return whole and float(layer.weight.min()) >= -128 and float(layer.weight.max()) <= 127
+def _is_int8(layer: nn.Linear | nn.Conv2d) -> bool:
+    kernel, bias = _arrays(layer)
+    whole = bool((kernel == kernel.round()).all() and (bias == bias.round()).all())
+    return whole and float(kernel.min()) >= -128 and float(kernel.max()) <= 127
 
 
 def has_int8_instructions() -> bool:
@@ -108,14 +137,14 @@ def has_int8_instructions() -> bool:
 
 
 class _Quantize(nn.Module):
-    """Quantises real numbers: divides by a scale, rounds, and clips to two bounds."""
+    """Quantises real numbers: multiplies by 1 / scale in float32, as XNNPACK does, rounds, and clips to two bounds."""
 
     def __init__(self, scale: float, low: int, high: int) -> None:
         super().__init__()
-        self.scale, self.low, self.high = scale, low, high
+        self.factor, self.low, self.high = float(reciprocal(scale)), low, high
 
     def forward(self, x: Tensor) -> Tensor:
-        return _rounded(x / self.scale).clamp(self.low, self.high)
+        return _rounded(x * self.factor).clamp(self.low, self.high)
 
 
 class _RequantizedRelu6(nn.Module):
