@@ -238,7 +238,10 @@ class Compiler:
         if not isinstance(found, Compiled) or not isinstance(found.execution, Execution):
             got = type(found).__name__
             raise PluginError(f"{what} the runtime {self._name}: expected Compiled, got {got}; or {_WITHOUT}")
-        return replace(found, execution=replace(found.execution, runtime=runtime.name, precision=self._precision))
+        own = (
+            found.execution.precision if self._precision == "float32" else self._precision
+        )  # int8 of the network itself
+        return replace(found, execution=replace(found.execution, runtime=runtime.name, precision=own))
 
     def _asked(self, what: str, ask: Callable[[], T]) -> T:
         """Return what the runtime returns; name it if it raises."""

@@ -5,12 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sightsound.plugin import CannotRun, Card, Compiled, Embedder, Execution, cores, has_gpu
-
-if TYPE_CHECKING:
-    from sightsound_openvino.compiled import CompiledNetwork
 
 BATCHES = {"image": (2, 1), "sound": (8, 1)}
 """Inputs in a batch: the shapes that a network is compiled for. A call is cut into these. Compiled for any number of
@@ -56,5 +52,6 @@ class OpenVinoRuntime:
             raise CannotRun("this processor has no bf16; leave [precision=bf16] out")
         if not (hasattr(embedder, "module") or hasattr(embedder, "openvino_model")):
             raise CannotRun("the plugin offers no network of torch (module())")
-        network: CompiledNetwork = CompiledNetwork(embedder, cache, precision, BATCHES[embedder.card.modality])
-        return Compiled(network, Execution(batch_size=network.batch_size, workers=cores(), precision=precision))
+        network = CompiledNetwork(embedder, cache, precision, BATCHES[embedder.card.modality])
+        own = str(getattr(embedder, "precision", precision)) if precision == "float32" else precision
+        return Compiled(network, Execution(batch_size=network.batch_size, workers=cores(), precision=own))
