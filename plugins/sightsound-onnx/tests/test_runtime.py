@@ -24,6 +24,8 @@ CARD = ModelSettings(name="small.test", size=(SIZE, SIZE), mean=(0.5,), std=(0.2
     dim=24, input_shape=(3, SIZE, SIZE), constants={"seed": 0}
 )
 
+CARD = dataclasses.replace(CARD, params=1000)
+
 
 class Small(TorchEmbedder):
     def __init__(self, card, device):

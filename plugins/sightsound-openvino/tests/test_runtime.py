@@ -29,6 +29,7 @@ IMAGE = ModelSettings(name="small.test", size=(SIZE, SIZE), mean=(0.5,), std=(0.
 SOUND = ModelSettings(name="heard.test", rate=2000, window=0.5, hop=0.25).card(
     dim=24, input_shape=(1000,), constants={"seed": 0}
 )
+IMAGE, SOUND = (dataclasses.replace(card, params=1000) for card in (IMAGE, SOUND))
 ODD = dataclasses.replace(IMAGE, name="odd.test", constants={**IMAGE.constants, "seed": 1})
 
 
@@ -176,6 +177,7 @@ def test_it_is_used_by_itself_on_a_cpu_alone(monkeypatch):
     ours = runtime.OpenVinoRuntime()
     for there in (True, False):
         monkeypatch.setattr(runtime, "has_gpu", lambda there=there: there)
+        assert not ours.fits(dataclasses.replace(IMAGE, params=None), "cpu")
         assert ours.fits(IMAGE, "cpu") and ours.fits(IMAGE, "auto") is not there and not ours.fits(IMAGE, "cuda")
 
 

@@ -1,8 +1,9 @@
-"""The commands `sightsound weights list`, `get`, `verify` and `path`."""
+"""The commands `sightsound weights list`, `get`, `verify`, `path` and `compiled`."""
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,33 @@ def path(context: click.Context, name: str) -> None:
     found = [_find_file(host, model, file) for model, file in _files(host, name)]
     for place in found:
         output.echo(os.fsencode(place))
+
+
+@weights.command()
+@click.option("--clear", is_flag=True, help="Remove them; they are made again when they are needed.")
+@settings.json_option()
+@click.pass_context
+def compiled(context: click.Context, clear: bool, as_json: bool) -> None:
+    """List the networks that runtimes have compiled on this machine, or remove them."""
+    from sightsound.host.compiled_files import compiled_files, remove
+
+    found = compiled_files(settings.host(context).weights.cache.folder.parent / "compiled")
+    if clear:
+        gone = [each for each in found if remove(each)]
+        size = output.format_size(sum(each.size for each in gone))
+        busy = f"; {len(found) - len(gone)} in use" if len(gone) < len(found) else ""
+        output.echo(f"{len(gone)} removed, {size}{busy}")
+        return
+    if as_json:
+        rows = [{"network": each.network, "runtime": each.runtime, "size": each.size} for each in found]
+        output.print_json(rows)
+        return
+    cells = [(each.network or "?", each.runtime, output.format_size(each.size), _day(each.used)) for each in found]
+    output.print_table(["network", "runtime", "size", "last used"], cells)
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(seconds)) if seconds else ""
 
 
 def _files(host: Host, name: str | None) -> list[tuple[str, WeightFile]]:

@@ -26,6 +26,7 @@ from sightsound.contract.embedder import Embedder, Output
 from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.contract.execution import Compiled, Execution
 from sightsound.contract.space import Space
+from sightsound.host.compiled_files import note_use, trim
 from sightsound.host.discovery import OfferedRuntime, one_line
 from sightsound.host.missing import how_to_install
 
@@ -115,7 +116,8 @@ class Compiler:
         runtime = offered.runtime
         parts = [runtime.name, runtime.version, _source_of(runtime), device, precision, processor()]
         name = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part) for part in filter(None, parts))
-        self._cache = folder / "compiled" / space.fingerprint[:32] / name
+        self._folder = folder / "compiled"
+        self._cache = self._folder / space.fingerprint[:32] / name
 
     def compile(self, embedder: Embedder, weights: Mapping[str, Path]) -> Compiled:
         """Return the network of an embedder in the runtime.
@@ -150,10 +152,13 @@ class Compiler:
             else:
                 self._check(known, embedder)
             compiled = self._compiled(embedder, weights)
+            note_use(self._cache, self._space.name)
             if self._precision == "float32" and _read(self._stamp, identity) is None:
                 apart = self._difference(embedder, compiled)
                 _write(self._stamp, {"network": identity, **dataclasses.asdict(apart)})
                 self._check(apart, embedder)
+        if known is None:
+            trim(self._folder, self._cache)
         return compiled
 
     @property

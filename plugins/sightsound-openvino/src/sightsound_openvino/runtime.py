@@ -32,8 +32,11 @@ class OpenVinoRuntime:
             return ""
 
     def fits(self, card: Card, device: str) -> bool:
-        """Return whether it may run a network: on a CPU, and by default only where there is no GPU."""
-        return device == "cpu" or (device == "auto" and not has_gpu())
+        """Return whether it may run a network: one that says how many parameters it has, on a CPU.
+
+        By default networks run on a GPU where there is one.
+        """
+        return bool(card.params) and (device == "cpu" or (device == "auto" and not has_gpu()))
 
     def compile(
         self, embedder: Embedder, *, device: str, precision: str, weights: Mapping[str, Path], cache: Path
