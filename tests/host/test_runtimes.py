@@ -380,6 +380,7 @@ def test_the_setting_names_a_runtime_or_none(host, monkeypatch):
     monkeypatch.setenv("SIGHTSOUND_RUNTIME", "numpyrun")
     assert host().load("colours.tiny").execution.runtime == "numpyrun"
     assert (host().runtime_of("colours.tiny"), host(runtime="none").runtime_of("colours.tiny")) == ("numpyrun", "")
+    assert (host(runtime="auto").runtime, host(runtime="torch").runtime) == ("", "none")
 
 
 def test_an_unknown_runtime_suggests_the_nearest(host, tiny):

@@ -79,7 +79,7 @@ class _Commands(click.Group):
     metavar="PLUGIN",
     help="A plugin that gets names that several claim; may be repeated.",
 )
-@click.option("--runtime", default="", metavar="NAME|none", help="The runtime that runs networks, see `plugins`.")
+@click.option("--runtime", default="", metavar="NAME|auto|none", help="The runtime that runs networks, see `plugins`.")
 @click.option("-v", "--verbose", is_flag=True, help="Log to standard error, with tracebacks.")
 @click.pass_context
 def cli(

@@ -22,7 +22,7 @@ from sightsound.host.kept import Kept
 from sightsound.host.loading import Loader
 from sightsound.host.model import Model, layers_of
 from sightsound.host.model_folder import ModelFolder
-from sightsound.host.runtimes import advice_for_missing, precisions_for
+from sightsound.host.runtimes import advice_for_missing, precisions_for, setting
 from sightsound.weights.store import Store
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Host:
         given, block, prefer = [os.fspath(path) for path in weights], _names(block), _names(prefer)
         asked = {"block": block, "weights": given, "prefer": prefer, "runtime": runtime}
         self.settings: Mapping[str, Any] | None = asked if installed else None
-        self.runtime = runtime or os.environ.get("SIGHTSOUND_RUNTIME", "")
+        self.runtime = setting(runtime or os.environ.get("SIGHTSOUND_RUNTIME", ""))
         self.models = ModelFolder()
         self._registry = _registry(_names(prefer, os.environ.get("SIGHTSOUND_PREFER", "")))
         self._resolved: dict[str, Registration] = {}

@@ -19,6 +19,11 @@ NONE = "none"
 """The name of the setting that uses no runtime."""
 
 
+def setting(text: str) -> str:
+    """Return the runtime that the user names, "none" for "torch", and "" for "auto"."""
+    return {"auto": "", "torch": NONE}.get(text, text)
+
+
 def runtime_for(
     registry: Registry, card: Card, device: str, *, wanted: str = "", precision: str = "float32"
 ) -> OfferedRuntime | None:
