@@ -91,14 +91,16 @@ class Noise:
         self.images = random.normal(size=(24, 1, 3, SIZE, SIZE)).astype(np.float32)
         self.targets = np.arange(24) % 2
         self.images[self.targets == 1, :, :, ::2] *= 3
+        self.asked: list[tuple[int, bool]] = []
 
     def __len__(self):
         return len(self.images)
 
     def inputs(self, item, random):
+        self.asked.append((item, random is not None))
         return self.images[item]
 
-    change_at_random = False
+    change_at_random = True
 
 
 def test_frozen_layers_and_their_statistics_stay_bit_equal():
@@ -120,6 +122,8 @@ def test_frozen_layers_and_their_statistics_stay_bit_equal():
     assert fit.run(lambda epoch: None, lambda: False)
     after = module.state_dict()
     assert fit.best > 0, "it has learnt something"
+    assert {item for item, changed in examples.asked if changed} == set(items[:16]), "no held-out item is changed"
+    assert set(items[16:]) <= {item for item, changed in examples.asked if not changed}
     frozen = [key for key in before if key.startswith(("0.", "1."))]
     assert len(frozen) == 7
     assert all(torch.equal(before[key], after[key]) for key in frozen)
@@ -256,6 +260,8 @@ def test_what_cannot_be_trained_is_refused_in_one_line(host, tiny, shades, tmp_p
     (tmp_path / "one" / "red").mkdir(parents=True)
     made.write_image(tmp_path / "one" / "red" / "0.png", 0)
     refused("class", source=tmp_path / "one")
+    index(shades, tmp_path / "bare", models=["small.acme"], host=host)
+    refused("label", source=tmp_path / "bare")
     for file in sorted((shades / "red").iterdir())[1:]:
         file.unlink()
     refused("red: expected two items or more of each class, got 1; add some, or leave the class out")
