@@ -298,6 +298,14 @@ def test_frozen_layers_by_proportion_and_by_name():
         frozen_layers(network, 1.5)
 
 
+def test_a_stage_has_the_name_of_the_network_itself_also_within_a_module_of_the_plugin():
+    around = nn.ModuleDict({"network": nn.ModuleDict({"stem": nn.Linear(2, 2), "layer3": nn.Linear(2, 2)})})
+    for name in ("layer3", "network.layer3"):
+        assert [name for name, _ in frozen_layers(around, name)] == ["network.stem"]
+    with pytest.raises(ValueError, match=r"expected the name of a stage \(stem, layer3\), got 'layer4'"):
+        frozen_layers(around, "layer4")
+
+
 def test_images_are_moved_and_mirrored_and_stay_without_a_change():
     random = np.random.default_rng(0)
     images = torch.rand(5, 3, 12, 12)

@@ -97,6 +97,15 @@ _MOST = {
 _MAY_BE_0 = ("backbone_factor", "weight_decay", "warmup")
 
 
+def _common(names: Sequence[str]) -> str:
+    """Return what all names of layers begin with, such as "network.": a plugin's module around the network."""
+    parts = [name.split(".") for name in names]
+    count = 0
+    while len(parts) > 1 and all(len(each) > count + 1 and each[count] == parts[0][count] for each in parts):
+        count += 1
+    return "".join(f"{each}." for each in parts[0][:count]) if parts else ""
+
+
 class StandardisedHead(nn.Module):
     """A linear classifier of standardised embeddings, which learns all of them at the same rate.
 
@@ -184,10 +193,12 @@ def frozen_layers(module: nn.Module, until: str | float) -> list[tuple[str, nn.M
     """
     layers = layers_with_parameters(module)
     if isinstance(until, str):
+        around = _common([name for name, _ in layers])
         for at, (name, _) in enumerate(layers):
-            if name == until or name.startswith(f"{until}."):
+            if any(f"{each}.".startswith(f"{until}.") for each in (name, name.removeprefix(around))):
                 return layers[:at]
-        stages = dict.fromkeys(".".join(name.split(".")[: until.count(".") + 1]) for name, _ in layers)
+        inner = [name.removeprefix(around) for name, _ in layers]
+        stages = dict.fromkeys(".".join(name.split(".")[: until.count(".") + 1]) for name in inner)
         raise ValueError(f"expected the name of a stage ({', '.join(stages)}), got {until!r}")
     if not 0 <= until <= 1:
         raise ValueError(f"expected a stage or a proportion from 0 to 1, got {until}")
