@@ -190,6 +190,7 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(host, shad
     assert "mine" not in host.cards
 
 
+@pytest.mark.slow
 def test_depth_and_rate_are_searched_by_cross_validation(host, woven):
     grid = Grid(freeze_until=(1.0, 0.5), learning_rate=(1e-9, 0.05), folds=2)
     done = tuned(host, woven, search=grid, settings=LONG)
