@@ -260,7 +260,7 @@ def test_what_cannot_be_trained_is_refused_in_one_line(host, tiny, shades, tmp_p
     refused(r"small.acme: expected the name of a stage \(0, 1, 3, 4, 7\), got 'layer3'", freeze_until="layer3")
     (tmp_path / "one" / "red").mkdir(parents=True)
     made.write_image(tmp_path / "one" / "red" / "0.png", 0)
-    refused("class", source=tmp_path / "one")
+    refused("^one: expected items of 2 classes or more", source=tmp_path / "one")
     index(shades, tmp_path / "bare", models=["small.acme"], host=host)
     refused("label", source=tmp_path / "bare")
     for file in sorted((shades / "red").iterdir())[1:]:

@@ -247,8 +247,9 @@ def _data(
     if isinstance(source, Library) or (Path(source) / "library.sqlite").exists():
         return load_dataset(source, name, labels, pool="mean", features="embedding")
     with tempfile.TemporaryDirectory() as folder:
-        index(source, folder, models=[name], host=host, label_from="folder", progress=progress)
-        return load_dataset(folder, name, labels, pool="mean", features="embedding")
+        library = Path(folder, Path(source).absolute().name or "data")  # messages name it
+        index(source, library, models=[name], host=host, label_from="folder", progress=progress)
+        return load_dataset(library, name, labels, pool="mean", features="embedding")
 
 
 def _folds(data: Dataset, usable: NDArray[np.bool_], seed: int) -> NDArray[np.intp]:
