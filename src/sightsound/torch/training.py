@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sightsound.contract.errors import SightsoundError
+from sightsound.torch.network import embeddings_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class TrainingSettings:
     warmup : float
         Proportion of the steps in which the rate rises linearly, ten of them at least; then it falls as a cosine to 0.
     batch_size : int
-        Inputs for each step.
+        Items for each step.
     seed : int
         Of the order of items, of dropout and of augmentation.
     precision : {"auto", "float32", "bf16"}
@@ -326,10 +327,8 @@ class Trained:
 
     def _groups(self) -> list[dict[str, Any]]:
         """Return the parameters with their rates: the head, then layer by layer."""
-        settings, groups = (
-            self._settings,
-            [{"params": list(self.head.parameters()), "lr": self._settings.learning_rate}],
-        )
+        settings = self._settings
+        groups: list[dict[str, Any]] = [{"params": list(self.head.parameters()), "lr": settings.learning_rate}]
         for depth, layer in enumerate(reversed(self._free)):
             rate = settings.learning_rate * settings.backbone_factor * settings.layer_decay**depth
             for decays in (True, False):
@@ -338,13 +337,6 @@ class Trained:
                     decay = settings.weight_decay if decays else 0.0
                     groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
         return groups
-
-
-def embeddings_of(module: nn.Module, inputs: Tensor) -> Tensor:
-    """Return the embeddings (n, d) of inputs (n, ...), with gradients."""
-    found = module(inputs)
-    embeddings: Tensor = found[0] if isinstance(found, tuple) else found
-    return embeddings
 
 
 def scores_of(logits: Tensor, *, single: bool) -> Tensor:
