@@ -124,13 +124,13 @@ def chosen(given: TrainingSet, train: Any, few: int, seed: int) -> Any:
 
 def half_way(given: TrainingSet, train: Any, seed: int) -> TrainingSet:
     """Return the training set without the test items, whose first fold is a fifth of the others."""
-    counts, numbers = np.zeros_like(given.kept.counts), np.full(len(given.targets), -1)
-    counts[train] = given.kept.counts[train]
+    usable, numbers = np.zeros_like(given.kept.usable), np.full(len(given.targets), -1)
+    usable[train] = given.kept.usable[train]
     data = given.data
     count = min(5, int(data.truth[train].sum(axis=0).min()))
     found = folds.split(data.truth[train], data.classes, data.groups[train], count, seed=int(seed), strict=False)
     numbers[train] = found
-    return replace(given, kept=replace(given.kept, counts=counts), folds=numbers)
+    return replace(given, kept=replace(given.kept, usable=usable), folds=numbers)
 
 
 def photographs(images: Path, place: Path) -> dict[str, int]:

@@ -91,14 +91,16 @@ class Noise:
         self.images = random.normal(size=(24, 1, 3, SIZE, SIZE)).astype(np.float32)
         self.targets = np.arange(24) % 2
         self.images[self.targets == 1, :, :, ::2] *= 3
+        self.asked: list[tuple[int, bool]] = []
 
     def __len__(self):
         return len(self.images)
 
     def inputs(self, item, random):
+        self.asked.append((item, random is not None))
         return self.images[item]
 
-    change_at_random = False
+    change_at_random = True
 
 
 def test_frozen_layers_and_their_statistics_stay_bit_equal():
@@ -120,6 +122,8 @@ def test_frozen_layers_and_their_statistics_stay_bit_equal():
     assert fit.run(lambda epoch: None, lambda: False)
     after = module.state_dict()
     assert fit.best > 0, "it has learnt something"
+    assert {item for item, changed in examples.asked if changed} == set(items[:16]), "no held-out item is changed"
+    assert set(items[16:]) <= {item for item, changed in examples.asked if not changed}
     frozen = [key for key in before if key.startswith(("0.", "1."))]
     assert len(frozen) == 7
     assert all(torch.equal(before[key], after[key]) for key in frozen)
@@ -186,6 +190,7 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(host, shad
     assert "mine" not in host.cards
 
 
+@pytest.mark.slow
 def test_depth_and_rate_are_searched_by_cross_validation(host, woven):
     grid = Grid(freeze_until=(1.0, 0.5), learning_rate=(1e-9, 0.05), folds=2)
     done = tuned(host, woven, search=grid, settings=LONG)
@@ -255,7 +260,9 @@ def test_what_cannot_be_trained_is_refused_in_one_line(host, tiny, shades, tmp_p
     refused(r"small.acme: expected the name of a stage \(0, 1, 3, 4, 7\), got 'layer3'", freeze_until="layer3")
     (tmp_path / "one" / "red").mkdir(parents=True)
     made.write_image(tmp_path / "one" / "red" / "0.png", 0)
-    refused("class", source=tmp_path / "one")
+    refused("^one: expected items of 2 classes or more", source=tmp_path / "one")
+    index(shades, tmp_path / "bare", models=["small.acme"], host=host)
+    refused("label", source=tmp_path / "bare")
     for file in sorted((shades / "red").iterdir())[1:]:
         file.unlink()
     refused("red: expected two items or more of each class, got 1; add some, or leave the class out")
@@ -290,6 +297,14 @@ def test_frozen_layers_by_proportion_and_by_name():
     assert [name for name, _ in frozen_layers(network, "2.1")] == ["0", "2.0"]
     with pytest.raises(ValueError, match="from 0 to 1"):
         frozen_layers(network, 1.5)
+
+
+def test_a_stage_has_the_name_of_the_network_itself_also_within_a_module_of_the_plugin():
+    around = nn.ModuleDict({"network": nn.ModuleDict({"stem": nn.Linear(2, 2), "layer3": nn.Linear(2, 2)})})
+    for name in ("layer3", "network.layer3"):
+        assert [name for name, _ in frozen_layers(around, name)] == ["network.stem"]
+    with pytest.raises(ValueError, match=r"expected the name of a stage \(stem, layer3\), got 'layer4'"):
+        frozen_layers(around, "layer4")
 
 
 def test_images_are_moved_and_mirrored_and_stay_without_a_change():

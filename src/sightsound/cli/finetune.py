@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output, reports
+from sightsound.cli.destinations import check_destinations
 from sightsound.cli.settings import device_option, host, json_option
 from sightsound.contract.paths import printable
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option("--backbone-factor", type=float, default=0.1, show_default=True, help="Rate of the network, of that.")
 @click.option("--layer-decay", type=float, default=1.0, show_default=True, help="Rate of a layer, of the next one's.")
-@click.option("--batch-size", type=click.IntRange(2), default=16, show_default=True, help="Inputs for each step.")
+@click.option("--batch-size", type=click.IntRange(2), default=16, show_default=True, help="Items for each step.")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bf16"]),
@@ -99,9 +100,9 @@ def finetune(
     from sightsound.torch import TrainingSettings
     from sightsound.torch.examples import NONE
 
-    for place in (log, plot, how["resume"]):
-        if place:
-            check_writable(place)
+    check_destinations(log, plot=plot, inputs=[each for each in (source, data) if each], library=library)
+    if how["resume"]:
+        check_writable(how["resume"])
     depths = tuple(map(_depth, freeze_until))
     settings = TrainingSettings(
         epochs=how["epochs"],

@@ -17,7 +17,8 @@ from sightsound.contract.arrays import Floats
 from sightsound.torch.checkpoints import Position, State, read_checkpoint, write_checkpoint
 from sightsound.torch.examples import Examples, batches
 from sightsound.torch.frozen_part import split
-from sightsound.torch.training import Epoch, Trained, TrainingSettings, best_of, embeddings_of, kept_of, scores_of
+from sightsound.torch.network import embeddings_of
+from sightsound.torch.training import Epoch, Trained, TrainingSettings, best_of, kept_of, scores_of
 
 HEAD_ROWS = 20_000
 """Windows that the first head is fitted to; of more, as many of each item as its share."""
@@ -129,7 +130,7 @@ class Fit:
             first, done, losses, best, self.epochs, self.correct = at
         if not self.epochs:
             self._note(0, float("nan"), trained, shown)
-        settings = self.settings
+        settings, weights = self.settings, self._weights()
         for epoch in range(first, settings.epochs + 1):
             with trained.training():
                 for number, batch in batches(
@@ -138,7 +139,7 @@ class Fit:
                     if number < done:
                         continue
                     seed = int(np.random.default_rng((settings.seed, epoch, number, 1)).integers(2**62))
-                    losses.append(trained.step(self._learnt.training, batch, self._weights(), seed))
+                    losses.append(trained.step(self._learnt.network, batch, weights, seed))
                     if stopped():
                         self._write(trained, epoch, number + 1, losses, best)
                         return False
@@ -218,7 +219,7 @@ class Fit:
         examples = _Kept(len(self.examples), first)
         self._judged = _Part(examples, parts.rest)
         if not self.examples.change_at_random:
-            self._learnt = _Part(examples, parts.rest, parts.rest_training)
+            self._learnt = _Part(examples, parts.rest_training)
 
     def _outputs(
         self, network: Callable[[Tensor], Tensor], examples: Examples, items: Sequence[int]
@@ -269,12 +270,6 @@ class _Part:
 
     examples: Examples
     network: nn.Module
-    in_training: nn.Module | None = None
-
-    @property
-    def training(self) -> nn.Module:
-        """Return the network as it is while it is trained."""
-        return self.network if self.in_training is None else self.in_training
 
 
 @dataclass(frozen=True)

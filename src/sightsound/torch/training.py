@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sightsound.contract.errors import SightsoundError
+from sightsound.torch.network import embeddings_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class TrainingSettings:
     warmup : float
         Proportion of the steps in which the rate rises linearly, ten of them at least; then it falls as a cosine to 0.
     batch_size : int
-        Inputs for each step.
+        Items for each step.
     seed : int
         Of the order of items, of dropout and of augmentation.
     precision : {"auto", "float32", "bf16"}
@@ -95,6 +96,15 @@ _MOST = {
     "batch_size": 100_000,
 }
 _MAY_BE_0 = ("backbone_factor", "weight_decay", "warmup")
+
+
+def _common(names: Sequence[str]) -> str:
+    """Return what all names of layers begin with, such as "network.": a plugin's module around the network."""
+    parts = [name.split(".") for name in names]
+    count = 0
+    while len(parts) > 1 and all(len(each) > count + 1 and each[count] == parts[0][count] for each in parts):
+        count += 1
+    return "".join(f"{each}." for each in parts[0][:count]) if parts else ""
 
 
 class StandardisedHead(nn.Module):
@@ -184,10 +194,12 @@ def frozen_layers(module: nn.Module, until: str | float) -> list[tuple[str, nn.M
     """
     layers = layers_with_parameters(module)
     if isinstance(until, str):
+        around = _common([name for name, _ in layers])
         for at, (name, _) in enumerate(layers):
-            if name == until or name.startswith(f"{until}."):
+            if any(f"{each}.".startswith(f"{until}.") for each in (name, name.removeprefix(around))):
                 return layers[:at]
-        stages = dict.fromkeys(".".join(name.split(".")[: until.count(".") + 1]) for name, _ in layers)
+        inner = [name.removeprefix(around) for name, _ in layers]
+        stages = dict.fromkeys(".".join(name.split(".")[: until.count(".") + 1]) for name in inner)
         raise ValueError(f"expected the name of a stage ({', '.join(stages)}), got {until!r}")
     if not 0 <= until <= 1:
         raise ValueError(f"expected a stage or a proportion from 0 to 1, got {until}")
@@ -315,10 +327,8 @@ class Trained:
 
     def _groups(self) -> list[dict[str, Any]]:
         """Return the parameters with their rates: the head, then layer by layer."""
-        settings, groups = (
-            self._settings,
-            [{"params": list(self.head.parameters()), "lr": self._settings.learning_rate}],
-        )
+        settings = self._settings
+        groups: list[dict[str, Any]] = [{"params": list(self.head.parameters()), "lr": settings.learning_rate}]
         for depth, layer in enumerate(reversed(self._free)):
             rate = settings.learning_rate * settings.backbone_factor * settings.layer_decay**depth
             for decays in (True, False):
@@ -327,13 +337,6 @@ class Trained:
                     decay = settings.weight_decay if decays else 0.0
                     groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
         return groups
-
-
-def embeddings_of(module: nn.Module, inputs: Tensor) -> Tensor:
-    """Return the embeddings (n, d) of inputs (n, ...), with gradients."""
-    found = module(inputs)
-    embeddings: Tensor = found[0] if isinstance(found, tuple) else found
-    return embeddings
 
 
 def scores_of(logits: Tensor, *, single: bool) -> Tensor:
