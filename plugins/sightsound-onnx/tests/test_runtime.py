@@ -110,6 +110,26 @@ def test_a_head_that_was_derived_gives_the_scores(host, tmp_path):
     np.testing.assert_allclose(compiled.embed(inputs).scores, derived.embed(inputs).scores, atol=1e-5)
 
 
+def test_a_network_that_rounds_to_int8_is_left_to_itself(host, cache):
+    class Rounded(Networks):
+        @hookimpl
+        def register_embedders(self, register):
+            def load(device, weights):
+                embedder = Small(CARD, device)
+                embedder.precision = "int8"
+                return embedder
+
+            register(CARD, load)
+
+    found = Host(installed=False, runtime="onnx")
+    found.register(Rounded(), "networks")
+    found.register(sightsound_onnx, "onnx")
+    model = found.load("small.test", "cpu")
+    assert len(model.embed(example_inputs(model.embedder)).embeddings) == 4
+    assert (model.execution.runtime, model.execution.precision) == ("", "int8")
+    assert not list(cache.rglob("network.onnx"))
+
+
 def test_of_two_runtimes_the_faster_is_used(host, cache):
     openvino = pytest.importorskip("sightsound_openvino", reason="needs the runtime openvino beside this one")
     found = host(sightsound_onnx, openvino).load("small.test", "cpu")

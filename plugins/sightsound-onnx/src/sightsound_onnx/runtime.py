@@ -47,8 +47,12 @@ class OnnxRuntime:
         Raises
         ------
         CannotRun
-            If the embedder has no `module()`, or the network has an operation that ONNX has not.
+            If the embedder has no `module()`, the network has an operation that ONNX has not, or its products are
+            int8: ONNX Runtime rounds them otherwise (YAMNet: 1 - cosine 3e-4).
         """
+        own = str(getattr(embedder, "precision", "float32"))
+        if own != "float32":
+            raise CannotRun(f"its own precision is {own}, which ONNX Runtime rounds otherwise")
         from sightsound_onnx.graph import session
 
         file = cache / "network.onnx"
