@@ -15,6 +15,7 @@ from sightsound.contract.paths import printable
 if TYPE_CHECKING:
     from sightsound.library.gone import Gone
     from sightsound.library.index_report import IndexReport
+    from sightsound.pipeline.timing import Timing
 
 _SHOWN = 20  # failed files that are printed; --json and `stats` have all
 
@@ -32,6 +33,7 @@ _SHOWN = 20  # failed files that are printed; --json and `stats` have all
 )
 @click.option("--store", type=click.Choice(["f32", "f16"]), help="Precision of the vectors of a new library.  [f32]")
 @click.option("--retry", is_flag=True, help="Try again the files that failed before.")
+@click.option("--timing", is_flag=True, help="Print what the time of the processor went to.")
 @json_option()
 @click.pass_context
 def index(
@@ -44,6 +46,7 @@ def index(
     scores: bool | None,
     store: str | None,
     retry: bool,
+    timing: bool,
     as_json: bool,
 ) -> None:
     """Embed the images and sounds at PATH... into a library.
@@ -70,6 +73,8 @@ def index(
     else:
         _print_report(report)
         _print_gone(report.gone)
+        if timing and report.timing is not None:
+            _print_timing(report.timing)
     context.exit(1 if report.failed or report.unmatched else 0)
 
 
@@ -83,6 +88,7 @@ def _report_json(report: IndexReport) -> dict[str, Any]:
         "unmatched": report.unmatched,
         "execution": {model: dataclasses.asdict(execution) for model, execution in report.execution.items()},
         "gone": {"items": report.gone.items, "roots": report.gone.roots},
+        "timing": report.timing.to_json() if report.timing else None,
     }
 
 
@@ -106,6 +112,18 @@ def _print_report(report: IndexReport) -> None:
     output.echo(f"{counts or 'no files'}; {rows} in {output.format_duration(report.elapsed)}")
     for model, execution in report.execution.items():
         output.echo(f"{model}: {execution}")
+
+
+def _print_timing(timing: Timing) -> None:
+    """Print the seconds and the share of each stage, and how much of the cores was used."""
+    between = max(0.0, timing.cpu - sum(timing.stages.values()))
+    parts = [*timing.stages.items(), ("between", between), ("all", timing.cpu)]
+    rows = [[name, round(seconds, 2), round(100 * seconds / max(timing.cpu, 1e-9))] for name, seconds in parts]
+    output.print_table(["stage", "CPU seconds", "%"], rows)
+    output.echo(
+        f"utilisation {timing.utilisation:.2f} (CPU seconds over {timing.cores} cores x {timing.wall:.2f} s), "
+        f"work ratio {timing.work_ratio:.2f} (stages over all)"
+    )
 
 
 def _print_gone(gone: Gone) -> None:

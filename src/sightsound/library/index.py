@@ -20,6 +20,7 @@ from sightsound.library.library import Library, open_library
 from sightsound.library.scan import FileScan, scan_files
 from sightsound.media import files
 from sightsound.pipeline.queues import ModelQueues
+from sightsound.pipeline.timing import StageTimes
 
 
 def index(
@@ -84,7 +85,7 @@ def index(
     SightsoundError
         If a path does not exist, the label table cannot be read, or the library keeps another precision.
     """
-    began, host = time.monotonic(), host or Host()
+    began, times, host = time.monotonic(), StageTimes(), host or Host()
     chosen, existing = _models_by_modality(host, models), files.existing_paths(as_list(paths))
     table = None if label_from in (None, labels.FOLDER) else labels.read_table(label_from)
     report = IndexReport()
@@ -93,7 +94,7 @@ def index(
             writer.set_store(store)
         found = files.unique_items(files.find_items(existing, opened.roots))
         with bar(len(found), "index", progress) as shown:
-            target = IndexTarget(host, opened, writer, scores, IndexProgress(report, shown))
+            target = IndexTarget(host, opened, writer, scores, IndexProgress(report, shown), times)
             recorder = FileRecorder(target, chosen, retry=retry, label_folders=label_from == labels.FOLDER)
             _embed_files(found, target, recorder, device)
         if table is not None:
@@ -101,7 +102,7 @@ def index(
             report.unmatched = labels.store_table(writer, table, folders, opened.roots)
         seen = {(each.root, each.path) for each in found if isinstance(each, Item)}
         report.gone = count_gone(existing, opened, seen)
-    report.elapsed = time.monotonic() - began
+    report.elapsed, report.timing = time.monotonic() - began, times.timing()
     return report
 
 
@@ -121,8 +122,9 @@ def _embed_files(found: Sequence[Item | Outcome], target: IndexTarget, recorder:
         if isinstance(unreadable, Outcome):
             target.progress.count(unreadable)
     items = (item for item in found if isinstance(item, Item))
-    with contextlib.closing(scan_files(items, target.writer.items.find)) as scans:
+    with contextlib.closing(scan_files(items, target.writer.items.find, target.times)) as scans:
         queues: ModelQueues[FileScan, str] = ModelQueues(scans, recorder.models_for)
         while (model := queues.next_model()) is not None:
             ContentEmbedder(target, queues, model, device).run()
-    target.writer.commit()
+    with target.times.stage("store"):
+        target.writer.commit()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sightsound.contract.execution import Execution
 from sightsound.contract.results import Outcome
 from sightsound.library.gone import Gone
+from sightsound.pipeline.timing import Timing
 
 
 @dataclass
@@ -33,6 +34,8 @@ class IndexReport:
         Seconds.
     execution : dict of str to Execution
         How each model ran that embedded something in this run.
+    timing : Timing or None
+        What the time of the processor went to.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -43,3 +46,4 @@ class IndexReport:
     windows: int = 0
     elapsed: float = 0.0
     execution: dict[str, Execution] = field(default_factory=dict)
+    timing: Timing | None = None

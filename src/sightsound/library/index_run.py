@@ -21,6 +21,7 @@ from sightsound.library.store.writer import Writer
 from sightsound.pipeline.queues import ModelQueues
 from sightsound.pipeline.reader import Job
 from sightsound.pipeline.stream import embed_stream
+from sightsound.pipeline.timing import StageTimes
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ class IndexTarget:
         Whether scores are kept, as for `index`.
     progress : IndexProgress
         Counts what is recorded.
+    times : StageTimes
+        Where the time of the stages is added.
     """
 
     host: Host
@@ -92,6 +95,7 @@ class IndexTarget:
     writer: Writer
     scores: bool | None
     progress: IndexProgress
+    times: StageTimes
     _space_ids: dict[str, int] = field(default_factory=dict)
 
     def space_id(self, model: str) -> int:
@@ -160,6 +164,10 @@ class FileRecorder:
         list of str
             Empty where the library has all of it, or it cannot be embedded.
         """
+        with self._target.times.stage("store"):
+            return self._recorded(scan)
+
+    def _recorded(self, scan: FileScan) -> list[str]:
         if scan.content is None:
             self._record_unreadable(scan)
             return []
@@ -244,15 +252,18 @@ class ContentEmbedder:
 
     def run(self) -> None:
         """Embed what waits for the model, and what turns up meanwhile."""
-        model = self._target.host.load(self._name, self._device)
-        self._target.progress.report.execution[self._name] = model.execution
-        with embed_stream(model, self._jobs(), after_batch=self._commit) as events:
+        times = self._target.times
+        with times.stage("load"):
+            model = self._target.host.load(self._name, self._device)
+            self._target.progress.report.execution[self._name] = model.execution
+        with embed_stream(model, self._jobs(), after_batch=self._commit, times=times) as events:
             for event in events:
-                if isinstance(event, Rows):
-                    self._target.progress.report.windows += len(event.embeddings)
-                    self._target.writer.add_rows(event, self._space)
-                else:
-                    self._end(event)
+                with times.stage("store"):
+                    if isinstance(event, Rows):
+                        self._target.progress.report.windows += len(event.embeddings)
+                        self._target.writer.add_rows(event, self._space)
+                    else:
+                        self._end(event)
 
     def _jobs(self) -> Iterator[Job]:
         """Yield a job for every content. Further files of a content wait for the first."""
@@ -293,5 +304,6 @@ class ContentEmbedder:
     def _commit(self) -> None:
         """Commit after a while: a commit writes a dozen pages, so that batches in quick succession share one."""
         if time.monotonic() - self._committed > COMMIT_SECONDS:
-            self._target.writer.commit()
+            with self._target.times.stage("store"):
+                self._target.writer.commit()
             self._committed = time.monotonic()

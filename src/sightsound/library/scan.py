@@ -16,6 +16,7 @@ from sightsound.contract.errors import MediaError, NotMedia, SightsoundError
 from sightsound.contract.results import Item, Outcome
 from sightsound.library.store.items import KnownItem
 from sightsound.pipeline.outcomes import failed_outcome
+from sightsound.pipeline.timing import StageTimes
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,9 @@ class FileScan:
         return failed_outcome(self.item, self.error)
 
 
-def scan_files(items: Iterable[Item], find: Callable[[Item], KnownItem | None]) -> Generator[FileScan]:
+def scan_files(
+    items: Iterable[Item], find: Callable[[Item], KnownItem | None], times: StageTimes | None = None
+) -> Generator[FileScan]:
     """Yield what each file is, in order. Threads read the files ahead of the consumer.
 
     Parameters
@@ -66,16 +69,21 @@ def scan_files(items: Iterable[Item], find: Callable[[Item], KnownItem | None]) 
         The files.
     find : callable
         Returns what the library knows of a file. A file whose size and time have not changed is not read.
+    times : StageTimes or None
+        Where the time is added.
 
     Yields
     ------
     FileScan
     """
+    times = times or StageTimes()
     with ThreadPoolExecutor(cores(), "sightsound-scan") as pool:
         running: deque[Future[FileScan] | FileScan] = deque()
         try:
             for item in items:
-                running.append(_unchanged(item, find(item)) or pool.submit(_scan, item))
+                with times.stage("store"):
+                    known = find(item)
+                running.append(_unchanged(item, known) or pool.submit(_timed_scan, item, times))
                 if len(running) > _FILES_PER_THREAD * cores():
                     yield _result(running.popleft())
             while running:
@@ -96,8 +104,13 @@ def _unchanged(item: Item, known: KnownItem | None) -> FileScan | None:
     return FileScan(item, stat, known.content, known.modality, unchanged=True)
 
 
-def _scan(item: Item) -> FileScan:
+def _timed_scan(item: Item, times: StageTimes) -> FileScan:
     """Read a file in a thread."""
+    with times.thread(), times.stage("scan"):
+        return _scan(item)
+
+
+def _scan(item: Item) -> FileScan:
     stat = (0, 0)
     try:
         stat = item.stat()

@@ -6,17 +6,18 @@ Batches are filled in the order of the items. So what a batch holds does not dep
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.embedder import Windows
 from sightsound.contract.results import Item, Outcome, Rows
 from sightsound.host.faults import memory_error, stage_error
 from sightsound.host.model import Model
-from sightsound.pipeline.reader import ItemStream, failed_job
+from sightsound.pipeline.reader import failed_job
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,9 @@ class BatchPart:
     ----------
     item : Item
         The item.
-    inputs : float32 ndarray of shape (n, ...)
-        Inputs of the network.
-    spans : float64 ndarray of shape (n, 2) or None
+    count : int
+        The number of its inputs.
+    spans : float64 ndarray of shape (count, 2) or None
         The seconds of each input; None for images.
     failures : list of Outcome
         Shared by all parts of an item: empty, or why the item failed.
@@ -42,25 +43,49 @@ class BatchPart:
     """
 
     item: Item
-    inputs: Floats
+    count: int
     spans: Seconds | None
     failures: list[Outcome]
     outcome: Outcome | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Batch:
-    """Parts of one or more items that go through the network together."""
+    """Parts of one or more items that go through the network together.
+
+    Attributes
+    ----------
+    result : BatchResult or None
+        What the network made of it; None before.
+    error : BaseException or None
+        What must end the run, as KeyboardInterrupt.
+    """
 
     parts: list[BatchPart] = field(default_factory=list)
+    result: BatchResult | None = None
+    error: BaseException | None = None
+    _inputs: list[Floats] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return sum(len(part.inputs) for part in self.parts)
+        return sum(part.count for part in self.parts)
 
-    def inputs(self) -> Floats | None:
-        """Return all inputs as one array, or None where items only end here."""
-        filled = [part.inputs for part in self.parts if len(part.inputs)]
-        return np.concatenate(filled) if filled else None
+    @property
+    def is_done(self) -> bool:
+        """Whether there is a result or an error."""
+        return self.result is not None or self.error is not None
+
+    def add(self, part: BatchPart, inputs: Floats | None = None) -> None:
+        """Add a part, with its inputs float32 (part.count, ...)."""
+        self.parts.append(part)
+        if inputs is not None:
+            self._inputs.append(inputs)
+
+    def take_inputs(self) -> Floats | None:
+        """Return all inputs as one array, which the batch does not hold any longer; None where items only end here."""
+        inputs, self._inputs = self._inputs, []
+        if not inputs:
+            return None
+        return inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
 
 
 @dataclass
@@ -108,8 +133,50 @@ class BatchResult:
         return None
 
 
+class Filler:
+    """Fills batches with the windows of items, which come in order.
+
+    Parameters
+    ----------
+    size : callable
+        Returns the number of inputs in a batch, which may become smaller at any time.
+    """
+
+    def __init__(self, size: Callable[[], int]) -> None:
+        self._size = size
+        self._batch = Batch()
+
+    def add(self, item: Item, windows: Windows, failures: list[Outcome]) -> list[Batch]:
+        """Add windows of an item, and return the batches that they filled."""
+        filled, done = list[Batch](), 0
+        while done < len(windows.inputs):
+            size = self._size()
+            if len(self._batch) >= size:  # not before, so that an item that ends here ends in its batch
+                filled.append(self._next())
+            stop = done + size - len(self._batch)
+            spans, inputs = None if windows.spans is None else windows.spans[done:stop], windows.inputs[done:stop]
+            self._batch.add(BatchPart(item, len(inputs), spans, failures), inputs)
+            done += len(inputs)
+        return filled
+
+    def end(self, outcome: Outcome, failures: list[Outcome]) -> list[Batch]:
+        """End an item, in the batch of its last window; return the batch if it is full."""
+        self._batch.add(BatchPart(outcome.item, 0, None, failures, outcome))
+        size = self._size()
+        is_full = len(self._batch) >= size or len(self._batch.parts) >= max(_MOST_ENDS, 2 * size)
+        return [self._next()] if is_full else []
+
+    def rest(self) -> list[Batch]:
+        """Return the last batch, if there is anything in it."""
+        return [self._next()] if self._batch.parts else []
+
+    def _next(self) -> Batch:
+        batch, self._batch = self._batch, Batch()
+        return batch
+
+
 class Batcher:
-    """Fills batches from streams of windows, and runs the network on them.
+    """Runs the network on batches.
 
     Parameters
     ----------
@@ -123,43 +190,6 @@ class Batcher:
         self.model = model
         self.size = size
 
-    def batches(self, streams: Iterable[ItemStream]) -> Iterator[Batch]:
-        """Yield batches filled across items. Each item ends in the batch of its last input.
-
-        Parameters
-        ----------
-        streams : iterable of ItemStream
-            Items in order.
-
-        Yields
-        ------
-        Batch
-        """
-        batch = Batch()
-        for stream in streams:
-            failures: list[Outcome] = []
-            for windows in stream:
-                done = 0
-                while done < len(windows.inputs):
-                    size = self.size  # another thread may halve it at any moment
-                    if len(batch) >= size:  # not before, so that an item that ends here ends in its batch
-                        yield batch
-                        batch = Batch()
-                    stop = done + size - len(batch)
-                    spans = None if windows.spans is None else windows.spans[done:stop]
-                    batch.parts.append(BatchPart(stream.job.item, windows.inputs[done:stop], spans, failures))
-                    done = stop
-            batch.parts.append(self._end(stream, failures))
-            if len(batch) >= self.size or len(batch.parts) >= max(_MOST_ENDS, 2 * self.size):
-                yield batch
-                batch = Batch()
-        if batch.parts:
-            yield batch
-
-    def _end(self, stream: ItemStream, failures: list[Outcome]) -> BatchPart:
-        none = np.empty((0, *self.model.card.input_shape), np.float32)
-        return BatchPart(stream.job.item, none, None, failures, stream.outcome)
-
     def run(self, batch: Batch) -> BatchResult:
         """Run the network on a batch. Worker threads call it.
 
@@ -172,7 +202,7 @@ class Batcher:
         -------
         BatchResult
         """
-        inputs = batch.inputs()
+        inputs = batch.take_inputs()
         if inputs is None:
             return BatchResult()
         result = self._embed(inputs)
@@ -200,7 +230,7 @@ class Batcher:
             return _joined(self._embed(inputs[:half]), self._embed(inputs[half:]), half, len(inputs))
 
 
-def batch_events(model: Model, batch: Batch, result: BatchResult) -> list[Rows | Outcome]:
+def batch_events(model: Model, batch: Batch) -> list[Rows | Outcome]:
     """Return the rows of a batch by item, and the outcome of each item that ends in it.
 
     An item that failed has no rows from its first failure on.
@@ -210,19 +240,18 @@ def batch_events(model: Model, batch: Batch, result: BatchResult) -> list[Rows |
     model : Model
         The model, whose name errors are noted with.
     batch : Batch
-        The batch.
-    result : BatchResult
-        What the network made of it.
+        The batch, with its result.
 
     Returns
     -------
     list of Rows or Outcome
         In the order of the items.
     """
-    events: list[Rows | Outcome] = []
+    assert batch.result is not None
+    result, events = batch.result, list[Rows | Outcome]()
     start = 0
     for part in batch.parts:
-        stop = start + len(part.inputs)
+        stop = start + part.count
         if stop > start and not part.failures:
             error = result.error(start, stop, model, part.spans)
             if error is not None:

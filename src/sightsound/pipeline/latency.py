@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import statistics
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item
 from sightsound.host.host import Host
 from sightsound.host.model import Model
-from sightsound.pipeline.reader import Job, read_ahead
+from sightsound.pipeline.reader import Job, read_windows
 from sightsound.pipeline.stream import embed_items
 
 log = logging.getLogger(__name__)
@@ -155,17 +155,12 @@ def some_of(items: Sequence[Item], most: int) -> list[Item]:
 def _inputs(model: Model, items: Sequence[Item], most: int) -> Floats:
     """Return the inputs of some items, at most so many."""
     found: list[Floats] = []
-    stop = threading.Event()
-    with ThreadPoolExecutor(1, "sightsound-read") as reading:
-        jobs = [Job(item) for item in some_of(items, most)]
-        try:
-            for stream in read_ahead(model, jobs, reading, 1, stop):
-                for windows in stream:
-                    found.append(windows.inputs.copy())
-                    if sum(map(len, found)) >= most:
-                        return np.concatenate(found)[:most]
-        finally:
-            stop.set()
+    for item in some_of(items, most):
+        with contextlib.closing(read_windows(model, Job(item))) as read:
+            for windows in read:
+                found.append(windows.inputs.copy())
+                if sum(map(len, found)) >= most:
+                    return np.concatenate(found)[:most]
     if not sum(map(len, found)):
         raise SightsoundError(f"{model.card.name}: expected an input for its network, got none; use longer files")
     return np.concatenate(found)

@@ -1,37 +1,34 @@
-"""Decode and preprocess items in threads, ahead of the network.
+"""Decode and preprocess items, block by block.
 
-Each item has a bounded queue. A reader thread puts the item's windows in it, and blocks while the queue is full.
+A reading is advanced in steps, by any thread: one thread at a time decodes its next block, while others preprocess the
+blocks before it.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
-import queue
-import threading
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightsound import media
+from sightsound.contract.card import Card
 from sightsound.contract.embedder import Windows
 from sightsound.contract.errors import MediaError, SightsoundError
-from sightsound.contract.results import Item, Outcome, Status
+from sightsound.contract.results import Item, Outcome
 from sightsound.host.faults import memory_error
 from sightsound.host.model import Model
 from sightsound.media import framing
 from sightsound.pipeline.outcomes import failed_outcome
+from sightsound.pipeline.timing import StageTimes
 
 log = logging.getLogger(__name__)
 
 SILENCE = 1e-5
 """A recording whose samples all lie within this (-100 dB of full scale) is flagged `silent`."""
-
-_QUEUE_SIZE = 2  # groups of windows that wait for the network, per item
-_GROUP_SIZE = 64  # windows in a group at most, or one batch where that is larger
 
 
 @dataclass(frozen=True)
@@ -57,80 +54,155 @@ class Job:
     channel: int | None = None
 
 
-class Stopped(Exception):
-    """Raised in a reader thread when the consumer has stopped."""
-
-
-@dataclass
-class ItemStream:
-    """The windows of one job, from its reader thread to the consumer.
-
-    Iteration gives groups of windows until the item ends. Then `outcome` is set.
+@dataclass(frozen=True, eq=False)
+class Block:
+    """An image, or a part of a recording, as `Model.preprocess` takes it.
 
     Parameters
     ----------
-    job : Job
-        The job.
-    stop : threading.Event
-        Set when the consumer stops.
-    outcome : Outcome or None
-        What became of the item. None while it is being read.
-    error : BaseException or None
-        What must end the run, as KeyboardInterrupt. Iteration raises it where the item ends.
+    media : ndarray
+        uint8 (height, width, 3), or float32 (samples,).
+    start : int
+        The position of the first sample; 0 for an image.
+    last : bool
+        Whether the item ends with it.
     """
 
-    job: Job
-    stop: threading.Event
-    outcome: Outcome | None = None
-    error: BaseException | None = None
-    _queue: queue.Queue[Windows | None] = field(default_factory=lambda: queue.Queue(_QUEUE_SIZE))
-
-    def put(self, windows: Windows | None) -> None:
-        """Add windows, or None at the end of the item; wait while the queue is full. Raises `Stopped`."""
-        while not self.stop.is_set():
-            try:
-                return self._queue.put(windows, timeout=0.1)
-            except queue.Full:
-                continue
-        raise Stopped
-
-    def __iter__(self) -> Iterator[Windows]:
-        yield from iter(self._queue.get, None)
-        if self.error is not None:
-            raise self.error
+    media: NDArray[Any]
+    start: int = 0
+    last: bool = True
 
 
-def read_ahead(
-    model: Model, jobs: Iterable[Job], readers: ThreadPoolExecutor, ahead: int, stop: threading.Event
-) -> Iterator[ItemStream]:
-    """Read items in threads, and yield their streams in the order of the jobs.
+@dataclass(eq=False)
+class Prepared:
+    """What became of a block.
+
+    Parameters
+    ----------
+    windows : Windows or None
+        Inputs of the network; None where it failed.
+    peak : float
+        The largest absolute sample.
+    failure : Outcome or None
+        Why it failed.
+    """
+
+    windows: Windows | None = None
+    peak: float = 0.0
+    failure: Outcome | None = None
+
+
+class Reading:
+    """Reads one item: `decode` gives its blocks, `preprocess` their windows, and `outcome` what became of it.
 
     Parameters
     ----------
     model : Model
-        Its `preprocess` runs in the reader threads.
-    jobs : iterable of Job
-        Taken as they are needed.
-    readers : ThreadPoolExecutor
-        The reader threads.
-    ahead : int
-        The number of items that are being read, or wait to be, at once.
-    stop : threading.Event
-        Setting it ends the reader threads.
+        The model.
+    job : Job
+        The item.
+    times : StageTimes
+        Where the time is added.
+    """
+
+    def __init__(self, model: Model, job: Job, times: StageTimes) -> None:
+        self.job = job
+        self._model, self._times = model, times
+        self._decoded = decoded(model.card, job)
+        self._ending: Outcome | None = None
+        self._failure: Outcome | None = None
+        self._windows, self._peak, self._padded = 0, 0.0, False
+
+    def decode(self) -> Block | None:
+        """Return the next block, or None after the last. One thread at a time may call it.
+
+        An item that cannot be read has no further block, and `outcome` tells why.
+        """
+        try:
+            with self._times.stage("decode"):
+                block = next(self._decoded)
+                if block.last:
+                    self._ending = self._end()
+            return block
+        except StopIteration as end:
+            self._ending = end.value
+        except Exception as error:
+            self._ending = failed_job(self._model, self.job.item, error)
+        return None
+
+    def preprocess(self, block: Block) -> Prepared:
+        """Return the windows of a block. Several threads may call it."""
+        try:
+            with self._times.stage("preprocess"):
+                windows = self._model.preprocess(block.media, block.start, block.last)
+                if self._model.card.modality == "image":
+                    return Prepared(windows)
+                if self._model.card.window is None and np.may_share_memory(windows.inputs, block.media):
+                    windows = replace(windows, inputs=windows.inputs.copy())  # while it waits, the recording need not
+                peak = float(np.abs(block.media).max(initial=0))
+                return Prepared(_shifted(windows, self.job.start), peak)
+        except Exception as error:
+            return Prepared(failure=failed_job(self._model, self.job.item, error))
+
+    def note(self, prepared: Prepared) -> None:
+        """Count a block for the outcome."""
+        if prepared.failure is not None:
+            self._failure = prepared.failure
+        elif prepared.windows is not None:
+            self._windows += len(prepared.windows.inputs)
+            self._peak = max(self._peak, prepared.peak)
+            self._padded |= prepared.windows.padded
+
+    def outcome(self) -> Outcome:
+        """Return what became of the item, after all its blocks were noted."""
+        if self._failure is not None:
+            return self._failure
+        assert self._ending is not None, "called before the end"
+        ending, is_sound = self._ending, self._model.card.modality == "sound"
+        if ending.status != "ok":
+            return ending
+        if not self._windows:
+            reason = ("shorter than a window" if ending.seconds else "no samples") if is_sound else ""
+            return replace(ending, status="no-windows", reason=reason, flags=())
+        own = {"padded": self._padded, "silent": is_sound and self._peak <= SILENCE}
+        return replace(ending, flags=(*(name for name, holds in own.items() if holds), *ending.flags))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._decoded.close()
+
+    def _end(self) -> Outcome:
+        """Finish the decoder after its last block, which is not held any longer then."""
+        try:
+            next(self._decoded)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+        raise AssertionError("a block after the last")
+
+
+def read_windows(model: Model, job: Job) -> Generator[Windows]:
+    """Yield the windows of an item, as far as it can be read.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    job : Job
+        The item.
 
     Yields
     ------
-    ItemStream
+    Windows
     """
-    waiting: deque[ItemStream] = deque()
-    jobs = iter(jobs)
-    while True:
-        for job in itertools.islice(jobs, ahead - len(waiting)):
-            waiting.append(ItemStream(job, stop))
-            readers.submit(_read, model, waiting[-1])
-        if not waiting:
-            return
-        yield waiting.popleft()
+    reading = Reading(model, job, StageTimes())
+    try:
+        while (block := reading.decode()) is not None:
+            windows = reading.preprocess(block).windows
+            if windows is not None:
+                yield windows
+    finally:
+        reading.close()
 
 
 def failed_job(model: Model, item: Item, error: Exception) -> Outcome:
@@ -157,67 +229,48 @@ def failed_job(model: Model, item: Item, error: Exception) -> Outcome:
     return failed_outcome(item, error)
 
 
-def _read(model: Model, stream: ItemStream) -> None:
-    """Read one item in a reader thread. The stream gets an outcome and its end whatever happens."""
-    try:
-        stream.outcome = _read_item(model, stream)
-    except Stopped:
-        return
-    except Exception as error:
-        stream.outcome = failed_job(model, stream.job.item, error)
-    except BaseException as error:  # the consumer would wait for ever
-        stream.error = error
-    try:
-        stream.put(None)
-    except Stopped:
-        return
+def decoded(card: Card, job: Job) -> Generator[Block, None, Outcome]:
+    """Yield the blocks of an item, and return its outcome as far as decoding tells it.
 
+    Parameters
+    ----------
+    card : Card
+        Its modality, sampling rate, window and hop.
+    job : Job
+        The item.
 
-def _read_item(model: Model, stream: ItemStream) -> Outcome:
-    item, job = stream.job.item, stream.job
-    outcome = _read_image(model, stream) if model.card.modality == "image" else _read_sound(model, stream)
-    if job.stat is not None and job.stat != item.stat():
-        raise MediaError(f"{item}: changed while it was read; index it again")
+    Yields
+    ------
+    Block
+
+    Returns
+    -------
+    Outcome
+    """
+    outcome = yield from _image(job) if card.modality == "image" else _sound(card, job)
+    if job.stat is not None and job.stat != job.item.stat():
+        raise MediaError(f"{job.item}: changed while it was read; index it again")
     return outcome
 
 
-def _read_image(model: Model, stream: ItemStream) -> Outcome:
-    image = media.read_image(stream.job.item.file)
-    windows = model.preprocess(image.pixels)
-    stream.put(windows)
-    status: Status = "ok" if len(windows.inputs) else "no-windows"
-    return Outcome(stream.job.item, status, facts=image.facts)
+def _image(job: Job) -> Generator[Block, None, Outcome]:
+    image = media.read_image(job.item.file)
+    facts, block = image.facts, Block(image.pixels)
+    del image
+    yield block
+    return Outcome(job.item, "ok", facts=facts)
 
 
-def _read_sound(model: Model, stream: ItemStream) -> Outcome:
-    job, rate = stream.job, model.card.sample_rate
+def _sound(card: Card, job: Job) -> Generator[Block, None, Outcome]:
+    rate = card.sample_rate
     assert rate is not None
-    count, peak, padded = 0, 0.0, False
     with media.open_sound(job.item.file) as sound:
         pieces = sound.pieces(rate, start=job.start, stop=job.stop, channel=job.channel)
-        for block, start, last in framing.blocks(model.card, pieces):
-            peak = max(peak, float(np.abs(block).max(initial=0)))
-            windows = model.preprocess(block, start, last)
-            if model.card.window is None and np.may_share_memory(windows.inputs, block):
-                windows = replace(windows, inputs=windows.inputs.copy())  # while it waits, the recording need not
-            count += len(windows.inputs)
-            padded |= windows.padded
-            for group in _groups(windows, model.batch_size):
-                stream.put(_shifted(group, job.start))
-        flags = {"padded": padded, "silent": peak <= SILENCE, "resampled-up": sound.sample_rate < rate}
-        flags["truncated"] = sound.truncated
-        set_flags = tuple(name for name, holds in flags.items() if holds) if count else ()
-        status: Status = "ok" if count else "no-windows"
-        reason = "" if count else "no samples" if not sound.seconds else "shorter than a window"
-        return Outcome(job.item, status, reason, set_flags, sound.seconds, sound.facts)
-
-
-def _groups(windows: Windows, batch_size: int) -> Iterator[Windows]:
-    """Cut windows into groups, so that a queue stays small whatever an embedder makes of one block."""
-    size = max(_GROUP_SIZE, batch_size)
-    for a in range(0, len(windows.inputs), size):
-        spans = None if windows.spans is None else windows.spans[a : a + size]
-        yield Windows(windows.inputs[a : a + size], spans, windows.padded)
+        for block in framing.blocks(card, pieces):
+            yield Block(*block)
+        flags = {"resampled-up": sound.sample_rate < rate, "truncated": sound.truncated}
+        set_flags = tuple(name for name, holds in flags.items() if holds)
+        return Outcome(job.item, "ok", "", set_flags, sound.seconds, sound.facts)
 
 
 def _shifted(windows: Windows, seconds: float) -> Windows:

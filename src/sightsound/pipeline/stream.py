@@ -1,32 +1,26 @@
 """Embed items in threads: read, fill batches across items, run the network, and give rows in the order of the items.
 
-Reader threads decode and preprocess ahead of the network, and up to `model.workers` threads run the network. Memory is
-bounded by blocks and batches, not by the number or length of the files.
+Memory is bounded by blocks and batches, not by the number or length of the files.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from sightsound._threads import cores
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.execution import whole_number
 from sightsound.contract.results import Item, Outcome, Rows
 from sightsound.host.model import Model
-from sightsound.pipeline.batches import Batch, Batcher, BatchResult, batch_events
-from sightsound.pipeline.reader import Job, read_ahead
-
-_BATCHES_PER_WORKER = 4  # batches under way, so that workers do not wait while the consumer stores rows
-_ITEMS_PER_READER = 4  # items that are read ahead
+from sightsound.pipeline.batches import Batch, batch_events
+from sightsound.pipeline.pool import Pool
+from sightsound.pipeline.reader import Job
+from sightsound.pipeline.timing import StageTimes
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +57,7 @@ def embed_stream(
     *,
     batch_size: int | None = None,
     after_batch: Callable[[], None] = lambda: None,
+    times: StageTimes | None = None,
 ) -> Iterator[Iterator[Rows | Outcome]]:
     """Embed jobs, and give rows as they come; leaving the context stops the threads.
 
@@ -79,6 +74,8 @@ def embed_stream(
         Inputs in a batch. None stands for `model.batch_size`.
     after_batch : callable
         Called in the thread that iterates when it has taken the last row or outcome of a batch.
+    times : StageTimes or None
+        Where the time of the stages is added.
 
     Yields
     ------
@@ -93,8 +90,9 @@ def embed_stream(
     """
     size = model.batch_size if batch_size is None else _checked_size(batch_size)
     log.info("%s: %d inputs at a time (%s)", model.card.name, size, model.execution)
-    with contextlib.closing(_batches(model, jobs, size)) as batches:
-        yield _flat(batches, after_batch)
+    pool = Pool(model, jobs, size, times or StageTimes())
+    with contextlib.closing(pool.batches()) as batches:
+        yield _flat(model, batches, after_batch)
 
 
 @contextlib.contextmanager
@@ -151,35 +149,7 @@ def _joined(outcome: Outcome, parts: list[Rows]) -> Embedded:
     )
 
 
-def _flat(batches: Iterable[list[Rows | Outcome]], after_batch: Callable[[], None]) -> Iterator[Rows | Outcome]:
+def _flat(model: Model, batches: Iterable[Batch], after_batch: Callable[[], None]) -> Iterator[Rows | Outcome]:
     for batch in batches:
-        yield from batch
+        yield from batch_events(model, batch)
         after_batch()
-
-
-def _batches(model: Model, jobs: Iterable[Job], batch_size: int) -> Generator[list[Rows | Outcome]]:
-    """Yield the rows and outcomes of each batch; stop the threads at the end."""
-    readers, workers, stop = cores(), model.workers, threading.Event()
-    batcher = Batcher(model, batch_size)
-    with (
-        ThreadPoolExecutor(readers, "sightsound-read") as reading,
-        ThreadPoolExecutor(workers, "sightsound-embed") as embedding,
-    ):
-        try:
-            running: deque[tuple[Batch, Future[BatchResult]]] = deque()
-            for batch in batcher.batches(read_ahead(model, jobs, reading, _ITEMS_PER_READER * readers, stop)):
-                running.append((batch, embedding.submit(batcher.run, batch)))
-                while len(running) > _BATCHES_PER_WORKER * workers or (running and running[0][1].done()):
-                    yield _first_events(model, running)
-            while running:
-                yield _first_events(model, running)
-        finally:
-            stop.set()
-            reading.shutdown(wait=True, cancel_futures=True)
-            embedding.shutdown(wait=True, cancel_futures=True)
-
-
-def _first_events(model: Model, running: deque[tuple[Batch, Future[BatchResult]]]) -> list[Rows | Outcome]:
-    """Take the first batch off those that are under way, and wait for its result."""
-    batch, result = running.popleft()
-    return batch_events(model, batch, result.result())
