@@ -46,6 +46,9 @@ from .contract.results import Row as Row
 from .contract.results import Segment as Segment
 from .contract.results import WindowScores as WindowScores
 from .contract.space import Space as Space
+from .host.compiled_files import CompiledFiles as CompiledFiles
+from .host.compiled_files import compiled_files as compiled_files
+from .host.compiled_files import remove_compiled as remove_compiled
 from .host.discovery import Plugin as Plugin
 from .host.exporting import export_model as export_model
 from .host.host import Host as Host

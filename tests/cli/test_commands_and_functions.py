@@ -33,6 +33,7 @@ FUNCTIONS = {
     "models layers": "Host.layers",
     "plugins": "Host.plugins",
     "weights list": "Host.weights",
+    "weights compiled": "compiled_files, remove_compiled, Host.weights",
     "weights get": "Host.weights",
     "weights verify": "Host.weights",
     "weights path": "Host.weights",

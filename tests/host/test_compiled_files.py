@@ -58,10 +58,10 @@ def test_what_is_being_compiled_is_not_removed(tmp_path):
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert locked.wait(10) and files.remove(found) is False and place.exists()
+    assert locked.wait(10) and files.remove_compiled(found) is False and place.exists()
     done.set()
     thread.join()
-    assert files.remove(found) and not place.exists()
+    assert files.remove_compiled(found) and not place.exists()
 
 
 def test_a_use_is_noted(tmp_path):

@@ -109,11 +109,11 @@ def path(context: click.Context, name: str) -> None:
 @click.pass_context
 def compiled(context: click.Context, clear: bool, as_json: bool) -> None:
     """List the networks that runtimes have compiled on this machine, or remove them."""
-    from sightsound.host.compiled_files import compiled_files, remove
+    from sightsound.host.compiled_files import compiled_files, remove_compiled
 
-    found = compiled_files(settings.host(context).weights.cache.folder.parent / "compiled")
+    found = compiled_files(settings.host(context).weights.compiled_folder)
     if clear:
-        gone = [each for each in found if remove(each)]
+        gone = [each for each in found if remove_compiled(each)]
         size = output.format_size(sum(each.size for each in gone))
         busy = f"; {len(found) - len(gone)} in use" if len(gone) < len(found) else ""
         output.echo(f"{len(gone)} removed, {size}{busy}")

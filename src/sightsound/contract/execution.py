@@ -116,13 +116,17 @@ class Runtime(Protocol):
     ----------
     name : str
         A short name, such as "openvino".
-    version : str
-        The version of the program that computes, such as that of its package. Compiled files of another version are
-        not used. It must also be known if the package is missing: use "" or a constant then.
     """
 
     name: str
-    version: str
+
+    @property
+    def version(self) -> str:
+        """The version of the program that computes, such as that of its package; it may be a plain attribute.
+
+        Compiled files of another version are not used. It must also be known if the package is missing: use "" or a
+        constant then.
+        """
 
     def fits(self, card: Card, device: str) -> bool:
         """Return whether it may run a network, as far as its card tells; import no framework here.

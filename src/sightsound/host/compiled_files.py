@@ -42,7 +42,17 @@ class CompiledFiles:
 
 
 def compiled_files(folder: Path) -> list[CompiledFiles]:
-    """Return the compiled networks in a folder, the last used one first."""
+    """Return the networks that runtimes have compiled, the last used one first.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where they are: `Host().weights.compiled_folder`.
+
+    Returns
+    -------
+    list of CompiledFiles
+    """
     found = [_described(place) for space in _folders(folder) for place in _folders(space)]
     return sorted(found, key=lambda each: -each.used)
 
@@ -73,11 +83,22 @@ def trim(folder: Path, kept: Path, most: int = MOST_BYTES) -> None:
     for each in compiled_files(folder):
         total += each.size
         if total > most and each.folder != kept:
-            remove(each)
+            remove_compiled(each)
 
 
-def remove(files: CompiledFiles) -> bool:
-    """Remove a compiled network, unless it is being compiled now. Return whether it is gone."""
+def remove_compiled(files: CompiledFiles) -> bool:
+    """Remove a compiled network, which is compiled again when it is needed.
+
+    Parameters
+    ----------
+    files : CompiledFiles
+        One of `compiled_files`.
+
+    Returns
+    -------
+    bool
+        Whether it is gone. It stays while it is being compiled.
+    """
     from filelock import FileLock, Timeout
 
     lock = FileLock(f"{files.folder}.lock", timeout=0)

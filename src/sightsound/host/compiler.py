@@ -103,7 +103,7 @@ class Compiler:
     device, precision : str
         As in `Runtime.compile`.
     folder : pathlib.Path
-        The folder for `compiled`, which has the compiled files of all networks.
+        The folder with the compiled files of all networks.
 
     Notes
     -----
@@ -116,8 +116,8 @@ class Compiler:
         runtime = offered.runtime
         parts = [runtime.name, runtime.version, _source_of(runtime), device, precision, processor()]
         name = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part) for part in filter(None, parts))
-        self._folder = folder / "compiled"
-        self._cache = self._folder / space.fingerprint[:32] / name
+        self._folder = folder
+        self._cache = folder / space.fingerprint[:32] / name
 
     def compile(self, embedder: Embedder, weights: Mapping[str, Path]) -> Compiled:
         """Return the network of an embedder in the runtime.

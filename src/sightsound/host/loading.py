@@ -116,7 +116,7 @@ class Loader:
                 name = offered.runtime.name
                 raise PluginError(f"runtime {name!r} cannot run {space.name} on {device!r}; name another (--device)")
             try:
-                compiler = Compiler(offered, space, device, found.precision, self.weights.cache.folder.parent)
+                compiler = Compiler(offered, space, device, found.precision, self.weights.compiled_folder)
                 compiled = _asked(found, lambda: compiler.compile(embedder, paths))
                 return Running(embedder, compiled), compiled.execution
             except CannotRun as error:
@@ -138,7 +138,7 @@ class Loader:
 
         Where several runtimes fit, those that were not tried on this machine are tried now, and their time is compared.
         """
-        folder, speeds, tried = self.weights.cache.folder.parent, list[tuple[float, int]](), dict[int, Compiled]()
+        folder, speeds, tried = self.weights.compiled_folder, list[tuple[float, int]](), dict[int, Compiled]()
         offers = candidates(self._registry, found.card, device)
         compilers = [Compiler(each, space, device, "float32", folder) for each in offers]
         if len(compilers) == 1:

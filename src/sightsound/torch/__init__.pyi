@@ -2,6 +2,7 @@ from .embedder import TorchEmbedder as TorchEmbedder
 from .examples import Augmentation as Augmentation
 from .export import exported_module as exported_module
 from .export import onnx_program as onnx_program
+from .export import traced_module as traced_module
 from .running import choose_device as choose_device
 from .running import forward as forward
 from .running import import_torchvision as import_torchvision

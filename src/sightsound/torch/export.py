@@ -36,6 +36,26 @@ def exported_module(network: ExportedNetwork) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
+def traced_module(network: ExportedNetwork) -> torch.jit.ScriptModule:
+    """Return `exported_module` as a graph, for any number of inputs.
+
+    Raises
+    ------
+    SightsoundError
+        If the embedder has no network of torch, or it cannot be traced.
+    """
+    module, card = exported_module(network), network.embedder.card
+    trace: Any = torch.jit.trace
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that another way is newer, which not all runtimes read
+            traced: torch.jit.ScriptModule = trace(module, torch.zeros(2, *card.input_shape), check_trace=False)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise SightsoundError(f"{network.name}: cannot be traced ({reason}); name another model") from error
+    return traced
+
+
 def onnx_program(network: ExportedNetwork) -> bytes:
     """Return a network as a program of ONNX: `input` to `embedding`, and to `scores` if there are any.
 

@@ -97,6 +97,11 @@ class Store:
         folder = os.environ.get("SIGHTSOUND_CACHE") or platformdirs.user_cache_path("sightsound")
         return Cache(Path(folder) / "weights")
 
+    @property
+    def compiled_folder(self) -> Path:
+        """The folder of what runtimes have compiled of networks, beside that of fetched files; see `compiled_files`."""
+        return self.cache.folder.parent / "compiled"
+
     def find(self, file: WeightFile) -> LocalFile | None:
         """Return the verified file if it is on this machine.
 

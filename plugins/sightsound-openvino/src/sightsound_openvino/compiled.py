@@ -132,21 +132,17 @@ def has_bf16() -> bool:
 
 def _traced(embedder: Embedder) -> Any:
     """Return the network of torch of an embedder, for any number of inputs."""
-    import torch
-
     from sightsound.plugin import ExportedNetwork
-    from sightsound.torch import exported_module
+    from sightsound.torch import traced_module
 
-    card = embedder.card
-    module = exported_module(ExportedNetwork(embedder=embedder, settings=None))
     try:
-        with torch.no_grad(), warnings.catch_warnings(), _root_logger_as_it_is():
-            warnings.simplefilter("ignore")  # that tracing is deprecated; OpenVINO reads nothing else as well
-            traced = torch.jit.trace(module, torch.zeros(2, *card.input_shape), check_trace=False)
-            return openvino.convert_model(traced, input=[(-1, *card.input_shape)])
-    except SightsoundError:
-        raise
-    except Exception as error:  # of torch or OpenVINO, of any class
+        traced = traced_module(ExportedNetwork(embedder=embedder, settings=None))
+        with warnings.catch_warnings(), _root_logger_as_it_is():
+            warnings.simplefilter("ignore")
+            return openvino.convert_model(traced, input=[(-1, *embedder.card.input_shape)])
+    except SightsoundError as error:
+        raise CannotRun(str(error)) from error
+    except Exception as error:  # of OpenVINO, of any class
         raise CannotRun(f"OpenVINO {openvino.__version__} cannot read the network ({_reason(error)})") from error
 
 
