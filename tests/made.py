@@ -73,9 +73,17 @@ class Variant:
     """An embedder like `inner` with another card. Functions in `stages` replace its stages: `preprocess(inner, media,
     start, last)`, `embed(inner, inputs)` and `postprocess(inner, output)`."""
 
-    def __init__(self, inner: Any, card: Any, stages: dict[str, Callable[..., Any]], batch_size: int, workers: int):
+    def __init__(
+        self,
+        inner: Any,
+        card: Any,
+        stages: dict[str, Callable[..., Any]],
+        batch_size: int,
+        workers: int,
+        device: str = "cpu",
+    ):
         self.inner, self.card, self.stages = inner, card, stages
-        self.batch_size, self.workers = batch_size, workers
+        self.batch_size, self.workers, self.device = batch_size, workers, device
 
     def preprocess(self, media, start, last):
         return self._stage("preprocess", media, start, last)
@@ -93,7 +101,15 @@ class Variant:
 
 
 def register_variant(
-    host: Host, name: str, like: str = "colours.tiny", *, batch_size: int = 4, workers: int = 2, facts=None, **stages
+    host: Host,
+    name: str,
+    like: str = "colours.tiny",
+    *,
+    batch_size: int = 4,
+    workers: int = 2,
+    device: str = "cpu",
+    facts=None,
+    **stages,
 ) -> str:
     """Register a `Variant` for the model `like`; `facts` are fields of its card that differ. Return its name."""
     inner = host.load(like).embedder
@@ -102,7 +118,7 @@ def register_variant(
     class Plugin:
         @hookimpl
         def register_embedders(self, register):
-            register(card, lambda device, weights: Variant(inner, card, stages, batch_size, workers))
+            register(card, lambda _, weights: Variant(inner, card, stages, batch_size, workers, device))
 
     host.register(Plugin(), name.partition(".")[0])
     return name

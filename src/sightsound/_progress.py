@@ -18,7 +18,10 @@ def bar(total: int, what: str, shown: bool | None, unit: str = "file") -> Any:
     unit : str
         What a step is.
     """
-    from tqdm.auto import tqdm
+    if "ipykernel" in sys.modules:
+        from tqdm.auto import tqdm
+    else:  # the other one imports asyncio
+        from tqdm import tqdm
 
     hidden = None if shown is None else not shown
     if sys.stderr is None or sys.stderr.closed:  # a service, or a program without a console

@@ -240,8 +240,9 @@ def test_a_wav_is_read_from_standard_input_as_it_comes(install, folder):
     running.stdin.flush()
     assert running.stdout.readline().split()[:2] == ["0.00-2.50", "loud"]
     assert running.poll() is None
-    out, err = running.communicate(timeout=60)
-    assert running.returncode == 0, err
+    running.stdin.close()
+    out, err = running.stdout.read(), running.stderr.read()  # `communicate` would lose what `readline` has read ahead
+    assert running.wait(60) == 0, err
     assert "1 segment" in out.splitlines()
     assert out.splitlines()[-1].startswith("whole recording (5.0 s): loud 0.")
 
