@@ -153,7 +153,7 @@ def test_a_head_that_was_derived_gives_the_scores(host, tmp_path):
 
 
 def test_what_cannot_be_read_runs_by_itself(host, caplog):
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "sightsound"):
         found = host().load("odd.test", "cpu")
     assert found.execution.runtime == "" and "cannot run odd.test, so it runs by itself" in caplog.text
     assert found.embed(example_inputs(found.embedder)).embeddings.shape == (4, 24)
