@@ -456,6 +456,30 @@ def test_an_embedder_that_its_plugin_returns_for_both_precisions_keeps_its_card(
     assert found.load("lazy.tiny").card is lazy.card and lazy.card.name == "lazy.tiny"
 
 
+def test_how_far_another_precision_is_from_float32_is_noted_when_it_is_first_compiled(host, command, numpyrun):
+    found = host()
+    assert found.precisions("colours.tiny") == {"float32": None, "bf16": None}
+    found.load(BF16, "cpu")
+    noted = found.precisions("colours.tiny")["bf16"]
+    assert 1e-8 < noted.rows < 1e-4 and noted.lengths < 1e-2
+    assert host().precisions(BF16) == {"bf16": noted}, "also in another process, and under its own name"
+    compiled = numpyrun.calls["compile"], numpyrun.calls["read"]
+    host().load(BF16, "cpu")
+    assert (numpyrun.calls["compile"], numpyrun.calls["read"]) == (compiled[0] + 1, compiled[1] + 1), "files are kept"
+
+
+def test_the_page_of_a_network_shows_how_far_other_precisions_are(host, command):
+    words = ("models", "colours.tiny")
+    plugins = ("tiny", "numpyrun")
+    before = command(*words, plugins=plugins).stdout
+    assert "float32, bf16 (not measured yet)" in before
+    host().load(BF16, "cpu")
+    assert "float32, bf16 (1 - cosine to float32 up to " in command(*words, plugins=plugins).stdout
+    (exact, rounded) = json.loads(command(*words, "--json", plugins=plugins).stdout)["precisions"]
+    assert exact == {"name": "float32", "difference": None}
+    assert rounded["name"] == "bf16" and set(rounded["difference"]) == {"rows", "lengths", "scores"}
+
+
 def test_an_embedder_in_a_runtime_can_be_copied(host):
     for name in ("colours.tiny", BF16):
         embedder = host().load(name).embedder
@@ -655,7 +679,7 @@ def test_models_says_which_runtime_a_network_would_get(command, folder):
     assert "runs in  " in command("models", "colours.tiny", plugins=PLUGINS).stdout
     assert json.loads(command("models", "colours.tiny", "--json", plugins=PLUGINS).stdout)["runtime"] == "numpyrun"
     assert "precision" not in command("models", "colours.tiny").stdout
-    assert "precision  float32, bf16\n" in command("models", "colours.tiny", plugins=PLUGINS).stdout
+    assert "precision  float32, bf16 (not measured yet)\n" in command("models", "colours.tiny", plugins=PLUGINS).stdout
     wrong = command("--runtime", "numpirun", "models", plugins=PLUGINS)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1) and "did you mean 'numpyrun'?" in wrong.stderr
 

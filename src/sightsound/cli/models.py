@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sightsound.host.host import Host
 
 
+_EXACT = "float32"
+
+
 class _Names(click.Group):
     """A group whose commands are `layers`, and every name of a model."""
 
@@ -145,7 +148,8 @@ def _show(context: click.Context, as_json: bool) -> None:
     found, name = host(context), str(context.info_name)
     described = _described(found, found.card(name))
     described["options"] = [{**option.to_json(), "plugin": plugin} for option, plugin in found.options(name)]
-    described["precisions"] = list(found.precisions(name))
+    precisions = {each: apart and dataclasses.asdict(apart) for each, apart in found.precisions(name).items()}
+    described["precisions"] = [{"name": each, "difference": apart} for each, apart in precisions.items()]
     described["aliases"] = [alias for alias, full in found.aliases.items() if full == described["name"]]
     if as_json or (context.parent is not None and context.parent.params["as_json"]):
         output.print_json(described)
@@ -165,6 +169,7 @@ def _example(found: Host, name: str) -> str:
 def _fields(described: dict[str, Any]) -> list[tuple[str, object]]:
     weights = ", ".join(file["name"] for file in described["weights"]) or "none"
     count, parent = described["classes"], described["constants"].get("parent")
+    precisions = [_precision(each) for each in described["precisions"]]
     rows = {
         "name": described["name"],
         "also": ", ".join(described["aliases"]),
@@ -181,11 +186,19 @@ def _fields(described: dict[str, Any]) -> list[tuple[str, object]]:
         "top-1": described["top1"] and f"{described['top1']} ({described['top1_source'] or 'of unknown origin'})",
         "weights": f"{weights} ({described['state']})",
         "runs in": f"{described['runtime']}, if that can run it" if described["runtime"] else "the plugin itself",
-        "precision": ", ".join(described["precisions"]) if len(described["precisions"]) > 1 else "",
+        "precision": "" if precisions == [_EXACT] else ", ".join(precisions),
         "default": f"for {described['modality']}s" if described["default"] else "",
         "licence": described["license"],
     }
     return [(field, value) for field, value in rows.items() if value not in ("", None, 0)]
+
+
+def _precision(described: dict[str, Any]) -> str:
+    apart = described["difference"]
+    if apart is None:
+        return str(described["name"]) + ("" if described["name"] == _EXACT else " (not measured yet)")
+    scores = f", scores within {apart['scores']:.1%} of the highest" if apart["scores"] else ""
+    return f"{described['name']} (1 - cosine to float32 up to {apart['rows']:.2g}{scores}, of noise)"
 
 
 def _described(found: Host, card: Card) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sightsound.contract.arrays import Floats, row_lengths
+from sightsound.contract.card import Card
 from sightsound.contract.embedder import Embedder, Output
 from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.contract.execution import Compiled, Execution
@@ -94,6 +95,8 @@ class Running:
 class Compiler:
     """Compiles a network for a runtime. When it is first compiled on a machine, its numbers are compared.
 
+    In float32 they must be those of the network. At another precision it is noted how far they are from it.
+
     Parameters
     ----------
     offered : OfferedRuntime
@@ -145,17 +148,16 @@ class Compiler:
         """
         self._make_cache()
         with _locked(Path(f"{self._cache}.lock")):
-            identity = _identity(embedder)
-            known = _read(self._stamp, identity)
+            known = self.difference(embedder.card)
             if known is None:
                 self._empty_cache()  # the files are of another network in this space, or of an attempt that failed
             else:
                 self._check(known, embedder)
             compiled = self._compiled(embedder, weights)
             note_use(self._cache, self._space.name)
-            if self._precision == "float32" and _read(self._stamp, identity) is None:
+            if self.difference(embedder.card) is None:
                 apart = self._difference(embedder, compiled)
-                _write(self._stamp, {"network": identity, **dataclasses.asdict(apart)})
+                _write(self._stamp, {"network": _identity(embedder.card), **dataclasses.asdict(apart)})
                 self._check(apart, embedder)
         if known is None:
             trim(self._folder, self._cache)
@@ -166,13 +168,17 @@ class Compiler:
         """The name of the runtime."""
         return self._offered.runtime.name
 
+    def difference(self, card: Card) -> Difference | None:
+        """Return how far the numbers were from those of the network when it was first compiled; None before that."""
+        return _read(self._stamp, _identity(card))
+
     def speed(self, embedder: Embedder) -> float | None:
         """Return how many times as fast as the network by itself it is; 0 if it cannot be used, None if unknown.
 
         It is measured by `measure`, once on a machine.
         """
         found = _read_json(self._speed)
-        if found is None or found.get("network") != _identity(embedder):
+        if found is None or found.get("network") != _identity(embedder.card):
             return None
         return float(found["speed"])
 
@@ -195,7 +201,7 @@ class Compiler:
             inputs = example_inputs(embedder)
             own = _seconds(embedder.embed, inputs, Execution.of(embedder).batch_size)
             speed = own / _seconds(compiled.embed, inputs, compiled.execution.batch_size)
-        _write(self._speed, {"network": _identity(embedder), "speed": speed})
+        _write(self._speed, {"network": _identity(embedder.card), "speed": speed})
 
     @property
     def _speed(self) -> Path:
@@ -218,8 +224,7 @@ class Compiler:
             ) from error
 
     def _empty_cache(self) -> None:
-        if self._precision == "float32":  # at another precision nothing is compared
-            shutil.rmtree(self._cache, ignore_errors=True)
+        shutil.rmtree(self._cache, ignore_errors=True)
         self._make_cache()
 
     def _compiled(self, embedder: Embedder, weights: Mapping[str, Path]) -> Compiled:
@@ -275,7 +280,7 @@ class Compiler:
         return difference(expected, got)
 
     def _check(self, apart: Difference, embedder: Embedder) -> None:
-        if apart.exceeds(embedder.card.tolerance):
+        if self._precision == "float32" and apart.exceeds(embedder.card.tolerance):
             limits = f"expected at most {embedder.card.tolerance:g}, {_FRACTION:g} and {_FRACTION:g}"
             text = f"runtime {self._name}: the numbers of {self._space.name} differ ({apart}; {limits})"
             raise Different(f"{text}; {_WITHOUT}, or remove {self._cache} to compare them again")
@@ -375,9 +380,8 @@ def _source_of(runtime: object) -> str:
     return ""
 
 
-def _identity(embedder: Embedder) -> str:
+def _identity(card: Card) -> str:
     """Return what tells networks apart that have one space, since their cards do not say all."""
-    card = embedder.card
     return f"{card.name} {card.dim} {card.classes.fingerprint if card.classes else ''}"
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from sightsound.contract.card import Card, Modality
 from sightsound.contract.embedder import Layer
-from sightsound.contract.options import Option
+from sightsound.contract.options import Option, with_option
 from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
 from sightsound.host import names
+from sightsound.host.compiler import Difference
 from sightsound.host.defaults import default_model
 from sightsound.host.derived import DerivedFormat
 from sightsound.host.discovery import OfferedExporter, OfferedImporter, Plugin, Registration, Registry
@@ -43,8 +44,8 @@ class Host:
     prefer : str or iterable of str
         Plugins that get the names that several claim, before those in SIGHTSOUND_PREFER; written as in `block`.
     runtime : str
-        The runtime that runs networks, those that it can; "none" for none. "" stands for SIGHTSOUND_RUNTIME, and else
-        for the first by name that fits.
+        The runtime that runs networks, those that it can; "none" for none. "" stands for SIGHTSOUND_RUNTIME, or else
+        the fastest that keeps the numbers.
     keep : int
         How many models stay loaded: `load` returns the same model for the same name and device then.
 
@@ -176,9 +177,14 @@ class Host:
         """Return the options that the name of a model may have, each with the plugin that offers it."""
         return names.declared_options(self._registry, self._find(name))
 
-    def precisions(self, name: str) -> tuple[str, ...]:
-        """Return what `NAME[precision=...]` may be for a model: float32, and what runtimes offer for it."""
-        return precisions_for(self._registry, self._find(name).card)
+    def precisions(self, name: str) -> dict[str, Difference | None]:
+        """Return what `NAME[precision=...]` may be, and how far that is from float32 where it ran on this machine."""
+        found = self._find(name)
+        if found.precision != "float32":
+            return {found.precision: self._loader.difference(found)}
+        offered = precisions_for(self._registry, found.card)
+        at = {each: self._find(with_option(found.card.name, names.PRECISION, each)) for each in offered[1:]}
+        return {"float32": None, **{each: self._loader.difference(other) for each, other in at.items()}}
 
     def runtime_of(self, name: str, device: str = "auto") -> str:
         """Return the name of the runtime that would run a model, "" if it runs by itself.

@@ -15,7 +15,7 @@ from sightsound.contract.errors import CannotRun, PluginError, SightsoundError
 from sightsound.contract.execution import Compiled, Execution
 from sightsound.contract.space import Space
 from sightsound.host import stages
-from sightsound.host.compiler import Compiler, Different, Running
+from sightsound.host.compiler import Compiler, Difference, Different, Running
 from sightsound.host.discovery import STAGES, OfferedRuntime, Registration, Registry, one_line, short
 from sightsound.host.missing import how_to_install
 from sightsound.host.model import Model, execution_of
@@ -59,6 +59,19 @@ class Loader:
             return runtime_for(self._registry, found.card, device, wanted=self._runtime)
         wanted = "" if self._runtime == NONE else self._runtime
         return runtime_for(self._registry, found.card, "auto", wanted=wanted, precision=found.precision)
+
+    def difference(self, found: Registration) -> Difference | None:
+        """Return how far a network at another precision is from float32, if that was measured on this machine."""
+        if found.precision == "float32" or any(self.weights.state(file) != "present" for file in found.card.weights):
+            return None
+        space, folder = self.space(found), self.weights.compiled_folder
+        for device in ("auto", "cpu"):
+            offered = self.offered(found, device)
+            if offered is not None:
+                noted = Compiler(offered, space, device, found.precision, folder).difference(found.card)
+                if noted is not None:
+                    return noted
+        return None
 
     def space(self, found: Registration) -> Space:
         """Return the space of a network; its weight files are found or fetched, and hashed."""
