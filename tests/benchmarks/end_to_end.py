@@ -122,7 +122,7 @@ def show(name: str, items: int, windows: int, seconds: dict[str, float]) -> None
 
 def preprocessed(model: Model, path: Path) -> Iterator[np.ndarray]:
     if model.card.modality == "image":
-        yield model.preprocess(media.read_image(path).pixels).inputs
+        yield model.preprocess(media.read_image(path, shortest=model.shortest_side).pixels).inputs
         return
     assert model.card.sample_rate is not None
     with media.open_sound(path) as sound:

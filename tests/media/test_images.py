@@ -418,7 +418,7 @@ def test_scans_are_counted_across_the_pieces_that_are_read(monkeypatch: pytest.M
     content = (b"x" * 11 + start) * 50 + b"\xff\xda\x00\x09\x01"
     for size in (5, 6, 7, 16, 1000):
         monkeypatch.setattr(image_limits, "_CHUNK", size)
-        assert image_limits.count_scans(io.BytesIO(content)) == 50
+        assert image_limits.scan_sizes(io.BytesIO(content)) == [1] * 50
 
 
 def test_frames_are_counted_up_to_a_limit(tmp_path: Path) -> None:

@@ -142,10 +142,13 @@ def _json_of_one() -> click.Option:
 
 def _show(context: click.Context, as_json: bool) -> None:
     """Describe the network whose name the command has."""
+    from sightsound.host.names import decodings
+
     found, name = host(context), str(context.info_name)
     described = _described(found, found.card(name))
     described["options"] = [{**option.to_json(), "plugin": plugin} for option, plugin in found.options(name)]
     described["precisions"] = list(found.precisions(name))
+    described["decodings"] = list(decodings(found.card(name)))
     described["aliases"] = [alias for alias, full in found.aliases.items() if full == described["name"]]
     if as_json or (context.parent is not None and context.parent.params["as_json"]):
         output.print_json(described)
@@ -182,10 +185,19 @@ def _fields(described: dict[str, Any]) -> list[tuple[str, object]]:
         "weights": f"{weights} ({described['state']})",
         "runs in": f"{described['runtime']}, if that can run it" if described["runtime"] else "the plugin itself",
         "precision": ", ".join(described["precisions"]) if len(described["precisions"]) > 1 else "",
+        "decode": _decoding(described),
         "default": f"for {described['modality']}s" if described["default"] else "",
         "licence": described["license"],
     }
     return [(field, value) for field, value in rows.items() if value not in ("", None, 0)]
+
+
+def _decoding(described: dict[str, Any]) -> str:
+    """Return how images are decoded, or what `[decode=...]` may be where there is a choice."""
+    if described["decodings"] == ["scaled"]:
+        shortest = described["constants"]["decode"]["shortest"]
+        return f"scaled (of a JPEG the shorter side keeps {shortest} pixels or more)"
+    return ", ".join(described["decodings"]) if len(described["decodings"]) > 1 else ""
 
 
 def _described(found: Host, card: Card) -> dict[str, Any]:

@@ -58,16 +58,17 @@ class DecodingMemory:
                 self._changed.notify_all()
 
 
-def count_scans(file: io.BufferedIOBase) -> int:
-    """Return the number of scans of a JPEG, those of a small image inside its metadata included."""
+def scan_sizes(file: io.BufferedIOBase) -> list[int]:
+    """Return the number of components in each scan of a JPEG, also of a small image inside its metadata."""
     file.seek(0)
-    count, kept = 0, b""
+    sizes: list[int] = []
+    kept = b""
     while chunk := file.read(_CHUNK):
         text = kept + chunk
         if b"\xff\xda" in text:  # five times as fast as the expression
-            count += len(_SCAN.findall(text))
+            sizes += [start[-1] for start in _SCAN.findall(text)]
         kept = chunk[-4:]  # the start of a scan has five bytes
-    return count
+    return sizes
 
 
 def count_gif_frames(file: io.BufferedIOBase, most: int = MAX_FRAMES) -> int:

@@ -182,7 +182,7 @@ def _read_item(model: Model, stream: ItemStream) -> Outcome:
 
 
 def _read_image(model: Model, stream: ItemStream) -> Outcome:
-    image = media.read_image(stream.job.item.file)
+    image = media.read_image(stream.job.item.file, shortest=model.shortest_side)
     windows = model.preprocess(image.pixels)
     stream.put(windows)
     status: Status = "ok" if len(windows.inputs) else "no-windows"
