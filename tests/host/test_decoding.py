@@ -1,4 +1,4 @@
-"""`[decode=scaled]`: a space of its own whose images are decoded smaller, and nothing changes for networks without it."""
+"""`[decode=scaled]`: a space of its own with images that are decoded smaller; without it nothing changes."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ network has them too, whatever its name is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 from sightsound.contract.card import Card
@@ -41,7 +40,9 @@ def scaled_constants(card: Card) -> dict[str, Any] | None:
     if card.modality != "image" or not {"resize", "crop", "interpolation"} <= set(constants):
         return None
     sides = constants["resize"] if isinstance(constants["resize"], tuple) else (constants["resize"],)
-    if not sides or not all(isinstance(side, Real) and not isinstance(side, bool) and side > 0 for side in sides):
+    if not sides or not all(
+        isinstance(side, int | float) and not isinstance(side, bool) and side > 0 for side in sides
+    ):
         return None
     return {**constants, KEY: {"jpeg": SCALED, "shortest": MARGIN * int(max(sides))}}
 
