@@ -114,7 +114,7 @@ class Model:
 
     @property
     def shortest_side(self) -> int | None:
-        """The `shortest` that `media.read_image` decodes images with for this model; None for the full size."""
+        """The pixels that the shorter side of a JPEG keeps when it is decoded for this model; None for all."""
         return shortest_side(self.card)
 
     def layers(self) -> list[Layer]:

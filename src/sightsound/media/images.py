@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound._memory import keep_memory
 from sightsound.contract.errors import MediaError, NotMedia
 from sightsound.contract.paths import PathLike, printable
 from sightsound.media.image_limits import COUNT_FRAMES, DECODING_BYTES, MAX_SCANS, DecodingMemory, scan_sizes
@@ -30,6 +31,9 @@ MAX_PIXELS = 64_000_000
 STRIP_PIXELS = 2**18
 """Pixels that are converted at a time, so that there is only one whole copy of the image besides Pillow's own. So many
 stay in the cache of a core on their way through Pillow's copies, which takes a third of the time of 2**22."""
+
+LARGE = 2**23
+"""Pixels from which on glibc would not keep the memory of an image for the next one by itself, see `keep_memory`."""
 
 _MEMORY = DecodingMemory(DECODING_BYTES)
 
@@ -115,6 +119,8 @@ def _decode(file: io.FileIO, kind: Kind, name: str, max_pixels: int, shortest: i
     image = None if kind.name == "ICO" else _open(file, kind)  # an icon is decoded by Pillow when it is opened
     size = _icon_size(file) if image is None else image.size
     _check_size(size, name, max_pixels)
+    if size[0] * size[1] >= LARGE:
+        keep_memory()
     held = size
     if image is not None and kind.name == "JPEG" and shortest is not None:
         scale_down(image, shortest)
