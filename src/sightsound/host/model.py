@@ -114,7 +114,7 @@ class Model:
 
     @property
     def shortest_side(self) -> int | None:
-        """The pixels that the shorter side of a JPEG keeps when it is decoded for this model; None for all."""
+        """The pixels that the shorter side of a JPEG keeps when it is decoded for this model, or None for all."""
         return shortest_side(self.card)
 
     def layers(self) -> list[Layer]:
