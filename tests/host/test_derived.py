@@ -10,7 +10,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sightsound import ClassList, Host, ModelSettings, SightsoundError, classify_image, import_model, remove_model
+from sightsound import (
+    ClassList,
+    Host,
+    ModelSettings,
+    SightsoundError,
+    classify_image,
+    export_model,
+    import_model,
+    remove_model,
+)
+from sightsound.contract.errors import UnknownModel
 from sightsound.host.derived import described
 from sightsound.plugin import Card, Inputs, LinearHead, hookimpl
 from sightsound.testing import check_model
@@ -87,6 +97,17 @@ def test_a_derived_network_has_its_own_numbers_and_classes(host, tmp_path, image
     assert np.allclose(scores, np.exp(logits) / np.exp(logits).sum(), atol=1e-5)
     top = classify_image(image, "pets", host=host).top
     assert {each.label for each in top} == {"cat", "dog"}
+
+
+def test_a_derived_network_decodes_images_as_its_parent(host, tmp_path, caplog):
+    export_model("small.acme[decode=scaled]", tmp_path / "pets.safetensors", host=host)
+    assert caplog.text == ""
+    card = import_model(tmp_path / "pets.safetensors", ModelSettings(name="pets"), host=host)
+    assert card.constants["parent"] == "small.acme[decode=scaled]"
+    assert card.constants["decode"] == {"jpeg": "scaled", "shortest": 8}
+    assert host.load("pets").shortest_side == 8
+    with pytest.raises(UnknownModel, match=r"pets: decode=scaled: it decodes so without the option; leave the option"):
+        host.card("pets[decode=scaled]")
 
 
 def test_it_passes_the_kit_and_can_be_derived_from(host, tmp_path):

@@ -105,6 +105,15 @@ def image():
     return np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 
+def test_a_file_that_does_not_say_how_images_are_decoded_is_reported(host, tmp_path, caplog):
+    export_model("linear.tiny", tmp_path / "a.npz", host=host)
+    assert caplog.text == ""
+    export_model("linear.tiny[decode=scaled]", tmp_path / "b.npz", host=host)
+    assert "the file does not say how images are decoded; name the model as NAME[decode=scaled]" in caplog.text
+    import_model(tmp_path / "b.npz", ModelSettings(name="b"), host=host)
+    assert host.card("b[decode=scaled]").constants["decode"]["shortest"] == 20
+
+
 def test_what_is_exported_can_be_imported_and_is_the_same(tmp_path, host):
     assert export_model("linear.tiny", tmp_path / "a.npz", host=host) == [tmp_path / "a.npz"]
     card = import_model(tmp_path / "a.npz", ModelSettings(name="mine"), host=host)

@@ -379,7 +379,7 @@ def test_the_setting_names_a_runtime_or_none(host, monkeypatch):
     assert host(runtime="numpyrun").load("colours.tiny").execution.runtime == "numpyrun"
     monkeypatch.setenv("SIGHTSOUND_RUNTIME", "numpyrun")
     assert host().load("colours.tiny").execution.runtime == "numpyrun"
-    assert (host().runtime_of("colours.tiny"), host(runtime="none").runtime_of("colours.tiny")) == ("numpyrun", "")
+    assert (host().runtimes("colours.tiny"), host(runtime="none").runtimes("colours.tiny")) == (["numpyrun"], [])
     assert (host(runtime="auto").runtime, host(runtime="torch").runtime) == ("", "none")
 
 
@@ -398,7 +398,7 @@ def test_a_network_that_a_runtime_cannot_run_runs_by_itself_and_that_is_said_if_
     assert [named.load(name).execution.runtime for name in ("other.tiny", "colours.tiny")] == ["", "numpyrun"]
     text = "other.tiny (plugin other): the runtime 'numpyrun' cannot run it, so it runs by itself"
     assert [record.getMessage() for record in caplog.records] == [text]
-    assert (named.runtime_of("other.tiny"), named.runtime_of("colours.tiny")) == ("", "numpyrun")
+    assert (named.runtimes("other.tiny"), named.runtimes("colours.tiny")) == ([], ["numpyrun"])
 
 
 def test_a_runtime_name_that_two_plugins_claim_belongs_to_neither_until_the_user_chooses(

@@ -1,6 +1,8 @@
 """Every kind of picture becomes upright uint8 RGB; judged by hand-written PNGs, by arithmetic, and by Pillow."""
 
 import io
+import os
+import platform
 import struct
 import subprocess
 import sys
@@ -418,7 +420,7 @@ def test_scans_are_counted_across_the_pieces_that_are_read(monkeypatch: pytest.M
     content = (b"x" * 11 + start) * 50 + b"\xff\xda\x00\x09\x01"
     for size in (5, 6, 7, 16, 1000):
         monkeypatch.setattr(image_limits, "_CHUNK", size)
-        assert image_limits.count_scans(io.BytesIO(content)) == 50
+        assert image_limits.scan_sizes(io.BytesIO(content)) == [1] * 50
 
 
 def test_frames_are_counted_up_to_a_limit(tmp_path: Path) -> None:
@@ -454,3 +456,26 @@ def test_a_tiff_whose_pages_go_in_circles_ends(tmp_path: Path) -> None:
     struct.pack_into("<I", page, start + 2 + 12 * struct.unpack_from("<H", page, start)[0], start)
     (tmp_path / "a.tif").write_bytes(page)
     assert read_image(tmp_path / "a.tif").facts["frames"] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_large_images_use_the_memory_of_those_before(tmp_path: Path) -> None:
+    """Without that each takes thousands of new pages, and the system fills them with zeros. The user may forbid it."""
+    path = saved(tmp_path / "a.jpg", Image.new("RGB", (4000, 3000), "grey"), "JPEG")
+    code = """
+import resource, sys
+from sightsound.media import read_image
+for _ in range(2):
+    read_image(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3):
+    read_image(sys.argv[1])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 3)
+"""
+    pages = {}
+    for forbidden in (False, True):
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+        env |= {"GLIBC_TUNABLES": ""} if forbidden else {}
+        run = subprocess.run([sys.executable, "-c", code, path], env=env, capture_output=True, text=True, check=True)
+        pages[forbidden] = int(run.stdout)
+    assert pages[False] < 500 and pages[True] > 5000, "of 4 KiB; the pixels take 8,790"

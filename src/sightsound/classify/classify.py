@@ -76,7 +76,7 @@ def classify_image(
     rules = SegmentRules()
     classifier = Classifier(loaded.card, select_by_rules(loaded.card, rules, host.weights), rules, k, own=not classes)
     if isinstance(image, str | os.PathLike):
-        read = media.read_image(image)
+        read = media.read_image(image, shortest=loaded.shortest_side)
         pixels, outcome = read.pixels, Outcome(files.item_of(image), "ok", facts=read.facts)
     else:
         pixels, outcome = _checked_pixels(image), Outcome(Item("", ""), "ok")

@@ -145,11 +145,14 @@ def _json_of_one() -> click.Option:
 
 def _show(context: click.Context, as_json: bool) -> None:
     """Describe the network whose name the command has."""
+    from sightsound.host.names import decodings
+
     found, name = host(context), str(context.info_name)
     described = _described(found, found.card(name))
     described["options"] = [{**option.to_json(), "plugin": plugin} for option, plugin in found.options(name)]
     precisions = {each: apart and dataclasses.asdict(apart) for each, apart in found.precisions(name).items()}
     described["precisions"] = [{"name": each, "difference": apart} for each, apart in precisions.items()]
+    described["decodings"] = list(decodings(found.card(name)))
     described["aliases"] = [alias for alias, full in found.aliases.items() if full == described["name"]]
     if as_json or (context.parent is not None and context.parent.params["as_json"]):
         output.print_json(described)
@@ -187,6 +190,7 @@ def _fields(described: dict[str, Any]) -> list[tuple[str, object]]:
         "weights": f"{weights} ({described['state']})",
         "runs in": f"{described['runtime']}, if that can run it" if described["runtime"] else "the plugin itself",
         "precision": "" if precisions == [_EXACT] else ", ".join(precisions),
+        "decode": _decoding(described),
         "default": f"for {described['modality']}s" if described["default"] else "",
         "licence": described["license"],
     }
@@ -201,13 +205,21 @@ def _precision(described: dict[str, Any]) -> str:
     return f"{described['name']} (1 - cosine to float32 up to {apart['rows']:.2g}{scores}, of noise)"
 
 
+def _decoding(described: dict[str, Any]) -> str:
+    """Return how images are decoded, or what `[decode=...]` may be where there is a choice."""
+    if described["decodings"] == ["scaled"]:
+        shortest = described["constants"]["decode"]["shortest"]
+        return f"scaled (of a JPEG the shorter side keeps {shortest} pixels or more)"
+    return ", ".join(described["decodings"]) if len(described["decodings"]) > 1 else ""
+
+
 def _described(found: Host, card: Card) -> dict[str, Any]:
     """Return the fields of a card, whether it is a default, and the state of its weights."""
     states = [found.weights.state(file) for file in card.weights]
     state = next((s for s in ("missing", "fetchable") if s in states), "present" if states else "none needed")
     described = json.loads(card.to_json())
     described["classes"], described["class_list"] = len(card.labels), card.classes.name if card.classes else ""
-    runtime = found.runtime_of(card.name)
+    runtime = " or ".join(found.runtimes(card.name))
     return {**described, "state": state, "default": card.default_for == card.modality, "runtime": runtime}
 
 

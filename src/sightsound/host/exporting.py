@@ -16,6 +16,7 @@ from sightsound._atomic import atomic_path, check_writable
 from sightsound.contract.arrays import Floats, unit_rows
 from sightsound.contract.card import WeightFile
 from sightsound.contract.classlist import ClassList
+from sightsound.contract.decoding import shortest_side
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.exporter import ExportedNetwork
 from sightsound.contract.linear_head import HasHead, LinearHead
@@ -137,6 +138,8 @@ def _compare(
     if offered is None:
         raise SightsoundError(f"{name}: expected an importer {exporter.exporter.name} to check the file; see `plugins`")
     card = offered.importer.read(files, ModelSettings(name="exported"))
+    if model.shortest_side != shortest_side(card):
+        log.warning("%s: the file does not say how images are decoded; name the model as NAME[decode=scaled]", name)
     weights = tuple(WeightFile(name=file.name, sha256=sha256(file), size=file.stat().st_size) for file in files)
     imported = trial_model(offered, replace(card, weights=(*card.weights, *weights)), files[0].parent, host.weights)
     media: Any = noise(model.card)

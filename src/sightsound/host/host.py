@@ -186,22 +186,19 @@ class Host:
         at = {each: self._find(with_option(found.card.name, names.PRECISION, each)) for each in offered[1:]}
         return {"float32": None, **{each: self._loader.difference(other) for each, other in at.items()}}
 
-    def runtime_of(self, name: str, device: str = "auto") -> str:
-        """Return the name of the runtime that would run a model, "" if it runs by itself.
+    def runtimes(self, name: str, device: str = "auto") -> list[str]:
+        """Return the runtimes of which the fastest runs a model, if any can.
 
         Parameters
         ----------
-        name : str
-            The model.
-        device : str
+        name, device : str
             As in `load`.
 
         Returns
         -------
-        str
+        list of str
         """
-        offered = self._loader.offered(self._find(name), device)
-        return offered.runtime.name if offered else ""
+        return [each.runtime.name for each in self._loader.runtimes(self._find(name), device)]
 
     def missing_packages(self) -> dict[str, str]:
         """Return the runtimes that cannot be used, since a package is missing: their names, and what to do."""

@@ -60,6 +60,13 @@ class Loader:
         wanted = "" if self._runtime == NONE else self._runtime
         return runtime_for(self._registry, found.card, "auto", wanted=wanted, precision=found.precision)
 
+    def runtimes(self, found: Registration, device: str) -> list[OfferedRuntime]:
+        """Return the runtimes of which the fastest is to run a network on a device."""
+        if found.precision == "float32" and not self._runtime:
+            return candidates(self._registry, found.card, device)
+        offered = self.offered(found, device)
+        return [offered] if offered else []
+
     def difference(self, found: Registration) -> Difference | None:
         """Return how far a network at another precision is from float32, if that was measured on this machine."""
         if found.precision == "float32" or any(self.weights.state(file) != "present" for file in found.card.weights):
@@ -152,7 +159,7 @@ class Loader:
         Where several runtimes fit, those that were not tried on this machine are tried now, and their time is compared.
         """
         folder, speeds, tried = self.weights.compiled_folder, list[tuple[float, int]](), dict[int, Compiled]()
-        offers = candidates(self._registry, found.card, device)
+        offers = self.runtimes(found, device)
         compilers = [Compiler(each, space, device, "float32", folder) for each in offers]
         if len(compilers) == 1:
             return self._tried(found, compilers[0], embedder, paths)

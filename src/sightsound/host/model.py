@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Card
+from sightsound.contract.decoding import shortest_side
 from sightsound.contract.embedder import Embedder, Layer, Output, Windows
 from sightsound.contract.errors import PluginError, SightsoundError
 from sightsound.contract.execution import Execution
@@ -110,6 +111,11 @@ class Model:
     def device(self) -> str:
         """The device on which it runs."""
         return self.execution.device
+
+    @property
+    def shortest_side(self) -> int | None:
+        """The pixels that the shorter side of a JPEG keeps when it is decoded for this model, or None for all."""
+        return shortest_side(self.card)
 
     def layers(self) -> list[Layer]:
         """Return the layers that the option `layer` may name, in the order of the network.

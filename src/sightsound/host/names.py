@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from sightsound.contract import decoding
 from sightsound.contract.card import Card
 from sightsound.contract.errors import PluginError, SightsoundError, UnknownModel
 from sightsound.contract.options import Option, Value, parse_options, with_option
@@ -20,8 +21,15 @@ log = logging.getLogger(__name__)
 _NAME = re.compile(r"(?P<base>[^\[\]]+)(\[(?P<options>[^\[\]]*)\])?")
 
 PRECISION = Option("precision", str, default="float32", help="the precision of a runtime, such as bf16")
-DECODE = Option("decode", str, default="full", help="how images are decoded")
-RESERVED = {option.name: option for option in (PRECISION, DECODE)}
+FULL = "full"
+DECODE = Option(
+    decoding.KEY,
+    str,
+    choices=(FULL, decoding.SCALED),
+    default=FULL,
+    help="how images are decoded; scaled: large JPEGs at 1/2, 1/4 or 1/8",
+)
+RESERVED = {option.name: option for option in (DECODE, PRECISION)}
 """Options that no plugin may declare: the host answers for them."""
 
 
@@ -210,19 +218,41 @@ def _check_declared_once(name: str, declared: Sequence[tuple[Option, str]]) -> N
         plugins[option.name] = plugin
 
 
+def decodings(card: Card) -> tuple[str, ...]:
+    """Return what `[decode=...]` may be for the network of a card; none for sounds."""
+    if card.modality != "image":
+        return ()
+    if decoding.shortest_side(card):
+        return (decoding.SCALED,)
+    return (FULL, decoding.SCALED) if decoding.scaled_constants(card) else (FULL,)
+
+
 def _with_reserved(registry: Registry, found: Registration, given: Mapping[str, str | bool]) -> Registration:
-    """Return the network at another precision. Nothing offers another way to decode yet."""
+    """Return the network with another way to decode images, and at another precision."""
     values = parse_options(found.card.name, RESERVED.values(), given)
-    if "decode" in values:
-        raise UnknownModel(f"{found.card.name}: decode={values['decode']}: nothing offers it; leave the option out")
-    if "precision" not in values:
+    if DECODE.name in values:
+        found = _decoded(found, values[DECODE.name])
+    if PRECISION.name not in values:
         return found
-    precision = str(values["precision"])
+    precision = str(values[PRECISION.name])
     if runtime_for(registry, found.card, "auto", precision=precision) is None:
         text = f"{found.card.name}: precision={precision}: no runtime offers it for this network"
         raise UnknownModel(f"{text}; see `sightsound plugins`, or leave the option out")
     card = replace(found.card, name=with_option(found.card.name, PRECISION, precision))
     return replace(found, card=card, load=_Renamed(found, card), precision=precision)
+
+
+def _decoded(found: Registration, value: Value) -> Registration:
+    """Return the network for images that are decoded otherwise; what it decodes stands in the constants of its card."""
+    name = found.card.name
+    if decoding.shortest_side(found.card):
+        raise UnknownModel(f"{name}: decode={value}: it decodes so without the option; leave the option out")
+    constants = decoding.scaled_constants(found.card)
+    if constants is None:
+        what = "expected a network for images whose card says what they are resized to"
+        raise UnknownModel(f"{name}: decode={value}: {what}; leave the option out")
+    card = replace(found.card, name=with_option(name, DECODE, value), constants=constants)
+    return replace(found, card=card, load=_Renamed(found, card))
 
 
 class _Renamed:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound._memory import keep_memory
 from sightsound.contract.errors import MediaError, NotMedia
 from sightsound.contract.paths import PathLike, printable
-from sightsound.media.image_limits import COUNT_FRAMES, DECODING_BYTES, MAX_SCANS, DecodingMemory, count_scans
+from sightsound.media.image_limits import COUNT_FRAMES, DECODING_BYTES, MAX_SCANS, DecodingMemory, scan_sizes
 from sightsound.media.kinds import HEAD_BYTES, Kind, kind_of
 from sightsound.media.safe_open import error_line, open_file, read_head
+from sightsound.media.scaled_jpeg import needs_all_memory, scale_down
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,8 +28,12 @@ Pixels = NDArray[np.uint8]
 MAX_PIXELS = 64_000_000
 """Larger images are refused before they are decoded: one of 169 megapixels takes 2 GiB in Pillow."""
 
-STRIP_PIXELS = 2**22
-"""Pixels that are converted at a time, so that there is only one whole copy of the image besides Pillow's own."""
+STRIP_PIXELS = 2**18
+"""Pixels that are converted at a time, so that there is only one whole copy of the image besides Pillow's own. So many
+stay in the cache of a core on their way through Pillow's copies, which takes a third of the time of 2**22."""
+
+LARGE = 2**23
+"""Pixels from which on glibc would not keep the memory of an image for the next one by itself, see `keep_memory`."""
 
 _MEMORY = DecodingMemory(DECODING_BYTES)
 
@@ -39,17 +45,18 @@ class DecodedImage:
     Attributes
     ----------
     pixels : ndarray
-        uint8 RGB (height, width, 3), C-contiguous, upright.
+        uint8 RGB (height, width, 3), C-contiguous, upright. A JPEG that was decoded at a part of its size is smaller
+        than the facts say.
     facts : mapping
-        Metadata: `format`, `width` and `height` (upright), `mode` (as stored, Pillow's name), `frames` (1 if they
-        cannot be counted, at most `MAX_FRAMES`).
+        Metadata: `format`, `width` and `height` (of the file, upright), `mode` (as stored, Pillow's name), `frames` (1
+        if they cannot be counted, at most `MAX_FRAMES`).
     """
 
     pixels: Pixels
     facts: Mapping[str, Any]
 
 
-def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
+def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS, shortest: int | None = None) -> DecodedImage:
     """Read the first frame of an image as uint8 RGB, upright.
 
     Transparent pixels are blended with white. 16-bit grey is divided by 257 and rounded; of 16-bit colour Pillow
@@ -61,7 +68,10 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     path : path-like
         An ordinary file.
     max_pixels : int
-        Larger images are refused.
+        Larger images are refused, by the size that the file states.
+    shortest : int or None
+        A JPEG is decoded at the smallest of a half, a quarter and an eighth of its size with which its shorter side
+        keeps at least so many pixels, if there is one. None stands for the full size, which other formats always have.
 
     Returns
     -------
@@ -83,7 +93,7 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
             next_step = "name an image" if kind and kind.modality == "sound" else "convert it to PNG"
             raise NotMedia(f"{printable(path)}: {what}; {next_step}, or leave it out")
         try:
-            return _decode(file, kind, printable(path), max_pixels)
+            return _decode(file, kind, printable(path), max_pixels, shortest)
         except MediaError:
             raise
         except Exception as error:  # Pillow's plugins raise anything, from SyntaxError to struct.error
@@ -103,19 +113,29 @@ def can_decode(file: io.FileIO, kind: Kind) -> bool:
     return True
 
 
-def _decode(file: io.FileIO, kind: Kind, name: str, max_pixels: int) -> DecodedImage:
-    if kind.name == "JPEG":
-        _check_scans(count_scans(_buffered(file)), name)
+def _decode(file: io.FileIO, kind: Kind, name: str, max_pixels: int, shortest: int | None) -> DecodedImage:
+    scans = scan_sizes(_buffered(file)) if kind.name == "JPEG" else []
+    _check_scans(len(scans), name)
     image = None if kind.name == "ICO" else _open(file, kind)  # an icon is decoded by Pillow when it is opened
     size = _icon_size(file) if image is None else image.size
     _check_size(size, name, max_pixels)
-    with _MEMORY.reserved(kind.name, size[0] * size[1]):
+    if size[0] * size[1] >= LARGE:
+        keep_memory()
+    held = size
+    if image is not None and kind.name == "JPEG" and shortest is not None:
+        scale_down(image, shortest)
+        held = size if needs_all_memory(image, scans) else image.size
+    scaled = image is not None and image.size != size
+    with _MEMORY.reserved(kind.name, held[0] * held[1]):
         image = image or _open(file, kind)
         key, mode = _transparent_colour(image), image.mode
         image.load()
         _check_size(image.size, name, max_pixels)  # again, whatever a decoder made of the header
-        pixels = _upright(_rgb(image, key), _orientation(image))
+        orientation = _orientation(image)
+        pixels = _upright(_rgb(image, key), orientation)
     height, width, _ = pixels.shape
+    if scaled:
+        width, height = size if orientation < 5 else size[::-1]
     frames = _frames(file, image)
     facts = {"format": image.format, "width": width, "height": height, "mode": mode, "frames": frames}
     return DecodedImage(pixels, facts)

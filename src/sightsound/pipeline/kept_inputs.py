@@ -116,7 +116,7 @@ def _read(model: Model, item: Item) -> Floats | str:
     """Return the inputs of an image or the samples of a recording, or why there are none."""
     try:
         if model.card.modality == "image":
-            return model.preprocess(media.read_image(item.file).pixels).inputs
+            return model.preprocess(media.read_image(item.file, shortest=model.shortest_side).pixels).inputs
         assert model.card.sample_rate is not None
         return media.read_sound(item.file, model.card.sample_rate)
     except MediaError as error:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound import media
+from sightsound.contract import decoding
 from sightsound.contract.card import Card
 from sightsound.contract.embedder import Windows
 from sightsound.contract.errors import MediaError, SightsoundError
@@ -247,14 +248,14 @@ def decoded(card: Card, job: Job) -> Generator[Block, None, Outcome]:
     -------
     Outcome
     """
-    outcome = yield from _image(job) if card.modality == "image" else _sound(card, job)
+    outcome = yield from _image(card, job) if card.modality == "image" else _sound(card, job)
     if job.stat is not None and job.stat != job.item.stat():
         raise MediaError(f"{job.item}: changed while it was read; index it again")
     return outcome
 
 
-def _image(job: Job) -> Generator[Block, None, Outcome]:
-    image = media.read_image(job.item.file)
+def _image(card: Card, job: Job) -> Generator[Block, None, Outcome]:
+    image = media.read_image(job.item.file, shortest=decoding.shortest_side(card))
     facts, block = image.facts, Block(image.pixels)
     del image
     yield block

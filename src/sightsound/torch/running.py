@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
-import os
-import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,12 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sightsound._memory import keep_memory
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
 from sightsound.torch.plain_pickle import HEAD, is_plain_pickle, read_plain_pickle
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_KEPT_BYTES = 2**28
 _schemas: list[Any] = []
 _lock = threading.Lock()
 _running: list[int] = []  # the thread count of the user, for each thread in `_one_thread`
@@ -43,24 +38,8 @@ def choose_device(name: str) -> torch.device:
     if missing.get(kind, False):
         raise SightsoundError(f"device {name!r}: torch {torch.__version__} sees none here; use --device cpu")
     if kind == "cpu":
-        _keep_memory()
+        keep_memory()
     return torch.device(name)
-
-
-@functools.cache
-def _keep_memory() -> None:
-    """Let glibc keep large blocks that were freed, because the next batch needs them again.
-
-    By default glibc returns them to the system, and new pages take a fifth of the time. Settings of the user in the
-    environment are respected. Other C libraries do not have this option.
-    """
-    settings = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
-    if not sys.platform.startswith("linux") or any(name in os.environ for name in settings):
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            mallopt(parameter, _KEPT_BYTES)
 
 
 def state_dict(path: Path) -> dict[str, torch.Tensor]:
