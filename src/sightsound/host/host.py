@@ -155,15 +155,12 @@ class Host:
     def default(self, modality: Modality) -> str:
         """Return the name of the model for images or sounds if the user names none.
 
-        It is the one in SIGHTSOUND_IMAGE_MODEL or SIGHTSOUND_SOUND_MODEL, or else the one whose card says
-        `default_for`.
+        It is that in SIGHTSOUND_IMAGE_MODEL or SIGHTSOUND_SOUND_MODEL, or else that whose card says `default_for`.
 
         Raises
         ------
-        NoDefaultModel
-            If no card says so.
-        UnknownModel
-            If several cards do; the text names them.
+        NoDefaultModel, UnknownModel
+            If no card says so; if several cards do, which the text names.
         PluginError
             If several plugins claim the name of the one that does.
         """
@@ -202,8 +199,8 @@ class Host:
 
     def missing_packages(self) -> dict[str, str]:
         """Return the runtimes that cannot be used, since a package is missing: their names, and what to do."""
-        found = {name: advice_for_missing(each) for name, each in self._registry.runtimes.owned.items()}
-        return {name: advice for name, advice in found.items() if advice}
+        owned = self._registry.runtimes.owned.items()
+        return {name: advice for name, each in owned if (advice := advice_for_missing(each))}
 
     def space(self, name: str) -> Space:
         """Return the space of a model's rows without loading it; its weight files are found or fetched, and hashed.
