@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sightsound.contract.arrays import Matrix
 from sightsound.linear.cross_validation import CrossValidation, Scoring, cross_validate, difference, shared_rotation
 from sightsound.linear.folds import Ints
+from sightsound.linear.large import LargeSearch, LargeSet, is_large
+from sightsound.linear.newton import Solution
 from sightsound.linear.scaling import Preparation
 from sightsound.linear.training import Trainer
 
@@ -33,13 +35,16 @@ class Choice:
         How rows are prepared.
     cross_validation : CrossValidation
         The held-out predictions for each C.
-    start : pair of arrays
+    start : pair of arrays, optional
         Approximate coefficients (d, k) and intercept (k,) of all rows for the chosen C.
+    solution : Solution, optional
+        The classifier of all rows, instead of `start`. Large sets have it.
     """
 
     preparation: Preparation
     cross_validation: CrossValidation
-    start: tuple[Matrix, Matrix]
+    start: tuple[Matrix, Matrix] | None = None
+    solution: Solution | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class Chooser:
 
         Another preparation than the first must be clearly better than it. None is where examples are few.
         """
+        if all(self._is_large(each) for each in preparations):
+            return self._choose_large(preparations, Cs)
         preparation, compared = preparations[0], None
         if len(preparations) > 1 and self.has_enough():
             preparation, compared = self._compare(preparations, Cs[:: max(2, len(Cs) // _COARSE)])
@@ -82,6 +89,53 @@ class Chooser:
         found = replace(found, compared=compared)
         path = trainer.path(X, self.Y, self.weights, Cs[: found.position + 1], rotation=rotation)
         return Choice(preparation, found, (path[-1].coef, path[-1].intercept))
+
+    def _is_large(self, preparation: Preparation) -> bool:
+        return is_large(self.trainer, self.X, self.Y, self.weights, self.folds, preparation.scaling)
+
+    def _search(self, given: LargeSet, preparation: Preparation) -> LargeSearch:
+        scaled = replace(given.trainer, scaling=preparation.scaling)
+        return LargeSearch(replace(given, trainer=scaled), preparation)
+
+    def _large_set(self) -> LargeSet:
+        how: dict[str, Any] = {"folds": self.folds, "groups": self.groups, "scoring": self.scoring}
+        return LargeSet.of(self.trainer, self.X, self.Y, self.weights, **how)
+
+    def _choose_large(self, preparations: Sequence[Preparation], Cs: Sequence[float]) -> Choice:
+        """Return the choice for a large set.
+
+        The largest fold tells which other preparation may be better than the usual one; all folds tell whether it is.
+        The rotated rows of one preparation are in memory at a time.
+        """
+        given = self._large_set()
+        others = [self._search(given, each) for each in preparations[1:] if self.has_enough()]
+        tried = []
+        for other in others:
+            tried.append((other, other.screen(Cs)))
+            other.unload()
+        usual = self._search(given, preparations[0])
+        usual_C = usual.choose(Cs)
+        correct = usual.correct(usual_C, given.largest)
+        gains = {other: other.gain(correct, C, given.largest)[0] for other, C in tried}
+        rival, C = max(tried, key=lambda pair: gains[pair[0]], default=(usual, usual_C))
+        if gains.get(rival, 0.0) <= 0:
+            return _large_choice(usual, usual_C, None)
+        usual.unload()
+        of_rival, of_usual = rival.all_folds(C), usual.correct(usual_C, None)
+        gain, error = rival.gain(of_usual, C, None)
+        if gain > _CLEARLY * error:
+            return _large_choice(rival, rival.choose(Cs), of_usual)
+        rival.unload()
+        return _large_choice(usual, usual_C, of_rival)
+
+    def held_out(self, preparation: Preparation, C: float | None = None) -> CrossValidation:
+        """Return the held-out predictions for one C, by default the usual one."""
+        if self._is_large(preparation):
+            search = self._search(self._large_set(), preparation)
+            search.choose([search.usual_C if C is None else C])
+            return search.cross_validation()
+        C = preparation.usual_C(preparation.rows(self.X)) if C is None else C
+        return self.cross_validate(preparation, [C])[1]
 
     def has_enough(self) -> bool:
         """Return whether there are examples enough to compare preparations, or features."""
@@ -108,6 +162,13 @@ class Chooser:
         how: dict[str, Any] = {"folds": self.folds, "groups": self.groups, "scoring": self.scoring}
         how |= {"rotation": rotation, "usual_C": preparation.usual_C(X)}
         return (trainer, X, rotation), cross_validate(trainer, X, self.Y, self.weights, Cs, **how)
+
+
+def _large_choice(search: LargeSearch, C: float, other: NDArray[np.bool_] | None) -> Choice:
+    """Return the choice of a C, after another preparation had correct rows (m,), by the order of folds."""
+    solution = search.solution(C)  # before the held-out predictions take memory
+    found = search.cross_validation().comparing(None if other is None else search.by_row(other)[:, None])
+    return Choice(search.preparation, found, solution=solution)
 
 
 def clearly_best(found: Sequence[CrossValidation]) -> int:

@@ -260,18 +260,36 @@ def cross_validate(
         predicted = trainer.predict(held_out(i))
         correct[:, i] = (predicted == truth).all(axis=1)
         scores[i] = metrics.macro_f1(truth, predicted, counts) if by_f1 else np.average(correct[:, i], weights=counts)
-    position = _choose(scores, None if by_f1 else correct, groups[held], counts, np.array(Cs), usual_C)
+    position = choose(scores, None if by_f1 else correct, groups[held], counts, np.array(Cs), usual_C)
     kept = (groups[held], folds[held], counts, tuple(Cs), scores, position)
     return CrossValidation(held, truth, *kept, held_out(position), correct, trainer.single)
 
 
-def _choose(
+def choose(
     scores: Matrix, correct: NDArray[np.bool_] | None, groups: Ints, weights: Matrix, Cs: Matrix, usual: float | None
 ) -> int:
     """Return the position of the best C, or of the usual one if the best is not clearly better.
 
     Of those whose score is within one standard error of the best, or equals it where the score is no accuracy, the C
     nearest to the usual one wins. With few rows the differences are mostly noise.
+
+    Parameters
+    ----------
+    scores : array (Cs,)
+        Score (Cs,) of each C.
+    correct : bool array (n, Cs), optional
+        Whether each row is correct for each C. None where the score is no accuracy.
+    groups, weights : arrays (n,)
+        Group and weight (n,) of each row.
+    Cs : array (Cs,)
+        Values of C.
+    usual : float, optional
+        The usual C. None takes the best.
+
+    Returns
+    -------
+    int
+        The position.
     """
     best = int(scores.argmax())
     if usual is None:

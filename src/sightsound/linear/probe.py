@@ -19,10 +19,11 @@ from sklearn.utils.validation import check_is_fitted
 from sightsound.contract.arrays import Matrix
 from sightsound.linear import folds as folding
 from sightsound.linear import metrics
-from sightsound.linear.choice import Chooser
+from sightsound.linear.choice import Choice, Chooser
 from sightsound.linear.cross_validation import DEFAULT_CS, CrossValidation, Scoring
 from sightsound.linear.decisions import indicators
 from sightsound.linear.folds import Ints
+from sightsound.linear.large import LargeSearch, LargeSet, is_large
 from sightsound.linear.model import LinearModel
 from sightsound.linear.newton import Solution
 from sightsound.linear.report import ProbeReport
@@ -181,14 +182,28 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         self.n_features_in_ = X.shape[1]
         self._row_weights = weights = _check_weights(sample_weight, len(X))
         self.cross_validation_: CrossValidation | None = None
-        preparations = self._preparations(X[weights > 0])
+        preparations = self._preparations(X if weights.all() else X[weights > 0])
         self.scaling_, self.sqrt_ = preparations[0].scaling, preparations[0].sqrt
         self.C_, self.temperature_ = 1.0 if self.C is None else float(self.C), 1.0
-        start = self._choose(X, y, Y, groups, folds, preparations) if self.C is None else None
-        X = self.preparation.rows(X)
-        (solution,) = self._trainer().path(X, Y, weights, [self.C_], exact=True, start=start)
-        self._set_solution(solution)
+        if is_large(self._trainer(), X, Y, weights, None, self.scaling_):
+            Y = Y.astype(np.int8)  # an eighth of the memory
+        choice = self._choose(X, y, Y, groups, folds, preparations) if self.C is None else None
+        self._set_solution(self._solution(X, Y, choice))
         return self
+
+    def _solution(self, X: NDArray[Any], Y: Matrix, choice: Choice | None) -> Solution:
+        """Return the classifier of all rows for the chosen C."""
+        weights, trainer = self._row_weights, self._trainer()
+        if choice is not None and choice.solution is not None:
+            return choice.solution
+        if choice is None and is_large(trainer, X, Y, weights, None, self.scaling_):
+            one = np.zeros(len(X), np.intp)
+            given = LargeSet.of(trainer, X, Y, weights, folds=one, groups=one)
+            return LargeSearch(given, self.preparation).solution(self.C_)
+        X = self.preparation.rows(X)
+        start = None if choice is None else choice.start
+        (solution,) = trainer.path(X, Y, weights, [self.C_], exact=True, start=start)
+        return solution
 
     def _preparations(self, X: NDArray[Any]) -> list[Preparation]:
         """Return the preparations to choose among, the usual one first."""
@@ -205,8 +220,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
 
     def _choose(
         self, X: NDArray[Any], y: Any, Y: Matrix, groups: Any, folds: Any, preparations: list[Preparation]
-    ) -> tuple[Matrix, Matrix] | None:
-        """Set the preparation, C and the temperature. Return an approximate solution for all rows to start from."""
+    ) -> Choice | None:
+        """Set the preparation, C and the temperature. Return the choice, or None where nothing can be held out."""
         chooser = _chooser(self, X, y, Y, groups, folds)
         self.folds_ = chooser.folds
         if self.folds_.max() < 0:
@@ -218,7 +233,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         self.cross_validation_ = found = choice.cross_validation
         self.scores_, self.fold_sizes_ = found.scores, np.bincount(found.folds).tolist()
         self.C_, self.temperature_ = found.C, found.temperature if self.calibrate else 1.0
-        return choice.start
+        return choice
 
     def _set_solution(self, solution: Solution) -> None:
         self.coef_, self.centre_ = np.ascontiguousarray(solution.coef.T), solution.centre
@@ -318,8 +333,7 @@ def held_out_by_features(
         chooser = _chooser(fitted, X, y, Y, groups, folds) if chooser is None else replace(chooser, X=X)
         if chooser.folds.max() < 0:
             return [], False
-        C = preparation.usual_C(preparation.rows(X))
-        found.append(chooser.cross_validate(preparation, [C])[1])
+        found.append(chooser.held_out(preparation))
     return found, chooser is not None and chooser.has_enough()
 
 
