@@ -111,8 +111,9 @@ class Chooser:
         others = [self._search(given, each) for each in preparations[1:] if self.has_enough()]
         tried = []
         for other in others:
-            tried.append((other, other.screen(Cs)))
-            other.unload()
+            C = other.screen(Cs)
+            other.unload(C)
+            tried.append((other, C))
         usual = self._search(given, preparations[0])
         usual_C = usual.choose(Cs)
         correct = usual.correct(usual_C, given.largest)
@@ -120,12 +121,12 @@ class Chooser:
         rival, C = max(tried, key=lambda pair: gains[pair[0]], default=(usual, usual_C))
         if gains.get(rival, 0.0) <= 0:
             return _large_choice(usual, usual_C, None)
-        usual.unload()
+        usual.unload(usual_C)
         of_rival, of_usual = rival.all_folds(C), usual.correct(usual_C, None)
         gain, error = rival.gain(of_usual, C, None)
         if gain > _CLEARLY * error:
             return _large_choice(rival, rival.choose(Cs), of_usual)
-        rival.unload()
+        rival.unload(C)
         return _large_choice(usual, usual_C, of_rival)
 
     def held_out(self, preparation: Preparation, C: float | None = None) -> CrossValidation:

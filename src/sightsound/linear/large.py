@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,7 +95,8 @@ class LargeSet:
 
     def solver(self, axes: PrincipalAxes, fold: int | None) -> tuple[Solver, float]:
         """Return the solver for the rows outside of a fold, or all rows, and by what C is multiplied there."""
-        Z, Y, weights, share = Pieces(axes.Z), self.Y, self.weights, 1.0
+        Z: Any = Pieces(axes.Z)
+        Y, weights, share = self.Y, self.weights, 1.0
         if fold is not None:
             Z = Pieces(*self.at.outside(axes.Z, fold))
             Y, weights = (np.concatenate(self.at.outside(each, fold)) for each in (Y, weights))
@@ -157,7 +158,8 @@ class LargeSearch:
         self._loaded: PrincipalAxes | None = None
         self._solving: tuple[int, Solver, float] | None = None
         self._fits: dict[tuple[int, float], tuple[Matrix, Matrix]] = {}
-        self._predicted: dict[tuple[int, float], NDArray[np.bool_]] = {}
+        self._correct: dict[tuple[int, float], NDArray[np.bool_]] = {}
+        self._predicted: dict[tuple[int, float], NDArray[np.bool_]] = {}  # for macro F1 alone
         self._tried: list[float] = []
         self._done: list[float] = []
 
@@ -171,9 +173,10 @@ class LargeSearch:
             self._loaded = rotated(given.X, self.preparation, weights, given.at.order)
         return self._loaded
 
-    def unload(self) -> None:
-        """Free the rotated rows, which come again where they are needed."""
+    def unload(self, C: float) -> None:
+        """Free the rotated rows, which come again where they are needed, and the classifiers for all but one C."""
         self._loaded = self._solving = None
+        self._fits = {key: fit for key, fit in self._fits.items() if key[1] == C}
 
     @property
     def usual_C(self) -> float:
@@ -186,7 +189,7 @@ class LargeSearch:
 
     def _fit(self, fold: int, C: float) -> None:
         """Keep the classifier of a fold for C, and what it predicts of the rows that are held out."""
-        if (fold, C) in self._predicted:
+        if (fold, C) in self._correct:
             return
         if self._solving is None or self._solving[0] != fold:
             self._solving = None  # free it before another is made
@@ -203,7 +206,10 @@ class LargeSearch:
         solver.minimise(C * factor, CV_TOL)
         W, b = solver.current.W.astype(np.float32), solver.current.b
         self._fits[fold, C] = W, b
-        self._predicted[fold, C] = self._given.trainer.predict(self._decisions(fold, C)) > 0
+        predicted = self._given.trainer.predict(self._decisions(fold, C)) > 0
+        self._correct[fold, C] = (predicted == self._given.Y[self._given.at.inside(fold)]).all(axis=1)
+        if self._given.by_f1:
+            self._predicted[fold, C] = predicted
 
     def _decisions(self, fold: int, C: float) -> Matrix:
         """Return the decision values (m, k) of the rows of a fold."""
@@ -221,20 +227,21 @@ class LargeSearch:
     def _inside(self, fold: int | None) -> slice:
         return slice(0, int(self._given.at.ends[-1])) if fold is None else self._given.at.inside(fold)
 
-    def _predictions(self, C: float, fold: int | None) -> NDArray[np.bool_]:
+    def _joined(self, values: Mapping[tuple[int, float], NDArray[np.bool_]], C: float, fold: int | None) -> Any:
+        """Return what was kept for C, for the rows of a fold or of all."""
         folds = range(len(self._given.at.ends) - 1) if fold is None else (fold,)
-        return np.concatenate([self._predicted[each, C] for each in folds])
+        return np.concatenate([values[each, C] for each in folds])
 
     def correct(self, C: float, fold: int | None) -> NDArray[np.bool_]:
         """Return whether each held-out row (m,) of a fold, or of all, is correct for C."""
-        found: NDArray[np.bool_] = (self._predictions(C, fold) == self._given.Y[self._inside(fold)]).all(axis=1)
+        found: NDArray[np.bool_] = self._joined(self._correct, C, fold)
         return found
 
     def _score(self, C: float, fold: int | None) -> float:
         inside = self._inside(fold)
         counts = self._given.counts[inside]
         if self._given.by_f1:
-            return metrics.macro_f1(self._given.Y[inside] * 1.0, self._predictions(C, fold) * 1.0, counts)
+            return metrics.macro_f1(self._given.Y[inside] * 1.0, self._joined(self._predicted, C, fold) * 1.0, counts)
         return float(np.average(self.correct(C, fold), weights=counts if counts.any() else None))
 
     def gain(self, correct: NDArray[np.bool_], C: float, fold: int | None) -> tuple[float, float]:
@@ -286,6 +293,7 @@ class LargeSearch:
         """Return the chosen C, after trying those that can win on all folds."""
         self.screen(Cs)
         best = self._refined(Cs)
+        self._fits = {key: fit for key, fit in self._fits.items() if key[1] in _around(Cs, best, 1)}
         done = _around(Cs, best, 1)
         self._fit_all(done)
         while (best := max(done, key=lambda C: self._score(C, None))) in (done[0], done[-1]):

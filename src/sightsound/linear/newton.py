@@ -219,7 +219,7 @@ class Solver:
         value, state = self._objective(point, C)
         for _ in range(_MAX_NEWTON):
             step, decrease = self._newton_step(point, state, C)
-            del state
+            state = np.empty(0)  # frees the state before the line search
             point, t = self._line_search(point, step, C, decrease)
             if self.Z.dtype == np.float64:  # remove the rounding errors of float32 steps
                 point = self._recomputed(point)

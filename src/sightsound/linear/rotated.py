@@ -53,8 +53,8 @@ class FoldOrder:
 def rotated(X: NDArray[Any], preparation: Preparation, weights: Matrix, order: Ints) -> PrincipalAxes:
     """Return rows in their principal axes.
 
-    Mean, scale and axes are those of all rows. They do not depend on the classes, and with more rows than features those
-    of a fold differ from them by little.
+    Mean, scale and axes are those of all rows. They do not depend on the classes, and those of a fold differ from them
+    by little where rows are more than features.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def _prepared(X: NDArray[Any], preparation: Preparation, order: Ints) -> Iterato
 
 
 def _moments(X: NDArray[Any], preparation: Preparation, weights: Matrix, order: Ints) -> tuple[Matrix, Matrix]:
-    """Return what is subtracted from the features (d,) and what they are divided by (d,), as `PrincipalAxes.of` does."""
+    """Return what is subtracted from the features (d,), and what they are divided by (d,)."""
     total, d = weights.sum(), X.shape[1]
     mean = sum((weights[block] @ rows for block, rows in _prepared(X, preparation, order)), np.zeros(d)) / total
     if preparation.scaling not in ("standard", "global"):
