@@ -107,7 +107,7 @@ def _candidates(rows: Floats, block: slice, least: float) -> tuple[Ints, Ints]:
     index = faiss.IndexFlatIP(rows.shape[1])
     index.add(rows[block])
     ends, _, found = index.range_search(rows[block.start :], least - _ROUNDING)
-    b = np.repeat(np.arange(len(rows) - block.start), np.diff(np.asarray(ends, np.intp))) + block.start
+    b = np.repeat(np.arange(len(rows) - block.start), np.diff(ends).astype(np.intp)) + block.start
     a = found + block.start
     before = a < b
     return a[before], b[before]

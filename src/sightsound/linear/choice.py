@@ -104,10 +104,10 @@ class Chooser:
     def _choose_large(self, preparations: Sequence[Preparation], Cs: Sequence[float]) -> Choice:
         """Return the choice for a large set.
 
-        The largest fold tells which other preparation may be better than the usual one; all folds tell whether it is.
+        The first folds tell which other preparation may be better than the usual one; all folds tell whether it is.
         The rotated rows of one preparation are in memory at a time.
         """
-        given = self._large_set()
+        given, Cs = self._large_set(), sorted(set(Cs))
         others = [self._search(given, each) for each in preparations[1:] if self.has_enough()]
         tried = []
         for other in others:
@@ -116,14 +116,14 @@ class Chooser:
             tried.append((other, C))
         usual = self._search(given, preparations[0])
         usual_C = usual.choose(Cs)
-        correct = usual.correct(usual_C, given.largest)
-        gains = {other: other.gain(correct, C, given.largest)[0] for other, C in tried}
+        correct = usual.correct(usual_C, given.first)
+        gains = {other: other.gain(correct, C, given.first)[0] for other, C in tried}
         rival, C = max(tried, key=lambda pair: gains[pair[0]], default=(usual, usual_C))
         if gains.get(rival, 0.0) <= 0:
             return _large_choice(usual, usual_C, None)
         usual.unload(usual_C)
-        of_rival, of_usual = rival.all_folds(C), usual.correct(usual_C, None)
-        gain, error = rival.gain(of_usual, C, None)
+        of_rival, of_usual = rival.all_folds(C), usual.correct(usual_C, given.folds)
+        gain, error = rival.gain(of_usual, C, given.folds)
         if gain > _CLEARLY * error:
             return _large_choice(rival, rival.choose(Cs), of_usual)
         rival.unload(C)

@@ -23,9 +23,10 @@ from sightsound.linear.training import CV_TOL, LARGE_TOL, Trainer
 LARGE = 10**8
 """Rows times features times classes from which a set is large. The 45 usual strengths take about 10 s there."""
 
-_COARSE = 11  # decades of the usual strengths; about one strength of each is tried on the largest fold
+_COARSE = 11  # decades of the usual strengths; about one strength of each is tried on the first folds
+_ENOUGH = 4000  # held-out rows that tell which strengths can win: the first folds have as many
 _WORSE = 3.0  # standard errors by which a strength must be worse than the best to show that larger ones cannot win
-_CLOSE = 2.0  # standard errors within which a strength of the largest fold may be as good as the best on all
+_CLOSE = 2.0  # standard errors within which a strength on the first folds may be as good as the best on all
 _WORSE_F1 = 0.02  # the same for macro F1, whose error is not known
 _EARLY = 1e-2  # times the usual C, below which no strength shows that
 _LATE = 1e2  # times the usual C, above which a strength must gain to go on
@@ -83,15 +84,17 @@ class LargeSet:
         return cls(trainer, X, *parts, scoring == "f1_macro" or not trainer.single)
 
     @property
-    def largest(self) -> int:
-        """The fold with the most rows."""
-        return int(np.diff(self.at.ends).argmax())
+    def folds(self) -> tuple[int, ...]:
+        """All folds."""
+        return tuple(range(len(self.at.ends) - 1))
 
     @property
-    def counts(self) -> Matrix:
-        """Weights of the rows that are held out, 1 where all are 0."""
-        weights = self.weights[: self.at.ends[-1]]
-        return weights if weights.any() else np.ones(len(weights))
+    def first(self) -> tuple[int, ...]:
+        """The largest folds, as many as have rows enough to tell which strengths can win."""
+        sizes = np.diff(self.at.ends)
+        largest = np.argsort(-sizes, kind="stable")
+        count = 1 + int(np.searchsorted(np.cumsum(sizes[largest]), _ENOUGH))
+        return tuple(sorted(largest[:count].tolist()))
 
     def solver(self, axes: PrincipalAxes, fold: int | None) -> tuple[Solver, float]:
         """Return the solver for the rows outside of a fold, or all rows, and by what C is multiplied there."""
@@ -141,9 +144,9 @@ def is_large(trainer: Trainer, X: NDArray[Any], Y: Matrix, weights: Matrix, fold
 class LargeSearch:
     """The choice of C for one preparation of a large set.
 
-    The largest fold tells which strengths, about a decade apart, can win. These are tried on all folds, and so are the
-    strengths half-way to the neighbours of the best. A fold never starts at the solution of another, which has seen
-    the rows that it holds out.
+    The first folds tell which strengths, about a decade apart, can win, and which between these is the best. That one
+    and its neighbours, and others where they are nearer to the usual C, are tried on all folds. A fold never starts at
+    the solution of another, which has seen the rows that it holds out.
 
     Parameters
     ----------
@@ -189,7 +192,7 @@ class LargeSearch:
 
     def _fit(self, fold: int, C: float) -> None:
         """Keep the classifier of a fold for C, and what it predicts of the rows that are held out."""
-        if (fold, C) in self._correct:
+        if (fold, C) in self._fits:
             return
         if self._solving is None or self._solving[0] != fold:
             self._solving = None  # free it before another is made
@@ -204,8 +207,8 @@ class LargeSearch:
             for part in _ROUGH:
                 solver.minimise(C * part * factor, _ROUGH_TOL)
         solver.minimise(C * factor, CV_TOL)
-        W, b = solver.current.W.astype(np.float32), solver.current.b
-        self._fits[fold, C] = W, b
+        W, b = solver.centred(solver.current.W, solver.current.b)
+        self._fits[fold, C] = W.astype(np.float32), b
         predicted = self._given.trainer.predict(self._decisions(fold, C)) > 0
         self._correct[fold, C] = (predicted == self._given.Y[self._given.at.inside(fold)]).all(axis=1)
         if self._given.by_f1:
@@ -217,90 +220,94 @@ class LargeSearch:
         D: Matrix = self._axes.Z[self._given.at.inside(fold)] @ W + b
         return np.hstack([np.zeros_like(D), D]) if self._given.trainer.two_classes else D
 
-    def _fit_all(self, Cs: Sequence[float]) -> None:
-        for fold in range(len(self._given.at.ends) - 1):
+    def _fit_on(self, folds: Sequence[int], Cs: Sequence[float]) -> None:
+        for fold in folds:
             for C in Cs:
                 self._fit(fold, C)
 
     # -- scores --------------------------------------------------------------------------------------------------
 
-    def _inside(self, fold: int | None) -> slice:
-        return slice(0, int(self._given.at.ends[-1])) if fold is None else self._given.at.inside(fold)
+    def _inside(self, folds: Sequence[int]) -> Any:
+        """Return where the rows of some folds stand."""
+        if len(folds) == len(self._given.folds):
+            return slice(0, int(self._given.at.ends[-1]))
+        return np.concatenate([np.arange(self._given.at.ends[each], self._given.at.ends[each + 1]) for each in folds])
 
-    def _joined(self, values: Mapping[tuple[int, float], NDArray[np.bool_]], C: float, fold: int | None) -> Any:
-        """Return what was kept for C, for the rows of a fold or of all."""
-        folds = range(len(self._given.at.ends) - 1) if fold is None else (fold,)
+    def _counts(self, inside: Any) -> Matrix:
+        """Return the weights (m,) of held-out rows, 1 where all are 0."""
+        weights = self._given.weights[inside]
+        return weights if weights.any() else np.ones(len(weights))
+
+    def _joined(self, values: Mapping[tuple[int, float], NDArray[np.bool_]], C: float, folds: Sequence[int]) -> Any:
+        """Return what was kept for C, for the rows of some folds."""
         return np.concatenate([values[each, C] for each in folds])
 
-    def correct(self, C: float, fold: int | None) -> NDArray[np.bool_]:
-        """Return whether each held-out row (m,) of a fold, or of all, is correct for C."""
-        found: NDArray[np.bool_] = self._joined(self._correct, C, fold)
+    def correct(self, C: float, folds: Sequence[int]) -> NDArray[np.bool_]:
+        """Return whether each held-out row (m,) of some folds is correct for C."""
+        found: NDArray[np.bool_] = self._joined(self._correct, C, folds)
         return found
 
-    def _score(self, C: float, fold: int | None) -> float:
-        inside = self._inside(fold)
-        counts = self._given.counts[inside]
+    def _score(self, C: float, folds: Sequence[int]) -> float:
+        inside = self._inside(folds)
+        counts = self._counts(inside)
         if self._given.by_f1:
-            return metrics.macro_f1(self._given.Y[inside] * 1.0, self._joined(self._predicted, C, fold) * 1.0, counts)
-        return float(np.average(self.correct(C, fold), weights=counts if counts.any() else None))
+            return metrics.macro_f1(self._given.Y[inside] * 1.0, self._joined(self._predicted, C, folds) * 1.0, counts)
+        return float(np.average(self.correct(C, folds), weights=counts))
 
-    def gain(self, correct: NDArray[np.bool_], C: float, fold: int | None) -> tuple[float, float]:
+    def gain(self, correct: NDArray[np.bool_], C: float, folds: Sequence[int]) -> tuple[float, float]:
         """Return how much more often C is correct than predictions `correct` (m,), and its standard error."""
-        inside = self._inside(fold)
-        counts = self._given.counts[inside]
-        counts = counts if counts.any() else np.ones(len(counts))
-        return difference(self.correct(C, fold), correct, self._given.groups[inside], counts)
+        inside = self._inside(folds)
+        return difference(self.correct(C, folds), correct, self._given.groups[inside], self._counts(inside))
 
     def _is_worse(self, C: float, best: float, errors: float) -> bool:
-        """Return whether C is worse than the best on the largest fold, by a number of standard errors."""
-        fold = self._given.largest
+        """Return whether C is worse than the best on the first folds, by a number of standard errors."""
+        folds = self._given.first
         if self._given.by_f1:
-            return self._score(C, fold) < self._score(best, fold) - _WORSE_F1
-        loss, error = self.gain(self.correct(C, fold), best, fold)
+            return self._score(C, folds) < self._score(best, folds) - _WORSE_F1
+        loss, error = self.gain(self.correct(C, folds), best, folds)
         return loss > errors * error
 
     # -- the search ----------------------------------------------------------------------------------------------
 
     def screen(self, Cs: Sequence[float]) -> float:
-        """Try rising values of C on the largest fold until larger ones cannot win. Return the chosen one there."""
-        fold = self._given.largest
+        """Try rising values of C on the first folds until larger ones cannot win. Return the chosen one there."""
+        folds = self._given.first
         for C in Cs[:: _stride(Cs)] if not self._tried else ():
-            self._fit(fold, C)
+            self._fit_on(folds, [C])
             self._tried.append(C)
             if self._larger_cannot_win():
                 break
-        return self._chosen(self._tried, fold)
+        return self._chosen(self._tried, folds)
 
     def _larger_cannot_win(self) -> bool:
-        """Return whether the last strengths on the largest fold show that still larger ones cannot be chosen."""
-        last, fold = self._tried[-1], self._given.largest
-        best = max(self._tried, key=lambda C: self._score(C, fold))
+        """Return whether the last strengths on the first folds show that still larger ones cannot be chosen."""
+        last, folds = self._tried[-1], self._given.first
+        best = max(self._tried, key=lambda C: self._score(C, folds))
         if best == last or last < self.usual_C * _EARLY:
             return False
         return last > self.usual_C * _LATE or self._is_worse(last, best, _WORSE)
 
-    def _chosen(self, Cs: Sequence[float], fold: int | None) -> float:
-        """Return the C that `choose` takes on a fold, or on all."""
-        scores = np.array([self._score(C, fold) for C in Cs])
-        correct = None if self._given.by_f1 else np.stack([self.correct(C, fold) for C in Cs], axis=1)
-        inside = self._inside(fold)
-        counts = self._given.counts[inside]
-        counts = counts if counts.any() else np.ones(len(counts))
-        at = choose(scores, correct, self._given.groups[inside], counts, np.array(Cs), self.usual_C)
-        return Cs[at]
+    def _chosen(self, Cs: Sequence[float], folds: Sequence[int]) -> float:
+        """Return the C that `choose` takes on some folds."""
+        scores = np.array([self._score(C, folds) for C in Cs])
+        correct = None if self._given.by_f1 else np.stack([self.correct(C, folds) for C in Cs], axis=1)
+        inside = self._inside(folds)
+        groups, counts = self._given.groups[inside], self._counts(inside)
+        return Cs[choose(scores, correct, groups, counts, np.array(Cs), self.usual_C)]
 
     def choose(self, Cs: Sequence[float]) -> float:
         """Return the chosen C, after trying those that can win on all folds."""
         self.screen(Cs)
         best = self._refined(Cs)
+        # the others, which are many, are fitted again where they are needed
         self._fits = {key: fit for key, fit in self._fits.items() if key[1] in _around(Cs, best, 1)}
         done = _around(Cs, best, 1)
-        self._fit_all(done)
-        while (best := max(done, key=lambda C: self._score(C, None))) in (done[0], done[-1]):
+        self._fit_on(self._given.folds, done)
+        while (best := max(done, key=lambda C: self._score(C, self._given.folds))) in (done[0], done[-1]):
             new = [C for C in _around(Cs, best, 1) if C not in done]
             if not new:
                 break
-            self._fit_all(new)
+            self._fit_on(self._given.folds, new)
             done = sorted([*done, *new])
         usual = np.log(self.usual_C)
         far = abs(np.log(best) - usual)
@@ -310,70 +317,69 @@ class LargeSearch:
             if C not in done and abs(np.log(C) - usual) < far and not self._is_worse(C, best, _CLOSE)
         ]
         for C in sorted(others, key=lambda C: abs(np.log(C) - usual)):
-            self._fit_all([C])
+            self._fit_on(self._given.folds, [C])
             done.append(C)
             done.sort()
-            if self._chosen(done, None) == C:
+            if self._chosen(done, self._given.folds) == C:
                 break
         self._done = done
-        return self._chosen(done, None)
+        return self._chosen(done, self._given.folds)
 
     def _refined(self, Cs: Sequence[float]) -> float:
-        """Return the best C on the largest fold, between the strengths that were tried there."""
-        fold, step = self._given.largest, _stride(Cs)
-        best = max(self._tried, key=lambda C: self._score(C, fold))
+        """Return the best C on the first folds, between the strengths that were tried there."""
+        folds, step = self._given.first, _stride(Cs)
+        best = max(self._tried, key=lambda C: self._score(C, folds))
         while step := step // 2:
             near = _around(Cs, best, step)
-            for C in near:
-                self._fit(fold, C)
-            best = max(near, key=lambda C: self._score(C, fold))
+            self._fit_on(folds, near)
+            best = max(near, key=lambda C: self._score(C, folds))
         return best
 
     def all_folds(self, C: float) -> NDArray[np.bool_]:
         """Return whether each held-out row (m,) is correct for one C, by the order of folds."""
-        self._fit_all([C])
-        return self.correct(C, None)
+        self._fit_on(self._given.folds, [C])
+        return self.correct(C, self._given.folds)
 
     def cross_validation(self) -> CrossValidation:
         """Return the held-out predictions for the values of C that `choose` has tried on all folds."""
-        given, held, Cs = self._given, self._inside(None), self._done
-        C = self._chosen(Cs, None)
+        given, held, Cs = self._given, self._inside(self._given.folds), self._done
+        C = self._chosen(Cs, given.folds)
         self._solving = None
         back = np.argsort(given.at.order[held], kind="stable")
-        folds = np.repeat(np.arange(len(given.at.ends) - 1), np.diff(given.at.ends))
+        folds = np.repeat(given.folds, np.diff(given.at.ends))
         decisions = np.empty((held.stop, given.Y.shape[1]))
-        for fold in range(len(given.at.ends) - 1):
+        for fold in given.folds:
             decisions[given.at.inside(fold)] = self._decisions(fold, C)
         return CrossValidation(
             rows=given.at.order[held][back],
             truth=given.Y[held][back].astype(np.float64),
             groups=given.groups[held][back],
             folds=folds[back],
-            weights=given.counts[back],
+            weights=self._counts(held)[back],
             Cs=tuple(Cs),
-            scores=np.array([self._score(each, None) for each in Cs]),
+            scores=np.array([self._score(each, given.folds) for each in Cs]),
             position=Cs.index(C),
             decisions=decisions[back],
-            correct=np.stack([self.correct(each, None) for each in Cs], axis=1)[back],
+            correct=np.stack([self.correct(each, given.folds) for each in Cs], axis=1)[back],
             single=given.trainer.single,
         )
 
     def by_row(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return values (m,) of held-out rows by the order of folds, in the order in which rows were given."""
-        return values[np.argsort(self._given.at.order[self._inside(None)], kind="stable")]
+        return values[np.argsort(self._given.at.order[self._inside(self._given.folds)], kind="stable")]
 
     def solution(self, C: float) -> Solution:
         """Return the classifier of all rows for C."""
         self._solving = None
         axes = self._axes
         solver, factor = self._given.solver(axes, None)
-        start = self._fits.get((self._given.largest, C))
+        start = self._fits.get((self._given.first[0], C))
         if start is not None:
             solver.start(*start)
         else:
             solver.warm_up(C)
         objective, converged = solver.minimise(C * factor, self._given.trainer.tol or LARGE_TOL)
-        coef, intercept = axes.to_features(solver.current.W, solver.current.b)
+        coef, intercept = axes.to_features(*solver.centred(solver.current.W, solver.current.b))
         return Solution(C, coef, intercept, objective, converged)
 
 

@@ -234,10 +234,14 @@ class Solver:
 
     def _recomputed(self, point: _Point) -> _Point:
         """Return a point with its decision values computed again, without what a softmax does not depend on."""
-        W, b = point.W, point.b
-        if isinstance(self.loss, Softmax):
-            W, b = W - W.mean(axis=1, keepdims=True), b - b.mean()
+        W, b = self.centred(point.W, point.b)
         return _Point(W, b, self.Z @ W + b)
+
+    def centred(self, W: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
+        """Return coefficients (r, k) and intercept (k,) without what a softmax does not depend on."""
+        if isinstance(self.loss, Softmax):
+            return W - W.mean(axis=1, keepdims=True), b - b.mean()
+        return W, b
 
     def _warm_start(self, C: float) -> _Point:
         """Return the last solution, or the extrapolation of the last two if the objective is lower there."""
