@@ -188,22 +188,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         if is_large(self._trainer(), X, Y, weights, None, self.scaling_):
             Y = Y.astype(np.int8)  # an eighth of the memory
         choice = self._choose(X, y, Y, groups, folds, preparations) if self.C is None else None
-        self._set_solution(self._solution(X, Y, choice))
+        self._set_solution(_solution(self, X, Y, choice))
         return self
-
-    def _solution(self, X: NDArray[Any], Y: Matrix, choice: Choice | None) -> Solution:
-        """Return the classifier of all rows for the chosen C."""
-        weights, trainer = self._row_weights, self._trainer()
-        if choice is not None and choice.solution is not None:
-            return choice.solution
-        if choice is None and is_large(trainer, X, Y, weights, None, self.scaling_):
-            one = np.zeros(len(X), np.intp)
-            given = LargeSet.of(trainer, X, Y, weights, folds=one, groups=one)
-            return LargeSearch(given, self.preparation).solution(self.C_)
-        X = self.preparation.rows(X)
-        start = None if choice is None else choice.start
-        (solution,) = trainer.path(X, Y, weights, [self.C_], exact=True, start=start)
-        return solution
 
     def _preparations(self, X: NDArray[Any]) -> list[Preparation]:
         """Return the preparations to choose among, the usual one first."""
@@ -342,6 +328,21 @@ def _chooser(probe: LinearProbe, X: NDArray[Any], y: Any, Y: Matrix, groups: Any
     groups = np.arange(len(X)) if groups is None else np.unique(check_column(groups, len(X)), return_inverse=True)[1]
     folds = _assign_folds(probe, X, y, Y, groups, folds)
     return Chooser(probe._trainer(), X, Y, probe._row_weights, folds, groups, probe.scoring)
+
+
+def _solution(probe: LinearProbe, X: NDArray[Any], Y: Matrix, choice: Choice | None) -> Solution:
+    """Return the classifier of all rows for the chosen C."""
+    weights, trainer = probe._row_weights, probe._trainer()
+    if choice is not None and choice.solution is not None:
+        return choice.solution
+    if choice is None and is_large(trainer, X, Y, weights, None, probe.scaling_):
+        one = np.zeros(len(X), np.intp)
+        given = LargeSet.of(trainer, X, Y, weights, folds=one, groups=one)
+        return LargeSearch(given, probe.preparation).solution(probe.C_)
+    X = probe.preparation.rows(X)
+    start = None if choice is None else choice.start
+    (solution,) = trainer.path(X, Y, weights, [probe.C_], exact=True, start=start)
+    return solution
 
 
 def _assign_folds(probe: LinearProbe, X: NDArray[Any], y: Any, Y: Matrix, groups: Ints, folds: Any) -> Ints:
