@@ -45,7 +45,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         chooses it among `Cs` by cross-validation.
     Cs : sequence of float, optional
         Values of C to choose from. None takes 45 from 1e-6 to 1e5. Of those whose accuracy is within one standard error
-        of the best, the nearest to the usual C wins, which is 100 for rows of length 1.
+        of the best, the nearest to the usual C wins, which is 100 for rows of length 1. On a large set, of 1e8 rows
+        times features times classes or more, those that cannot win are left out, see `cross_validation_.Cs`.
     cv : int, splitter or iterable of pairs, optional
         Number of folds, a splitter of scikit-learn, which also gets the classes and groups, or pairs of (train, test)
         row numbers. None takes five folds, or as many as the smallest class has items. A class with one item, or all
@@ -87,7 +88,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
     cross_validation_ : CrossValidation or None
         The held-out predictions, see `CrossValidation`. None where `C` was given or nothing could be held out.
     scores_ : array
-        Score (Cs,) of each C, where C was chosen.
+        Score (Cs,) of each of `cross_validation_.Cs`, where C was chosen.
     folds_ : array (n,)
         Fold (n,) of each row, where C was chosen; -1 for rows that were kept for training.
     objective_ : float
