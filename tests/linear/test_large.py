@@ -71,9 +71,20 @@ def test_another_preparation_is_chosen_where_it_is_clearly_better(monkeypatch):
     X = X * np.logspace(0, 3, X.shape[1])[random.permutation(X.shape[1])].astype(np.float32)
     usual, found = both(X, y, monkeypatch)
     assert usual.scaling_ == found.scaling_ == "standard"
-    assert found.cross_validation_.compared.shape == (len(X), 1)
     pair = [probe.cross_validation_.scores[probe.cross_validation_.position] for probe in (usual, found)]
     assert pair[1] >= pair[0] - 0.005
+
+
+@pytest.mark.parametrize(("seed", "noise"), [(2, 3.0), (3, 1.5)])
+def test_the_usual_preparation_is_kept_where_no_other_is_clearly_better(monkeypatch, seed, noise):
+    """What was compared on all folds counts as compared."""
+    X, y = overlapping(n=2000, noise=noise, seed=seed)
+    usual, found = both(X, y, monkeypatch)
+    assert (found.scaling_, found.sqrt_) == (usual.scaling_, usual.sqrt_) == ("unit", False)
+    a, b = usual.cross_validation_, found.cross_validation_
+    assert b.scores[b.position] >= a.scores[a.position] - 0.002
+    assert b.compared is None or b.compared.shape == (len(X), 1)
+    assert abs(b.corrected - a.corrected) < 0.01
 
 
 # -- the classifiers -----------------------------------------------------------------------------------------------

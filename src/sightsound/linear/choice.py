@@ -104,8 +104,8 @@ class Chooser:
     def _choose_large(self, preparations: Sequence[Preparation], Cs: Sequence[float]) -> Choice:
         """Return the choice for a large set.
 
-        The first folds tell which other preparation may be better than the usual one; all folds tell whether it is.
-        The rotated rows of one preparation are in memory at a time.
+        The first folds tell which other preparation may be better than the usual one, and where that is not clear, all
+        folds do. The rotated rows of one preparation are in memory at a time.
         """
         given, Cs = self._large_set(), sorted(set(Cs))
         others = [self._search(given, each) for each in preparations[1:] if self.has_enough()]
@@ -115,19 +115,24 @@ class Chooser:
             other.unload(C)
             tried.append((other, C))
         usual = self._search(given, preparations[0])
-        usual_C = usual.choose(Cs)
+        usual_C = usual.screen(Cs)
         correct = usual.correct(usual_C, given.first)
         gains = {other: other.gain(correct, C, given.first)[0] for other, C in tried}
         rival, C = max(tried, key=lambda pair: gains[pair[0]], default=(usual, usual_C))
         if gains.get(rival, 0.0) <= 0:
-            return _large_choice(usual, usual_C, None)
+            return _large_choice(usual, usual.choose(Cs), None)
+        gain, error = rival.gain(correct, C, given.first)
+        if gain > _CLEARLY * error:
+            usual.unload(usual_C)
+            return _large_choice(rival, rival.choose(Cs), None)
+        of_usual = usual.all_folds(usual_C)
         usual.unload(usual_C)
-        of_rival, of_usual = rival.all_folds(C), usual.correct(usual_C, given.folds)
+        of_rival = rival.all_folds(C)
         gain, error = rival.gain(of_usual, C, given.folds)
         if gain > _CLEARLY * error:
             return _large_choice(rival, rival.choose(Cs), of_usual)
         rival.unload(C)
-        return _large_choice(usual, usual_C, of_rival)
+        return _large_choice(usual, usual.choose(Cs), of_rival)
 
     def held_out(self, preparation: Preparation, C: float | None = None) -> CrossValidation:
         """Return the held-out predictions for one C, by default the usual one."""
