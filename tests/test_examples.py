@@ -163,6 +163,7 @@ def colours(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_features_and_fine_tuning_are_compared_on_a_folder(colours):
     pytest.importorskip("torch", reason="the example trains with PyTorch")
     done = run("transfer_learning.py", colours, "colours")
@@ -177,6 +178,7 @@ def test_features_and_fine_tuning_are_compared_on_a_folder(colours):
         assert picture.width > picture.height > 300
 
 
+@pytest.mark.slow
 def test_transfer_learning_needs_a_file_to_hold_out(colours):
     for file in sorted((colours / "colours").rglob("*.png")):
         if int(file.stem) > 1:

@@ -99,7 +99,9 @@ def measure(task: str, place: Path, model: str, tests: dict[str, int], host: Hos
                     )
                     fit.run(lambda epoch: None, lambda: False)
                     seconds = time.perf_counter() - started
-                    right.setdefault(depth, []).append(fit.scores(test.tolist()).argmax(1) == given.targets[test])
+                    head = given.head(fit)
+                    scores = [head(rows).mean(axis=0) for rows in fit.embeddings(test.tolist())]
+                    right.setdefault(depth, []).append(np.argmax(scores, axis=1) == given.targets[test])
                     kept.setdefault(depth, []).append((float(fit.best > 0), seconds))
             groups = np.arange(sum(map(len, right["probe"])))
             for depth, found in right.items():
@@ -122,13 +124,13 @@ def chosen(given: TrainingSet, train: Any, few: int, seed: int) -> Any:
 
 def half_way(given: TrainingSet, train: Any, seed: int) -> TrainingSet:
     """Return the training set without the test items, whose first fold is a fifth of the others."""
-    counts, numbers = np.zeros_like(given.kept.counts), np.full(len(given.targets), -1)
-    counts[train] = given.kept.counts[train]
+    usable, numbers = np.zeros_like(given.kept.usable), np.full(len(given.targets), -1)
+    usable[train] = given.kept.usable[train]
     data = given.data
     count = min(5, int(data.truth[train].sum(axis=0).min()))
     found = folds.split(data.truth[train], data.classes, data.groups[train], count, seed=int(seed), strict=False)
     numbers[train] = found
-    return replace(given, kept=replace(given.kept, counts=counts), folds=numbers)
+    return replace(given, kept=replace(given.kept, usable=usable), folds=numbers)
 
 
 def photographs(images: Path, place: Path) -> dict[str, int]:

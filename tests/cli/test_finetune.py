@@ -98,6 +98,8 @@ def test_a_training_that_is_killed_again_and_again_comes_to_the_same_network(ins
         ((*GIVEN, "-o", "mine", "--resume", "DATA"), "cannot be written"),
         ((*GIVEN, "-o", "mine", "--rate", "-1"), "learning_rate: expected more than 0"),
         ((*GIVEN, "-o", "mine", "--rate", "nan"), "learning_rate: expected more than 0"),
+        ((*GIVEN, "-o", "mine", "--search", "--freeze-until", "0.9", "--freeze-until", "layer9"), "got 'layer9'"),
+        ((*GIVEN, "-o", "mine", "--log", "one.png", "--plot", "one.png"), "expected a file for each output"),
         ((*GIVEN, "-o", "mine", "--layer-decay", "2"), "layer_decay: expected more than 0 and at most 1, got 2"),
         ((*GIVEN, "-o", "mine", "--plot", "curve.jpeg2"), "png"),
     ],

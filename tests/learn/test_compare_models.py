@@ -381,6 +381,12 @@ def test_tables_have_all_numbers_and_no_formulas():
     assert json.loads(json.dumps(found.to_json()))["models"][0]["probe"] == {"value": 0.5, "low": 0.4, "high": 0.6}
 
 
+INTERRUPTED = (
+    "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler); os.kill(os.getpid(), signal.SIGINT)"
+)
+"""A process that was started in the background ignores SIGINT, and so do those that it starts."""
+
+
 def test_the_process_of_a_network_that_dies_is_the_reason(monkeypatch, tmp_path):
     from sightsound.learn.comparison import process
 
@@ -396,7 +402,7 @@ def test_the_process_of_a_network_that_dies_is_the_reason(monkeypatch, tmp_path)
         monkeypatch.setattr(process, "_PROGRAM", code)
         with pytest.raises(SightsoundError, match=message):
             process.measure_apart({}, request)
-    monkeypatch.setattr(process, "_PROGRAM", "import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    monkeypatch.setattr(process, "_PROGRAM", INTERRUPTED)
     with pytest.raises(KeyboardInterrupt):
         process.measure_apart({}, request)
 

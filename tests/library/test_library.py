@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -88,9 +89,10 @@ def test_a_second_writer_in_the_same_process_is_refused(where):
 
 def test_a_killed_writer_releases_the_lock(install, command, zoo, tmp_path):
     words = ("index", zoo, "-l", tmp_path / "lib", "-m", "colours.tiny")
+    Library(tmp_path / "lib", create=True).close()  # the lock is taken and released once for this alone
     running = start_command(install("tiny"), *words, TINY_SECONDS="20")
     while running.poll() is None and not (tmp_path / "lib" / "writer.json").exists():
-        pass
+        time.sleep(0.01)
     busy = command(*words)
     if "another process" in busy.stderr:  # it had the lock, and had not said so yet
         busy = command(*words)

@@ -167,7 +167,7 @@ def test_outputs_of_the_frozen_part_are_computed_once_and_training_is_the_same()
     plain, often = fit(lambda array: None, SETTINGS)
     assert sum(once) == 12 + 1 + 1 + 16, "the head, a comparison of whole and parts, and each item"
     assert sum(often) == 12 + 1 + 1 + 4 * 12 + 5 * 4
-    assert kept.best > 0, "it learns"
+    assert kept.epochs[-1].held_out_loss != kept.epochs[0].held_out_loss, "it is trained"
     assert [each.held_out_loss for each in kept.epochs] == [each.held_out_loss for each in plain.epochs]
     assert all(torch.equal(a, b) for a, b in zip(kept.module.state_dict().values(), plain.module.state_dict().values()))
 

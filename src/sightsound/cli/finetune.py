@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output, reports
+from sightsound.cli.destinations import check_destinations
 from sightsound.cli.settings import device_option, host, json_option
 from sightsound.contract.paths import printable
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option("--backbone-factor", type=float, default=0.1, show_default=True, help="Rate of the network, of that.")
 @click.option("--layer-decay", type=float, default=1.0, show_default=True, help="Rate of a layer, of the next one's.")
-@click.option("--batch-size", type=click.IntRange(2), default=16, show_default=True, help="Inputs for each step.")
+@click.option("--batch-size", type=click.IntRange(2), default=16, show_default=True, help="Items for each step.")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bf16"]),
@@ -84,7 +85,8 @@ def finetune(
     """Train the last layers of a network on your own classes, and make a model of it.
 
     Its head starts as a linear probe. A fifth of the items are held out: the network of the epoch that is most
-    accurate on them is kept. ^C stops after the batch; with --resume the same command goes on from there.
+    accurate on them is kept, or the network as it is where none is clearly better than the probe. ^C stops after
+    the batch; with --resume the same command goes on from there.
     """
     if not search and max(len(freeze_until), len(rate)) > 1:
         raise click.UsageError("expected one --freeze-until and one --rate, or --search to compare several")
@@ -98,9 +100,9 @@ def finetune(
     from sightsound.torch import TrainingSettings
     from sightsound.torch.examples import NONE
 
-    for place in (log, plot, how["resume"]):
-        if place:
-            check_writable(place)
+    check_destinations(log, plot=plot, inputs=[each for each in (source, data) if each], library=library)
+    if how["resume"]:
+        check_writable(how["resume"])
     depths = tuple(map(_depth, freeze_until))
     settings = TrainingSettings(
         epochs=how["epochs"],

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sightsound._progress import bar
 from sightsound.contract.card import Card
 from sightsound.contract.classlist import ClassList
-from sightsound.contract.errors import SightsoundError
-from sightsound.contract.linear_head import LinearHead
 from sightsound.contract.model_settings import ModelSettings
 from sightsound.contract.paths import PathLike
 from sightsound.host.derived import SUFFIX, described
@@ -23,7 +20,7 @@ from sightsound.host.host import Host
 from sightsound.host.importing import check_name, import_model
 from sightsound.learn.finetune_search import Grid, GridPoint, best, search_grid
 from sightsound.learn.label_table import Labels
-from sightsound.learn.training_set import TrainingSet, training_set
+from sightsound.learn.training_set import TrainingSet, check_trainable, training_set
 from sightsound.library.library import Library
 from sightsound.linear.report import Estimate
 
@@ -93,7 +90,8 @@ def finetune(
     """Train the last layers of a network on labelled items, and make a model of it.
 
     Its head is a linear classifier, which starts as a linear probe. A fifth of the items, by groups, are held out: the
-    network of the epoch that is most accurate on them is kept. If that is the probe, nothing but the head is new.
+    network of the epoch that is most accurate on them is kept, if it is so by more than a standard error; else the
+    network stays as it is, and its head is a probe of all items.
 
     Parameters
     ----------
@@ -148,6 +146,7 @@ def finetune(
     host.reload_models()
     check_name(host, name, replace)
     loaded = host.load(model, device)
+    check_trainable(loaded, search.freeze_until if search is not None else (freeze_until,))
     settings, augmentation = settings or TrainingSettings(), augmentation or Augmentation()
     with tempfile.TemporaryDirectory() as folder:
         given = training_set(
@@ -161,30 +160,29 @@ def finetune(
             progress=progress,
         )
         candidates: tuple[GridPoint, ...] = ()
-        with _of_network(model):
-            if search is not None:
-                found = search_grid(given, search, settings, augmentation, stopped, progress)
-                if found is None:
-                    return None
-                candidates, chosen = found, best(found)
-                freeze_until = chosen.freeze_until
-                settings = dataclasses.replace(settings, learning_rate=chosen.learning_rate)
-            fit = given.fit(
-                0,
-                freeze_until,
-                settings,
-                augmentation,
-                patience=patience,
-                checkpoint=None if checkpoint is None else Path(checkpoint),
-            )
-            with bar(settings.epochs, f"train {name}", progress, unit="epoch") as shown:
+        if search is not None:
+            found = search_grid(given, search, settings, augmentation, stopped, progress)
+            if found is None:
+                return None
+            candidates, chosen = found, best(found)
+            freeze_until = chosen.freeze_until
+            settings = dataclasses.replace(settings, learning_rate=chosen.learning_rate)
+        fit = given.fit(
+            0,
+            freeze_until,
+            settings,
+            augmentation,
+            patience=patience,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+        )
+        with bar(settings.epochs, f"train {name}", progress, unit="epoch") as shown:
 
-                def show(epoch: Epoch) -> None:
-                    shown.set_postfix_str(f"loss {epoch.held_out_loss:.3f}, accuracy {epoch.held_out_accuracy:.3f}")
-                    shown.update(epoch.number > 0)
+            def show(epoch: Epoch) -> None:
+                shown.set_postfix_str(f"loss {epoch.held_out_loss:.3f}, accuracy {epoch.held_out_accuracy:.3f}")
+                shown.update(epoch.number > 0)
 
-                if not fit.run(show, stopped):
-                    return None
+            if not fit.run(show, stopped):
+                return None
         card = _model_of(fit, given, name, replace, host, Path(folder))
     return FineTuned(
         card,
@@ -199,15 +197,6 @@ def finetune(
         candidates,
         (*given.data.notes, *given.kept.notes),
     )
-
-
-@contextlib.contextmanager
-def _of_network(model: str) -> Iterator[None]:
-    """Say of which network the stage is that is asked for and not there."""
-    try:
-        yield
-    except ValueError as error:
-        raise SightsoundError(f"{model}: {error}") from None
 
 
 def write_log(tuned: FineTuned, out: PathLike) -> None:
@@ -233,14 +222,12 @@ def _model_of(fit: Any, given: TrainingSet, name: str, replace: bool, host: Host
     from sightsound.torch import write_state
 
     data, card = given.data, given.model.card
-    weight, bias = fit.head.folded()
-    kind: Literal["softmax", "sigmoid"] = "softmax" if data.single else "sigmoid"
-    head = LinearHead(weight=weight, bias=bias, kind=kind, labels=data.classes)
+    head = given.head(fit)
     facts = described(
         str(card.constants.get("parent", card.name)),
         given.model.space.fingerprint,
         ClassList(name, data.classes),
-        kind,
+        head.kind,
         license=card.license,
         about=f"{card.name}, fine-tuned to {len(data.classes)} classes on {len(fit.train)} items",
     )

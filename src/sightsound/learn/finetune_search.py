@@ -50,7 +50,7 @@ class GridPoint:
     learning_rate : float
         Of the head.
     epoch : int
-        The epoch that is most accurate on all held-out items; 0 is the linear probe.
+        The epoch that is most accurate on all held-out items; 0, the linear probe, unless it is clearly more so.
     loss : float
         The loss on held-out items after that epoch.
     accuracy : Estimate
@@ -118,7 +118,7 @@ def best(candidates: Sequence[GridPoint]) -> GridPoint:
 
 def _point(given: TrainingSet, until: str | float, rate: float, fits: Sequence[Fit]) -> GridPoint:
     """Return what trainings with one fold each held out come to together."""
-    from sightsound.torch.training import best_of
+    from sightsound.torch.training import kept_of
 
     items = [item for fit in fits for item in fit.held_out]
     shares = np.array([len(fit.held_out) for fit in fits]) / len(items)
@@ -127,6 +127,6 @@ def _point(given: TrainingSet, until: str | float, rate: float, fits: Sequence[F
         loss = float(shares @ [each.held_out_loss for each in same])
         accuracy = float(shares @ [each.held_out_accuracy for each in same])
         epochs.append(dataclasses.replace(same[0], held_out_loss=loss, held_out_accuracy=accuracy))
-    at = best_of(epochs)
-    correct = np.concatenate([fit.correct[at] for fit in fits])
-    return GridPoint(until, rate, at, epochs[at].held_out_loss, given.accuracy(correct, items))
+    correct = [np.concatenate(same) for same in zip(*(fit.correct for fit in fits))]
+    at = kept_of(epochs, correct)
+    return GridPoint(until, rate, at, epochs[at].held_out_loss, given.accuracy(correct[at], items))

@@ -6,16 +6,17 @@ import dataclasses
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.linear_head import LinearHead
 from sightsound.contract.paths import PathLike
 from sightsound.host.host import Host
 from sightsound.host.model import Model
@@ -71,7 +72,7 @@ class TrainingSet:
 
     def sides(self, fold: int) -> tuple[list[int], list[int]]:
         """Return the items that are learnt from while a fold is held out, and those of the fold."""
-        usable = [item for item, count in enumerate(self.kept.counts) if count]
+        usable = np.flatnonzero(self.kept.usable).tolist()
         return (
             [item for item in usable if self.folds[item] != fold],
             [item for item in usable if self.folds[item] == fold],
@@ -135,6 +136,21 @@ class TrainingSet:
             training=self._name(train, until, settings, augmentation, patience),
         )
 
+    def head(self, fit: Fit) -> LinearHead:
+        """Return the head of a training that has ended, with its classes.
+
+        Where the network is as it was, it is a linear probe with its defaults, fitted to the held-out items too.
+        """
+        if fit.best > 0:
+            kind: Literal["softmax", "sigmoid"] = "softmax" if self.data.single else "sigmoid"
+            weight, bias = fit.head.folded()  # type: ignore[operator]
+            return LinearHead(weight=weight, bias=bias, kind=kind, labels=self.data.classes)
+        from sightsound.linear.probe import LinearProbe
+
+        rows, items = fit.first_embeddings([*fit.train, *fit.held_out])
+        probe = LinearProbe().fit(rows, self.targets[items], groups=self.groups[items])
+        return dataclasses.replace(probe.as_head(), labels=self.data.classes)
+
     def _name(self, train: Sequence[int], until: str | float, settings: Any, augmentation: Any, patience: int) -> str:
         """Return what makes a training the same as another."""
         items = self.data.content_ids.astype("<u8").tobytes() + np.asarray(train, "<i8").tobytes()
@@ -186,11 +202,10 @@ def training_set(
     Raises
     ------
     SightsoundError
-        If the network cannot be trained, there are no labels, fewer than two classes, or a class with one item.
+        If there are no labels, fewer than two classes, or a class with one item.
     """
     from sightsound.torch.fitting import FirstOutputs
 
-    _check_trainable(model)
     data = _data(source, model, labels, host, progress)
     _check_counts(data.truth, data.classes)
     if data.single:
@@ -198,7 +213,7 @@ def training_set(
     else:
         targets = data.y.astype(np.float32)
     kept = keep_inputs(model, data.items, folder, progress)
-    usable = kept.counts > 0
+    usable = kept.usable
     _check_counts(data.truth[usable], data.classes)
     numbers = np.full(len(usable), -1, np.intp)
     numbers[usable] = _folds(data, usable, seed)
@@ -206,13 +221,30 @@ def training_set(
     return TrainingSet(model, data, kept, targets, numbers, outputs, balanced)
 
 
-def _check_trainable(model: Model) -> None:
+def check_trainable(model: Model, depths: Iterable[str | float]) -> None:
+    """Raise `SightsoundError` if a network cannot be trained, or has no such stage; before any file is read.
+
+    Parameters
+    ----------
+    model : Model
+        The network.
+    depths : iterable of str or float
+        What of it may be frozen, see `sightsound.torch.training.frozen_layers`.
+    """
     missing = [name for name in ("module", "derive") if not hasattr(model.embedder, name)]
     if missing:
         names = " and ".join(f"{each}()" for each in missing)
         raise SightsoundError(f"{model.card.name}: cannot be trained, since it has no {names}; name another --model")
     if "[" in model.card.name:
         raise SightsoundError(f"{model.card.name}: expected a name without options to fine-tune; leave them out")
+    from sightsound.torch.training import frozen_layers
+
+    module = model.embedder.module()  # type: ignore[attr-defined]
+    for until in depths:
+        try:
+            frozen_layers(module, until)
+        except ValueError as error:
+            raise SightsoundError(f"{model.card.name}: {error}") from None
 
 
 def _check_counts(truth: NDArray[np.float64], classes: Sequence[str]) -> None:
@@ -231,8 +263,9 @@ def _data(
     if isinstance(source, Library) or (Path(source) / "library.sqlite").exists():
         return load_dataset(source, name, labels, pool="mean", features="embedding")
     with tempfile.TemporaryDirectory() as folder:
-        index(source, folder, models=[name], host=host, label_from="folder", progress=progress)
-        return load_dataset(folder, name, labels, pool="mean", features="embedding")
+        library = Path(folder, Path(source).absolute().name or "data")  # messages name it
+        index(source, library, models=[name], host=host, label_from="folder", progress=progress)
+        return load_dataset(library, name, labels, pool="mean", features="embedding")
 
 
 def _folds(data: Dataset, usable: NDArray[np.bool_], seed: int) -> NDArray[np.intp]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,17 @@ class GivesHead:
             raise SightsoundError("probe: expected one of vectors, got one of scores; fit it with --features embedding")
         if spec.level == "item" and spec.pool == "mean+std":
             raise SightsoundError("probe: expected one for windows, got one of deviations; fit it with --pool mean")
+        return replace(self.as_head(), copies=spec.features // space.dim)
+
+    def as_head(self) -> LinearHead:
+        """Return it as the head of a network whose embeddings are the rows that it was fitted to."""
+        model: Any = self
         weight, bias = model.columns()
         return LinearHead(
             weight=weight.T.astype(np.float64) / model.temperature_,
             bias=bias.astype(np.float64) / model.temperature_,
             kind="softmax" if model.single else "sigmoid",
             labels=tuple(str(label) for label in model.classes_),
-            copies=spec.features // space.dim,
             sqrt=model.sqrt_,
             unit=model.scaling_ in ("unit", "centred"),
             centre=model.centre_,

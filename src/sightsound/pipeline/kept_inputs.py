@@ -59,15 +59,15 @@ class KeptInputs:
         Its `preprocess` makes the inputs of recordings, each time anew.
     arrays : list of ndarray
         For each item its inputs, float32 (1, ...), or its samples, float32 (samples,); empty where it failed.
-    counts : ndarray of int (items,)
-        How many inputs each item has.
+    usable : ndarray of bool (items,)
+        Whether an item could be decoded.
     notes : tuple of str
         The items that failed, and why.
     """
 
     model: Model
     arrays: list[Floats]
-    counts: NDArray[np.intp]
+    usable: NDArray[np.bool_]
     notes: tuple[str, ...]
 
     def inputs(self, item: int) -> Floats:
@@ -109,9 +109,7 @@ def keep_inputs(model: Model, items: Sequence[Item], folder: Path, progress: boo
                 )
             arrays.append(kept)
             shown.update()
-    decoded = KeptInputs(model, arrays, np.zeros(len(arrays), np.intp), tuple(notes))
-    decoded.counts = np.array([len(decoded.inputs(i)) if each.size else 0 for i, each in enumerate(arrays)], np.intp)
-    return decoded
+    return KeptInputs(model, arrays, np.array([each.size > 0 for each in arrays]), tuple(notes))
 
 
 def _read(model: Model, item: Item) -> Floats | str:

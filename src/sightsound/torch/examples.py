@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sightsound.contract.arrays import Floats
-from sightsound.torch.training import Batch
+from sightsound.torch.training import TrainingBatch
 
 MOST_WINDOWS = 8
 """Windows of a recording that are learnt from in an epoch; of more, so many are drawn at random."""
@@ -192,7 +192,7 @@ def changed_sound(samples: Floats, other: Floats | None, rate: int, change: Augm
 
 def batches(
     examples: Examples, targets: NDArray[Any], items: Sequence[int], size: int, seed: int, epoch: int
-) -> Iterator[tuple[int, Batch]]:
+) -> Iterator[tuple[int, TrainingBatch]]:
     """Yield the batches of an epoch with their numbers: so many items each, in random order.
 
     They are the same for the same seed and epoch. Of recordings with many windows some are drawn.
@@ -209,4 +209,4 @@ def batches(
             if len(windows) > MOST_WINDOWS:
                 windows = windows[np.sort(random.choice(len(windows), MOST_WINDOWS, replace=False))]
             found.append(windows)
-        yield number, Batch([torch.from_numpy(np.array(each)) for each in found], torch.tensor(targets[chosen]))
+        yield number, TrainingBatch([torch.from_numpy(np.array(each)) for each in found], torch.tensor(targets[chosen]))

@@ -17,7 +17,8 @@ from sightsound.contract.arrays import Floats
 from sightsound.torch.checkpoints import Position, State, read_checkpoint, write_checkpoint
 from sightsound.torch.examples import Examples, batches
 from sightsound.torch.frozen_part import split
-from sightsound.torch.training import Epoch, Trained, TrainingSettings, best_of, embeddings_of, scores_of
+from sightsound.torch.network import embeddings_of
+from sightsound.torch.training import Epoch, Trained, TrainingSettings, best_of, kept_of, scores_of
 
 HEAD_ROWS = 20_000
 """Windows that the first head is fitted to; of more, as many of each item as its share."""
@@ -103,7 +104,7 @@ class Fit:
     def run(self, shown: Callable[[Epoch], None], stopped: Callable[[], bool]) -> bool:
         """Train until the last epoch, or until it improves no more; leave the best network in `module` and `head`.
 
-        If no epoch is more accurate than the probe, that is the network as it was, with a probe of all items.
+        If no epoch is clearly more accurate than the probe, that is the network as it was.
 
         Parameters
         ----------
@@ -119,17 +120,17 @@ class Fit:
         """
         steps_each = max(1, -(-len(self.train) // self.settings.batch_size))
         self.module.eval()
-        self.head = self._first_head(self.train)
+        self.head = self.make_head(*self.first_embeddings(self.train)).to(self._device)
         trained = Trained(self.module, self.head, self.until, self.settings, steps_each * self.settings.epochs)
         self._keep_frozen(trained)
         first, done, losses = 1, 0, list[float]()
-        best = self._state()
+        start = best = self._state()
         if self.checkpoint is not None and self.checkpoint.exists():
             at = read_checkpoint(self.checkpoint, trained, self.training)
             first, done, losses, best, self.epochs, self.correct = at
         if not self.epochs:
             self._note(0, float("nan"), trained, shown)
-        settings = self.settings
+        settings, weights = self.settings, self._weights()
         for epoch in range(first, settings.epochs + 1):
             with trained.training():
                 for number, batch in batches(
@@ -138,28 +139,27 @@ class Fit:
                     if number < done:
                         continue
                     seed = int(np.random.default_rng((settings.seed, epoch, number, 1)).integers(2**62))
-                    losses.append(trained.step(self._learnt.training, batch, self._weights(), seed))
+                    losses.append(trained.step(self._learnt.network, batch, weights, seed))
                     if stopped():
                         self._write(trained, epoch, number + 1, losses, best)
                         return False
             self._note(epoch, float(np.mean(losses)), trained, shown)
             done, losses = 0, []
-            if self.best == len(self.epochs) - 1:
+            if best_of(self.epochs[1:]) == len(self.epochs) - 2:
                 best = self._state()
             self._write(trained, epoch + 1, 0, losses, best)
             if self._improves_no_more():
                 break
+        if self.best == 0:
+            best = start
         self.module.load_state_dict(best[0])
-        if self.best == 0:  # nothing was learnt from them, so that the held-out items may teach the probe as well
-            self.head = self._first_head([*self.train, *self.held_out])
-        else:
-            self.head.load_state_dict(best[1])
+        self.head.load_state_dict(best[1])
         return True
 
     @property
     def best(self) -> int:
-        """Return the position of the epoch that is kept, see `best_of`."""
-        return best_of(self.epochs)
+        """Return the position of the epoch that is kept, see `kept_of`."""
+        return kept_of(self.epochs, self.correct)
 
     def _improves_no_more(self) -> bool:
         """Return whether the last epochs were no better than one before. The first ones may be worse than the probe."""
@@ -175,21 +175,27 @@ class Fit:
 
         return np.array([each.mean(0) for each in self._outputs(scores, self._judged.examples, items)])
 
-    def _first_head(self, items: Sequence[int]) -> nn.Module:
-        """Return the head of the network as it was, for the embeddings of items."""
+    def embeddings(self, items: Sequence[int]) -> Iterator[Floats]:
+        """Yield the embeddings float32 (windows, d) of each item, without changes at random."""
+        network = self._judged.network
+        return self._outputs(lambda inputs: embeddings_of(network, inputs).float(), self._judged.examples, items)
+
+    def first_embeddings(self, items: Sequence[int]) -> tuple[Floats, NDArray[np.intp]]:
+        """Return embeddings float32 (n, d) of the network before it was trained, and the item of each.
+
+        They are those of all windows of the items, or of so many of each that there are `HEAD_ROWS`.
+        """
         known = self.outputs.embeddings
         lacking = [item for item in items if item not in known]
         if lacking:
-            found = self._outputs(lambda inputs: embeddings_of(self.module, inputs).float(), self.examples, lacking)
-            for item, rows in zip(lacking, found):
+            for item, rows in zip(lacking, self.embeddings(lacking)):
                 stored = self.outputs.keep(rows)
                 known[item] = rows if stored is None else stored
         chosen, random = [known[item] for item in items], np.random.default_rng(self.settings.seed)
         share = HEAD_ROWS / sum(map(len, chosen))
         if share < 1:
             chosen = [random.choice(each, max(1, int(share * len(each))), replace=False) for each in chosen]
-        owners = np.repeat(items, [len(each) for each in chosen])
-        return self.make_head(np.concatenate(chosen), owners).to(self._device)
+        return np.concatenate(chosen), np.repeat(items, [len(each) for each in chosen])
 
     def _keep_frozen(self, trained: Trained) -> None:
         """Have the outputs of the frozen part kept, where its inputs are always the same."""
@@ -213,7 +219,7 @@ class Fit:
         examples = _Kept(len(self.examples), first)
         self._judged = _Part(examples, parts.rest)
         if not self.examples.change_at_random:
-            self._learnt = _Part(examples, parts.rest, parts.rest_training)
+            self._learnt = _Part(examples, parts.rest_training)
 
     def _outputs(
         self, network: Callable[[Tensor], Tensor], examples: Examples, items: Sequence[int]
@@ -264,12 +270,6 @@ class _Part:
 
     examples: Examples
     network: nn.Module
-    in_training: nn.Module | None = None
-
-    @property
-    def training(self) -> nn.Module:
-        """Return the network as it is while it is trained."""
-        return self.network if self.in_training is None else self.in_training
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from sightsound.torch.training import Trained, embeddings_of, layers_with_parameters
+from sightsound.torch.network import embeddings_of
+from sightsound.torch.training import Trained, layers_with_parameters
 
 
 @dataclass(frozen=True)
@@ -107,20 +109,20 @@ def _parts(module: nn.Module, frozen: Collection[nn.Module]) -> tuple[nn.Module,
         if node.op == "call_module":
             own = False not in kinds(module.get_submodule(str(node.target)))
         elif node.op == "get_attr":
-            own = id(_attribute(module, str(node.target))) not in learnt
+            own = id(attrgetter(str(node.target))(module)) not in learnt
         if own and all(each in fixed for each in node.all_input_nodes):
             fixed.add(node)
     cut = _cut(nodes, fixed)
     if cut is None:
         return None
-    first, rest = fx.Graph(), fx.Graph()
+    first, rest, end = fx.Graph(), fx.Graph(), nodes.index(cut) + 1
     copies: dict[fx.Node, fx.Node] = {}
-    for node in nodes[: nodes.index(cut) + 1]:
+    for node in nodes[:end]:
         copies[node] = first.node_copy(node, copies.__getitem__)
     first.output(copies[cut])
     copies = {cut: rest.placeholder("kept")}
-    for node in nodes:
-        if node.op == "get_attr" or nodes.index(node) > nodes.index(cut):
+    for at, node in enumerate(nodes):
+        if node.op == "get_attr" or at >= end:
             copies[node] = rest.node_copy(node, copies.__getitem__)
     one, two = fx.GraphModule(module, first), fx.GraphModule(module, rest)
     return one.eval(), two, cut.name
@@ -137,11 +139,4 @@ def _cut(nodes: list[fx.Node], fixed: Collection[fx.Node]) -> fx.Node | None:
         }
         if passed == {node} and node.op != "placeholder":
             found = node
-    return found
-
-
-def _attribute(module: nn.Module, name: str) -> Any:
-    found: Any = module
-    for part in name.split("."):
-        found = getattr(found, part)
     return found

@@ -35,6 +35,13 @@ class Network:
         return Output(*found) if isinstance(found, tuple) else Output(found)
 
 
+def embeddings_of(module: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the embeddings (n, d) of inputs (n, ...), of a network that returns them, or a tuple with them first."""
+    found = module(inputs)
+    embeddings: Tensor = found[0] if isinstance(found, tuple) else found
+    return embeddings
+
+
 class EmbeddingsOnly(nn.Module):
     """The embeddings of a network without its scores.
 
@@ -50,9 +57,7 @@ class EmbeddingsOnly(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return embeddings (n, d)."""
-        found = self.network(inputs)
-        embeddings: Tensor = found[0] if isinstance(found, tuple) else found
-        return embeddings
+        return embeddings_of(self.network, inputs)
 
 
 class WithHead(EmbeddingsOnly):

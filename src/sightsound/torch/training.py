@@ -8,16 +8,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sightsound.contract.errors import SightsoundError
+from sightsound.torch.network import embeddings_of
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Some items.
 
     Parameters
@@ -54,7 +56,7 @@ class TrainingSettings:
     warmup : float
         Proportion of the steps in which the rate rises linearly, ten of them at least; then it falls as a cosine to 0.
     batch_size : int
-        Inputs for each step.
+        Items for each step.
     seed : int
         Of the order of items, of dropout and of augmentation.
     precision : {"auto", "float32", "bf16"}
@@ -94,6 +96,15 @@ _MOST = {
     "batch_size": 100_000,
 }
 _MAY_BE_0 = ("backbone_factor", "weight_decay", "warmup")
+
+
+def _common(names: Sequence[str]) -> str:
+    """Return what all names of layers begin with, such as "network.": a plugin's module around the network."""
+    parts = [name.split(".") for name in names]
+    count = 0
+    while len(parts) > 1 and all(len(each) > count + 1 and each[count] == parts[0][count] for each in parts):
+        count += 1
+    return "".join(f"{each}." for each in parts[0][:count]) if parts else ""
 
 
 class StandardisedHead(nn.Module):
@@ -183,10 +194,12 @@ def frozen_layers(module: nn.Module, until: str | float) -> list[tuple[str, nn.M
     """
     layers = layers_with_parameters(module)
     if isinstance(until, str):
+        around = _common([name for name, _ in layers])
         for at, (name, _) in enumerate(layers):
-            if name == until or name.startswith(f"{until}."):
+            if any(f"{each}.".startswith(f"{until}.") for each in (name, name.removeprefix(around))):
                 return layers[:at]
-        stages = dict.fromkeys(".".join(name.split(".")[: until.count(".") + 1]) for name, _ in layers)
+        inner = [name.removeprefix(around) for name, _ in layers]
+        stages = dict.fromkeys(".".join(name.split(".")[: until.count(".") + 1]) for name in inner)
         raise ValueError(f"expected the name of a stage ({', '.join(stages)}), got {until!r}")
     if not 0 <= until <= 1:
         raise ValueError(f"expected a stage or a proportion from 0 to 1, got {until}")
@@ -194,15 +207,27 @@ def frozen_layers(module: nn.Module, until: str | float) -> list[tuple[str, nn.M
 
 
 def best_of(epochs: Sequence[Epoch]) -> int:
-    """Return the position of the epoch with the best accuracy on held-out items.
+    """Return the position of the epoch with the best accuracy on held-out items; of equals, with the least loss."""
+    return max(range(len(epochs)), key=lambda at: (epochs[at].held_out_accuracy, -epochs[at].held_out_loss))
 
-    Of equals it is the probe, which changes nothing, else the one with the least loss.
+
+def kept_of(epochs: Sequence[Epoch], correct: Sequence[NDArray[np.float64]]) -> int:
+    """Return the position of the epoch to keep: the best that was trained, or 0, which is the probe.
+
+    It is the probe unless more held-out items are right than with it, by more than a standard error of that difference.
+
+    Parameters
+    ----------
+    epochs : sequence of Epoch
+        The probe, and the epochs.
+    correct : sequence of ndarray of float64 (items,)
+        For each, whether a held-out item is right.
     """
-
-    def merit(at: int) -> tuple[float, bool, float]:
-        return epochs[at].held_out_accuracy, epochs[at].number == 0, -epochs[at].held_out_loss
-
-    return max(range(len(epochs)), key=merit)
+    if len(epochs) < 2:
+        return 0
+    at = 1 + best_of(epochs[1:])
+    gain = correct[at] - correct[0]
+    return at if gain.sum() > np.sqrt(np.square(gain).sum()) else 0
 
 
 class Trained:
@@ -244,14 +269,14 @@ class Trained:
             and torch.cuda.is_bf16_supported(including_emulation=False)
         )
 
-    def step(self, network: nn.Module, batch: Batch, weights: Tensor | None, seed: int) -> float:
+    def step(self, network: nn.Module, batch: TrainingBatch, weights: Tensor | None, seed: int) -> float:
         """Take a step with a batch, in parts where it does not fit the device, and return the mean loss.
 
         Parameters
         ----------
         network : torch.nn.Module
             `module`, or the part of it that is trained.
-        batch : Batch
+        batch : TrainingBatch
             Items, on any device.
         weights : torch.Tensor or None
             Of the classes, (classes,).
@@ -283,7 +308,7 @@ class Trained:
         finally:
             self.module.eval()
 
-    def _step(self, network: nn.Module, batch: Batch, weights: Tensor | None) -> float:
+    def _step(self, network: nn.Module, batch: TrainingBatch, weights: Tensor | None) -> float:
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for first in range(0, len(batch), self._micro):
@@ -302,10 +327,8 @@ class Trained:
 
     def _groups(self) -> list[dict[str, Any]]:
         """Return the parameters with their rates: the head, then layer by layer."""
-        settings, groups = (
-            self._settings,
-            [{"params": list(self.head.parameters()), "lr": self._settings.learning_rate}],
-        )
+        settings = self._settings
+        groups: list[dict[str, Any]] = [{"params": list(self.head.parameters()), "lr": settings.learning_rate}]
         for depth, layer in enumerate(reversed(self._free)):
             rate = settings.learning_rate * settings.backbone_factor * settings.layer_decay**depth
             for decays in (True, False):
@@ -314,13 +337,6 @@ class Trained:
                     decay = settings.weight_decay if decays else 0.0
                     groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
         return groups
-
-
-def embeddings_of(module: nn.Module, inputs: Tensor) -> Tensor:
-    """Return the embeddings (n, d) of inputs (n, ...), with gradients."""
-    found = module(inputs)
-    embeddings: Tensor = found[0] if isinstance(found, tuple) else found
-    return embeddings
 
 
 def scores_of(logits: Tensor, *, single: bool) -> Tensor:
