@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 
 from sightsound import LinearProbe
-from sightsound.linear import large
+from sightsound.linear import large_fits, large_set
 from sightsound.linear.cross_validation import DEFAULT_CS
+from sightsound.linear.large_set import LargeSet
 from sightsound.linear.pieces import Pieces, blocks
 from sightsound.linear.rotated import FoldOrder, rotated
+from sightsound.linear.sampling import sample_groups
 from sightsound.linear.scaling import Preparation
+from sightsound.linear.training import Trainer
 
 
 @pytest.fixture
 def all_large(monkeypatch):
     """Every set is large."""
-    monkeypatch.setattr(large, "LARGE", 1)
+    monkeypatch.setattr(large_set, "LARGE", 1)
 
 
 def overlapping(n=1500, d=48, k=6, noise=3.0, seed=0):
@@ -35,7 +38,7 @@ def both(X, y, monkeypatch, kind="logistic", fit=None, **settings):
     """Return the usual probe, and the one that takes the rows for a large set."""
     usual = LinearProbe(kind, **settings).fit(X, y, **(fit or {}))
     with monkeypatch.context() as patched:
-        patched.setattr(large, "LARGE", 1)
+        patched.setattr(large_set, "LARGE", 1)
         return usual, LinearProbe(kind, **settings).fit(X, y, **(fit or {}))
 
 
@@ -46,7 +49,7 @@ def both(X, y, monkeypatch, kind="logistic", fit=None, **settings):
 @pytest.mark.parametrize("first", [1, 5])
 def test_strengths_that_are_left_early_do_not_change_the_accuracy(monkeypatch, scaling, first):
     """Accuracy by the usual cross-validation, of the C that few strengths lead to; all folds come first, or one."""
-    monkeypatch.setattr(large, "_ENOUGH", 300 * first)
+    monkeypatch.setattr(large_set, "ENOUGH", 300 * first)
     lost = []
     for seed in range(4):
         X, y = overlapping(noise=(1.5, 2.0, 3.0, 4.0)[seed], seed=seed)
@@ -85,6 +88,59 @@ def test_the_usual_preparation_is_kept_where_no_other_is_clearly_better(monkeypa
     assert b.scores[b.position] >= a.scores[a.position] - 0.002
     assert b.compared is None or b.compared.shape == (len(X), 1)
     assert abs(b.corrected - a.corrected) < 0.01
+
+
+@pytest.mark.parametrize(("seed", "clear"), [(3, True), (5, False)])
+def test_the_preparation_is_chosen_on_a_sample(monkeypatch, all_large, seed, clear):
+    """Where the sample shows which is best, classifiers of all rows have this preparation alone."""
+    monkeypatch.setattr(large_set, "TRAINED", 400)
+    monkeypatch.setattr(large_set, "TESTED", 800)
+    X, y = overlapping(n=2400, noise=4.0 if clear else 2.0, seed=seed)
+    if clear:
+        X *= np.logspace(0, 3, X.shape[1])[np.random.default_rng(0).permutation(X.shape[1])].astype(np.float32)
+    fits, fit = set(), large_fits.LargeFits._fit
+
+    def spy(self, fold, C):
+        fits.add((len(self.given.Y) == len(X), self.preparation))
+        fit(self, fold, C)
+
+    monkeypatch.setattr(large_fits.LargeFits, "_fit", spy)
+    found = LinearProbe(Cs=[0.1, 1.0, 10.0, 100.0]).fit(X, y)
+    assert found.preparation == Preparation("standard" if clear else "unit", False)
+    assert [each for of_all, each in fits if of_all] == [found.preparation] and len(fits) == 5
+    assert found.cross_validation_.compared is None and len(found.cross_validation_.rows) == len(X)
+
+
+def test_a_sample_has_whole_groups_of_every_class_in_folds_of_their_own(monkeypatch):
+    monkeypatch.setattr(large_set, "TRAINED", 300)
+    monkeypatch.setattr(large_set, "TESTED", 600)
+    random = np.random.default_rng(0)
+    groups = random.permutation(np.arange(3000) // 3)
+    y = np.where(groups == 999, 7, groups % 7)  # the last class has one group
+    folds = groups % 5
+    trainer = Trainer("logistic", tuple("abcdefgh"), True, None, "unit", None)
+    given = LargeSet.of(trainer, np.zeros((3000, 2)), np.eye(8)[y], np.ones(3000), folds=folds, groups=groups)
+    sample = given.sample()
+    held, rest = sample.at.order[sample.at.inside(0)], sample.at.order[sample.at.ends[-1] :]
+    assert sample.folds == sample.first == (0,)
+    assert 580 <= len(held) <= 620 and 280 <= len(rest) <= 320
+    assert not set(folds[held]) & set(folds[rest]) and set(y[rest]) >= set(range(7))
+    for rows in (held, rest):
+        assert (np.bincount(groups[rows], minlength=1000)[groups[rows]] == 3).all()
+    assert (np.eye(8)[y][sample.at.order] == sample.Y).all() and (sample.groups == groups[sample.at.order]).all()
+    assert (given.sample().at.order == sample.at.order).all()
+    monkeypatch.setattr(large_set, "TESTED", 1500)
+    assert given.sample() is given
+
+
+def test_groups_are_drawn_with_the_share_of_their_class():
+    classes = np.repeat([0, 1, 2], [600, 398, 2])
+    groups = np.concatenate([np.arange(600) // 2, 300 + np.arange(398) // 2, [600, 600]])
+    drawn = sample_groups(classes, groups, 100)
+    assert np.bincount(classes[drawn]).tolist() == [60, 40, 2]
+    assert (drawn == sample_groups(classes, groups, 100)).all() and (np.diff(drawn) > 0).all()
+    assert (drawn != sample_groups(classes, groups, 100, seed=1)).any()
+    assert (sample_groups(classes, groups, 1000) == np.arange(1000)).all()
 
 
 # -- the classifiers -----------------------------------------------------------------------------------------------
@@ -162,9 +218,9 @@ def test_a_report_with_all_its_parts_is_made_of_a_large_set(all_large):
 
 def test_other_sets_are_left_to_the_usual_way(monkeypatch):
     X, y = overlapping(n=300)
-    monkeypatch.setattr(large.LargeSearch, "__init__", None)  # it cannot be made
+    monkeypatch.setattr(large_fits.LargeFits, "__init__", None)  # it cannot be made
     LinearProbe(Cs=[1.0]).fit(X, y)  # small
-    monkeypatch.setattr(large, "LARGE", 1)
+    monkeypatch.setattr(large_set, "LARGE", 1)
     with pytest.raises(TypeError):
         LinearProbe(Cs=[1.0]).fit(X, y)
     LinearProbe(Cs=[1.0], scaling="centred").fit(X, y)

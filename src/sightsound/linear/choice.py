@@ -10,9 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Matrix
-from sightsound.linear.cross_validation import CrossValidation, Scoring, cross_validate, difference, shared_rotation
+from sightsound.linear.cross_validation import (
+    CLEARLY,
+    CrossValidation,
+    Scoring,
+    cross_validate,
+    difference,
+    shared_rotation,
+)
 from sightsound.linear.folds import Ints
-from sightsound.linear.large import LargeSearch, LargeSet, is_large
+from sightsound.linear.large_comparison import compare
+from sightsound.linear.large_search import LargeSearch
+from sightsound.linear.large_set import LargeSet, is_large
 from sightsound.linear.newton import Solution
 from sightsound.linear.scaling import Preparation
 from sightsound.linear.training import Trainer
@@ -21,7 +30,6 @@ _Prepared = tuple[Trainer, NDArray[Any], Matrix | None]  # a trainer, prepared r
 
 _ENOUGH = 100  # held-out groups from which preparations are compared
 _ENOUGH_A_CLASS = 10  # of each class
-_CLEARLY = 2.0  # standard errors by which another preparation must be better than the usual one
 _COARSE = 7  # about as many values of C are tried to compare preparations
 
 
@@ -93,52 +101,28 @@ class Chooser:
     def _is_large(self, preparation: Preparation) -> bool:
         return is_large(self.trainer, self.X, self.Y, self.weights, self.folds, preparation.scaling)
 
-    def _search(self, given: LargeSet, preparation: Preparation) -> LargeSearch:
-        scaled = replace(given.trainer, scaling=preparation.scaling)
-        return LargeSearch(replace(given, trainer=scaled), preparation)
-
     def _large_set(self) -> LargeSet:
         how: dict[str, Any] = {"folds": self.folds, "groups": self.groups, "scoring": self.scoring}
         return LargeSet.of(self.trainer, self.X, self.Y, self.weights, **how)
 
     def _choose_large(self, preparations: Sequence[Preparation], Cs: Sequence[float]) -> Choice:
-        """Return the choice for a large set.
-
-        The first folds tell which other preparation may be better than the usual one, and where that is not clear, all
-        folds do. The rotated rows of one preparation are in memory at a time.
-        """
-        given, Cs = self._large_set(), sorted(set(Cs))
-        others = [self._search(given, each) for each in preparations[1:] if self.has_enough()]
-        tried = []
-        for other in others:
-            C = other.screen(Cs)
-            other.unload(C)
-            tried.append((other, C))
-        usual = self._search(given, preparations[0])
-        usual_C = usual.screen(Cs)
-        correct = usual.correct(usual_C, given.first)
-        gains = {other: other.gain(correct, C, given.first)[0] for other, C in tried}
-        rival, C = max(tried, key=lambda pair: gains[pair[0]], default=(usual, usual_C))
-        if gains.get(rival, 0.0) <= 0:
-            return _large_choice(usual, usual.choose(Cs), None)
-        gain, error = rival.gain(correct, C, given.first)
-        if gain > _CLEARLY * error:
-            usual.unload(usual_C)
-            return _large_choice(rival, rival.choose(Cs), None)
-        of_usual = usual.all_folds(usual_C)
-        usual.unload(usual_C)
-        of_rival = rival.all_folds(C)
-        gain, error = rival.gain(of_usual, C, given.folds)
-        if gain > _CLEARLY * error:
-            return _large_choice(rival, rival.choose(Cs), of_usual)
-        rival.unload(C)
-        return _large_choice(usual, usual.choose(Cs), of_rival)
+        """Return the choice for a large set."""
+        given, compared = self._large_set(), None
+        if len(preparations) > 1 and self.has_enough():
+            search, compared = compare(given, preparations, Cs)
+        else:
+            search = LargeSearch(given, preparations[0], Cs)
+        solution = search.solution(search.choose())  # before the held-out predictions take memory
+        found = search.cross_validation()
+        if compared is not None:
+            found = replace(found, compared=search.by_row(compared)[:, None])
+        return Choice(search.preparation, found, solution=solution)
 
     def held_out(self, preparation: Preparation, C: float | None = None) -> CrossValidation:
         """Return the held-out predictions for one C, by default the usual one."""
         if self._is_large(preparation):
-            search = self._search(self._large_set(), preparation)
-            search.choose([search.usual_C if C is None else C])
+            search = LargeSearch(self._large_set(), preparation, None if C is None else [C])
+            search.choose()
             return search.cross_validation()
         C = preparation.usual_C(preparation.rows(self.X)) if C is None else C
         return self.cross_validate(preparation, [C])[1]
@@ -170,17 +154,10 @@ class Chooser:
         return (trainer, X, rotation), cross_validate(trainer, X, self.Y, self.weights, Cs, **how)
 
 
-def _large_choice(search: LargeSearch, C: float, other: NDArray[np.bool_] | None) -> Choice:
-    """Return the choice of a C, after another preparation had correct rows (m,), by the order of folds."""
-    solution = search.solution(C)  # before the held-out predictions take memory
-    found = search.cross_validation().comparing(None if other is None else search.by_row(other)[:, None])
-    return Choice(search.preparation, found, solution=solution)
-
-
 def clearly_best(found: Sequence[CrossValidation]) -> int:
     """Return the position of the one with the most correct rows, or 0 where none is clearly better than the first."""
     first = found[0]
     correct = [each.correct[:, each.position] for each in found]
     gains = [difference(each, correct[0], first.groups, first.weights) for each in correct]
-    better = [i for i, (gain, error) in enumerate(gains) if gain > _CLEARLY * error]
+    better = [i for i, (gain, error) in enumerate(gains) if gain > CLEARLY * error]
     return max(better, key=lambda i: gains[i][0], default=0)

@@ -25,6 +25,8 @@ DEFAULT_CS = tuple(float(C) for C in np.logspace(-6, 5, 45))
 """Values of C in the linear evaluation of DINOv2 (Oquab et al. 2023): 45 from 1e-6 to 1e5."""
 COARSE_CS = tuple(float(C) for C in np.logspace(-6, 4, 11))
 """Values of C in a stack, one a decade. The top makes up for a C that is not quite the best."""
+CLEARLY = 2.0
+"""Standard errors by which another preparation, or other features, must be better than the usual ones."""
 DRAWS = 4
 """Random samples of each size and fold in a learning curve, fewer where these have many rows."""
 _MOST_DRAWN = 20_000  # training rows in all samples of one size of a learning curve, beyond one sample for each fold

@@ -23,7 +23,8 @@ from sightsound.linear.choice import Choice, Chooser
 from sightsound.linear.cross_validation import DEFAULT_CS, CrossValidation, Scoring
 from sightsound.linear.decisions import indicators
 from sightsound.linear.folds import Ints
-from sightsound.linear.large import LargeSearch, LargeSet, is_large
+from sightsound.linear.large_fits import LargeFits
+from sightsound.linear.large_set import LargeSet, is_large
 from sightsound.linear.model import LinearModel
 from sightsound.linear.newton import Solution
 from sightsound.linear.report import ProbeReport
@@ -339,7 +340,7 @@ def _solution(probe: LinearProbe, X: NDArray[Any], Y: Matrix, choice: Choice | N
     if choice is None and is_large(trainer, X, Y, weights, None, probe.scaling_):
         one = np.zeros(len(X), np.intp)
         given = LargeSet.of(trainer, X, Y, weights, folds=one, groups=one)
-        return LargeSearch(given, probe.preparation).solution(probe.C_)
+        return LargeFits(given, probe.preparation).solution(probe.C_)
     X = probe.preparation.rows(X)
     start = None if choice is None else choice.start
     (solution,) = trainer.path(X, Y, weights, [probe.C_], exact=True, start=start)

@@ -24,8 +24,8 @@ class FoldOrder:
 
     Attributes
     ----------
-    order : int array (n,)
-        Position (n,) of each row among those given.
+    order : int array (m,)
+        Position (m,) of each row among those given.
     ends : int array (folds + 1,)
         Where each fold begins, and where the last ends. Rows that are never held out follow.
     """
@@ -53,24 +53,24 @@ class FoldOrder:
 def rotated(X: NDArray[Any], preparation: Preparation, weights: Matrix, order: Ints) -> PrincipalAxes:
     """Return rows in their principal axes.
 
-    Mean, scale and axes are those of all rows. They do not depend on the classes, and those of a fold differ from them
-    by little where rows are more than features.
+    Mean, scale and axes are those of all rows of the result. They do not depend on the classes, and those of a fold
+    differ from them by little where rows are more than features.
 
     Parameters
     ----------
     X : array (n, d)
-        Rows (n, d), not prepared, n > d. Beside them this takes the memory of as many numbers in float32.
+        Rows (n, d), not prepared. Beside them this takes the memory of Z.
     preparation : Preparation
         How they are prepared; not `centred`.
-    weights : array (n,)
-        Positive weights (n,), in the order that follows.
-    order : int array (n,)
-        Order of the result.
+    weights : array (m,)
+        Positive weights (m,), in the order that follows.
+    order : int array (m,)
+        Position (m,) of each row of the result, m > d. It may have some of the rows alone.
 
     Returns
     -------
     PrincipalAxes
-        Z is float32 (n, d), in this order.
+        Z is float32 (m, d), in this order.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _rotate(
     X: NDArray[Any], preparation: Preparation, weights: Matrix, order: Ints, mean: Matrix, scale: Matrix
 ) -> PrincipalAxes:
     """Return centred and scaled rows in their principal axes; they are rotated where they stand."""
-    n, d = X.shape
+    n, d = len(order), X.shape[1]
     Z, gram, root = np.empty((n, d), np.float32), np.zeros((d, d), np.float32), np.sqrt(weights)[:, None]
     for block, rows in _prepared(X, preparation, order):
         rows -= mean
