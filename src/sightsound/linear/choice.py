@@ -118,13 +118,13 @@ class Chooser:
             found = replace(found, compared=search.by_row(compared)[:, None])
         return Choice(search.preparation, found, solution=solution)
 
-    def held_out(self, preparation: Preparation, C: float | None = None) -> CrossValidation:
-        """Return the held-out predictions for one C, by default the usual one."""
+    def held_out(self, preparation: Preparation) -> CrossValidation:
+        """Return the held-out predictions for the usual C."""
         if self._is_large(preparation):
-            search = LargeSearch(self._large_set(), preparation, None if C is None else [C])
+            search = LargeSearch(self._large_set(), preparation)
             search.choose()
             return search.cross_validation()
-        C = preparation.usual_C(preparation.rows(self.X)) if C is None else C
+        C = preparation.usual_C(preparation.rows(self.X))
         return self.cross_validate(preparation, [C])[1]
 
     def has_enough(self) -> bool:
