@@ -2,9 +2,11 @@
 
     python tests/benchmarks/probe_speed.py --sounds ESC10 [--weights yamnet.h5] [--hard] [--converged]
     python tests/benchmarks/probe_speed.py --solver 50000 1280 100 [--Cs 1e-4 1e-2 1]
+    python tests/benchmarks/probe_speed.py --large 20000 1280 100 [--scaling unit] [--spread 0.48]
 
 Peers are measured in the same run, on the same rows. Times are CPU times of the process, which other processes disturb
-less than wall-clock times. Set OPENBLAS_NUM_THREADS=1 and OMP_NUM_THREADS=1, since waiting threads count too.
+less than wall-clock times. Set OPENBLAS_NUM_THREADS=1 and OMP_NUM_THREADS=1, since waiting threads count too; but not
+for --large, which prints both times of all cores.
 
 With --sounds, ESC10 is the folder of K. J. Piczak's ESC-10, whose recordings are embedded first: 400 rows, 10 classes,
 the 5 official folds and 45 values of C from 1e-6 to 1e5. `--hard` takes 2,000 noisy copies in 50 classes (class times
@@ -17,6 +19,12 @@ path of C, each from the last solution, without folds. L-BFGS gets the same rota
 since in float32 its line search stops early. It is scikit-learn's LogisticRegression, at the loosest tolerance of a
 ladder that reaches the objective of the solver within --tol (only that fit counts); and SciPy's L-BFGS on axes that are
 scaled by the same preconditioner, stopped at the first point that reaches it.
+
+With --large, `LinearProbe` chooses C for such rows, with classes whose means are --spread apart. The peer fits the
+chosen C: scikit-learn's LogisticRegression at its default tolerance, on the same float32 rows in their principal axes
+(their rotation is not counted), without those of the first fold. The accuracies at the end are those in this fold.
+Memory is the peak of the process while fitting, beyond that of the imports, as a multiple of the rows, which are part
+of it; the peer has the rotated rows instead.
 """
 
 from __future__ import annotations
@@ -52,13 +60,19 @@ def main() -> None:
     parser.add_argument("--Cs", type=float, nargs="+", default=[1e-4, 1e-2, 1.0])
     parser.add_argument("--tol", type=float, default=1e-5)
     parser.add_argument("--no-scikit-learn", action="store_true", help="Leave out the slower peer of --solver.")
+    parser.add_argument("--large", type=int, nargs=3, metavar=("ROWS", "FEATURES", "CLASSES"))
+    parser.add_argument("--scaling", default="auto")
+    parser.add_argument("--spread", type=float, default=0.48)
+    parser.add_argument("--no-peer", action="store_true", help="Leave out the peer of --large.")
     options = parser.parse_args()
-    if options.solver:
+    if options.large:
+        race_on_many(*options.large, options.spread, options.scaling, not options.no_peer)
+    elif options.solver:
         race_solvers(*options.solver, options.Cs, options.tol, not options.no_scikit_learn)
     elif options.sounds:
         race_on_sounds(options)
     else:
-        parser.error("expected --sounds or --solver")
+        parser.error("expected --sounds, --solver or --large")
 
 
 # -- the choice of C ---------------------------------------------------------------------------------------------
@@ -101,6 +115,71 @@ def race(title: str, X: Any, y: Any, folds: Any, Cs: Any, converged: bool) -> No
         exact = LogisticRegression(C=probe.C_, tol=1e-6, max_iter=10_000)
         scores = [exact.fit(S[rest], y[rest]).score(S[out], y[out]) for rest, out in split.split()]
         print(f"   peer at tolerance 1e-6 and C = {probe.C_:.3g}: {100 * np.mean(scores):.2f} per cent", flush=True)
+
+
+# -- the choice of C on a large set --------------------------------------------------------------------------------
+
+
+def race_on_many(n: int, d: int, k: int, spread: float, scaling: str, with_peer: bool) -> None:
+    warm, classes = network_rows(300, d, 2, spread)
+    LinearProbe(Cs=[1.0]).fit(warm, classes)  # so that imports do not count
+    timed(lambda: LogisticRegression(max_iter=1).fit(warm, classes))
+    before = peak_memory()
+    X, y = network_rows(n, d, k, spread)
+    size = X.nbytes
+    settings: dict[str, Any] = {} if scaling == "auto" else {"scaling": scaling, "sqrt": False}
+    wall, (cpu, probe) = watched(lambda: timed(lambda: LinearProbe(**settings).fit(X, y)))
+    memory, found = (peak_memory() - before) / size, probe.cross_validation_
+    first = found.folds == 0
+    accuracy = found.correct[first, found.position].mean()
+    print(f"{n} x {d}, {k} classes: C = {probe.C_:.3g} of {len(found.Cs)} on all folds, {probe.preparation}")
+    print(
+        f"accuracy in all folds {100 * found.scores[found.position]:.2f}, at the best C {100 * found.scores.max():.2f}"
+    )
+    rows = [("LinearProbe", wall, cpu, accuracy, memory)]
+    if with_peer:
+        Z = PrincipalAxes.of(probe.preparation.rows(X), np.ones(n), scaling=probe.scaling_).Z
+        inside, outside = Z[found.rows[first]], Z[found.folds != 0]
+        del X, Z
+        reset_peak_memory()
+        peer = LogisticRegression(C=probe.C_, max_iter=1000)
+        wall, (cpu, _) = watched(lambda: timed(lambda: peer.fit(outside, y[found.folds != 0])))
+        memory = (peak_memory() - before) / size
+        rows.append(("LogisticRegression, one C", wall, cpu, peer.score(inside, y[first]), memory))
+    print(f"{'':26}{'seconds':>9}{'CPU s':>9}{'accuracy':>10}{'memory / rows':>15}")
+    for name, wall, cpu, accuracy, memory in rows:
+        print(f"{name:26}{wall:9.1f}{cpu:9.1f}{100 * accuracy:10.2f}{memory:15.2f}", flush=True)
+
+
+def network_rows(n: int, d: int, k: int, spread: float, seed: int = 0) -> tuple[Any, Any]:
+    """Return rows (n, d) like those of `random_network`, made in blocks, and classes (n,) that overlap less."""
+    random = np.random.default_rng(seed)
+    y = np.arange(n) % k
+    means, mix = spread * random.normal(size=(k, 64)), random.normal(size=(64, d)) / 8
+    X = np.empty((n, d), np.float32)
+    for start in range(0, n, 1000):
+        block = y[start : start + 1000]
+        mixed = (means[block] + random.normal(size=(len(block), 64))) @ mix
+        X[start : start + 1000] = np.maximum(mixed + 0.3 * random.normal(size=mixed.shape) - 0.3, 0)
+    return X, y
+
+
+def peak_memory() -> int:
+    """Return the peak resident bytes of this process (Linux)."""
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+
+
+def reset_peak_memory() -> None:
+    """Make the peak resident bytes of this process those of now (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def watched(run: Any) -> tuple[float, Any]:
+    """Return the seconds of a call by the wall clock, and what it returned."""
+    start = time.perf_counter()
+    found = run()
+    return time.perf_counter() - start, found
 
 
 # -- the solver --------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from PIL import Image
 
 import made
 from sightsound import Labels, SightsoundError, advise, index, load_dataset
+from sightsound.learn import near_duplicates as module
 from sightsound.learn.near_duplicates import near_duplicates
 from sightsound.learn.suggestions import MIN_CLASS_ITEMS, MIN_ITEMS
 
@@ -136,6 +137,28 @@ def test_near_duplicates_in_different_official_folds_are_found(tiny, shades, tmp
     labels = Labels(str(tmp_path / "t.csv"), "kind", fold_column="part")
     found = near_duplicates(load(tmp_path / "lib", "tints.tiny", labels=labels))
     assert any({p.first.path, p.second.path} == {"red/0.png", "red/again.png"} and p.across == "folds" for p in found)
+
+
+@pytest.mark.parametrize("networks", [1, 2])
+def test_near_duplicates_of_many_items_are_those_of_all_pairs(monkeypatch, coloured, networks):
+    """Of 600 items 40 are repeated with noise, some of them beyond the least similarity."""
+    random = np.random.default_rng(0)
+    (data,) = load(coloured, "colours.tiny")
+    sets = []
+    for _ in range(networks):
+        X = random.normal(size=(600, 24))
+        X[560:] = X[:40] + np.linspace(0, 0.6, 40)[:, None] * random.normal(size=(40, 24))
+        items = tuple(dataclasses.replace(data.items[0], id=i + 1, path=f"{i}.png") for i in range(600))
+        sets.append(dataclasses.replace(data, X=X.astype(np.float32), y=np.arange(600) // 50 % 3, items=items))
+    expected = near_duplicates(sets)
+    monkeypatch.setattr(module, "_MANY", 100)
+    monkeypatch.setattr(module, "_BLOCK", 64)
+    monkeypatch.setattr(module, "_PAIRS", 7)
+    found = near_duplicates(sets)
+    assert 10 < len(expected) < 40 and [(p.first.id, p.second.id) for p in found] == [
+        (p.first.id, p.second.id) for p in expected
+    ]
+    assert [p.similarity for p in found] == pytest.approx([p.similarity for p in expected], abs=1e-6)
 
 
 def _with_tints(host):

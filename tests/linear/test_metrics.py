@@ -121,6 +121,21 @@ def test_the_nearest_neighbours_are_those_of_scikit_learn():
         assert predicted[folds == fold] == pytest.approx(oracle.predict_proba(X[folds == fold]), abs=1e-5)
 
 
+def test_the_nearest_neighbours_of_many_rows_are_the_same(monkeypatch):
+    random = np.random.default_rng(0)
+    y = random.integers(0, 5, 800)
+    X = random.normal(size=(5, 16))[y] + random.normal(size=(800, 16))
+    folds = random.integers(0, 4, 800)
+    few = metrics.neighbours(X, np.eye(5)[y], folds)
+    monkeypatch.setattr(metrics, "_MANY", 100)
+    assert metrics.neighbours(X, np.eye(5)[y], folds) == pytest.approx(few, abs=1e-6)
+    rare = np.where(np.arange(800) < 797, 0, 1)  # three rows are all that is outside of a fold
+    monkeypatch.setattr(metrics, "_MANY", 801)
+    few = metrics.neighbours(X, np.eye(5)[y], rare)
+    monkeypatch.setattr(metrics, "_MANY", 100)
+    assert metrics.neighbours(X, np.eye(5)[y], rare) == pytest.approx(few, abs=1e-6)
+
+
 def test_a_row_of_several_labels_is_correct_where_all_are():
     Y = np.array([[1, 1, 0], [0, 0, 0], [1, 0, 1]], float)
     P = np.array([[0.9, 0.8, 0.1], [0.2, 0.2, 0.6], [0.9, 0.1, 0.9]])

@@ -156,12 +156,24 @@ def _scaled_block(X: NDArray[Any], weights: Matrix, standardize: bool) -> tuple[
 
 def _eigh(left: Matrix, right: Matrix, dtype: Any) -> tuple[Matrix, Matrix]:
     """Return rising eigenvalues and eigenvectors of a matrix times its transpose, computed in a precision."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = (left @ right).astype(dtype)
+    eigenvalues, vectors = decompose(gram)
+    return eigenvalues.astype(np.float64), vectors.astype(np.float64)
+
+
+def decompose(gram: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the rising eigenvalues (d,) and the eigenvectors (d, d) of a symmetric matrix (d, d) of its precision.
+
+    Raises
+    ------
+    ValueError
+        Where numbers of the matrix have overflowed.
+    """
     try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            gram = (left @ right).astype(dtype)
         if np.isfinite(gram).all():
             eigenvalues, vectors = np.linalg.eigh(gram)
-            return eigenvalues.astype(np.float64), vectors.astype(np.float64)
+            return eigenvalues, vectors
     except np.linalg.LinAlgError:
         pass
     raise ValueError("X: expected numbers whose squares can be added up, got larger ones; use scaling='standard'")

@@ -25,6 +25,8 @@ DEFAULT_CS = tuple(float(C) for C in np.logspace(-6, 5, 45))
 """Values of C in the linear evaluation of DINOv2 (Oquab et al. 2023): 45 from 1e-6 to 1e5."""
 COARSE_CS = tuple(float(C) for C in np.logspace(-6, 4, 11))
 """Values of C in a stack, one a decade. The top makes up for a C that is not quite the best."""
+CLEARLY = 2.0
+"""Standard errors by which another preparation, or other features, must be better than the usual ones."""
 DRAWS = 4
 """Random samples of each size and fold in a learning curve, fewer where these have many rows."""
 _MOST_DRAWN = 20_000  # training rows in all samples of one size of a learning curve, beyond one sample for each fold
@@ -260,18 +262,36 @@ def cross_validate(
         predicted = trainer.predict(held_out(i))
         correct[:, i] = (predicted == truth).all(axis=1)
         scores[i] = metrics.macro_f1(truth, predicted, counts) if by_f1 else np.average(correct[:, i], weights=counts)
-    position = _choose(scores, None if by_f1 else correct, groups[held], counts, np.array(Cs), usual_C)
+    position = choose(scores, None if by_f1 else correct, groups[held], counts, np.array(Cs), usual_C)
     kept = (groups[held], folds[held], counts, tuple(Cs), scores, position)
     return CrossValidation(held, truth, *kept, held_out(position), correct, trainer.single)
 
 
-def _choose(
+def choose(
     scores: Matrix, correct: NDArray[np.bool_] | None, groups: Ints, weights: Matrix, Cs: Matrix, usual: float | None
 ) -> int:
     """Return the position of the best C, or of the usual one if the best is not clearly better.
 
     Of those whose score is within one standard error of the best, or equals it where the score is no accuracy, the C
     nearest to the usual one wins. With few rows the differences are mostly noise.
+
+    Parameters
+    ----------
+    scores : array (Cs,)
+        Score (Cs,) of each C.
+    correct : bool array (n, Cs), optional
+        Whether each row is correct for each C. None where the score is no accuracy.
+    groups, weights : arrays (n,)
+        Group and weight (n,) of each row.
+    Cs : array (Cs,)
+        Values of C.
+    usual : float, optional
+        The usual C. None takes the best.
+
+    Returns
+    -------
+    int
+        The position.
     """
     best = int(scores.argmax())
     if usual is None:

@@ -54,7 +54,8 @@ class Softmax:
     def loss_state(self, F: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]:
         """Return the losses (n,) and the probabilities (n, k)."""
         largest = F.max(axis=1, keepdims=True)
-        P = np.exp(F - largest)
+        P = F - largest
+        np.exp(P, out=P)
         total = P.sum(axis=1, keepdims=True)
         P /= total
         return (np.log(total) + largest)[:, 0] - np.einsum("ij,ij->i", F, Y), P

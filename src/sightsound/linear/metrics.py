@@ -18,6 +18,7 @@ DRAWS = 1000
 """Bootstrap samples of an interval."""
 NEIGHBOURS = 5
 """The k of the nearest-neighbour baseline."""
+_MANY = 4096  # rows from which neighbours are searched without a copy for each fold
 
 
 def report(
@@ -223,6 +224,8 @@ def neighbours(X: NDArray[Any], Y: Matrix, folds: Ints) -> Matrix:
 
     rows = unit_rows(X)
     predicted = np.zeros(Y.shape)
+    if len(rows) >= _MANY:
+        return _neighbours_of_many(rows, Y, folds)
     for fold in np.unique(folds):
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         index = faiss.IndexFlatIP(rows.shape[1])
@@ -230,4 +233,30 @@ def neighbours(X: NDArray[Any], Y: Matrix, folds: Ints) -> Matrix:
         similarity, nearest = index.search(rows[outside], min(NEIGHBOURS, len(inside)))
         weights = np.maximum(similarity, 0) + 1e-6
         predicted[outside] = np.einsum("nk,nkc->nc", weights, Y[inside][nearest]) / weights.sum(axis=1, keepdims=True)
+    return predicted
+
+
+def _neighbours_of_many(rows: NDArray[Any], Y: Matrix, folds: Ints) -> Matrix:
+    """Return the same as `neighbours` without a copy of the rows for each fold, of rows (n, d) of length 1."""
+    import faiss
+
+    order = np.argsort(folds, kind="stable")
+    rows, ordered = rows[order], folds[order]
+    predicted = np.zeros(Y.shape)
+    for fold in np.unique(folds):
+        start, stop = np.searchsorted(ordered, (fold, fold + 1))
+        found = []
+        for part, first in ((rows[:start], 0), (rows[stop:], stop)):
+            if len(part):
+                count = min(NEIGHBOURS, len(part))
+                similarity, nearest = faiss.knn(rows[start:stop], part, count, metric=faiss.METRIC_INNER_PRODUCT)
+                found.append((similarity, nearest + first))
+        similarity, nearest = (np.hstack(each) for each in zip(*found))
+        best = np.argsort(-similarity, axis=1, kind="stable")[:, :NEIGHBOURS]
+        weights = np.maximum(np.take_along_axis(similarity, best, axis=1), 0) + 1e-6
+        near = order[np.take_along_axis(nearest, best, axis=1)]
+        means = np.zeros((stop - start, Y.shape[1]))
+        for i in range(near.shape[1]):
+            means += weights[:, i : i + 1] * Y[near[:, i]]
+        predicted[order[start:stop]] = means / weights.sum(axis=1, keepdims=True)
     return predicted

@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 from sightsound.contract.arrays import Matrix
 from sightsound.linear.axes import PrincipalAxes
 from sightsound.linear.losses import Loss, Softmax
+from sightsound.linear.pieces import Pieces, blocks
 from sightsound.linear.scaling import Scaling
 
 _MAX_NEWTON = 100  # steps for one C; three are usual
@@ -140,13 +141,11 @@ def path(
     mean_weight = weights.mean()  # weights near 1 keep float32 within its range
     weights = weights / mean_weight
     axes = PrincipalAxes.of(X, weights, scaling=scaling, exact=exact, rotation=rotation)
-    solver = _Solver(axes, Y, weights, loss)
+    solver = Solver(axes, Y, weights, loss)
     if start is not None:
-        W, b = axes.from_features(*start)
-        solver.current = _Point(W, b, axes.Z @ W + b)
+        solver.start(*axes.from_features(*start))
     else:
-        for C in _WARM_UP[: int(np.searchsorted(_WARM_UP, Cs[0] / 3))]:
-            solver.minimise(C, 1e-2)
+        solver.warm_up(Cs[0])
     solutions = []
     for C in Cs:
         objective, converged = solver.minimise(float(C) * mean_weight, tol)
@@ -170,15 +169,49 @@ class _Point:
         return _Point(self.W - other.W, self.b - other.b, self.F - other.F)
 
 
-class _Solver:
-    """The objective on some rows, and its minimum for one C after the other; `current` is the last solution."""
+class Solver:
+    """The objective on some rows, and its minimum for one C after the other; `current` is the last solution.
 
-    def __init__(self, axes: PrincipalAxes, Y: Matrix, weights: Matrix, loss: Loss) -> None:
+    Parameters
+    ----------
+    axes : PrincipalAxes
+        The rows (n, r). They may be `Pieces`.
+    Y : array (n, k)
+        Targets (n, k) in {0, 1}.
+    weights : array (n,)
+        Positive weights (n,) of rows, of a mean near 1.
+    loss : Loss
+        The loss to minimise.
+    dtype : type
+        Precision of decision values and gradients. With float32, for rows in float32, memory is saved: half of
+        these, and the solution before the last. The tolerance of `minimise` is then at least 1e-6.
+    """
+
+    def __init__(self, axes: PrincipalAxes, Y: Matrix, weights: Matrix, loss: Loss, dtype: Any = np.float64) -> None:
         (n, r), k = axes.Z.shape, Y.shape[1]
         self.Z, self.Z32, self.eigenvalues = axes.Z, axes.Z.astype(np.float32, copy=False), axes.eigenvalues
-        self.Y, self.weights, self.loss = Y, weights, loss
-        self.current = _Point(np.zeros((r, k)), np.zeros(k), np.zeros((n, k)))
+        self._saving = dtype == np.float32
+        self.Y = Y.astype(np.int8 if self._saving else dtype, copy=False)
+        self.weights, self.loss = weights, loss
+        self._row_weights = weights.astype(dtype, copy=False)[:, None]
+        self._precisions = [(np.float32, self.Z32)] if self._saving else [(np.float32, self.Z32), (dtype, self.Z)]
+        self.current = _Point(np.zeros((r, k)), np.zeros(k), np.zeros((n, k), dtype))
         self._previous: _Point | None = None
+
+    def start(self, W: Matrix, b: Matrix) -> None:
+        """Move `current` to coefficients W (r, k) and intercept b (k,) on the axes."""
+        dtype = self.current.F.dtype
+        if dtype == np.float32:
+            F = self.Z @ W.astype(dtype)
+            F += b.astype(dtype)
+        else:
+            F = self.Z @ W + b
+        self.current, self._previous = _Point(W, b, F), None
+
+    def warm_up(self, C: float) -> None:
+        """Move `current` from zeros to rough solutions on the way to C."""
+        for rough in _WARM_UP[: int(np.searchsorted(_WARM_UP, C / 3))]:
+            self.minimise(rough, 1e-2)
 
     def minimise(self, C: float, tol: float) -> tuple[float, bool]:
         """Move `current` to the solution for C. Return the objective there, and whether it converged."""
@@ -186,21 +219,29 @@ class _Solver:
         value, state = self._objective(point, C)
         for _ in range(_MAX_NEWTON):
             step, decrease = self._newton_step(point, state, C)
+            state = np.empty(0)  # frees the state before the line search
             point, t = self._line_search(point, step, C, decrease)
             if self.Z.dtype == np.float64:  # remove the rounding errors of float32 steps
                 point = self._recomputed(point)
+            del step
+            if self._saving:
+                self.current = point  # frees the last point
             value, state = self._objective(point, C)
             if decrease <= tol * value or t == 0:
                 break
-        self._previous, self.current = self.current, point
+        self._previous, self.current = None if self._saving else self.current, point
         return value, bool(abs(decrease) <= max(tol, 1e-7) * value)
 
     def _recomputed(self, point: _Point) -> _Point:
         """Return a point with its decision values computed again, without what a softmax does not depend on."""
-        W, b = point.W, point.b
-        if isinstance(self.loss, Softmax):
-            W, b = W - W.mean(axis=1, keepdims=True), b - b.mean()
+        W, b = self.centred(point.W, point.b)
         return _Point(W, b, self.Z @ W + b)
+
+    def centred(self, W: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
+        """Return coefficients (r, k) and intercept (k,) without what a softmax does not depend on."""
+        if isinstance(self.loss, Softmax):
+            return W - W.mean(axis=1, keepdims=True), b - b.mean()
+        return W, b
 
     def _warm_start(self, C: float) -> _Point:
         """Return the last solution, or the extrapolation of the last two if the objective is lower there."""
@@ -222,10 +263,9 @@ class _Solver:
         low, high, t, first = 0.0, 0.0, 1.0, -2 * decrease
         slope_low, slope_high = first, 0.0
         for _ in range(_MAX_SEARCH if decrease > 0 else 0):
-            trial = point.plus(step, t)
-            slope = self._directional_derivative(trial, step, C)
+            slope = self._directional_derivative(point, step, t, C)
             if abs(slope) <= 0.5 * abs(first) or (slope < 0 and not high):
-                return trial, t
+                return point.plus(step, t), t
             if slope > 0:
                 high, slope_high = t, slope
             else:
@@ -234,22 +274,29 @@ class _Solver:
             t = min(max(secant, low + 0.1 * width), high - 0.1 * width)
         return point, 0.0
 
-    def _directional_derivative(self, point: _Point, step: _Point, C: float) -> float:
-        state = self.loss.loss_state(point.F, self.Y)[1]
-        losses = np.einsum("i,ik,ik->", self.weights, self.loss.gradient(state, self.Y), step.F)
-        return float(C * losses + np.vdot(point.W, step.W))
+    def _directional_derivative(self, point: _Point, step: _Point, t: float, C: float) -> float:
+        """Return the derivative along a step at a part t of it, by blocks of rows where there are `Pieces`."""
+        losses: Any = 0.0
+        for rows, _ in blocks(self.Z):
+            Y, step_F = self.Y[rows], step.F[rows]
+            state = self.loss.loss_state(point.F[rows] + t * step_F, Y)[1]
+            losses = losses + np.einsum("i,ik,ik->", self.weights[rows], self.loss.gradient(state, Y), step_F)
+        return float(C * losses + np.vdot(point.W + t * step.W, step.W))
 
     def _newton_step(self, point: _Point, state: Matrix, C: float) -> tuple[_Point, float]:
         """Return the truncated Newton step, and the decrease of the objective that it promises."""
-        Cw = C * self.weights[:, None]
+        Cw = C * self._row_weights
         G = Cw * self.loss.gradient(state, self.Y)
-        grad_W = self.Z.T @ G.astype(self.Z.dtype) + point.W
-        grad_b = G.sum(axis=0)
+        grad_W = self.Z.T @ G.astype(self.Z.dtype, copy=False) + point.W
+        grad_b = G.sum(axis=0, dtype=np.float64)
+        del G
         M_W, M_b = self._preconditioner(state, C)
         hessian, step, decrease = self.loss.hessian(state), point, 0.0
-        for dtype, Z in ((np.float32, self.Z32), (np.float64, self.Z)):
-            rounded = tuple(part.astype(dtype) if part.dtype.kind == "f" else part for part in hessian)
-            system = _NewtonSystem(self.loss, Z, rounded, Cw.astype(dtype), M_W.astype(dtype), M_b.astype(dtype))
+        for dtype, Z in self._precisions:
+            rounded = tuple(part.astype(dtype, copy=False) if part.dtype.kind == "f" else part for part in hessian)
+            system = _NewtonSystem(
+                self.loss, Z, rounded, Cw.astype(dtype, copy=False), M_W.astype(dtype), M_b.astype(dtype)
+            )
             step = system.solve(grad_W, grad_b)
             decrease = -float(np.vdot(grad_W, step.W) + grad_b @ step.b) / 2
             if decrease > 0:  # otherwise the rounding errors exceed the decrease that is left
@@ -258,7 +305,7 @@ class _Solver:
 
     def _preconditioner(self, state: Matrix, C: float) -> tuple[Matrix, Matrix]:
         """Return the inverse of the Hessian's approximate diagonal, for W (r, k) and b (k,)."""
-        curvature = C * (self.weights @ self.loss.hessian_diagonal(state))
+        curvature = C * (self._row_weights[:, 0] @ self.loss.hessian_diagonal(state))
         total = self.weights.sum()
         M_W = 1 / (1 + np.outer(self.eigenvalues, curvature / total))
         return M_W, 1 / np.maximum(curvature, 1e-6 * C * total)
@@ -273,7 +320,7 @@ class _NewtonSystem:
     """
 
     loss: Loss
-    Z: NDArray[Any]
+    Z: NDArray[Any] | Pieces
     hessian: tuple[NDArray[Any], ...]
     Cw: NDArray[Any]
     M_W: NDArray[Any]
@@ -283,7 +330,7 @@ class _NewtonSystem:
         """Return the step that preconditioned conjugate gradients find."""
         dtype = self.M_W.dtype.type
         r_W, r_b = (-grad_W).astype(dtype), (-grad_b).astype(dtype)
-        x = _Point(np.zeros_like(r_W), np.zeros_like(r_b), np.zeros((len(self.Z), len(r_b)), dtype))
+        x_W, x_b, x_F = np.zeros_like(r_W), np.zeros_like(r_b), np.zeros((len(self.Z), len(r_b)), dtype)
         z_W, z_b = self.M_W * r_W, self.M_b * r_b
         p_W, p_b = z_W, z_b
         squared = first = float(np.vdot(r_W, z_W) + r_b @ z_b)
@@ -293,7 +340,10 @@ class _NewtonSystem:
             if not curvature > 0:
                 break
             alpha = dtype(squared / curvature)
-            x = x.plus(_Point(p_W, p_b, p_F), alpha)
+            x_W, x_b = x_W + alpha * p_W, x_b + alpha * p_b
+            p_F *= alpha
+            x_F += p_F
+            del p_F
             r_W, r_b = r_W - alpha * H_W, r_b - alpha * H_b
             z_W, z_b = self.M_W * r_W, self.M_b * r_b
             last, squared = squared, float(np.vdot(r_W, z_W) + r_b @ z_b)
@@ -301,14 +351,17 @@ class _NewtonSystem:
                 break
             beta = dtype(squared / last)
             p_W, p_b = z_W + beta * p_W, z_b + beta * p_b
-        return x
+        return _Point(x_W, x_b, x_F)
 
     def _hessian_times(self, p_W: Any, p_b: Any) -> tuple[Any, Any, Any]:
         """Return the Hessian times a direction, and the decision values (n, k) of the direction."""
-        p_F = self.Z @ p_W
-        p_F += p_b
-        H_F = self.loss.hessian_product(self.hessian, p_F)
-        H_F *= self.Cw
-        H_W = self.Z.T @ H_F
-        H_W += p_W
-        return H_W, H_F.sum(axis=0), p_F
+        p_F: Any = np.empty((len(self.Z), len(p_b)), p_W.dtype)
+        H_W, H_b = p_W, np.zeros_like(p_b)
+        for rows, Z in blocks(self.Z):
+            np.matmul(Z, p_W, out=p_F[rows])
+            p_F[rows] += p_b
+            H_F = self.loss.hessian_product(tuple(part[rows] for part in self.hessian), p_F[rows])
+            H_F *= self.Cw[rows]
+            H_W = Z.T @ H_F + H_W
+            H_b = H_b + H_F.sum(axis=0)
+        return H_W, H_b, p_F

@@ -19,10 +19,12 @@ from sklearn.utils.validation import check_is_fitted
 from sightsound.contract.arrays import Matrix
 from sightsound.linear import folds as folding
 from sightsound.linear import metrics
-from sightsound.linear.choice import Chooser
+from sightsound.linear.choice import Choice, Chooser
 from sightsound.linear.cross_validation import DEFAULT_CS, CrossValidation, Scoring
 from sightsound.linear.decisions import indicators
 from sightsound.linear.folds import Ints
+from sightsound.linear.large_fits import LargeFits
+from sightsound.linear.large_set import LargeSet, is_large
 from sightsound.linear.model import LinearModel
 from sightsound.linear.newton import Solution
 from sightsound.linear.report import ProbeReport
@@ -44,7 +46,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         chooses it among `Cs` by cross-validation.
     Cs : sequence of float, optional
         Values of C to choose from. None takes 45 from 1e-6 to 1e5. Of those whose accuracy is within one standard error
-        of the best, the nearest to the usual C wins, which is 100 for rows of length 1.
+        of the best, the nearest to the usual C wins, which is 100 for rows of length 1. On a large set, of 1e8 rows
+        times features times classes or more, those that cannot win are left out, see `cross_validation_.Cs`.
     cv : int, splitter or iterable of pairs, optional
         Number of folds, a splitter of scikit-learn, which also gets the classes and groups, or pairs of (train, test)
         row numbers. None takes five folds, or as many as the smallest class has items. A class with one item, or all
@@ -86,7 +89,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
     cross_validation_ : CrossValidation or None
         The held-out predictions, see `CrossValidation`. None where `C` was given or nothing could be held out.
     scores_ : array
-        Score (Cs,) of each C, where C was chosen.
+        Score (Cs,) of each of `cross_validation_.Cs`, where C was chosen.
     folds_ : array (n,)
         Fold (n,) of each row, where C was chosen; -1 for rows that were kept for training.
     objective_ : float
@@ -181,13 +184,13 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         self.n_features_in_ = X.shape[1]
         self._row_weights = weights = _check_weights(sample_weight, len(X))
         self.cross_validation_: CrossValidation | None = None
-        preparations = self._preparations(X[weights > 0])
+        preparations = self._preparations(X if weights.all() else X[weights > 0])
         self.scaling_, self.sqrt_ = preparations[0].scaling, preparations[0].sqrt
         self.C_, self.temperature_ = 1.0 if self.C is None else float(self.C), 1.0
-        start = self._choose(X, y, Y, groups, folds, preparations) if self.C is None else None
-        X = self.preparation.rows(X)
-        (solution,) = self._trainer().path(X, Y, weights, [self.C_], exact=True, start=start)
-        self._set_solution(solution)
+        if is_large(self._trainer(), X, Y, weights, None, self.scaling_):
+            Y = Y.astype(np.int8)  # an eighth of the memory
+        choice = self._choose(X, y, Y, groups, folds, preparations) if self.C is None else None
+        self._set_solution(_solution(self, X, Y, choice))
         return self
 
     def _preparations(self, X: NDArray[Any]) -> list[Preparation]:
@@ -205,8 +208,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
 
     def _choose(
         self, X: NDArray[Any], y: Any, Y: Matrix, groups: Any, folds: Any, preparations: list[Preparation]
-    ) -> tuple[Matrix, Matrix] | None:
-        """Set the preparation, C and the temperature. Return an approximate solution for all rows to start from."""
+    ) -> Choice | None:
+        """Set the preparation, C and the temperature. Return the choice, or None where nothing can be held out."""
         chooser = _chooser(self, X, y, Y, groups, folds)
         self.folds_ = chooser.folds
         if self.folds_.max() < 0:
@@ -218,7 +221,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator, LinearModel):  # type: ignore[
         self.cross_validation_ = found = choice.cross_validation
         self.scores_, self.fold_sizes_ = found.scores, np.bincount(found.folds).tolist()
         self.C_, self.temperature_ = found.C, found.temperature if self.calibrate else 1.0
-        return choice.start
+        return choice
 
     def _set_solution(self, solution: Solution) -> None:
         self.coef_, self.centre_ = np.ascontiguousarray(solution.coef.T), solution.centre
@@ -318,8 +321,7 @@ def held_out_by_features(
         chooser = _chooser(fitted, X, y, Y, groups, folds) if chooser is None else replace(chooser, X=X)
         if chooser.folds.max() < 0:
             return [], False
-        C = preparation.usual_C(preparation.rows(X))
-        found.append(chooser.cross_validate(preparation, [C])[1])
+        found.append(chooser.held_out(preparation))
     return found, chooser is not None and chooser.has_enough()
 
 
@@ -328,6 +330,21 @@ def _chooser(probe: LinearProbe, X: NDArray[Any], y: Any, Y: Matrix, groups: Any
     groups = np.arange(len(X)) if groups is None else np.unique(check_column(groups, len(X)), return_inverse=True)[1]
     folds = _assign_folds(probe, X, y, Y, groups, folds)
     return Chooser(probe._trainer(), X, Y, probe._row_weights, folds, groups, probe.scoring)
+
+
+def _solution(probe: LinearProbe, X: NDArray[Any], Y: Matrix, choice: Choice | None) -> Solution:
+    """Return the classifier of all rows for the chosen C."""
+    weights, trainer = probe._row_weights, probe._trainer()
+    if choice is not None and choice.solution is not None:
+        return choice.solution
+    if choice is None and is_large(trainer, X, Y, weights, None, probe.scaling_):
+        one = np.zeros(len(X), np.intp)
+        given = LargeSet.of(trainer, X, Y, weights, folds=one, groups=one)
+        return LargeFits(given, probe.preparation).solution(probe.C_)
+    X = probe.preparation.rows(X)
+    start = None if choice is None else choice.start
+    (solution,) = trainer.path(X, Y, weights, [probe.C_], exact=True, start=start)
+    return solution
 
 
 def _assign_folds(probe: LinearProbe, X: NDArray[Any], y: Any, Y: Matrix, groups: Ints, folds: Any) -> Ints:

@@ -50,12 +50,18 @@ class Preparation:
 
     def usual_C(self, X: NDArray[Any]) -> float:
         """Return the C to take where examples are too few to choose one, for prepared rows X (n, d)."""
-        if self.scaling == "standard":
-            return float(_USUAL_C / X.shape[1])
+        variance = 1.0
         if self.scaling == "none":
             with np.errstate(over="ignore"):
                 variance = float(X.var(axis=0, dtype=np.float64).sum())
-                return float(_USUAL_C / variance) if 0 < variance < 1e100 else _USUAL_C
+        return self.usual_C_of(X.shape[1], variance)
+
+    def usual_C_of(self, features: int, variance: float) -> float:
+        """Return the usual C for prepared rows with a number of features, and the sum of their variances."""
+        if self.scaling == "standard":
+            return float(_USUAL_C / features)
+        if self.scaling == "none":
+            return float(_USUAL_C / variance) if 0 < variance < 1e100 else _USUAL_C
         return _USUAL_C
 
 

@@ -20,7 +20,8 @@ ClassWeight = Mapping[Any, float] | Literal["balanced"] | None
 
 LOSSES: dict[str, Callable[[], Loss]] = {"logistic": Sigmoid, "svm": SquaredHinge, "ridge": SquaredError}
 
-_CV_TOL = 1e-3  # of the objective; a smaller one changes the predictions of undecided rows alone
+CV_TOL = 1e-3  # of the objective; a smaller one changes the predictions of undecided rows alone
+LARGE_TOL = 1e-5  # of the objective of a classifier that is kept, where the problem is not small
 _SMALL = 10**7  # rows times features times classes up to which tight tolerances take no noticeable time
 _TINY = 10**4  # the same up to which solutions in cross-validation are exact too
 
@@ -107,25 +108,28 @@ class Trainer:
         """Return the solutions for centred rows."""
         size = X.shape[0] * X.shape[1] * Y.shape[1]
         exact = exact or size <= _TINY
-        tol = self.tol if self.tol is not None else 1e-12 if size <= _SMALL else 1e-5
+        tol = self.tol if self.tol is not None else 1e-12 if size <= _SMALL else LARGE_TOL
         settings: dict[str, Any] = {
             "scaling": self.scaling,
-            "tol": tol if exact else _CV_TOL,
+            "tol": tol if exact else CV_TOL,
             "exact": exact,
             "rotation": rotation,
         }
         loss = LOSSES[self.kind]
         if not self.single and self.class_weight is not None:  # each label has its own row weights
             columns = np.split(Y, Y.shape[1], axis=1)
-            parts = [path(X, y, loss(), Cs, weights=self._weighted(y, weights), **settings) for y in columns]
+            parts = [path(X, y, loss(), Cs, weights=self.weighted(y, weights), **settings) for y in columns]
             return [join(same_C) for same_C in zip(*parts)]
         if self.single:
-            weights = self._weighted(Y, weights)
+            weights = self.weighted(Y, weights)
+        targets, made = self.problem(Y)
+        return path(X, targets, made, Cs, weights=weights, start=start, **settings)
+
+    def problem(self, Y: Matrix) -> tuple[Matrix, Loss]:
+        """Return the columns of targets Y (n, k) that are fitted together, and their loss."""
         if self.two_classes:
-            Y = Y[:, 1:]
-        elif self.kind == "logistic" and self.single:
-            loss = Softmax
-        return path(X, Y, loss(), Cs, weights=weights, start=start, **settings)
+            return Y[:, 1:], LOSSES[self.kind]()
+        return Y, Softmax() if self.kind == "logistic" and self.single else LOSSES[self.kind]()
 
     def decisions(self, X: NDArray[Any], solution: Solution) -> Matrix:
         """Return the decision values (n, k) of rows X (n, d)."""
@@ -136,8 +140,11 @@ class Trainer:
         """Return the classes (n, k) in {0, 1} that decision values (n, k) predict."""
         return indicators(decisions, self.single, threshold=0.0)
 
-    def _weighted(self, Y: Matrix, weights: Matrix) -> Matrix:
-        """Return row weights times class weights (n,). Y (n, 1) is one label: its absence and presence are classes."""
+    def weighted(self, Y: Matrix, weights: Matrix) -> Matrix:
+        """Return row weights times class weights (n,) for targets Y (n, k).
+
+        Y (n, 1) is one label: its absence and presence are classes.
+        """
         if self.class_weight is None:
             return weights
         members = np.hstack([1 - Y, Y]) if Y.shape[1] == 1 else Y
