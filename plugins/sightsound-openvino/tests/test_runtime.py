@@ -212,3 +212,31 @@ def test_a_picture_is_classified_without_torch(cache, tmp_path):
         assert done.returncode == 0, done.stderr
     found, _, modules = done.stdout.rstrip().rpartition("\n")
     assert json.loads(found) and modules == "[]"
+
+
+@pytest.mark.slow
+def test_threads_that_use_a_network_first_do_not_wait_for_each_other(tmp_path):
+    """Before `engine` one of ten processes hung, so that this test failed in two of three runs."""
+    program = """
+import sys, threading
+import numpy as np
+from sightsound_openvino.engine import openvino
+ops = openvino.opset13
+given = ops.parameter([-1, 64], np.float32)
+network = ops.matmul(given, ops.constant(np.ones((64, 64), np.float32)), False, False)
+compiled = openvino.Core().compile_model(openvino.Model([network], [given]), "CPU")
+def run():
+    request = compiled.create_infer_request()
+    for _ in range(50):
+        request.infer([np.ones((8, 64), np.float32)])
+        request.get_output_tensor(0).data.copy()
+threads = [threading.Thread(target=run, daemon=True) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(30)
+sys.exit(any(thread.is_alive() for thread in threads))
+"""
+    for _ in range(12):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=90)
+        assert done.returncode == 0, done.stderr

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 
 from sightsound.plugin import CannotRun, Embedder, Floats, Output, SightsoundError, cores
+from sightsound_openvino.engine import openvino
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import openvino
 from numpy.typing import NDArray
 
 from sightsound.plugin import SETTINGS_KEY, Run, SightsoundError, Tensor
+from sightsound_openvino.engine import openvino
 
 SPATIAL = {"Convolution", "GroupConvolution", "MaxPool", "AvgPool", "BatchNormInference", "Interpolate"}
 """Operators whose results have channels before the axes of space or time."""
