@@ -1,5 +1,6 @@
 """The shared front end, against a slow float64 reference that has no code in common with it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +42,33 @@ def test_blocks_give_the_same_numbers_as_the_whole(card, hops):
     parts = [log_mel.windows(card, sound[s : s + size], s, s + size >= len(sound)) for s in starts]
     assert np.array_equal(np.concatenate([part.inputs for part in parts]), whole.inputs)
     assert np.array_equal(np.concatenate([part.spans for part in parts]), whole.spans)
+
+
+def test_the_parts_of_the_mel_matrix_are_all_of_it_and_add_in_the_same_order():
+    magnitudes = np.abs(np.random.default_rng(2).standard_normal((12, 257))).astype(np.float32)
+    matrix, found = log_mel.mel_matrix().astype(np.float32), np.empty((12, 64), np.float32)
+    joined = np.zeros_like(matrix)
+    for bins, bands, part in log_mel._mel_parts():
+        joined[bins, bands] += part
+        found[:, bands] = magnitudes[:, bins] @ part
+    assert np.array_equal(joined, matrix)
+    np.testing.assert_allclose(found, magnitudes @ matrix, rtol=1e-6, atol=0)
+
+
+def test_a_call_changes_nothing_that_an_earlier_one_returned():
+    first = log_mel.log_mel(reference.signal(), 0.001)
+    before = first.copy()
+    log_mel.log_mel(np.ones(16000, np.float32), 0.001)
+    assert np.array_equal(first, before)
+
+
+def test_threads_do_not_mix_sounds():
+    rng = np.random.default_rng(3)
+    sounds = [rng.standard_normal(20000 + 160 * i).astype(np.float32) for i in range(40)]
+    expected = [log_mel.log_mel(sound, 0.001) for sound in sounds]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda sound: log_mel.log_mel(sound, 0.001), sounds))
+    assert all(map(np.array_equal, found, expected))
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)

@@ -218,12 +218,13 @@ _COUNTS: dict[str, Callable[[io.FileIO], bool]] = {"MP3": _counts_frames, "Matro
 
 def _is_ogg_cut(file: io.FileIO, size: int, decoder: Decoder) -> bool:
     """Return whether a page is missing, is not of the streams that begin the file, or counts more than was decoded."""
-    beginning = list(itertools.islice(_ogg_pages(file, size), 64))
+    pages = _ogg_pages(file, size)
+    beginning = list(itertools.islice(pages, 64))
     group = list(itertools.takewhile(lambda page: page.flags & _OGG_FIRST, beginning))  # first pages of all streams
     if not group:
         return False
     numbers, last = {page.serial: page.number for page in group}, group[-1]
-    for page in itertools.islice(_ogg_pages(file, size), len(group), None):
+    for page in itertools.chain(beginning[len(group) :], pages):
         if page.serial not in numbers or page.flags & _OGG_FIRST or page.number != numbers[page.serial] + 1:
             return True
         numbers[page.serial], last = page.number, page
@@ -266,4 +267,4 @@ def _ogg_pages(file: io.FileIO, size: int) -> Iterator[_OggPage]:
         _, _, flags, granule, serial, number, _, segments = _OGG_PAGE.unpack_from(head)
         lengths = head[_OGG_PAGE.size : _OGG_PAGE.size + segments]
         offset += _OGG_PAGE.size + segments + sum(lengths)
-        yield _OggPage(flags, granule, serial, number, sum(length < 255 for length in lengths), offset)
+        yield _OggPage(flags, granule, serial, number, segments - lengths.count(255), offset)

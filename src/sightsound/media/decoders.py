@@ -17,9 +17,9 @@ from sightsound.contract.errors import MediaError, NotMedia
 from sightsound.media.ffmpeg import FFmpeg, NoTrack, is_available
 from sightsound.media.kinds import Kind
 from sightsound.media.safe_open import error_line
-from sightsound.media.samples import to_float32
+from sightsound.media.samples import scale_integers, to_float32
 
-FRAMES_PER_READ = 2**14
+FRAMES_PER_READ = 2**15
 """Frames in one call of libsndfile. It limits how exactly the position of an error is known."""
 
 _UNKNOWN_TO_LIBSNDFILE = {1, 18, 29}
@@ -94,18 +94,31 @@ class Libsndfile:
         self.announced: int = self._file.frames
         self.expects_frames: bool = self.announced > 0
         self.decoded = 0
+        # libsndfile copies samples of 16 bits as they are, but is slow at scaling them; FLAC decodes to 32 bits
+        is_plain = self.subtype == "PCM_16" and self.format != "FLAC"
+        self._integers = np.empty((0, self.channels), np.int16) if is_plain else None
 
     def blocks(self, size: int) -> Iterator[Floats]:
         """Yield float32 (size, channels), the last one shorter."""
+        if self._integers is not None:
+            self._integers = np.empty((min(size, FRAMES_PER_READ), self.channels), np.int16)
         while True:
             block, n = np.empty((size, self.channels), np.float32), 0
-            while n < size and (read := len(self._file.read(out=block[n : n + FRAMES_PER_READ]))):
+            while n < size and (read := self._read(block[n : n + FRAMES_PER_READ])):
                 n += read
                 self.decoded += read
             if n:
                 yield block[:n]
             if n < size:
                 return
+
+    def _read(self, out: Floats) -> int:
+        """Fill the first rows of `out`, and return their number."""
+        if self._integers is None:
+            return len(self._file.read(out=out))
+        read = len(self._file.read(out=self._integers[: len(out)]))
+        scale_integers(self._integers[:read], out[:read])
+        return read
 
     def close(self) -> None:
         """Close libsndfile's handle."""
@@ -144,7 +157,7 @@ class Arrays:
                 raise MediaError(f"stream: expected {self.channels} channels, got {block.shape[1]}; keep to one number")
             for a in range(0, len(block), size):
                 self.decoded += len(block[a : a + size])
-                yield block[a : a + size]
+                yield block[a : a + size].copy()  # the program may fill the same array again
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""

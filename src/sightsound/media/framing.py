@@ -71,7 +71,7 @@ def frames(card: Card, media: Floats, start: int, last: bool) -> tuple[Floats, S
         return np.empty((0, window), np.float32), spans, False
     missing = (n - 1) * hop + window - len(media)
     if missing > 0:
-        media = np.pad(media, (0, missing))
+        media = np.concatenate([media, np.zeros(missing, np.float32)])  # np.pad takes many times as long
     return np.lib.stride_tricks.sliding_window_view(media, window)[::hop][:n], spans, missing > 0
 
 
@@ -111,17 +111,27 @@ def blocks(
     window, hop = _window_and_hop(card)
     assert card.sample_rate is not None
     windows = windows or max(1, BLOCK_SECONDS * card.sample_rate // hop)
-    held, start = np.empty(0, np.float32), 0
+    least = 1 if soon else windows
+    held: deque[Floats] = deque()
+    length, start = 0, 0
     for piece in pieces:
-        held = np.concatenate([held, piece])
-        while True:  # at least one sample stays, so this block is not the last
-            n = min(windows, (len(held) - 1) // hop, (len(held) - 1 - window) // hop + 1)
-            if n < (1 if soon else windows):
-                break
-            yield held[: (n - 1) * hop + window], start, False
-            held, start = held[n * hop :], start + n * hop
-    if start + len(held):
-        yield held, start, True
+        held.append(piece)
+        length += len(piece)
+        if _enough(length, window, hop, windows) < least:
+            continue
+        whole, at = _emptied(held, length), 0
+        while (n := _enough(length - at, window, hop, windows)) >= least:
+            yield whole[at : at + (n - 1) * hop + window], start + at, False
+            at += n * hop
+        held.append(whole[at:].copy())  # a view would keep the block in memory
+        length, start = length - at, start + at
+    if start + length:
+        yield _emptied(held, length), start, True
+
+
+def _enough(samples: int, window: int, hop: int, most: int) -> int:
+    """Return how many whole windows, at most `most`, are a block that is not the last: a sample stays behind them."""
+    return min(most, (samples - 1) // hop, (samples - 1 - window) // hop + 1)
 
 
 def _whole_recording(card: Card, pieces: Iterable[Floats]) -> Iterator[tuple[Floats, int, bool]]:
@@ -142,6 +152,8 @@ def _whole_recording(card: Card, pieces: Iterable[Floats]) -> Iterator[tuple[Flo
 
 def _emptied(held: deque[Floats], length: int) -> Floats:
     """Return the pieces as one array. Each is freed when it is copied, so that the recording is not held twice."""
+    if len(held) == 1:
+        return held.pop()
     whole, at = np.empty(length, np.float32), 0
     while held:
         piece = held.popleft()

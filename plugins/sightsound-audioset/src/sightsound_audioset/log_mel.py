@@ -11,6 +11,7 @@ empty bins by 1e-3, and NumPy's float32 transform is no faster.
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 
 import numpy as np
@@ -51,7 +52,8 @@ CONSTANTS = {
 """The constants of a card for this front end, except its `log_offset`."""
 
 _GROUP = 12  # frames per matrix product: small enough that BLAS starts no threads for it
-_CHUNK = 96  # frames transformed at a time, 390 KB, so that they stay in the core's cache
+_CHUNK = 96  # frames transformed at a time, 800 KB of arrays, so that they stay in the core's cache
+_PARTS = 4  # the mel matrix is cut into so many parts of bands, each with the bins that they need alone
 
 
 def windows(card: Card, media: Floats, start: int, last: bool) -> Windows:
@@ -80,8 +82,9 @@ def windows(card: Card, media: Floats, start: int, last: bool) -> Windows:
         return Windows(np.empty((0, PATCH, BANDS), np.float32), spans, padded)
     assert card.hop is not None
     samples = (len(cut) - 1) * card.hop + WINDOW
-    media = np.pad(media[:samples], (0, max(0, samples - len(media))))
-    mel = log_mel(media, card.constants["log_offset"], start // HOP)
+    if samples > len(media):
+        media = np.concatenate([media, np.zeros(samples - len(media), np.float32)])
+    mel = log_mel(media[:samples], card.constants["log_offset"], start // HOP)
     patches = np.lib.stride_tricks.sliding_window_view(mel, PATCH, axis=0)[:: card.hop // HOP]
     return Windows(patches.swapaxes(1, 2).copy(), spans, padded)
 
@@ -102,24 +105,52 @@ def log_mel(samples: Floats, offset: float, first: int = 0) -> Floats:
     if len(samples) < FRAME:
         return np.empty((0, BANDS), np.float32)
     pieces = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
+    mel, work = np.empty((len(pieces), BANDS), np.float32), _work()
     lead = first % _GROUP
     starts = [0, *range(_CHUNK - lead, len(pieces), _CHUNK)]
-    mel: Floats = np.concatenate([_mel(pieces[a:b], 0 if a else lead) for a, b in zip(starts, [*starts[1:], None])])
-    mel += np.float32(offset)
-    np.log(mel, out=mel)
+    for a, b in zip(starts, [*starts[1:], len(pieces)]):
+        part = work.mel(pieces[a:b], 0 if a else lead)
+        np.add(part, np.float32(offset), out=mel[a:b])
+        np.log(mel[a:b], out=mel[a:b])
     return mel
 
 
-def _mel(pieces: NDArray[np.floating], lead: int) -> Floats:
-    """Return mel magnitudes of at most _CHUNK frames, the first at position `lead` of its group.
+class _Work:
+    """The arrays of one thread. New ones for each call cost as much time as the transform."""
 
-    The matrix product always has the same shape, so that each row is always rounded alike.
-    """
-    padded = np.zeros((-(-(lead + len(pieces)) // _GROUP) * _GROUP, TRANSFORM))
-    np.multiply(pieces, hann(), out=padded[lead : lead + len(pieces), :FRAME])
-    magnitudes = np.abs(np.fft.rfft(padded)).astype(np.float32)
-    mel: Floats = magnitudes.reshape(-1, _GROUP, magnitudes.shape[1]) @ _mel_matrix32()
-    return mel.reshape(-1, BANDS)[lead : lead + len(pieces)]
+    def __init__(self) -> None:
+        self._samples = np.zeros((_CHUNK, TRANSFORM))  # behind a frame they stay zero
+        self._spectrum = np.empty((_CHUNK, TRANSFORM // 2 + 1), np.complex128)
+        self._magnitudes = np.zeros((_CHUNK, TRANSFORM // 2 + 1), np.float32)
+        self._mel = np.empty((_CHUNK, BANDS), np.float32)
+
+    def mel(self, pieces: Floats, lead: int) -> Floats:
+        """Return mel magnitudes of at most _CHUNK frames, the first at position `lead` of its group.
+
+        The matrix products always have the same shapes, so that each row is always rounded alike. The result is valid
+        until the next call.
+        """
+        count, end = len(pieces), lead + len(pieces)
+        groups = -(-end // _GROUP)
+        np.multiply(pieces, hann(), out=self._samples[:count, :FRAME])
+        np.fft.rfft(self._samples[:count], out=self._spectrum[:count])
+        np.abs(self._spectrum[:count], out=self._magnitudes[lead:end], casting="same_kind")
+        magnitudes = self._magnitudes[: groups * _GROUP].reshape(groups, _GROUP, -1)
+        mel = self._mel[: groups * _GROUP].reshape(groups, _GROUP, BANDS)
+        for bins, bands, matrix in _mel_parts():
+            np.matmul(magnitudes[:, :, bins], matrix, out=mel[:, :, bands])
+        return self._mel[lead:end]
+
+
+_threads = threading.local()
+
+
+def _work() -> _Work:
+    """Return the arrays of this thread."""
+    found: _Work | None = getattr(_threads, "work", None)
+    if found is None:
+        found = _threads.work = _Work()
+    return found
 
 
 @cache
@@ -141,8 +172,15 @@ def mel_matrix() -> NDArray[np.float64]:
 
 
 @cache
-def _mel_matrix32() -> Floats:
-    return mel_matrix().astype(np.float32)
+def _mel_parts() -> list[tuple[slice, slice, Floats]]:
+    """Return parts of the mel matrix as bins, bands and weights. What they leave out is zero."""
+    matrix, width, parts = mel_matrix().astype(np.float32), BANDS // _PARTS, []
+    for start in range(0, BANDS, width):
+        bands = slice(start, start + width)
+        used = np.flatnonzero(matrix[:, bands].any(axis=1))
+        bins = slice(int(used[0]), int(used[-1]) + 1)
+        parts.append((bins, bands, np.ascontiguousarray(matrix[bins, bands])))
+    return parts
 
 
 def _mel_of(hz: float | NDArray[np.float64]) -> NDArray[np.float64]:
