@@ -170,9 +170,13 @@ def photographs(folder: Path, place: Path, count: int = 100) -> Path:
 
 def seeded(place: Path) -> Path:
     """Return a weight file of ResNet-50 with random numbers."""
+    from safetensors.torch import save_file
+
+    from sightsound.torch import import_torchvision
+
+    import_torchvision()
     import timm
     import torch
-    from safetensors.torch import save_file
 
     torch.manual_seed(0)
     file = place / f"{RESNET}.safetensors"
@@ -281,9 +285,13 @@ def run_tfhub(folder: str, savedmodel: str) -> dict[str, float]:
 
 def run_timm(folder: str, model: str, weights: str = "") -> dict[str, float]:
     """The loop of timm's documentation: create_model, create_transform, one picture at a time."""
+    from PIL import Image
+
+    from sightsound.torch import import_torchvision
+
+    import_torchvision()
     import timm
     import torch
-    from PIL import Image
 
     settings = {"pretrained": False, "num_classes": 1000, **({"checkpoint_path": weights} if weights else {})}
     network = timm.create_model(model.partition(".")[0], **settings).eval()
