@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item
 from sightsound.library import labels as library_labels
+from sightsound.library.item_finder import ItemFinder
+from sightsound.library.label_files import LabelFile
 from sightsound.library.library import Library
 
 UNLABELLED = "unlabelled"
@@ -143,16 +145,25 @@ def _stored(library: Library) -> Values:
 
 
 def _from_csv(library: Library, source: str) -> LabelTable:
-    ids = {os.path.abspath(item.file): item.id or 0 for item in library.items()}
+    file = LabelFile(source)
+    if file.ranges:
+        raise SightsoundError(
+            f"{source}: expected labels of whole files, got those of time ranges; store them: "
+            f"sightsound label --from {source} --library {library.path.name}, and use --windows"
+        )
     folders = [*library.roots, os.path.dirname(os.path.abspath(source))]
-
-    def find(path: str) -> int | None:
-        places = (ids.get(os.path.abspath(os.path.join(folder, path))) for folder in folders)
-        return next((place for place in places if place is not None), None)
-
-    matched, unmatched = library_labels.match_table(library_labels.read_table(source), find)
-    labelled = {item: {column: values for column, values in row.items() if values} for item, row in matched.items()}
-    if not any(labelled.values()):
+    finder = ItemFinder(library.rows, library.roots, folders, first=True)
+    values: dict[int, dict[str, list[str]]] = {}
+    unmatched = []
+    for row in file.rows():
+        found = finder.find(row)
+        if isinstance(found, str):
+            unmatched.append(found)
+            continue
+        for column, value in row.values.items():
+            if value:
+                values.setdefault(found.id, {}).setdefault(column, []).append(value)
+    if not values:
         first = f"none of {len(unmatched)} is (the first: {unmatched[0]})" if unmatched else "it has no rows"
         raise SightsoundError(f"{source}: expected paths of the library's items, {first}; see `sightsound stats`")
-    return LabelTable(labelled, tuple(unmatched))
+    return LabelTable(values, tuple(unmatched))

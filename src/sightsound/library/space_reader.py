@@ -75,7 +75,8 @@ class SpaceReader:
             new = {id_: inode for id_, inode in rows.moved.items() if self._recorded.get(id_) != inode}
             if new and self._database.folder == self._database.file.parent:
                 self._recorded |= new
-                record_inodes(self._database.file, new)
+                if not self._database.is_migrated:  # the file itself stays as it is
+                    record_inodes(self._database.file, new)
             return
 
     def _refreshed(self, space: Space) -> tuple[int, SpaceRows]:
