@@ -21,7 +21,7 @@ def path_cell(path: str) -> str:
 
 def escapes_of_bytes(path: str) -> str:
     r"""Return a path with an escape such as `\xe9` for each byte that is not UTF-8."""
-    return _SURROGATE.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", path)
+    return path if path.isascii() else _SURROGATE.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", path)
 
 
 def bytes_of_escapes(path: str) -> str:

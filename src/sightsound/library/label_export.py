@@ -158,10 +158,11 @@ class LabelExport:
 
     def _is_ambiguous(self, item: Item) -> bool:
         """Return whether the path of an item, with escapes for what is not UTF-8, is that of another item."""
-        shown = escapes_of_bytes(item.path)
+        names = escapes_of_bytes(item.root), escapes_of_bytes(item.path)
+        if names == (item.root, item.path):
+            return False
         query = "SELECT 1 FROM items i JOIN roots r ON r.id = i.root WHERE r.path = ? AND i.path = ?"
-        values = os.fsencode(escapes_of_bytes(item.root)), os.fsencode(shown)
-        return (shown, os.fsdecode(values[0])) != (item.path, item.root) and bool(self.library.rows(query, *values))
+        return bool(self.library.rows(query, *map(os.fsencode, names)))
 
     def _on_lines(self, item: Item, ranges: Sequence[TimeRange]) -> list[TimeRange]:
         """Return the ranges whose labels a table without quotes can have; say how many it cannot."""
