@@ -44,6 +44,7 @@ from .contract.results import Outcome as Outcome
 from .contract.results import Prediction as Prediction
 from .contract.results import Row as Row
 from .contract.results import Segment as Segment
+from .contract.results import TimeRange as TimeRange
 from .contract.results import WindowScores as WindowScores
 from .contract.space import Space as Space
 from .host.compiled_files import CompiledFiles as CompiledFiles
@@ -91,6 +92,10 @@ from .library.filters import Filter as Filter
 from .library.gone import Gone as Gone
 from .library.index import index as index
 from .library.index_report import IndexReport as IndexReport
+from .library.label_export import export_labels as export_labels
+from .library.labels import LabelReport as LabelReport
+from .library.labels import import_labels as import_labels
+from .library.labels import set_labels as set_labels
 from .library.library import Library as Library
 from .library.maintenance import compact as compact
 from .library.maintenance import forget as forget

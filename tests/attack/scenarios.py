@@ -63,6 +63,8 @@ def _format(number: int) -> Callable[[Scene], None]:
         (scene.case / "lib").mkdir()
         packed = (LIBRARIES / f"format{number}.sqlite.gz").read_bytes()
         (scene.case / "lib" / "library.sqlite").write_bytes(gzip.decompress(packed))
+        for file in LIBRARIES.glob(f"format{number}/library.*"):
+            shutil.copy(file, scene.case / "lib")
 
     return prepare
 
@@ -116,6 +118,16 @@ def _csv_labels(scene: Scene) -> None:
     (scene.media / "labels.csv").write_text("\n".join(["path,label", *rows, ""]))
 
 
+def _labelled(scene: Scene) -> None:
+    """An index, a table of other labels for its files, and one of time ranges of its recording."""
+    _indexed(scene)
+    _csv_labels(scene)
+    rows = [f"red/sound.wav,{start / 1000},{start / 1000 + 0.1},{start % 7}" for start in range(1500)]
+    (scene.media / "ranges.csv").write_text("\n".join(["path,start,stop,call", *rows, ""]))
+    _ran(scene, "label", "--from", "{media}/ranges.csv", *LIBRARY)
+    (scene.media / "ranges.csv").write_text("\n".join(["path,start,stop,call", *rows[::2], ""]))
+
+
 def _network(scene: Scene) -> None:
     """A network in a file, and another that was imported under the same name."""
     scene.environment.update(SIGHTSOUND_MODELS=str(scene.case / "out-models"))
@@ -167,6 +179,10 @@ SCENARIOS = {
         Scenario("forget a folder", ("forget", "{media}/red", *LIBRARY, "--yes"), _indexed),
         Scenario("forget --missing", ("forget", "--missing", "--yes", *LIBRARY), _missing),
         Scenario("forget --space", ("forget", "--space", "colours.tiny", "--yes", *LIBRARY), _indexed),
+        Scenario("label", ("label", "{media}/red", *LIBRARY, "--set", "species=owl", "--clear", "label"), _labelled),
+        Scenario("label --from CSV", ("label", "--from", "{media}/labels.csv", *LIBRARY), _labelled),
+        Scenario("label --from ranges", ("label", "--from", "{media}/ranges.csv", *LIBRARY), _labelled),
+        Scenario("label --to", ("label", "--to", "{case}/out.csv", *LIBRARY), _labelled),
         Scenario("relocate", ("relocate", "{media}", "{media}2", *LIBRARY), _copied),
         Scenario("compact", ("compact", *LIBRARY), _forgotten),
         Scenario("compact many files", ("compact", *LIBRARY), _several),
@@ -176,6 +192,7 @@ SCENARIOS = {
         Scenario("compact with an index", ("compact", *LIBRARY), _other_index),
         Scenario("copy", ("copy", "{case}/lib", "{case}/second"), _indexed),
         Scenario("migrate format 3", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(3)),
+        Scenario("migrate format 4", ("relocate", "/zoo", "{media}", *LIBRARY), _format(4)),
         Scenario("migrate format 1", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(1)),
         Scenario("migrate format 2", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(2)),
         Scenario("import-model", ("import-model", "{media}/net.npz", "--name", "mine", "--replace"), _network),

@@ -197,6 +197,8 @@ QUERIES = {
     "items": "SELECT i.path, r.path, hex(c.hash) FROM items i JOIN roots r ON r.id = i.root"
     " LEFT JOIN contents c ON c.id = i.content",
     "labels": 'SELECT i.path, l."column", l.value FROM labels l JOIN items i ON i.id = l.item',
+    "ranges": 'SELECT i.path, g.start, g.stop, g.low_hz, g.high_hz, g.channel, g."column", g.value FROM ranges g'
+    " JOIN items i ON i.id = g.item",
     "outcomes": "SELECT i.path, coalesce(s.name, ''), o.status, o.reason, o.flags, o.seconds FROM outcomes o"
     " JOIN items i ON i.id = o.item LEFT JOIN spaces s ON s.id = o.space",
     "tags": "SELECT hex(c.hash), t.label, t.start, t.stop FROM tags t JOIN contents c ON c.id = t.content",

@@ -14,7 +14,8 @@ NAMES = (
     *("forget among many files", "compact", "compact many files", "copy"),
     *("index-build", "index-build in place of another", "compact with an index"),
     "import-model",
-    *("migrate format 1", "migrate format 2", "migrate format 3"),
+    *("label", "label --from CSV", "label --from ranges"),
+    *("migrate format 1", "migrate format 2", "migrate format 3", "migrate format 4"),
 )
 KILLS = 20
 

@@ -15,6 +15,7 @@ FUNCTIONS = {
     "index": "index",
     "search": "search, search_tags, Text, Vectors.load",
     "tag": "tag, tag_stored, classify_stream, csv_table, raven_table, audacity_labels, plot_sound, plot_wordcloud",
+    "label": "set_labels, import_labels, export_labels, Filter",
     "probe fit": "load_dataset, fit_probe, LinearProbe.save, plot_report",
     "probe predict": "load_probe, predict, predict_stored",
     "probe eval": "load_probe, evaluate_stored, plot_report",

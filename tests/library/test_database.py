@@ -121,7 +121,8 @@ def test_a_newer_format_is_refused(where, zoo, tiny):
     before = file_bytes(where)
     for work in (lambda: Library(where), lambda: index(zoo, where, models=MODELS, host=tiny)):
         with pytest.raises(
-            LibraryError, match="lib: library of format 7, this program reads up to 4; upgrade sightsound"
+            LibraryError,
+            match=f"lib: library of format 7, this program reads up to {schema.FORMAT}; upgrade sightsound",
         ):
             work()
     assert file_bytes(where) == before

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from made import ordinary_user, register_tints, register_variant, start_command, write_image, write_sound
-from sightsound import Gone, Library, SightsoundError, hookimpl, index, search
+from sightsound import Gone, Library, SightsoundError, TimeRange, hookimpl, index, search
 from sightsound.contract.errors import MediaError
 from sightsound.library import gone
 from sightsound.library.check import check
@@ -747,11 +747,12 @@ def test_files_that_are_no_media_get_no_label_from_their_folder(add, library, zo
 
 
 @pytest.mark.parametrize("stop", ["stop", "end"])
-def test_a_table_of_parts_of_recordings_is_refused(add, zoo, tmp_path, stop):
-    (tmp_path / "table.csv").write_text(f"path,start,{stop},who\ndogs/1.wav,0,1,Rex\n")
-    with pytest.raises(SightsoundError, match=r"table.csv: expected labels of whole files, got the columns start and"):
-        add(zoo, label_from=tmp_path / "table.csv")
-    assert not (tmp_path / "lib").exists()
+def test_a_table_with_seconds_labels_time_ranges(add, library, zoo, tmp_path, stop):
+    (tmp_path / "table.csv").write_text(f"path,start,{stop},who\ndogs/1.wav,0,1.5,Rex\ndogs/7.wav,0,1,Rex\n")
+    assert add(zoo, label_from=tmp_path / "table.csv").unmatched == ["dogs/7.wav"]
+    with library() as found:
+        id_ = by_path(found)["dogs/1.wav"].id
+        assert found.ranges(id_) == [TimeRange(0, 1.5, "who", "Rex")] and found.labels(id_) == {}
 
 
 def test_labels_from_the_folder_are_given_to_known_files_too(add, library, zoo):

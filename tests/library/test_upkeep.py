@@ -13,7 +13,7 @@ from library_files import all_rows, file_bytes, raw_database, segment
 from made import write_image, write_sound
 from sightsound import Library, LibraryError, check, compact, copy_library, forget, index, migrate, search, stats
 from sightsound.library import space_rows
-from sightsound.library.store import segments
+from sightsound.library.store import schema, segments
 
 MODELS = ("colours.tiny", "loudness.tiny")
 
@@ -101,19 +101,22 @@ def test_a_copy_has_all_that_was_committed(where, zoo, tiny, tmp_path, command):
     assert answers(tmp_path / "third", zoo, tiny) == before
 
 
-@pytest.mark.parametrize("format_", [1, 2, 3])
+@pytest.mark.parametrize("format_", [1, 2, 3, 4])
 def test_a_library_of_an_older_format_is_migrated_into_another_folder_or_in_place(format_, tmp_path, tiny, command):
     old = tmp_path / "old"
     old.mkdir()
     kept = Path(__file__).parents[1] / "libraries" / f"format{format_}.sqlite.gz"
     (old / "library.sqlite").write_bytes(gzip.decompress(kept.read_bytes()))
+    for file in kept.parent.glob(f"format{format_}/library.*"):
+        shutil.copy(file, old)
+    names = sorted(path.name for path in old.iterdir())
     bytes_ = file_bytes(old)
     with Library(old) as library:
         expected = {key: rows.tolist() for key, (rows, _) in all_rows(library).items()}
-        assert len(expected) == 4 and sum(map(len, expected.values())) == 10
+        assert len(expected) == 4 + (format_ == 4) and sum(map(len, expected.values())) == 10
     done = command("migrate", old, "--to", tmp_path / "new")
     assert done.returncode == 0 and done.stdout == f"{tmp_path / 'new'} is in the present format\n"
-    assert file_bytes(old) == bytes_ and sorted(path.name for path in old.iterdir()) == ["library.sqlite"]
+    assert file_bytes(old) == bytes_ and sorted(path.name for path in old.iterdir()) == names
     assert command("migrate", old).returncode == 0
     assert (old / f"library.format{format_}.sqlite").stat().st_size >= len(bytes_)
     for where in (old, tmp_path / "new"):
@@ -121,7 +124,7 @@ def test_a_library_of_an_older_format_is_migrated_into_another_folder_or_in_plac
             assert check(library) == []
             assert {key: rows.tolist() for key, (rows, _) in all_rows(library).items()} == expected
         with raw_database(where) as db:
-            assert db.execute("PRAGMA user_version").fetchone() == (4,)
+            assert db.execute("PRAGMA user_version").fetchone() == (schema.FORMAT,)
 
 
 @pytest.mark.parametrize(

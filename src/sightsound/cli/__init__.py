@@ -20,6 +20,7 @@ COMMANDS = (
     "index",
     "search",
     "tag",
+    "label",
     "probe",
     "stack",
     "finetune",

@@ -29,6 +29,7 @@ def probe() -> None:
 @click.option("-m", "--model", required=True, help="The network whose vectors are used.")
 @reports.column_option(multiple=True)
 @reports.label_options
+@reports.window_options
 @click.option("-o", "--out", required=True, metavar="FILE", help="The file to write, usually NAME.probe.")
 @click.option("--kind", type=click.Choice(["logistic", "svm", "ridge"]), default="logistic", show_default=True)
 @click.option("--level", type=click.Choice(["item", "window"]), default="item", help="What a row is.  [item]")
@@ -84,6 +85,9 @@ def fit(
     group_column: str | None,
     multi_label: bool,
     background: str | None,
+    ranges: bool,
+    min_overlap: float | None,
+    others: str | None,
     **settings: Any,
 ) -> None:
     """Fit a probe to the labelled items of a library, and evaluate it by cross-validation.
@@ -97,8 +101,9 @@ def fit(
 
     if fold_column and settings["cv"]:
         raise click.UsageError("--folds or --fold-column, one of the two")
-    if level == "window" and pool not in ("auto", "mean"):
-        raise click.UsageError("--pool is for items; leave out --level window")
+    if (level == "window" or ranges) and pool not in ("auto", "mean"):
+        raise click.UsageError("--pool is for items; leave out --level window and --windows")
+    windows = reports.window_settings(ranges, min_overlap, others)
     if plot and settings["C"]:
         raise click.UsageError("--plot draws what was held out, which --strength does not do")
     wanted = {_file_for_column(out, column, columns): column for column in columns or (None,)}
@@ -108,7 +113,7 @@ def fit(
     for place in wanted:
         check_destinations(place, endings=_PROBE_ENDINGS, plot=plot, inputs=read, library=library)
     for place, column in wanted.items():
-        labels = Labels(source, column, fold_column, group_column, multi_label, background)
+        labels = Labels(source, column, fold_column, group_column, multi_label, background, **windows)
         data = load_dataset(library, model, labels, level=level, pool=pool, features=features)
         fitted = fit_probe(data, LinearProbe(**settings), curve=curve)
         fitted.save(place)
@@ -209,6 +214,7 @@ def _classified_json(found: Classified) -> dict[str, Any]:
 @library_option()
 @reports.column_option()
 @reports.label_options
+@reports.window_options
 @click.option(
     "--background", metavar="CLASS|unlabelled", help="Items that are none of the classes: how many get a class."
 )
@@ -219,6 +225,9 @@ def evaluate(
     library: str,
     plot: str | None,
     as_json: bool,
+    ranges: bool,
+    min_overlap: float | None,
+    others: str | None,
     **labels: Any,
 ) -> None:
     """Evaluate a probe on the labelled items of a library, preferably one that it was not fitted to."""
@@ -227,7 +236,8 @@ def evaluate(
 
     read = [file, labels["source"]] if labels["source"] else [file]
     check_destinations(plot=plot, inputs=read, library=library)
-    report = evaluate_stored(reports.load_linear_probe(file), library, Labels(**labels))
+    windows = reports.window_settings(ranges, min_overlap, others)
+    report = evaluate_stored(reports.load_linear_probe(file), library, Labels(**labels, **windows))
     reports.draw_report(report, plot)
     if as_json:
         output.print_json(report.to_json())

@@ -42,6 +42,27 @@ def label_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def window_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for windows that have the labels of time ranges."""
+    overlap = "The part of a time range or a window, whichever is shorter, that must overlap.  [0.5]"
+    others = "--windows: the class of the windows without a time range, of recordings that have some."
+    options: list[Decorator] = [
+        click.option("--windows", "ranges", is_flag=True, help="Windows with the labels of the library's time ranges."),
+        click.option("--min-overlap", type=click.FloatRange(0, 1, min_open=True), metavar="PART", help=overlap),
+        click.option("--others", metavar="CLASS", help=others),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def window_settings(ranges: bool, min_overlap: float | None, others: str | None) -> dict[str, Any]:
+    """Return the fields of `Labels` for windows that have the labels of time ranges."""
+    if not ranges and (min_overlap is not None or others is not None):
+        raise click.UsageError("--min-overlap and --others go with --windows")
+    return {"ranges": ranges, "min_overlap": 0.5 if min_overlap is None else min_overlap, "others": others}
+
+
 def load_linear_probe(file: str) -> LinearModel:
     """Load a probe. Raise `SightsoundError` for a stack."""
     from sightsound.linear.load import load_probe

@@ -99,6 +99,33 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class TimeRange:
+    """A label of a part of a recording.
+
+    Parameters
+    ----------
+    start, stop : float
+        Seconds from the beginning of the recording. They are equal for a moment.
+    column : str
+        The label column.
+    value : str
+        The label.
+    low_hz, high_hz : float or None
+        The frequency band in Hz; None where none is known.
+    channel : int or None
+        The channel, counted from 0; None for all.
+    """
+
+    start: float
+    stop: float
+    column: str
+    value: str
+    low_hz: float | None = None
+    high_hz: float | None = None
+    channel: int | None = None
+
+
+@dataclass(frozen=True)
 class Hit:
     """One item that a search found, or one segment of it in a search for tags.
 

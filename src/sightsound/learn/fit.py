@@ -205,6 +205,8 @@ def evaluate_stored(probe: LinearModel, library: PathLike | Library, labels: Lab
     """
     spec = probe.require_feature_spec()
     labels = replace(labels or Labels(), multi_label=not probe.single)
+    if labels.ranges and spec.level != "window":
+        raise SightsoundError("labels of time ranges: expected a probe of windows, got one of items; leave them out")
     how: dict[str, Any] = {"level": spec.level, "pool": spec.pool, "features": spec.use}
     dataset = load_dataset(library, spec.space.name, labels, min_classes=1, **how)
     return evaluate_probe(probe, dataset)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item
 from sightsound.library import labels as library_labels
+from sightsound.library.item_finder import ItemFinder
+from sightsound.library.label_files import LabelFile
 from sightsound.library.library import Library
 
 UNLABELLED = "unlabelled"
@@ -38,6 +40,13 @@ class Labels:
     background : str, optional
         A value of the column whose items have none of the classes, or `unlabelled` for the items without a value. From
         these `fit_probe` takes the threshold under which an item gets no class.
+    ranges : bool
+        Whether the classes are those of time ranges in the library: a row is a window, with the labels of the ranges
+        that it overlaps. Windows of a recording without ranges have its own label in the column, if it has one.
+    min_overlap : float
+        The least part of a range or of a window, whichever is shorter, that must overlap; over 0 and up to 1.
+    others : str, optional
+        The class of the windows without a range, of recordings that have some. Without it they are left out.
     """
 
     source: str | None = None
@@ -46,6 +55,9 @@ class Labels:
     group_column: str | None = None
     multi_label: bool = False
     background: str | None = None
+    ranges: bool = False
+    min_overlap: float = 0.5
+    others: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,10 +70,13 @@ class LabelTable:
         The id of an item -> column -> values.
     unmatched : tuple of str
         Paths of the source that are not in the library.
+    range_columns : tuple of str
+        The columns of time ranges, where these are the classes.
     """
 
     values: Values
     unmatched: tuple[str, ...] = ()
+    range_columns: tuple[str, ...] = ()
 
     def get(self, item: Item, column: str) -> tuple[str, ...]:
         """Return the different values of an item in a column, sorted."""
@@ -91,14 +106,22 @@ class LabelTable:
 
     def class_column(self, labels: Labels) -> str:
         """Return the column with the classes: the one that is named, `label`, or the only one that is left."""
-        known = sorted({column for row in self.values.values() for column in row})
+        known = sorted({*(column for row in self.values.values() for column in row), *self.range_columns})
         for named in (labels.column, labels.fold_column, labels.group_column):
             if named is not None and named not in known:
                 expected = known or "none: nothing is labelled"
                 raise SightsoundError(f"column {named!r}: expected one of {expected}; see --label-from")
+        if labels.ranges and not self.range_columns:
+            raise SightsoundError(
+                "labels: expected time ranges in the library, found none; sightsound label --from FILE"
+            )
         if labels.column is not None:
             return labels.column
-        left = [column for column in known if column not in (labels.fold_column, labels.group_column)]
+        left = [
+            column
+            for column in (self.range_columns if labels.ranges else known)
+            if column not in (labels.fold_column, labels.group_column)
+        ]
         if library_labels.COLUMN in left:
             return library_labels.COLUMN
         if not left:
@@ -108,15 +131,15 @@ class LabelTable:
         return left[0]
 
 
-def read_label_table(library: Library, source: str | None) -> LabelTable:
+def read_label_table(library: Library, labels: Labels) -> LabelTable:
     """Read the labels of the items of a library.
 
     Parameters
     ----------
     library : Library
         An open library.
-    source : str, optional
-        Where the labels come from, see `Labels`.
+    labels : Labels
+        Where the labels come from.
 
     Returns
     -------
@@ -127,6 +150,11 @@ def read_label_table(library: Library, source: str | None) -> LabelTable:
     SightsoundError
         If a CSV cannot be read, or none of its paths is in the library.
     """
+    table = _read(library, labels.source)
+    return replace(table, range_columns=tuple(library.label_columns(ranges=True))) if labels.ranges else table
+
+
+def _read(library: Library, source: str | None) -> LabelTable:
     if source is None:
         return LabelTable(_stored(library))
     if source == library_labels.FOLDER:
@@ -143,16 +171,25 @@ def _stored(library: Library) -> Values:
 
 
 def _from_csv(library: Library, source: str) -> LabelTable:
-    ids = {os.path.abspath(item.file): item.id or 0 for item in library.items()}
+    file = LabelFile(source)
+    if file.ranges:
+        raise SightsoundError(
+            f"{source}: expected labels of whole files, got those of time ranges; store them: "
+            f"sightsound label --from {source} --library {library.path.name}, and use --windows"
+        )
     folders = [*library.roots, os.path.dirname(os.path.abspath(source))]
-
-    def find(path: str) -> int | None:
-        places = (ids.get(os.path.abspath(os.path.join(folder, path))) for folder in folders)
-        return next((place for place in places if place is not None), None)
-
-    matched, unmatched = library_labels.match_table(library_labels.read_table(source), find)
-    labelled = {item: {column: values for column, values in row.items() if values} for item, row in matched.items()}
-    if not any(labelled.values()):
+    finder = ItemFinder(library.rows, library.roots, folders, first=True)
+    values: dict[int, dict[str, list[str]]] = {}
+    unmatched = []
+    for row in file.rows():
+        found = finder.find(row)
+        if isinstance(found, str):
+            unmatched.append(found)
+            continue
+        for column, value in row.values.items():
+            if value:
+                values.setdefault(found.id, {}).setdefault(column, []).append(value)
+    if not values:
         first = f"none of {len(unmatched)} is (the first: {unmatched[0]})" if unmatched else "it has no rows"
         raise SightsoundError(f"{source}: expected paths of the library's items, {first}; see `sightsound stats`")
-    return LabelTable(labelled, tuple(unmatched))
+    return LabelTable(values, tuple(unmatched))

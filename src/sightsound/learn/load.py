@@ -20,6 +20,7 @@ from sightsound.contract.space import Space
 from sightsound.learn.dataset import Dataset, FeatureParts
 from sightsound.learn.kept_features import KeptFeatures, kept_features
 from sightsound.learn.label_table import UNLABELLED, Labels, LabelTable, read_label_table
+from sightsound.learn.window_labels import WindowLabels
 from sightsound.library.library import Library
 from sightsound.linear.features import USES, FeatureSpec, Level, Use
 
@@ -55,7 +56,7 @@ def load_dataset(
     labels : Labels, optional
         Where the labels come from. By default those that the library stores.
     level : {"item", "window"}
-        Whether a row is an item or a window of a sound.
+        Whether a row is an item or a window of a sound. It is a window where `labels.ranges` is true.
     pool : {"auto", "mean", "max", "mean+max", "mean+std"}
         How the windows of an item become one row. "auto" is "mean" for images, and for sounds what `default_pool` says
         of the vectors: "max" for non-negative features that are often zero, "mean+max" for others.
@@ -80,9 +81,13 @@ def load_dataset(
     if features not in ("auto", *USES):
         raise SightsoundError(f"features: expected one of auto, {', '.join(USES)}, got {features!r}")
     labels = labels or Labels()
+    level = "window" if labels.ranges else level
     with open_library(library) as opened:
         space = _space(opened, model)
-        table = read_label_table(opened, labels.source)
+        if labels.ranges and (space.modality == "image" or labels.background is not None):
+            got = f"{space.name}, of images" if space.modality == "image" else "background items"
+            raise SightsoundError(f"labels of time ranges: expected a network of sounds and no background, got {got}")
+        table = read_label_table(opened, labels)
         pool = _default_pool(opened, space, level) if pool == "auto" else pool
         spec = FeatureSpec(space, level, pool, table.class_column(labels))
         kept = None if features == "embedding" else kept_features(opened, spec)
@@ -122,9 +127,13 @@ def load_datasets(
         As `load_dataset`, or if the library has no vectors.
     """
     labels = labels or Labels()
+    if labels.ranges:
+        raise SightsoundError(
+            "labels of time ranges: expected one network, whose rows are windows, got items; leave them out"
+        )
     with open_library(library) as opened:
         spaces = [_space(opened, model) for model in models]
-        table = read_label_table(opened, labels.source)
+        table = read_label_table(opened, labels)
         if spaces:
             return _load_spaces(opened, spaces, labels, table)
         return _load_larger_modality(opened, labels, table)
@@ -206,7 +215,8 @@ def _load(
     kept: KeptFeatures | None = None,
 ) -> Dataset:
     """Load the labelled items of one space, with labels that were read before."""
-    builder = _DatasetBuilder(feature_spec, labels, table, kept)
+    windows = WindowLabels(library, labels.min_overlap, labels.others) if labels.ranges else None
+    builder = _DatasetBuilder(feature_spec, labels, table, kept, windows)
     for items, rows, spans in library.contents_in(feature_spec.space):
         builder.add(items, rows, spans)
     builder.check_classes(min_classes, library.path.name)
@@ -224,7 +234,7 @@ def _content_ids(library: Library) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class _LabelledItem:
-    """An item with its rows, classes, fold and group."""
+    """An item with its rows, classes, fold and group; `row_classes` where each row has its own."""
 
     item: Item
     rows: Floats
@@ -233,6 +243,7 @@ class _LabelledItem:
     classes: tuple[str, ...]
     fold: str
     group: str
+    row_classes: tuple[tuple[str, ...], ...] | None = None
 
 
 @dataclass
@@ -243,13 +254,19 @@ class _DatasetBuilder:
     labels: Labels
     table: LabelTable
     kept: KeptFeatures | None = None
+    windows: WindowLabels | None = None
     found: list[_LabelledItem] = field(default_factory=list)
     background: list[tuple[Floats, Floats | None]] = field(default_factory=list)
     unlabelled: int = 0
     conflicting: int = 0
+    unlabelled_windows: int = 0
+    crowded_windows: int = 0
 
     def add(self, items: Sequence[Item], vectors: Floats, spans: Seconds) -> None:
         """Add one of the items of a content, if they are labelled and their classes agree."""
+        if self.windows is not None:
+            self._add_windows(self.windows, items, vectors, spans)
+            return
         labelled = [item for item in items if self._classes(item)]
         classes = {self._classes(item) for item in labelled}
         if items and self._is_background(classes):
@@ -261,6 +278,33 @@ class _DatasetBuilder:
         elif labelled:
             self.found.append(self._labelled(labelled[0], vectors, spans))
 
+    def _add_windows(self, windows: WindowLabels, items: Sequence[Item], vectors: Floats, spans: Seconds) -> None:
+        """Add the labelled windows of one of the items of a content, if the time ranges of the items agree."""
+        ranges = {item: windows.ranges(item, self.feature_spec.column) for item in items}
+        labelled = [item for item in items if ranges[item] or self._classes(item)]
+        self.unlabelled += len(items) - len(labelled)
+        if len({(ranges[item], self._classes(item)) for item in labelled}) > 1:
+            self.conflicting += len(labelled)
+        elif labelled:
+            item = labelled[0]
+            own = self._classes(item)
+            classes = windows.classes(ranges[item], spans) if ranges[item] else [own] * len(spans)
+            several = [len(each) > 1 and not self.labels.multi_label for each in classes]
+            kept = [i for i, each in enumerate(classes) if each and not several[i]]
+            self.crowded_windows += sum(several)
+            self.unlabelled_windows += len(classes) - len(kept) - sum(several)
+            if kept:
+                whole = self._labelled(item, vectors, spans, tuple(sorted({name for i in kept for name in classes[i]})))
+                self.found.append(
+                    replace(
+                        whole,
+                        rows=whole.rows[kept],
+                        spans=spans[kept],
+                        scores=None if whole.scores is None else whole.scores[kept],
+                        row_classes=tuple(classes[i] for i in kept),
+                    )
+                )
+
     def _is_background(self, classes: set[tuple[str, ...]]) -> bool:
         """Return whether a content whose labelled items have these classes is background."""
         background = self.labels.background
@@ -269,9 +313,11 @@ class _DatasetBuilder:
     def _classes(self, item: Item) -> tuple[str, ...]:
         return self.table.get(item, self.feature_spec.column)
 
-    def _labelled(self, item: Item, vectors: Floats, spans: Seconds) -> _LabelledItem:
-        classes = self._classes(item)
-        if len(classes) > 1 and not self.labels.multi_label:
+    def _labelled(
+        self, item: Item, vectors: Floats, spans: Seconds, of_windows: tuple[str, ...] | None = None
+    ) -> _LabelledItem:
+        classes = self._classes(item) if of_windows is None else of_windows
+        if len(classes) > 1 and of_windows is None and not self.labels.multi_label:
             column = self.feature_spec.column
             raise SightsoundError(
                 f"{item}: expected one {column}, got {', '.join(classes)}; use --multi-label, or correct its labels"
@@ -305,13 +351,14 @@ class _DatasetBuilder:
         found = sorted(self.found, key=lambda each: each.item.id or 0)
         index = np.repeat(np.arange(len(found)), [len(each.rows) for each in found])
         classes, y = self._targets(found)
+        y = y if self.windows is not None else y[index]
         groups = np.unique([each.group for each in found], return_inverse=True)[1]
         windows = self.feature_spec.level == "window" and self.feature_spec.space.modality == "sound"
         X = np.concatenate([each.rows for each in found])
         return Dataset(
             feature_spec=self.feature_spec,
             X=X,
-            y=y[index],
+            y=y,
             classes=classes,
             items=tuple(each.item for each in found),
             item_index=index,
@@ -333,11 +380,12 @@ class _DatasetBuilder:
         return FeatureParts(self.kept.classes, embeddings, np.concatenate(scores), background)
 
     def _targets(self, found: Sequence[_LabelledItem]) -> tuple[tuple[str, ...], NDArray[np.generic]]:
-        """Return the names of the classes, and the targets of items."""
+        """Return the names of the classes, and the targets of items, or of windows where each has its own."""
         classes = tuple(sorted({label for each in found for label in each.classes}))
+        rows = [row for each in found for row in (each.row_classes or [each.classes])]
         if self.labels.multi_label:
-            return classes, np.array([[name in each.classes for name in classes] for each in found], np.intp)
-        return classes, np.array([each.classes[0] for each in found])
+            return classes, np.array([[name in row for name in classes] for row in rows], np.intp)
+        return classes, np.array([row[0] for row in rows])
 
     def _notes(self) -> tuple[str, ...]:
         unmatched = self.table.unmatched
@@ -345,6 +393,8 @@ class _DatasetBuilder:
         notes = [
             (self.unlabelled, f"{self.unlabelled} items without a label left out"),
             (self.conflicting, f"{self.conflicting} copies of one content with different labels left out"),
+            (self.unlabelled_windows, f"{self.unlabelled_windows} windows without a label left out"),
+            (self.crowded_windows, f"{self.crowded_windows} windows with several labels left out; see --multi-label"),
             (unmatched, f"in the label table, but not in the library: {', '.join(unmatched[:3])}{more}"),
         ]
         return tuple(text for count, text in notes if count)

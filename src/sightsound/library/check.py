@@ -15,8 +15,9 @@ from sightsound.library.approximate.opened import Stamp
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.database import Database
 from sightsound.library.store.index_files import open_own
-from sightsound.library.store.queries import read_index, read_segments, read_spaces
+from sightsound.library.store.queries import RANGE_COLUMNS, read_index, read_segments, read_spaces
 from sightsound.library.store.segments import MappedSegment, SegmentGone
+from sightsound.library.store.validation import decode_range
 from sightsound.library.store.verification import changed_contents
 from sightsound.media.files import LIBRARY_FILE
 from sightsound.media.safe_open import error_line
@@ -25,6 +26,7 @@ _CHUNK = 2**14  # rows that are read at a time
 _RESTORE = "restore the library from a copy"
 _NEW_LIBRARY = "index into a new library"
 _REINDEX_ITEM = "forget it and index it again"
+_RELABEL = "clear its labels of time ranges (`sightsound label PATH --clear COLUMN --ranges`) and label it again"
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,15 @@ def _tags(database: Database) -> Iterator[Problem]:
                 yield Problem(f"{count} rows of {table} belong to no item", _NEW_LIBRARY)
 
 
+def _ranges(database: Database) -> Iterator[Problem]:
+    """Find labels of time ranges that are not valid."""
+    for id_, item, *values in database.iterate(f"SELECT id, item, {RANGE_COLUMNS} FROM ranges ORDER BY id"):
+        try:
+            decode_range(*values)
+        except (ValueError, TypeError) as error:
+            yield Problem(f"label {id_} of a time range of item {item}: {error_line(error)}", _RELABEL)
+
+
 def _indexes(database: Database) -> Iterator[Problem]:
     """Find indexes that have changed although they are signed; those of others are not used, and no problem."""
     for space_id, space in read_spaces(database).items():
@@ -198,4 +209,4 @@ def _indexes(database: Database) -> Iterator[Problem]:
                     yield Problem(f"the index of {space.name} has changed", "run `sightsound index-build`")
 
 
-_EXAMINED = (_database, _spaces, _segments, _outcomes, _tags, _indexes)
+_EXAMINED = (_database, _spaces, _segments, _outcomes, _tags, _ranges, _indexes)

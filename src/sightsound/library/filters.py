@@ -148,22 +148,10 @@ def matching_contents(database: Database, space_id: int, where: Filter) -> Match
     where : Filter
         The conditions; its modality is not tested.
     """
-    conditions = ["o.space = ?", "o.status = 'ok'"]
-    values: list[int | str] = [space_id]
     test = where.metadata_test()
-    for label in where.labels:
-        column, sign, value = label.partition("=")
-        condition = 'value = ? AND "column" = ?' if sign else "value = ?"
-        conditions.append(f"o.item IN (SELECT item FROM labels WHERE {condition})")
-        values += [value, column] if sign else [label]
-    for names in where.tags:
-        condition, texts = tag_condition(names)
-        of_classes, names_ = class_condition(names)
-        conditions.append(
-            f"o.content IN (SELECT content FROM tags WHERE {condition} UNION SELECT h.content FROM highest h"
-            f" WHERE h.class IN (SELECT id FROM classes WHERE {of_classes}) AND {IS_TAGGED})"
-        )
-        values += [*texts, *names_]
+    conditions, texts = conditions_on_outcomes(where)
+    conditions = ["o.space = ?", "o.status = 'ok'", *conditions]
+    values: list[int | str] = [space_id, *texts]
     columns, joined = ["o.content", "o.item"], ""
     if where.paths:
         columns, joined = [*columns, "i.path"], "JOIN items i ON i.id = o.item"
@@ -183,6 +171,29 @@ def matching_contents(database: Database, space_id: int, where: Filter) -> Match
             found.extend((content, item))
     numbers = np.frombuffer(found, np.int64).reshape(-1, 2)
     return MatchingContents(np.unique(numbers[:, 0]), np.unique(numbers[:, 1]))
+
+
+def conditions_on_outcomes(where: Filter, item: str = "o.item") -> tuple[list[str], list[str]]:
+    """Return the SQL conditions for labels and tags on a row `o` of `outcomes`, and their values.
+
+    `item` is the number of the item, for a query without outcomes, which then has no condition for tags.
+    """
+    conditions: list[str] = []
+    values: list[str] = []
+    for label in where.labels:
+        column, sign, value = label.partition("=")
+        condition = 'value = ? AND "column" = ?' if sign else "value = ?"
+        conditions.append(f"{item} IN (SELECT item FROM labels WHERE {condition})")
+        values += [value, column] if sign else [label]
+    for names in where.tags:
+        condition, texts = tag_condition(names)
+        of_classes, names_ = class_condition(names)
+        conditions.append(
+            f"o.content IN (SELECT content FROM tags WHERE {condition} UNION SELECT h.content FROM highest h"
+            f" WHERE h.class IN (SELECT id FROM classes WHERE {of_classes}) AND {IS_TAGGED})"
+        )
+        values += [*texts, *names_]
+    return conditions, values
 
 
 def _decoded(values: Sequence[Any], where: Filter) -> tuple[str, dict[str, Any]]:

@@ -16,6 +16,8 @@ from sightsound.library import labels
 from sightsound.library.gone import count_gone
 from sightsound.library.index_report import IndexReport
 from sightsound.library.index_run import ContentEmbedder, FileRecorder, IndexProgress, IndexTarget
+from sightsound.library.item_finder import ItemFinder
+from sightsound.library.label_files import LabelFile
 from sightsound.library.library import Library, open_library
 from sightsound.library.scan import FileScan, scan_files
 from sightsound.media import files
@@ -56,7 +58,8 @@ def index(
         Where the models run, see `Host.load`.
     label_from : "folder", path or None
         Label each file with the name of its folder, or with the columns of a CSV file whose column `path` is relative
-        to an indexed folder.
+        to an indexed folder. A CSV with `start` and `stop`, or a selection table of Raven, labels time ranges, see
+        `import_labels`.
     retry : bool
         Whether to try again what failed in an earlier run.
     scores : bool or None
@@ -87,7 +90,7 @@ def index(
     """
     began, times, host = time.monotonic(), StageTimes(), host or Host()
     chosen, existing = _models_by_modality(host, models), files.existing_paths(as_list(paths))
-    table = None if label_from in (None, labels.FOLDER) else labels.read_table(label_from)
+    table = None if label_from in (None, labels.FOLDER) else LabelFile(label_from)
     report = IndexReport()
     with open_library(library, create=True) as opened, opened.writing(max_bytes=max_bytes) as writer:
         if store is not None:
@@ -99,7 +102,10 @@ def index(
             _embed_files(found, target, recorder, device)
         if table is not None:
             folders = [str(path if path.is_dir() else path.parent) for path in existing]
-            report.unmatched = labels.store_table(writer, table, folders, opened.roots)
+            names = writer.labels.items_named if table.form == "raven" else None
+            finder = ItemFinder(writer.read, opened.roots, folders, names=names, first=True)
+            stored = labels.store_labels(writer, table, finder, most_unmatched=None)
+            report.unmatched = list(stored.unmatched)
         seen = {(each.root, each.path) for each in found if isinstance(each, Item)}
         report.gone = count_gone(existing, opened, seen)
     report.elapsed, report.timing = time.monotonic() - began, times.timing()

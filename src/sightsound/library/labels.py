@@ -1,28 +1,63 @@
-"""Labels of items: the name of the folder, or the columns of a CSV with a column `path`."""
+"""Labels of items and of time ranges of recordings: set for some items, or taken from folders and files."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
-from sightsound.contract.errors import SightsoundError
-from sightsound.contract.paths import PathLike
+from sightsound.contract.errors import LibraryError, SightsoundError
+from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Item
+from sightsound.library.filters import Filter
+from sightsound.library.item_finder import Found, ItemFinder
+from sightsound.library.label_files import DEFAULT_COLUMN, PLACE_COLUMNS, TIMES, LabelFile, LabelRow
+from sightsound.library.library import Library, open_library
+from sightsound.library.store.label_changes import StagedRange
 from sightsound.library.store.writer import Writer
-from sightsound.media import files
 
 FOLDER = "folder"
 """The word that stands for the names of folders, where a CSV may be given too."""
 
-COLUMN = "label"
+COLUMN = DEFAULT_COLUMN
 """The column of the names of folders."""
 
-Table = Sequence[tuple[str, Mapping[str, str]]]
-"""The rows of a CSV: the path, and the values of the other columns."""
+_BATCH = 1000  # rows that are gathered at once
+_MOST_UNMATCHED = 1000  # that a report names
+_SIMILAR = 0.75  # of the letters of two names of columns, from which one may be a misspelling of the other
 
-Key = TypeVar("Key", bound=Hashable)
+Values = Mapping[str, str | Sequence[str]]
+"""Column -> a label, or several."""
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """What a change of labels did.
+
+    Parameters
+    ----------
+    items : int
+        Number of items that were chosen, or that the file has rows of.
+    labels, ranges : int
+        Number of labels of whole items, and of time ranges, that the file gave them.
+    unmatched : tuple of str
+        The first 1,000 rows of the file that mean no item of the library: their paths, with the reason where it is
+        another.
+    unmatched_count : int
+        Number of all these rows.
+    notes : tuple of str
+        What else was left out, and why.
+    """
+
+    items: int
+    labels: int = 0
+    ranges: int = 0
+    unmatched: tuple[str, ...] = ()
+    unmatched_count: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def folder_label(item: Item) -> str:
@@ -30,90 +65,259 @@ def folder_label(item: Item) -> str:
     return Path(item.root, item.path).parent.name
 
 
-def read_table(file: PathLike) -> Table:
-    """Return the rows of a CSV with a column `path`.
+def set_labels(
+    library: PathLike | Library,
+    paths: PathLike | Sequence[PathLike] = (),
+    *,
+    where: Filter | None = None,
+    put: Values | None = None,
+    add: Values | None = None,
+    remove: Values | None = None,
+    clear: Sequence[str] = (),
+    ranges: bool = False,
+    new_columns: bool = False,
+) -> LabelReport:
+    """Change the labels of items, all at once or not at all.
+
+    Parameters
+    ----------
+    library : path-like or Library
+        The library.
+    paths : path-like or sequence of path-like
+        Files and folders, at or below which the items are. Empty for all that `where` keeps.
+    where : Filter or None
+        What the items must have, too.
+    put : mapping of str to str or sequence of str, optional
+        Column -> labels, in place of those that an item has in the column.
+    add, remove : mapping of str to str or sequence of str, optional
+        Column -> labels that an item gets beside those that it has, and that it loses.
+    clear : sequence of str
+        Columns in which an item loses its labels.
+    ranges : bool, default=False
+        Whether `clear` is about labels of time ranges, and not of whole items.
+    new_columns : bool, default=False
+        Whether a column may be new although its name is similar to that of another.
+
+    Returns
+    -------
+    LabelReport
+
+    Raises
+    ------
+    LibraryError
+        If no item is at or below one of the paths.
+    SightsoundError
+        If neither paths nor conditions are given, if a column does not exist or seems to be misspelt, or a column or
+        a label is empty.
+    """
+    where, given = where or Filter(), as_list(paths)
+    putting, adding, removing = (_as_lists(values) for values in (put, add, remove))
+    if not given and where == Filter():
+        raise SightsoundError("labels: expected files, folders or a condition, got none; name what to label")
+    with open_library(library) as opened:
+        known = opened.label_columns()
+        check_columns([*putting, *adding], known, new_columns)
+        for column in [*removing, *clear]:
+            _require_column(column, known)
+        ids = opened.chosen_items(given, where)
+        with opened.writing() as writer:
+            changes = writer.labels
+            changes.begin()
+            changes.choose(map(int, ids))
+            for column in clear:
+                changes.clear(column, ranges=ranges)
+            for column in putting:
+                changes.clear(column)
+            for column, values in removing.items():
+                changes.remove(column, values)
+            for column, values in [*putting.items(), *adding.items()]:
+                changes.put(column, values)
+        return LabelReport(len(ids), len(ids) * sum(map(len, (*putting.values(), *adding.values()))))
+
+
+def import_labels(
+    file: PathLike,
+    library: PathLike | Library,
+    *,
+    columns: Sequence[str] = (),
+    recording: PathLike | None = None,
+    new_columns: bool = False,
+) -> LabelReport:
+    """Give items the labels of a file, in place of those that they have in its columns; all at once or not at all.
+
+    A CSV has a column `path`, and `root` where the path does not tell which file is meant. Paths may be absolute, or
+    relative to an indexed folder or to the folder of the file. Other columns are labels. An item with several labels in
+    a column has several rows. With the columns `start` and `stop` (or `end`), in seconds, labels are of time ranges;
+    `low_hz`, `high_hz` and `channel` (from 0) belong to a range. A row without `start` and `stop` says that a recording
+    has no ranges. A selection table of Raven and a label track of Audacity are known by their first line.
+
+    Parameters
+    ----------
+    file : path-like
+        A CSV, a selection table of Raven, or a label track of Audacity, in UTF-8.
+    library : path-like or Library
+        The library.
+    columns : sequence of str
+        The columns to read; all if empty. The name of the column for a label track of Audacity, by default `label`.
+    recording : path-like or None
+        The recording that a label track, or a selection table without `Begin File`, is of.
+    new_columns : bool, default=False
+        Whether a column may be new although its name is similar to that of another.
+
+    Returns
+    -------
+    LabelReport
 
     Raises
     ------
     SightsoundError
-        If the file cannot be read as CSV in UTF-8, has no column `path`, has two columns of one name, or has seconds of
-        parts of recordings, since labels belong to whole files.
+        If the file cannot be read, if none of its paths is in the library, or if a column seems to be misspelt. Nothing
+        is changed then.
     """
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as opened:
-            rows = csv.DictReader(opened)
-            names = list(rows.fieldnames or ())
-            if "path" not in names:
-                raise SightsoundError(f"{file!s}: expected a CSV with a column 'path', got {rows.fieldnames}")
-            repeated = [name for name in names if names.count(name) > 1]
-            if repeated:
-                raise SightsoundError(f"{file!s}: expected columns of different names, got {repeated[0]!r} twice")
-            if {"start", "stop"} <= set(names) or {"start", "end"} <= set(names):
+    with open_library(library) as opened:
+        known = opened.label_columns()
+        source = LabelFile(file, columns)
+        if source.form == "raven" and not columns:  # whose columns begin with a capital letter
+            by_case = {name.casefold(): name for name in known}
+            source = LabelFile(file, [by_case.get(name.casefold(), name) for name in source.columns])
+        check_columns(source.columns, known, new_columns, file)
+        if source.names_recordings and recording is not None:
+            raise SightsoundError(f"{file!s}: names its recordings itself; leave out the recording (--for)")
+        if not source.names_recordings and recording is None:
+            raise SightsoundError(f"{file!s}: does not say which recording it is of; name it (--for RECORDING)")
+        folder, roots = os.path.dirname(os.path.abspath(file)), opened.roots
+        with opened.writing() as writer:
+            about = None if recording is None else _recording(writer, recording, roots, opened.path.name)
+            names = writer.labels.items_named if source.form == "raven" else None
+            finder = ItemFinder(writer.read, roots, [*roots, folder], names=names)
+            report = store_labels(writer, source, finder, about)
+            if report.unmatched_count and not report.items:
                 raise SightsoundError(
-                    f"{file!s}: expected labels of whole files, got the columns start and stop of parts; "
-                    "leave these columns out to give their labels to the files"
+                    f"{file!s}: expected paths of the library's items, none of {report.unmatched_count} is (the first: "
+                    f"{report.unmatched[0]}); see `sightsound stats`"
                 )
-            return [(row["path"] or "", {k: v or "" for k, v in row.items() if k and k != "path"}) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SightsoundError(f"{file!s}: cannot be read as CSV ({error})") from error
+        return report
 
 
-def match_table(table: Table, find: Callable[[str], Key | None]) -> tuple[dict[Key, dict[str, list[str]]], list[str]]:
-    """Assign the rows of a label table to items. The values of several rows of one item add up.
-
-    Parameters
-    ----------
-    table : Table
-        The rows, from `read_table`.
-    find : callable
-        Returns the item that a path of the table means, in any hashable form; None if there is none.
-
-    Returns
-    -------
-    values : dict
-        Item -> column -> values that are not empty. Every column of the table is there.
-    unmatched : list of str
-        The paths that mean no item.
-    """
-    values: dict[Key, dict[str, list[str]]] = {}
-    unmatched = []
-    for number, (path, row) in enumerate(table, 1):
-        item = find(path) if path else None
-        if item is None:
-            unmatched.append(path or f"row {number}, which has no path")
-            continue
-        columns = values.setdefault(item, {})
-        for column, value in row.items():
-            columns.setdefault(column, []).extend([value] if value else [])
-    return values, unmatched
-
-
-def store_table(writer: Writer, table: Table, folders: Sequence[str], roots: Sequence[str]) -> list[str]:
-    """Give items the labels of a table, in place of those that they have in its columns.
+def store_labels(
+    writer: Writer,
+    file: LabelFile,
+    finder: ItemFinder,
+    recording: Found | None = None,
+    *,
+    most_unmatched: int | None = _MOST_UNMATCHED,
+) -> LabelReport:
+    """Give items the labels of a file, in place of those that they have in its columns.
 
     Parameters
     ----------
     writer : Writer
         The writer of the library.
-    table : Table
-        The rows, from `read_table`.
-    folders : sequence of str
-        The folders that a path of the table may be relative to; the first that has the file counts.
-    roots : sequence of str
-        The roots of the library.
-
-    Returns
-    -------
-    list of str
-        The paths that mean no item of the library.
+    file : LabelFile
+        The file.
+    finder : ItemFinder
+        Finds the items.
+    recording : Found or None
+        The item that all rows are about.
+    most_unmatched : int or None
+        How many rows that mean no item the report names; None for all.
     """
+    changes, unmatched, count, empty = writer.labels, list[str](), 0, 0
+    changes.begin()
+    if recording is not None:
+        changes.stage_ranges(_without_range(recording.id, column) for column in file.columns)
+    rows = file.rows()
+    while batch := list(islice(rows, _BATCH)):
+        matched: list[tuple[int, LabelRow]] = []
+        for row in batch:
+            found = recording or finder.find(row)
+            if isinstance(found, Found) and file.ranges and found.modality == "image":
+                found = f"{row.paths[0] if row.paths else 'the recording'}: an image, expected a recording"
+            if isinstance(found, Found):
+                matched.append((found.id, row))
+                empty += row.span is not None and not any(row.values.values())
+                continue
+            count += 1
+            if most_unmatched is None or count <= most_unmatched:
+                unmatched.append(found)
+        if file.ranges:
+            changes.stage_ranges(staged for id_, row in matched for staged in _staged_ranges(id_, row))
+        else:
+            changes.stage_labels((id_, c, v or None) for id_, row in matched for c, v in row.values.items())
+    items, labels, ranges = changes.apply()
+    notes = (f"{empty} time ranges without a label left out",) if empty else ()
+    return LabelReport(items, labels, ranges, tuple(unmatched), count, notes)
 
-    def find(path: str) -> Item | None:
-        items = (files.item_of(Path(folder, path), roots) for folder in folders)
-        return next((item for item in items if writer.items.find(item)), None)
 
-    values, unmatched = match_table(table, find)
-    for item, columns in values.items():
-        for column, labels in columns.items():
-            writer.items.label(writer.items.id(item), column, labels)
-    return unmatched
+def _staged_ranges(id_: int, row: LabelRow) -> Iterable[StagedRange]:
+    span = row.span
+    for column, value in row.values.items():
+        if span is None or not value:
+            yield _without_range(id_, column)
+        else:
+            place = (span.start, span.stop, span.low_hz, span.high_hz, span.channel)
+            yield (id_, *place, column, value, span.selection)
+
+
+def _without_range(id_: int, column: str) -> StagedRange:
+    return (id_, None, None, None, None, None, column, None, None)
+
+
+def _recording(writer: Writer, path: PathLike, roots: Sequence[str], name: str) -> Found:
+    found = ItemFinder(writer.read, roots, [os.getcwd(), *roots], first=True).find(
+        LabelRow(1, (os.fspath(path),), "", {})
+    )
+    if isinstance(found, str):
+        raise LibraryError(f"{os.fspath(path)}: is not in {name}; index it first")
+    if found.modality == "image":
+        raise SightsoundError(f"{os.fspath(path)}: expected a recording, got an image; name the recording")
+    return found
+
+
+def check_columns(
+    columns: Iterable[str], known: Sequence[str], new_columns: bool = False, file: PathLike | None = None
+) -> None:
+    """Raise `SightsoundError` for a column that cannot be, or that seems to be a misspelling of one that exists.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Columns that are to get labels.
+    known : sequence of str
+        The columns of the library.
+    new_columns : bool
+        Whether a column may be new although its name is similar to that of another.
+    file : path-like or None
+        The file that has the columns, for the message.
+    """
+    place = "" if file is None else f"{file!s}: "
+    by_case = {name.casefold(): name for name in known}
+    for column in columns:
+        if not column or column in PLACE_COLUMNS or column in TIMES:
+            raise SightsoundError(
+                f"{place}column {column!r}: expected a name that tables of labels have no other use for; rename it"
+            )
+        if column in known or new_columns:
+            continue
+        similar = difflib.get_close_matches(column.casefold(), by_case, 1, _SIMILAR)
+        if similar:
+            raise SightsoundError(
+                f"{place}column {column!r}: expected one of the library's, did you mean {by_case[similar[0]]!r}? "
+                "--new-column makes it a column of its own"
+            )
+
+
+def _require_column(column: str, known: Sequence[str]) -> None:
+    if column not in known:
+        similar = difflib.get_close_matches(column, known, 1)
+        step = f"did you mean {similar[0]!r}?" if similar else f"there are {', '.join(known) or 'none'}"
+        raise SightsoundError(f"column {column!r}: expected one of the library's; {step}")
+
+
+def _as_lists(values: Values | None) -> dict[str, list[str]]:
+    """Return column -> labels; raise `SightsoundError` for an empty label."""
+    lists = {column: [given] if isinstance(given, str) else list(given) for column, given in (values or {}).items()}
+    for column, given in lists.items():
+        if not all(given):
+            raise SightsoundError(f"column {column!r}: expected a label, got an empty one; clear the column (--clear)")
+    return lists

@@ -73,7 +73,7 @@ class SpaceReader:
                     continue  # replaced by `compact` since the snapshot was taken
                 yield space_id, rows
             new = {id_: inode for id_, inode in rows.moved.items() if self._recorded.get(id_) != inode}
-            if new and self._database.folder == self._database.file.parent:
+            if new and not self._database.is_migrated:  # else the file stays as it is
                 self._recorded |= new
                 record_inodes(self._database.file, new)
             return

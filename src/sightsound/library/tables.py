@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sightsound.contract.errors import SpaceMismatch
-from sightsound.contract.results import Item, Outcome, Status
+from sightsound.contract.paths import PathLike
+from sightsound.contract.results import Item, Outcome, Status, TimeRange
 from sightsound.contract.space import Space, hint
+from sightsound.library.filters import Filter
+from sightsound.library.item_choice import chosen_items
 from sightsound.library.store.database import Database
 from sightsound.library.store.queries import (
     count_items,
@@ -18,8 +25,10 @@ from sightsound.library.store.queries import (
     read_content_hashes,
     read_item,
     read_items,
+    read_label_columns,
     read_labels,
     read_outcomes,
+    read_ranges,
     read_roots,
     read_spaces,
     read_store,
@@ -71,6 +80,24 @@ class LibraryTables:
         """Return every label as (id of the item, column, value), sorted."""
         return read_all_labels(self._database)
 
+    def label_columns(self, *, ranges: bool | None = None) -> list[str]:
+        """Return the names of the columns of labels, sorted.
+
+        Parameters
+        ----------
+        ranges : bool or None
+            Whether of those of time ranges, or of whole items; None for both.
+
+        Returns
+        -------
+        list of str
+        """
+        return read_label_columns(self._database, ranges=ranges)
+
+    def ranges(self, id_: int) -> list[TimeRange]:
+        """Return the labels of the time ranges of a recording, by their beginning."""
+        return read_ranges(self._database, id_)
+
     def contents(self) -> dict[int, bytes]:
         """Return the id of each item that was ever read -> the SHA-256 of its content."""
         return read_content_hashes(self._database)
@@ -103,6 +130,27 @@ class LibraryTables:
         """
         return read_tag_classes(self._database, known=known)
 
+    def chosen_items(self, paths: Sequence[PathLike] = (), where: Filter | None = None) -> NDArray[np.int64]:
+        """Return the ids of the items at or below some paths that a filter keeps, sorted.
+
+        Parameters
+        ----------
+        paths : sequence of path-like
+            Files and folders, which need not exist any more; all items if empty.
+        where : Filter or None
+            What the items must have, too.
+
+        Returns
+        -------
+        ndarray of int64 (n,)
+
+        Raises
+        ------
+        LibraryError
+            If no item is at or below one of the paths.
+        """
+        return chosen_items(self._database, paths, where or Filter())
+
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return all rows of an SQL query on the tables, for what has no method of its own.
 
@@ -119,6 +167,18 @@ class LibraryTables:
             A tuple for each row, with a value for each column of the query.
         """
         return self._database.rows(query, *values)
+
+    def iterate(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of an SQL query one by one; parameters as of `rows`."""
+        return self._database.iterate(query, *values)
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Return a context in which all reads see the same state, even if a writer commits meanwhile."""
+        return self._database.snapshot()
+
+    def decoding(self) -> AbstractContextManager[None]:
+        """Return a context in which values that cannot be decoded are reported as damage of the library."""
+        return self._database.decoding()
 
     def require(self, space: Space) -> None:
         """Raise `SpaceMismatch` if the library has no such space, with the differences from one of the same name."""

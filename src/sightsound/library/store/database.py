@@ -52,6 +52,11 @@ class Database:
             self._connection, self._copy = open_reading(self.file)
         self.folder = Path(self._copy.name) if self._copy and self._copy.has_rows else self.file.parent
 
+    @property
+    def is_migrated(self) -> bool:
+        """Whether a migrated copy is read, and the file itself is of an older format."""
+        return self._copy is not None
+
     def close(self) -> None:
         """Close the connection; every later read raises `LibraryError`."""
         self._closed = True

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError, PluginError
-from sightsound.contract.results import Item, Outcome, Status
+from sightsound.contract.results import Item, Outcome, Status, TimeRange
 from sightsound.contract.space import Space
 from sightsound.library.store.database import Database
 from sightsound.library.store.index_files import StoredIndex
@@ -14,6 +14,7 @@ from sightsound.library.store.segments import SEGMENT_COLUMNS, SegmentFacts
 from sightsound.library.store.validation import (
     decode_item,
     decode_outcome,
+    decode_range,
     decode_root,
     decode_space,
     digest,
@@ -143,6 +144,27 @@ def read_all_labels(database: Database) -> list[tuple[int, str, str]]:
     rows = database.rows('SELECT item, "column", value FROM labels ORDER BY 1, 2, 3')
     with database.decoding():
         return [(item, text(column), text(value)) for item, column, value in rows]
+
+
+RANGE_COLUMNS = 'start, stop, "column", value, low_hz, high_hz, channel'
+"""The columns of `ranges` in the order of the fields of `TimeRange`."""
+
+
+def read_ranges(database: Database, id_: int) -> list[TimeRange]:
+    """Return the labels of the time ranges of an item, by their beginning."""
+    if abs(id_) > _LARGEST_ID:
+        return []
+    rows = database.rows(f"SELECT {RANGE_COLUMNS} FROM ranges WHERE item = ? ORDER BY 1, 2, 3, 4, 5, 6, 7", id_)
+    with database.decoding():
+        return [decode_range(*row) for row in rows]
+
+
+def read_label_columns(database: Database, *, ranges: bool | None = None) -> list[str]:
+    """Return the names of the label columns, sorted: of time ranges, of whole items, or of both for None."""
+    tables = {None: ("labels", "ranges"), True: ("ranges",), False: ("labels",)}[ranges]
+    rows = database.rows(" UNION ".join(f'SELECT DISTINCT "column" FROM {table}' for table in tables) + " ORDER BY 1")
+    with database.decoding():
+        return [text(column) for (column,) in rows]
 
 
 def read_content_hashes(database: Database) -> dict[int, bytes]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from sightsound.media.files import LIBRARY_ID
 
 APPLICATION_ID = LIBRARY_ID
-FORMAT = 4
+FORMAT = 5
 LAST_WITH_VECTORS = 3
 """The last format with the vectors in the database; the step to the next one is `old_vectors.move_vectors`."""
 
@@ -144,7 +144,19 @@ CREATE TABLE tags (                        -- segments of sounds, the best class
 );
 CREATE INDEX tags_by_content ON tags (content, space);
 """
-TABLES += _ROW_TABLES + _TAG_TABLES
+_RANGE_TABLES = """
+CREATE TABLE ranges (                      -- labels of parts of recordings
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    item INTEGER NOT NULL REFERENCES items ON DELETE CASCADE,
+    start REAL NOT NULL, stop REAL NOT NULL, -- seconds; equal for a moment
+    low_hz REAL, high_hz REAL,             -- NULL where no band is known
+    channel INTEGER,                       -- from 0; NULL for all
+    "column" TEXT NOT NULL,
+    value TEXT NOT NULL
+);
+CREATE INDEX ranges_by_item ON ranges (item, "column", start);
+"""
+TABLES += _ROW_TABLES + _TAG_TABLES + _RANGE_TABLES
 NAMES = tuple(re.findall(r"CREATE TABLE (\w+)", TABLES))
 
 
@@ -197,10 +209,15 @@ def drop_vector_tables(db: sqlite3.Connection) -> None:
         db.execute(f"ALTER TABLE outcomes DROP COLUMN {column}")
 
 
+def _add_ranges(db: sqlite3.Connection) -> None:
+    """Format 5 adds the table of labels of time ranges."""
+    _execute(db, _RANGE_TABLES)
+
+
 def _execute(db: sqlite3.Connection, tables: str) -> None:
     for statement in filter(str.strip, tables.split(";\n")):
         db.execute(statement)
 
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_checksums, 2: _add_tags}
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_checksums, 2: _add_tags, 4: _add_ranges}
 """Format -> the step to the next format, but for that from `LAST_WITH_VECTORS`. All steps run in one transaction."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from sightsound.contract.errors import LibraryError
-from sightsound.contract.results import Item, Outcome, Status
+from sightsound.contract.results import Item, Outcome, Status, TimeRange
 from sightsound.contract.space import Space
 from sightsound.library.store import schema
 from sightsound.media.safe_open import error_line
@@ -157,3 +158,23 @@ def decode_outcome(item: Item, status: Status, reason: str, flags: str, seconds:
     if text(status) not in get_args(Status):
         raise ValueError(f"item {item.id}: expected a status, got {status!r}")
     return Outcome(item, status, text(reason), tuple(text(flags).split()), seconds, json_object(facts))
+
+
+def decode_range(
+    start: object, stop: object, column: object, value: object, low: object, high: object, channel: object
+) -> TimeRange:
+    """Return a labelled time range of a row of the tables; raise `ValueError` or `TypeError` for one that cannot be."""
+    seconds = _finite(start), _finite(stop)
+    band = (None if low is None else _finite(low), None if high is None else _finite(high))
+    if not 0 <= seconds[0] <= seconds[1] or min((hz for hz in band if hz is not None), default=0) < 0:
+        raise ValueError(f"a time range from {seconds[0]} to {seconds[1]} s in a band of {band} Hz")
+    place = None if channel is None else number(channel)
+    if place is not None and place < 0:
+        raise ValueError(f"a time range of channel {place}")
+    return TimeRange(*seconds, text(column), text(value), *band, place)
+
+
+def _finite(value: object) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"expected a finite number, got {value!r}")
+    return float(value)

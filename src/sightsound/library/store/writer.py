@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError
@@ -14,6 +15,7 @@ from sightsound.contract.space import Space
 from sightsound.library.store import database
 from sightsound.library.store.index_files import StoredIndex
 from sightsound.library.store.items import ItemTable
+from sightsound.library.store.label_changes import LabelChanges
 from sightsound.library.store.outcomes import OutcomeTable
 from sightsound.library.store.row_table import RowTable
 from sightsound.library.store.segment_pool import SegmentPool
@@ -78,6 +80,8 @@ class Writer:
     ----------
     items : ItemTable
         Files, their contents and labels.
+    labels : LabelChanges
+        Labels of many items at once, and of time ranges.
     outcomes : OutcomeTable
         What became of each item in each space.
     """
@@ -87,6 +91,7 @@ class Writer:
         self._files = SegmentPool(self._transaction, folder, max_bytes)
         self._rows = RowTable(self._transaction, self._files)
         self.items = ItemTable(self._transaction)
+        self.labels = LabelChanges(self._transaction)
         self.outcomes = OutcomeTable(self._transaction, self.items, self._rows)
         self._files.delete_orphans()
 
@@ -95,6 +100,10 @@ class Writer:
         self._files.write()
         self._transaction.commit()
         self._files.committed()
+
+    def read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return all rows of a query on the tables, as the changes so far have left them."""
+        return self._transaction.read(query, *values)
 
     def rollback(self) -> None:
         """Undo all changes since the last commit."""

@@ -1,0 +1,192 @@
+"""The command `sightsound label`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sightsound.cli import output
+from sightsound.cli.destinations import check_destinations
+from sightsound.cli.settings import Decorator, host, json_option, library_option
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import printable
+
+if TYPE_CHECKING:
+    from sightsound.library.filters import Filter
+    from sightsound.library.label_export import LabelExport, LabelForm
+    from sightsound.library.labels import LabelReport
+    from sightsound.library.library import Library
+
+_SHOWN = 20  # rows without an item that are printed
+_ENDINGS = {"csv": (".csv",), "raven": (".txt", ".tsv"), "audacity": (".txt", ".tsv")}
+
+
+def _assignments(context: click.Context, parameter: click.Parameter, texts: Sequence[str]) -> dict[str, list[str]]:
+    """Return column -> values of COLUMN=VALUE, each of which may come several times."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        column, sign, value = text.partition("=")
+        if not (column and sign and value):
+            raise click.BadParameter(f"expected COLUMN=VALUE, got {text!r}")
+        found.setdefault(column, []).append(value)
+    return found
+
+
+def _assignment(name: str, parameter: str, text: str) -> Decorator:
+    return click.option(name, parameter, multiple=True, metavar="COLUMN=VALUE", callback=_assignments, help=text)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="PATH...")
+@library_option()
+@_assignment("--set", "put", "Give this label, in place of those of the column; repeat it for several.")
+@_assignment("--add", "add", "Give this label beside those of the column.")
+@_assignment("--remove", "remove", "Take this label away.")
+@click.option("--clear", multiple=True, metavar="COLUMN", help="Take all labels of a column away.")
+@click.option(
+    "--from", "source", metavar="FILE", help="Take labels from a CSV, a table of Raven or a track of Audacity."
+)
+@click.option("--for", "recording", metavar="RECORDING", help="The recording that the file of --from is of.")
+@click.option("--to", "out", metavar="FILE|-", help="Write labels to a file, or to standard output.")
+@click.option("--raven", "form", flag_value="raven", help="--to: a selection table of Raven, of time ranges.")
+@click.option("--audacity", "form", flag_value="audacity", help="--to: label tracks of Audacity, of time ranges.")
+@click.option("--ranges", is_flag=True, help="--to, --clear: the labels of time ranges.")
+@click.option("--column", "columns", multiple=True, metavar="NAME", help="--from, --to: only this column.")
+@click.option("--new-column", is_flag=True, help="A column may be new though its name is similar to another.")
+@click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
+@click.option("--tag", "tags", multiple=True, metavar="CLASS", help="Only items that were tagged with this class.")
+@click.option("--modality", type=click.Choice(["image", "sound"]), help="Only images, or only sounds.")
+@click.option("--path", "globs", multiple=True, metavar="GLOB", help="Only paths that match.")
+@click.option("--fact", "facts", multiple=True, metavar="KEY=VALUE", help="Only files with this metadata.")
+@json_option()
+@click.pass_context
+def label(
+    context: click.Context,
+    /,
+    paths: Sequence[str],
+    library: str,
+    put: dict[str, list[str]],
+    add: dict[str, list[str]],
+    remove: dict[str, list[str]],
+    clear: Sequence[str],
+    source: str | None,
+    recording: str | None,
+    out: str | None,
+    form: LabelForm | None,
+    ranges: bool,
+    columns: Sequence[str],
+    new_column: bool,
+    as_json: bool,
+    **conditions: Any,
+) -> None:
+    """Label the items at PATH..., or take labels from a table and write them to one.
+
+    A CSV has a column `path` and one for each kind of label; with `start` and `stop` in seconds it is of time ranges.
+    --from replaces what the items of the file have in its columns. Exit code 1 if some of its rows mean no item.
+    """
+    from sightsound.library import labels
+    from sightsound.library.library import Library
+
+    changes = bool(put or add or remove or clear)
+    if changes + (source is not None) + (out is not None) != 1:
+        raise click.UsageError("expected one of --from, --to, and changes with --set, --add, --remove and --clear")
+    if source is not None and (paths or any(conditions.values())):
+        raise click.UsageError("--from takes the items that its file names; leave out PATH... and conditions")
+    if (recording is not None and source is None) or (form is not None and out is None):
+        raise click.UsageError("--for goes with --from, --raven and --audacity with --to")
+    if ranges and (put or add or remove or source):
+        raise click.UsageError("--ranges goes with --to and --clear; time ranges are labelled with --from")
+    if columns and changes:
+        raise click.UsageError("--column goes with --from and --to")
+    with Library(library) as opened:
+        if out is not None:
+            if as_json:
+                raise click.UsageError("--json goes with --from and changes")
+            _write(opened, out, form or "csv", ranges, paths, columns, _where(context, opened, conditions))
+            return
+        if source is not None:
+            how: dict[str, Any] = {"columns": columns, "recording": recording, "new_columns": new_column}
+            report = labels.import_labels(source, opened, **how)
+        else:
+            settings: dict[str, Any] = {"put": put, "add": add, "remove": remove, "clear": clear, "ranges": ranges}
+            where = _where(context, opened, conditions)
+            report = labels.set_labels(opened, paths, where=where, new_columns=new_column, **settings)
+    _print_report(report, as_json, of_file=source is not None)
+    context.exit(1 if report.unmatched_count else 0)
+
+
+def _where(context: click.Context, library: Library, conditions: dict[str, Any]) -> Filter:
+    from sightsound.library.filters import Filter
+    from sightsound.library.search import expand_tags
+
+    tags = expand_tags(conditions["tags"], library, host(context)) if conditions["tags"] else ()
+    return Filter(conditions["labels"], conditions["globs"], conditions["facts"], conditions["modality"], tags)
+
+
+def _write(
+    library: Library,
+    out: str,
+    form: LabelForm,
+    ranges: bool,
+    paths: Sequence[str],
+    columns: Sequence[str],
+    where: Filter,
+) -> None:
+    import os
+
+    from sightsound.library.label_export import LabelExport, export_labels
+
+    of_ranges = ranges or form != "csv"
+    if out == "-":
+        with library.snapshot():
+            labels = LabelExport(library, paths, where, columns, of_ranges)
+            _print_lines(labels, form)
+            notes = labels.notes
+    else:
+        if not (form == "audacity" and os.path.isdir(out)):
+            _check_name(out, form)
+            check_destinations(out, endings=_ENDINGS[form], inputs=paths, library=str(library.path))
+        notes = export_labels(library, out, form=form, ranges=of_ranges, paths=paths, where=where, columns=columns)
+    for note in notes:
+        output.echo(note, err=True)
+
+
+def _check_name(out: str, form: LabelForm) -> None:
+    endings = _ENDINGS[form]
+    if not out.lower().endswith(endings):
+        more = "; --raven and --audacity write .txt" if form == "csv" else ""
+        raise SightsoundError(f"{out}: expected a name that ends in {' or '.join(endings)}{more}; name another place")
+
+
+def _print_lines(labels: LabelExport, form: LabelForm) -> None:
+    """Print a table as it would stand in a file."""
+    if form == "audacity":
+        if labels.count_recordings() > 1:
+            raise SightsoundError("--to -: expected one recording for --audacity; name it, or a folder for several")
+        lines: Iterator[str] = (line for _, track in labels.audacity_tracks() for line in track)
+    else:
+        lines = labels.csv_lines() if form == "csv" else labels.raven_lines()
+    for line in lines:
+        click.echo(f"{line}\n".encode(), nl=False)
+
+
+def _print_report(report: LabelReport, as_json: bool, *, of_file: bool) -> None:
+    if as_json:
+        facts = ("items", "labels", "ranges", "unmatched_count", "unmatched", "notes")
+        output.print_json({name: getattr(report, name) for name in facts})
+        return
+    for text in report.unmatched[:_SHOWN]:
+        output.echo(f"no item for {printable(text)}", err=True)
+    if report.unmatched_count > _SHOWN:
+        output.echo(f"... and {report.unmatched_count - _SHOWN} more", err=True)
+    for note in report.notes:
+        output.echo(note, err=True)
+    items = output.count_of(report.items, "item")
+    if not of_file:
+        output.echo(f"{items} labelled")
+    elif report.ranges or not report.labels:
+        output.echo(f"{output.count_of(report.ranges, 'label')} of time ranges of {items}")
+    else:
+        output.echo(f"{output.count_of(report.labels, 'label')} of {items}")

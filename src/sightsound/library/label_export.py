@@ -1,0 +1,306 @@
+"""Write the labels of a library as CSV, selection table of Raven or label tracks of Audacity, row by row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, zip_longest
+from pathlib import Path
+from typing import Literal
+
+from sightsound._atomic import atomic_path
+from sightsound.classify.export import RAVEN_NYQUIST
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import PathLike, as_list, nearest, printable
+from sightsound.contract.results import Item, TimeRange
+from sightsound.library.filters import Filter
+from sightsound.library.item_choice import contains
+from sightsound.library.label_cells import csv_line, escapes_of_bytes, path_cell, value_cell
+from sightsound.library.label_files import PLACE_COLUMNS, SPAN_COLUMNS, TIMES
+from sightsound.library.library import Library, open_library
+from sightsound.library.store.validation import decode_item, decode_range, json_object, text
+
+LabelForm = Literal["csv", "raven", "audacity"]
+
+_RAVEN = (
+    *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"),
+    *("Begin File", "Begin Path", "File Offset (s)"),
+)
+_Place = tuple[float, float, float | None, float | None, int | None]
+_LINE_ENDS = frozenset("\t\r\n")  # which tables without quotes cannot have
+
+
+@dataclass
+class LabelExport:
+    """The labels of a library, as lines of a table.
+
+    Parameters
+    ----------
+    library : Library
+        An open library.
+    paths : sequence of path-like
+        Files and folders, at or below which the items are; all if empty.
+    where : Filter or None
+        What the items must have, too.
+    columns : sequence of str
+        The columns to write; all if empty.
+    ranges : bool
+        Whether to write labels of time ranges, and not of whole items.
+
+    Attributes
+    ----------
+    notes : list of str
+        What the lines could not have, and why; complete when the last line was made.
+
+    Raises
+    ------
+    SightsoundError
+        If there is no such column, or no item at one of the paths.
+    """
+
+    library: Library
+    paths: Sequence[PathLike] = ()
+    where: Filter | None = None
+    columns: Sequence[str] = ()
+    ranges: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        known = self.library.label_columns(ranges=self.ranges)
+        reserved = (*PLACE_COLUMNS, *(SPAN_COLUMNS if self.ranges else TIMES))
+        for column in self.columns:
+            if column not in known:
+                similar = nearest(column, known)
+                step = f"did you mean {similar!r}?" if similar else f"there are {', '.join(known) or 'none'}"
+                raise SightsoundError(f"column {column!r}: expected one of the library's; {step}")
+        wanted = list(dict.fromkeys(self.columns)) or known
+        self._columns = [name for name in wanted if name not in reserved]
+        self.notes += [
+            f"column {name!r} left out, which tables have for another use" for name in wanted if name in reserved
+        ]
+        self._ids = (
+            self.library.chosen_items(self.paths, self.where)
+            if self.paths or self.where not in (None, Filter())
+            else None
+        )
+
+    def csv_lines(self) -> Iterator[str]:
+        """Yield the lines of a CSV: of each item, or of each time range."""
+        if self.ranges:
+            yield csv_line(
+                ["path", "root", "start", "stop", "low_hz", "high_hz", "channel", *map(value_cell, self._columns)]
+            )
+            for item, ranges in self._items_with_ranges():
+                for place, labels in _by_place(ranges):
+                    numbers = ["" if number is None else repr(number) for number in place]
+                    yield from self._csv_rows(item, numbers, labels)
+        else:
+            yield csv_line(["path", "root", *map(value_cell, self._columns)])
+            for item, labels in self._items_with_labels():
+                yield from self._csv_rows(item, [], labels)
+
+    def raven_lines(self) -> Iterator[str]:
+        """Yield the lines of a selection table. Times are of all recordings, one after the other."""
+        yield "\t".join((*_RAVEN, *self._columns))
+        number, offset = 0, 0.0
+        for item, ranges in self._items_with_ranges():
+            seconds, rate = self._length(item)
+            file = escapes_of_bytes(os.fspath(item.file))
+            if _LINE_ENDS & set(file):
+                self.notes.append(f"{printable(item)}: left out, a selection table cannot have its name")
+                continue
+            ranges = self._on_lines(item, ranges)
+            for (start, stop, low, high, channel), labels in _by_place(ranges):
+                for cells in zip_longest(*(labels.get(column, []) for column in self._columns), fillvalue=""):
+                    number += 1
+                    place = (number, "Spectrogram 1", 1 if channel is None else channel + 1)
+                    times = (_seconds(offset + start), _seconds(offset + stop))
+                    band = (f"{0 if low is None else low:.10g}", f"{rate / 2 if high is None else high:.10g}")
+                    where = (os.path.basename(file), file, _seconds(start))
+                    yield "\t".join(map(str, (*place, *times, *band, *where, *cells)))
+            offset += max([seconds, *(each.stop for each in ranges)])
+
+    def audacity_tracks(self) -> Iterator[tuple[Item, Iterator[str]]]:
+        """Yield the lines of the label track of each recording that has time ranges.
+
+        Raises
+        ------
+        SightsoundError
+            Unless there is exactly one column, of time ranges.
+        """
+        if len(self._columns) != 1:
+            got = ", ".join(self._columns) or "none"
+            raise SightsoundError(f"label tracks: expected one column of time ranges, got {got}; name it with --column")
+        for item, ranges in self._items_with_ranges():
+            yield item, self._audacity_lines(self._on_lines(item, ranges))
+
+    def count_recordings(self) -> int:
+        """Return how many recordings have time ranges in the columns."""
+        return sum(1 for _ in self._items_with_ranges())
+
+    def _audacity_lines(self, ranges: Iterable[TimeRange]) -> Iterator[str]:
+        for each in ranges:
+            yield f"{_seconds(each.start)}\t{_seconds(each.stop)}\t{each.value}"
+            if each.low_hz is not None or each.high_hz is not None:
+                low, high = (f"{-1 if hz is None else hz:.10g}" for hz in (each.low_hz, each.high_hz))
+                yield f"\\\t{low}\t{high}"
+
+    def _csv_rows(self, item: Item, place: Sequence[str], labels: dict[str, list[str]]) -> Iterator[str]:
+        """Yield a row for each label of the column that has most of them, at least one."""
+        if self._is_ambiguous(item):
+            self.notes.append(f"{printable(item)}: left out, another item has the name that stands for this one")
+            return
+        names = [path_cell(item.path), escapes_of_bytes(item.root), *place]
+        rows = list(zip_longest(*(map(value_cell, labels.get(column, [])) for column in self._columns), fillvalue=""))
+        for cells in rows or [("",) * len(self._columns)]:
+            yield csv_line([*names, *cells])
+
+    def _is_ambiguous(self, item: Item) -> bool:
+        """Return whether the path of an item, with escapes for what is not UTF-8, is that of another item."""
+        names = escapes_of_bytes(item.root), escapes_of_bytes(item.path)
+        if names == (item.root, item.path):
+            return False
+        query = "SELECT 1 FROM items i JOIN roots r ON r.id = i.root WHERE r.path = ? AND i.path = ?"
+        return bool(self.library.rows(query, *map(os.fsencode, names)))
+
+    def _on_lines(self, item: Item, ranges: Sequence[TimeRange]) -> list[TimeRange]:
+        """Return the ranges whose labels a table without quotes can have; say how many it cannot."""
+        kept = [each for each in ranges if not _LINE_ENDS & set(each.value)]
+        if len(kept) < len(ranges):
+            lost = len(ranges) - len(kept)
+            self.notes.append(
+                f"{printable(item)}: {lost} labels left out, which have tabs or ends of lines; write a CSV"
+            )
+        return kept
+
+    def _items_with_labels(self) -> Iterator[tuple[Item, dict[str, list[str]]]]:
+        """Yield every chosen item with its labels, also those without any."""
+        query = (
+            'SELECT i.id, r.path, i.path, l."column", l.value FROM items i JOIN roots r ON r.id = i.root'
+            " LEFT JOIN labels l ON l.item = i.id ORDER BY i.id, 4, 5"
+        )
+        for (id_, root, path), rows in groupby(self.library.iterate(query), key=lambda row: row[:3]):
+            if self._ids is None or contains(self._ids, id_):
+                with self.library.decoding():
+                    labels: dict[str, list[str]] = {}
+                    for *_, column, value in rows:
+                        if column is not None:
+                            labels.setdefault(text(column), []).append(text(value))
+                    item = decode_item(root, path, id_)
+                yield item, labels
+
+    def _items_with_ranges(self) -> Iterator[tuple[Item, list[TimeRange]]]:
+        """Yield every chosen item that has time ranges, with these."""
+        query = (
+            'SELECT i.id, r.path, i.path, g.start, g.stop, g."column", g.value, g.low_hz, g.high_hz, g.channel'
+            " FROM ranges g JOIN items i ON i.id = g.item JOIN roots r ON r.id = i.root"
+            " ORDER BY i.id, g.start, g.stop, g.low_hz, g.high_hz, g.channel, 6, 7"
+        )
+        for (id_, root, path), rows in groupby(self.library.iterate(query), key=lambda row: row[:3]):
+            if self._ids is None or contains(self._ids, id_):
+                with self.library.decoding():
+                    ranges = [decode_range(*row[3:]) for row in rows]
+                    item = decode_item(root, path, id_)
+                if kept := [each for each in ranges if each.column in self._columns]:
+                    yield item, kept
+
+    def _length(self, item: Item) -> tuple[float, float]:
+        """Return the seconds and the sample rate of a recording, as far as they are known."""
+        seconds, rate = 0.0, 2.0 * RAVEN_NYQUIST
+        for length, facts in self.library.rows("SELECT seconds, facts FROM outcomes WHERE item = ?", item.id):
+            with self.library.decoding():
+                seconds = max(seconds, float(length or 0))
+                found = json_object(facts).get("sample_rate")
+            rate = float(found) if isinstance(found, int | float) else rate
+        return seconds, rate
+
+
+def export_labels(
+    library: PathLike | Library,
+    out: PathLike,
+    *,
+    form: LabelForm = "csv",
+    ranges: bool | None = None,
+    paths: PathLike | Sequence[PathLike] = (),
+    where: Filter | None = None,
+    columns: Sequence[str] = (),
+) -> list[str]:
+    r"""Write the labels of a library to a file, which `import_labels` reads again.
+
+    A CSV has a row for each item, also for one without a label, or for each time range; where there are several labels
+    in a column, more rows. A path that begins like a formula is written with `./` before it, such a label with an
+    apostrophe, and a byte of a name that is not UTF-8 as `\xe9`.
+
+    Parameters
+    ----------
+    library : path-like or Library
+        The library.
+    out : path-like
+        The file to write. For `audacity` it is a folder if several recordings have labels.
+    form : {"csv", "raven", "audacity"}
+        The form. Raven and Audacity are for time ranges.
+    ranges : bool or None
+        Whether to write the labels of time ranges. None for what the form has: of whole items for a CSV.
+    paths, where : sequence of path-like, Filter or None
+        Which items, as of `set_labels`; all by default.
+    columns : sequence of str
+        The columns to write; all if empty.
+
+    Returns
+    -------
+    list of str
+        What could not be written, and why.
+
+    Raises
+    ------
+    SightsoundError
+        If there is no such column, or the file cannot be written.
+    """
+    with open_library(library) as opened, opened.snapshot():
+        of_ranges = form != "csv" if ranges is None else ranges
+        labels = LabelExport(opened, as_list(paths), where, columns, of_ranges)
+        if form == "audacity":
+            _write_tracks(labels, out)
+        else:
+            _write(out, labels.csv_lines() if form == "csv" else labels.raven_lines())
+        return labels.notes
+
+
+def _write(out: PathLike, lines: Iterable[str]) -> None:
+    with atomic_path(out) as part, open(part, "w", encoding="utf-8", newline="") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def _write_tracks(labels: LabelExport, out: PathLike) -> None:
+    """Write the only label track to a file, or all into a folder, where each has the name of its recording."""
+    is_folder = os.path.isdir(out)
+    if not is_folder and labels.count_recordings() > 1:
+        raise SightsoundError(f"{out!s}: expected a folder for the label tracks of several recordings; make it first")
+    taken: set[str] = set()
+    for item, lines in labels.audacity_tracks():
+        if not is_folder:
+            _write(out, lines)
+            return
+        stem = name = Path(escapes_of_bytes(item.path)).stem
+        while name in taken:
+            name = f"{stem} ({len(taken)})"
+        taken.add(name)
+        _write(os.path.join(out, f"{name}.txt"), lines)
+    if not is_folder and not taken:
+        _write(out, ())
+
+
+def _by_place(ranges: Iterable[TimeRange]) -> Iterator[tuple[_Place, dict[str, list[str]]]]:
+    """Yield each place of sorted ranges (start, stop, low and high Hz, channel) with its labels by column."""
+    for place, same in groupby(ranges, key=lambda r: (r.start, r.stop, r.low_hz, r.high_hz, r.channel)):
+        labels: dict[str, list[str]] = {}
+        for each in same:
+            labels.setdefault(each.column, []).append(each.value)
+        yield place, labels
+
+
+def _seconds(value: float) -> str:
+    """Return seconds to a nanosecond, with six decimals or more."""
+    shown = f"{value:.9f}"
+    return shown[:-3] if shown.endswith("000") else shown

@@ -1,0 +1,549 @@
+"""Labels that are set by hand, and that come and go as tables; time ranges of Raven, Audacity and CSV."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from library_files import POSIX, raw_database
+from made import write_image, write_sound
+from sightsound import (
+    Filter,
+    Library,
+    LibraryError,
+    SightsoundError,
+    TimeRange,
+    check,
+    export_labels,
+    forget,
+    import_labels,
+    index,
+    migrate,
+    set_labels,
+)
+from sightsound.library.label_cells import bytes_of_escapes, csv_line, path_cell, value_cell, value_of_cell
+
+SOUND = "dogs/0.wav"
+VALUES = [
+    "a,b",
+    'a "b"',
+    "two\nlines",
+    "a\rb",
+    "=1+1",
+    "-5",
+    "-x",
+    "'",
+    "'=x",
+    "''-x",
+    "+",
+    "@a",
+    " a ",
+    "ä",
+    "NA",
+    "#",
+    "\\",
+]
+
+
+def item(library, path):
+    """The id of the item of a path."""
+    return next(each.id for each in library.items() if each.path == path)
+
+
+def labels_of(where):
+    """Path -> column -> labels, of all items."""
+    with Library(where) as library:
+        return {each.path: library.labels(each.id) for each in library.items()}
+
+
+def ranges_of(where, path=SOUND):
+    with Library(where) as library:
+        return library.ranges(item(library, path))
+
+
+@pytest.fixture
+def spectral(where):
+    """Time ranges of one recording: with and without a band and a channel, and a moment."""
+    ranges = [
+        (0.25, 0.25, None, None, None, "call", "tick"),
+        (0.5, 1.5, 300.0, 700.5, 1, "call", "hoo"),
+        (0.5, 1.5, 300.0, 700.5, 1, "mood", "calm"),
+        (0.5, 1.5, 300.0, 700.5, 1, "mood", "wet"),
+        (1.0, 1.123456789, None, None, 0, "call", "hoo"),
+    ]
+    with Library(where) as library:
+        id_ = item(library, SOUND)
+        with library.writing() as writer:
+            writer.labels.begin()
+            writer.labels.stage_ranges((id_, *values, None) for values in ranges)
+            writer.labels.apply()
+    return where
+
+
+# -- set by hand ------------------------------------------------------------------------------------------------------
+
+
+def test_labels_are_set_added_removed_and_cleared_at_and_below_paths(where, zoo, command):
+    assert command("label", zoo / "cats", "-l", where, "--set", "species=cat", "--set", "species=pet").returncode == 0
+    assert command("label", zoo / "cats" / "0.png", zoo / "dogs", "-l", where, "--set", "species=dog").returncode == 0
+    found = labels_of(where)
+    assert found["cats/0.png"] == found["dogs/1.wav"] == {"species": ("dog",)}
+    assert found["cats/1.png"] == {"species": ("cat", "pet")}
+    done = command("label", zoo, "-l", where, "--add", "species=seen", "--remove", "species=pet", "--add", "mood=a=b")
+    assert done.stdout == "5 items labelled\n"
+    found = labels_of(where)
+    assert found["cats/1.png"] == {"species": ("cat", "seen"), "mood": ("a=b",)}
+    assert command("label", zoo / "cats", "-l", where, "--clear", "species").returncode == 0
+    found = labels_of(where)
+    assert found["cats/1.png"] == {"mood": ("a=b",)} and found["dogs/0.wav"]["species"] == ("dog", "seen")
+
+
+@pytest.mark.parametrize(
+    ("where_", "expected"),
+    [
+        (Filter(modality="sound"), {"dogs/0.wav", "dogs/1.wav"}),
+        (Filter(paths=("cats/[01]*",)), {"cats/0.png", "cats/1.png"}),
+        (Filter(facts=("seconds>1",)), {"dogs/0.wav", "dogs/1.wav"}),
+        (Filter(labels=("who=Tom",)), {"cats/2.png"}),
+        (Filter(labels=("Tom",), modality="sound"), set()),
+    ],
+    ids=["modality", "path", "fact", "label", "none"],
+)
+def test_a_condition_chooses_items_without_paths_and_within_them(where, zoo, where_, expected):
+    set_labels(where, zoo / "cats" / "2.png", put={"who": "Tom"})
+    assert set_labels(where, where=where_, put={"seen": "yes"}).items == len(expected)
+    assert {path for path, labels in labels_of(where).items() if "seen" in labels} == expected
+    within = {path for path in expected if path.startswith("cats")}
+    assert set_labels(where, zoo / "cats", where=where_, add={"seen": "no"}).items == len(within)
+
+
+def test_a_path_that_is_not_in_the_library_changes_nothing(where, zoo):
+    with pytest.raises(LibraryError, match="nothing of this path is in lib; see `sightsound stats`"):
+        set_labels(where, [zoo, zoo / "cat"], put={"species": "cat"})
+    assert not any(labels_of(where).values())
+
+
+def test_a_misspelt_column_is_an_error_that_suggests_the_nearest(where, zoo, command, tmp_path):
+    assert set_labels(where, zoo, put={"species": "cat", "specie2": "x"}).items == 5, "the first need no flag"
+    refused = command("label", zoo, "-l", where, "--set", "Specis=owl")
+    assert refused.returncode == 2 and "did you mean 'species'? --new-column makes it" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    (tmp_path / "t.csv").write_text("path,speices\ncats/0.png,owl\n")
+    with pytest.raises(SightsoundError, match=r"t.csv: column 'speices': expected .* did you mean 'species'"):
+        import_labels(tmp_path / "t.csv", where)
+    assert "owl" not in str(labels_of(where))
+    assert command("label", zoo, "-l", where, "--set", "Specis=owl", "--new-column").returncode == 0
+    assert command("label", zoo, "-l", where, "--set", "mood=calm").returncode == 0, "similar to none"
+    with pytest.raises(SightsoundError, match="column 'moods': expected one of the library's; did you mean 'mood'"):
+        set_labels(where, zoo, clear=["moods"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--set", "species"],
+        ["--set", "species="],
+        ["--set", "=owl"],
+        ["--set", "path=x"],
+        [],
+        ["--set", "a=b", "--from", "t.csv"],
+        ["--to", "t.csv", "--json"],
+        ["--for", "x.wav"],
+        ["--ranges", "--set", "a=b"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_meant_is_refused(where, zoo, command, words):
+    done = command("label", zoo, "-l", where, *words)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert not any(labels_of(where).values())
+
+
+def test_a_change_of_all_items_needs_a_path_or_a_condition(where):
+    with pytest.raises(SightsoundError, match="expected files, folders or a condition, got none"):
+        set_labels(where, put={"species": "owl"})
+
+
+# -- tables of items -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_a_label_comes_back_from_a_cell(value):
+    assert value_of_cell(value_cell(value)) == value
+    (row,) = csv.reader([*csv_line([value, "x"]).splitlines(keepends=True)])
+    assert row == [value, "x"]
+    assert value == "-5" or not value_cell(value).startswith(("=", "+", "-", "@"))
+
+
+def test_labels_come_back_from_a_table_as_they_were(where, zoo, tmp_path, command):
+    set_labels(where, zoo / "cats", put={"species": VALUES, 'a,"b"': "x"})
+    set_labels(where, zoo / "cats" / "1.png", add={"mood": ["calm", "wet"]})
+    before = labels_of(where)
+    assert export_labels(where, tmp_path / "t.csv") == []
+    set_labels(where, zoo, put={"species": "none", "mood": "none"})
+    report = import_labels(tmp_path / "t.csv", where)
+    assert labels_of(where) == before
+    assert (report.items, report.labels, report.unmatched) == (
+        5,
+        sum(len(v) for x in before.values() for v in x.values()),
+        (),
+    )
+    done = command("label", "-l", where, "--to", "-")
+    assert done.stdout.encode() == (tmp_path / "t.csv").read_bytes()
+    export_labels(where, tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
+
+
+def test_a_table_that_was_edited_with_pandas_gives_its_labels(where, zoo, tmp_path):
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    set_labels(where, zoo / "cats", put={"species": VALUES, "mood": "calm"})
+    export_labels(where, tmp_path / "t.csv")
+    table = pandas.read_csv(tmp_path / "t.csv", dtype=str, keep_default_na=False)
+    table.loc[table.path == SOUND, "species"] = "dog, tame"
+    table["size"] = "large"
+    table.to_csv(tmp_path / "edited.csv", index=False, quoting=csv.QUOTE_ALL)  # else not what has a lone "\r"
+    expected = labels_of(where)
+    expected[SOUND] = {"species": ("dog, tame",)}
+    expected = {path: {**labels, "size": ("large",)} for path, labels in expected.items()}
+    assert import_labels(tmp_path / "edited.csv", where).unmatched_count == 0
+    assert labels_of(where) == expected
+
+
+@POSIX
+def test_odd_names_come_back_or_the_table_says_why_not(tiny, tmp_path):
+    names = [
+        b"a,b.png",
+        b'q"x.png',
+        b"new\nline.png",
+        b"a\rb.png",
+        b"=f.png",
+        b"-d.png",
+        b"caf\xe9.png",
+        b"tab\tx.png",
+        b" .png",
+    ]
+    for seed, name in enumerate([*names, b"twin\xe9.png", b"twin\\xe9.png"]):
+        write_image(tmp_path / "in" / os.fsdecode(name), seed)
+    index(tmp_path / "in", tmp_path / "lib", models=["colours.tiny"], host=tiny)
+    for seed, name in enumerate([*names, b"twin\xe9.png", b"twin\\xe9.png"]):
+        set_labels(tmp_path / "lib", tmp_path / "in" / os.fsdecode(name), put={"number": str(seed)})
+    before = labels_of(tmp_path / "lib")
+    notes = export_labels(tmp_path / "lib", tmp_path / "t.csv")
+    assert notes == ["twin\\xe9.png: left out, another item has the name that stands for this one"]
+    (tmp_path / "t.csv").read_text("utf-8")
+    set_labels(tmp_path / "lib", tmp_path / "in", put={"number": "none"})
+    assert import_labels(tmp_path / "t.csv", tmp_path / "lib").unmatched_count == 0
+    after = labels_of(tmp_path / "lib")
+    assert after.pop(os.fsdecode(b"twin\xe9.png")) == {"number": ("none",)}
+    assert before.pop(os.fsdecode(b"twin\xe9.png")) and after == before
+
+
+def test_the_escapes_of_a_name_come_back():
+    name = os.fsdecode(b"=caf\xe9\x80.png")
+    assert path_cell(name) == "./=caf\\xe9\\x80.png" and "./" + name == bytes_of_escapes(path_cell(name))
+
+
+def test_rows_that_mean_no_item_are_told_and_the_others_taken(where, zoo, tmp_path, command):
+    (tmp_path / "t.csv").write_text(f"path,species\ncats/0.png,cat\ncats/9.png,cat\n,cat\n{zoo}/cats/1.png,cat\n")
+    done = command("label", "--from", tmp_path / "t.csv", "-l", where)
+    assert done.returncode == 1 and done.stdout == "2 labels of 2 items\n"
+    assert done.stderr == "no item for cats/9.png\nno item for row 3, which has no path\n"
+    (tmp_path / "t.csv").write_text("path,species\ncats/9.png,cat\n")
+    with pytest.raises(SightsoundError, match="none of 1 is .the first: cats/9.png.; see `sightsound stats`"):
+        import_labels(tmp_path / "t.csv", where)
+
+
+def test_a_path_below_two_roots_needs_the_root(where, zoo, tiny, tmp_path, command):
+    write_image(tmp_path / "other" / "cats" / "0.png", 77)
+    index(tmp_path / "other", where, models=["colours.tiny"], host=tiny)
+    (tmp_path / "t.csv").write_text("path,who\ncats/0.png,Tom\ncats/1.png,Tim\n")
+    done = command("label", "--from", tmp_path / "t.csv", "-l", where)
+    assert done.returncode == 1
+    assert done.stderr == "no item for cats/0.png: 2 files of this path; say which in a column 'root'\n"
+    (tmp_path / "t.csv").write_text(f"path,root,who\ncats/0.png,{tmp_path / 'other'},Tom\n")
+    assert import_labels(tmp_path / "t.csv", where).unmatched_count == 0
+    with Library(where) as library:
+        who = {(each.root, each.path): library.labels(each.id).get("who") for each in library.items()}
+    assert who[str(tmp_path / "other"), "cats/0.png"] == ("Tom",) and who[str(zoo), "cats/0.png"] is None
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".txt", ".png", ""])
+def test_a_name_whose_ending_says_another_form_is_refused(where, tmp_path, command, ending):
+    done = command("label", "--to", tmp_path / f"t{ending}", "-l", where)
+    assert done.returncode == 2 and "expected a name that ends in .csv" in done.stderr
+    assert not (tmp_path / f"t{ending}").exists()
+
+
+def test_only_some_columns_and_items_are_written(where, zoo, tmp_path, command):
+    set_labels(where, zoo, put={"species": "cat", "mood": "calm"})
+    done = command("label", zoo / "dogs", "--to", "-", "--column", "mood", "-l", where)
+    assert done.stdout == f"path,root,mood\ndogs/0.wav,{zoo},calm\ndogs/1.wav,{zoo},calm\n"
+    refused = command("label", "--to", "-", "--column", "moot", "-l", where)
+    assert refused.returncode == 2 and "did you mean 'mood'?" in refused.stderr
+    (tmp_path / "t.csv").write_text("path,Species,mood\ncats/0.png,tiger,wild\n")
+    import_labels(tmp_path / "t.csv", where, columns=["species"])
+    assert labels_of(where)["cats/0.png"] == {"species": ("tiger",), "mood": ("calm",)}
+
+
+def test_a_file_with_a_wrong_row_changes_nothing(where, zoo, tmp_path):
+    set_labels(where, zoo, put={"species": "cat"})
+    (tmp_path / "t.csv").write_text("path,start,stop,species\ndogs/0.wav,0,1,bark\ndogs/0.wav,0,x,bark\n")
+    with pytest.raises(SightsoundError, match="t.csv: row 2: stop: expected seconds, got 'x'; correct it"):
+        import_labels(tmp_path / "t.csv", where)
+    assert ranges_of(where) == []
+
+
+# -- time ranges ------------------------------------------------------------------------------------------------------
+
+
+def test_time_ranges_come_back_from_a_csv(spectral, tmp_path, command):
+    before = ranges_of(spectral)
+    assert len(before) == 5
+    assert command("label", "--to", tmp_path / "r.csv", "--ranges", "-l", spectral).returncode == 0
+    assert command("label", SOUND, "-l", spectral, "--clear", "call", "--ranges").returncode == 2, (
+        "not from this folder"
+    )
+    with Library(spectral) as library:
+        set_labels(library, library.roots, clear=["call", "mood"], ranges=True)
+    assert ranges_of(spectral) == []
+    done = command("label", "--from", tmp_path / "r.csv", "-l", spectral)
+    assert done.stdout == "5 labels of time ranges of 1 item\n"
+    assert ranges_of(spectral) == before
+    import_labels(tmp_path / "r.csv", spectral)
+    assert ranges_of(spectral) == before, "a second time changes nothing"
+    (tmp_path / "none.csv").write_text("path,start,stop,call\ndogs/0.wav,,,\n")
+    import_labels(tmp_path / "none.csv", spectral)
+    assert {each.column for each in ranges_of(spectral)} == {"mood"}
+
+
+def test_time_ranges_come_back_from_a_selection_table(spectral, tmp_path, command):
+    assert command("label", "--to", tmp_path / "r.txt", "--raven", "-l", spectral).returncode == 0
+    head, *lines = (tmp_path / "r.txt").read_text().splitlines()
+    assert head.split("\t")[:4] == ["Selection", "View", "Channel", "Begin Time (s)"] and len(lines) == 4
+    import_labels(tmp_path / "r.txt", spectral)
+    once = ranges_of(spectral)
+    tick, *others = once
+    # Raven has a band and a channel for each selection
+    assert tick == TimeRange(0.25, 0.25, "call", "tick", 0, 800, 0)
+    assert [(r.start, r.stop, r.column, r.value) for r in others] == [
+        (0.5, 1.5, "call", "hoo"),
+        (0.5, 1.5, "mood", "calm"),
+        (0.5, 1.5, "mood", "wet"),
+        (1.0, 1.123456789, "call", "hoo"),
+    ]
+    assert {(r.low_hz, r.high_hz, r.channel) for r in others[:3]} == {(300, 700.5, 1)}
+    export_labels(spectral, tmp_path / "again.txt", form="raven")
+    assert (tmp_path / "again.txt").read_text() == (tmp_path / "r.txt").read_text()
+
+
+def test_time_ranges_come_back_from_a_label_track(spectral, zoo, tmp_path, command):
+    refused = command("label", "--to", tmp_path / "a.txt", "--audacity", "-l", spectral)
+    assert refused.returncode == 2 and "expected one column of time ranges, got call, mood" in refused.stderr
+    assert (
+        command("label", "--to", tmp_path / "a.txt", "--audacity", "--column", "call", "-l", spectral).returncode == 0
+    )
+    text = (tmp_path / "a.txt").read_text()
+    assert text == ("0.250000\t0.250000\ttick\n0.500000\t1.500000\thoo\n\\\t300\t700.5\n1.000000\t1.123456789\thoo\n")
+    words = ["label", "--from", tmp_path / "a.txt", "-l", spectral, "--column", "call"]
+    assert "does not say which recording it is of; name it (--for RECORDING)" in command(*words).stderr
+    assert command(*words, "--for", zoo / SOUND).returncode == 0
+    found = [each for each in ranges_of(spectral) if each.column == "call"]
+    assert found == [
+        TimeRange(0.25, 0.25, "call", "tick"),
+        TimeRange(0.5, 1.5, "call", "hoo", 300, 700.5),
+        TimeRange(1.0, 1.123456789, "call", "hoo"),
+    ]
+    assert command(*words, "--for", zoo / "dogs" / "7.wav").stderr.endswith("7.wav: is not in lib; index it first\n")
+    image = command(*words, "--for", zoo / "cats" / "0.png")
+    assert image.returncode == 2 and "expected a recording, got an image" in image.stderr
+
+
+def test_label_tracks_of_several_recordings_go_into_a_folder(spectral, tmp_path, command):
+    (tmp_path / "r.csv").write_text("path,start,end,call\ndogs/1.wav,0,1,bark\n")
+    import_labels(tmp_path / "r.csv", spectral)
+    words = ["label", "--audacity", "--column", "call", "-l", spectral, "--to"]
+    refused = command(*words, tmp_path / "a.txt")
+    assert refused.returncode == 2 and "expected a folder for the label tracks of several recordings" in refused.stderr
+    (tmp_path / "tracks").mkdir()
+    assert command(*words, tmp_path / "tracks").returncode == 0
+    assert (tmp_path / "tracks" / "1.txt").read_text() == "0.000000\t1.000000\tbark\n"
+    assert sorted(path.name for path in (tmp_path / "tracks").iterdir()) == ["0.txt", "1.txt"]
+
+
+def test_a_label_track_of_audacity_is_read_with_its_spectral_rows(where, zoo, tmp_path):
+    """As Audacity 3 writes it: -1 for a frequency that is not set; and a label without a stop."""
+    rows = [
+        "0.100000\t0.900000\thoo hoo",
+        "\\\t250.500000\t-1.000000",
+        "1.000000\t1.000000\ttick",
+        "1.5\tend",
+        "1.6\t1.7\t",
+    ]
+    (tmp_path / "labels.txt").write_text("".join(f"{row}\r\n" for row in rows), newline="")
+    report = import_labels(tmp_path / "labels.txt", where, recording=zoo / SOUND)
+    assert report.notes == ("1 time ranges without a label left out",)
+    assert ranges_of(where) == [
+        TimeRange(0.1, 0.9, "label", "hoo hoo", 250.5),
+        TimeRange(1.0, 1.0, "label", "tick"),
+        TimeRange(1.5, 1.5, "label", "end"),
+    ]
+
+
+RAVEN = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)")
+
+
+def raven(*rows, columns=()):
+    return "\n".join("\t".join(map(str, row)) for row in [(*RAVEN, *columns), *rows]) + "\n"
+
+
+def test_the_views_of_a_selection_of_raven_count_once(where, zoo, tmp_path):
+    table = raven(
+        (1, "Waveform 1", 1, 0.5, 1.5, "", "", -12.5, "hoo"),
+        (1, "Spectrogram 1", 1, 0.5, 1.5, 300, 700, -12.5, "hoo"),
+        (2, "Spectrogram 1", 1, 0.5, 1.5, 100, 200, -1, "hum"),
+        (3, "Spectrogram 1", 2, 0.5, 1.5, 300, 700, -1, "hoo"),
+        columns=("Peak Power Density (dB FS/Hz)", "Species"),
+    )
+    (tmp_path / "t.selections.txt").write_text(table, encoding="utf-8-sig")
+    report = import_labels(tmp_path / "t.selections.txt", where, recording=zoo / SOUND)
+    assert report.ranges == 3
+    assert set(ranges_of(where)) == {
+        TimeRange(0.5, 1.5, "Species", "hoo", 300, 700, 0),
+        TimeRange(0.5, 1.5, "Species", "hum", 100, 200, 0),
+        TimeRange(0.5, 1.5, "Species", "hoo", 300, 700, 1),
+    }
+
+
+def test_a_selection_table_over_several_files_names_them(where, zoo, tmp_path, tiny):
+    """The second recording begins at 2 s of the sequence, and so do its times; offsets are those in the files."""
+    set_labels(where, zoo, put={"species": "none"})
+    table = raven(
+        (1, "Spectrogram 1", 1, 0.5, 1.0, 0, 800, "0.wav", zoo / SOUND, 0.5, "hoo"),
+        (2, "Spectrogram 1", 1, 2.25, 3.5, 0, 800, "1.wav", "Z:\\field\\1.wav", 0.25, "bark"),
+        (3, "Spectrogram 1", 1, 2.25, 3.5, 0, 800, "7.wav", "Z:\\field\\7.wav", 0.25, "bark"),
+        columns=("Begin File", "Begin Path", "File Offset (s)", "Species"),
+    )
+    (tmp_path / "t.txt").write_text(table)
+    report = import_labels(tmp_path / "t.txt", where)
+    assert report.unmatched_count == 1 and "7.wav" in report.unmatched[0]
+    assert ranges_of(where) == [TimeRange(0.5, 1.0, "species", "hoo", 0, 800, 0)], "the column that the library has"
+    assert ranges_of(where, "dogs/1.wav") == [TimeRange(0.25, 1.5, "species", "bark", 0, 800, 0)]
+    export_labels(where, tmp_path / "out.txt", form="raven")
+    begins = [line.split("\t")[3] for line in (tmp_path / "out.txt").read_text().splitlines()[1:]]
+    assert begins == ["0.500000", "2.250000"]
+    import_labels(tmp_path / "out.txt", where)
+    assert ranges_of(where, "dogs/1.wav") == [TimeRange(0.25, 1.5, "species", "bark", 0, 800, 0)]
+    write_sound(zoo / "more" / "1.wav", 9)
+    index(zoo, where, models=["loudness.tiny"], host=tiny)
+    (unmatched, _) = import_labels(tmp_path / "t.txt", where).unmatched
+    assert "2 files of this name; write their paths" in unmatched
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("t.csv", "path,start,stop,who\ndogs/0.wav,2,1,x\n", "row 1: times: expected a start of 0 s or more"),
+        ("t.csv", "path,start,stop,who\ndogs/0.wav,-1,1,x\n", "row 1: times: expected a start of 0 s or more"),
+        ("t.csv", "path,start,stop,who\ndogs/0.wav,nan,1,x\n", "row 1: start: expected seconds, got 'nan'"),
+        ("t.csv", "path,start,stop,who\ndogs/0.wav,0,,x\n", "row 1: stop: expected seconds, got ''"),
+        ("t.csv", "path,start,stop,low_hz,who\ndogs/0.wav,0,1,-3,x\n", "row 1: low_hz: expected Hz, got '-3'"),
+        ("t.csv", "path,start,stop,channel,who\ndogs/0.wav,0,1,x,x\n", "row 1: channel: expected a number from 0"),
+        ("t.csv", "path,start,stop\ndogs/0.wav,0,1\n", "expected a column of labels, got path, start, stop"),
+        ("t.csv", "path,root,who\ndogs/0.wav,here,x\n", "row 1: root: expected an absolute folder, got 'here'"),
+        ("t.csv", "path,start,stop,who\n" + "dogs/0.wav,0,1," + "x" * 200000, "cannot be read as CSV"),
+        ("t.txt", raven((1, "S", 0, 0, 1, 0, 1, "x"), columns=["A"]), "row 1: Channel: expected a number from 1"),
+        ("t.txt", raven((1, "S", 1, 0), columns=["A"]), r"row 1: End Time \(s\): expected seconds, got ''"),
+        ("t.txt", raven((1, "S", 1, 0, 1, 0, 1)), "expected a column of labels"),
+        ("t.txt", "0.5\t1.5\thoo\n\\\t1\n", "row 2: band: expected two frequencies below a label"),
+        ("t.txt", "\\\t1\t2\n", "expected a CSV with a column 'path'"),
+        ("t.txt", "0.5\t0.1\thoo\n", "row 1: times: expected a start"),
+        ("t.txt", "0.5\t1\thoo\nhoo\n", "row 2: label: expected start, stop and text"),
+        ("t.txt", b"\xff\xfe0\x00", "cannot be read as CSV"),
+        ("t.txt", b"0.5\t1\tcaf\xe9\n", "cannot be read as"),
+    ],
+)
+def test_a_damaged_file_is_refused_in_one_line(where, zoo, tmp_path, command, name, text, words):
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    recording = [] if name == "t.csv" else ["--for", zoo / SOUND]
+    done = command("label", "--from", tmp_path / name, "-l", where, *recording)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    with pytest.raises(SightsoundError, match=words):
+        import_labels(tmp_path / name, where, recording=None if name == "t.csv" else zoo / SOUND)
+    assert ranges_of(where) == []
+
+
+def test_labels_with_tabs_are_left_out_of_raven_and_said_so(spectral, tmp_path):
+    (tmp_path / "r.csv").write_text('path,start,stop,call\ndogs/0.wav,0,1,"a\tb"\ndogs/0.wav,0,1,c\n')
+    import_labels(tmp_path / "r.csv", spectral)
+    notes = export_labels(spectral, tmp_path / "r.txt", form="raven", columns=["call"])
+    assert notes == ["dogs/0.wav: 1 labels left out, which have tabs or ends of lines; write a CSV"]
+    assert len((tmp_path / "r.txt").read_text().splitlines()) == 2
+
+
+def test_an_image_has_no_time_ranges(where, tmp_path, command):
+    (tmp_path / "t.csv").write_text("path,start,stop,who\ncats/0.png,0,1,x\ndogs/0.wav,0,1,x\n")
+    done = command("label", "--from", tmp_path / "t.csv", "-l", where)
+    assert done.returncode == 1 and done.stderr == "no item for cats/0.png: an image, expected a recording\n"
+
+
+# -- in the library ---------------------------------------------------------------------------------------------------
+
+
+def test_time_ranges_go_with_their_item(spectral, zoo):
+    with raw_database(spectral) as db:
+        assert db.execute("SELECT count(*) FROM ranges").fetchone() == (5,)
+    forget(zoo / SOUND, spectral)
+    with raw_database(spectral) as db:
+        assert db.execute("SELECT count(*) FROM ranges").fetchone() == (0,)
+    assert check(spectral) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "start = 9",
+        "stop = -1",
+        "start = 'x'",
+        "low_hz = -1",
+        "channel = -2",
+        "channel = 'a'",
+        "value = x'ff'",
+        "item = 99",
+    ],
+)
+def test_check_finds_time_ranges_that_cannot_be(spectral, change):
+    assert check(spectral) == []
+    with raw_database(spectral) as db:
+        db.execute(f"UPDATE ranges SET {change} WHERE id = 2")
+    found = check(spectral)
+    assert found and "range" in str(found[0])
+    if "item" not in change:
+        with pytest.raises(LibraryError, match="damaged"):
+            ranges_of(spectral)
+
+
+def test_a_library_of_format_5_has_the_ranges_that_it_was_stored_with(tmp_path):
+    kept = Path(__file__).parents[1] / "libraries" / "format5.sqlite.gz"
+    (tmp_path / "library.sqlite").write_bytes(gzip.decompress(kept.read_bytes()))
+    with Library(tmp_path) as library:
+        assert library.ranges(3) == [
+            TimeRange(0.25, 1.5, "call", "hoo", 300, 800, 0),
+            TimeRange(0.5, 0.5, "call", "tick"),
+        ]
+
+
+def test_a_library_of_format_4_gets_the_table_and_can_be_labelled(tmp_path):
+    kept = Path(__file__).parents[1] / "libraries" / "format4.sqlite.gz"
+    (tmp_path / "library.sqlite").write_bytes(gzip.decompress(kept.read_bytes()))
+    with Library(tmp_path) as library:
+        assert library.ranges(3) == [] and library.label_columns() == ["label"]
+    migrate(tmp_path)
+    with sqlite3.connect(tmp_path / "library.format4.sqlite") as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (4,)
+    (tmp_path / "r.csv").write_text("path,start,stop,call\nnoise.wav,0,1,hiss\n")
+    assert import_labels(tmp_path / "r.csv", tmp_path).ranges == 1
