@@ -92,6 +92,8 @@ from .library.gone import Gone as Gone
 from .library.index import index as index
 from .library.index_report import IndexReport as IndexReport
 from .library.library import Library as Library
+from .library.listing import ListedItem as ListedItem
+from .library.listing import list_items as list_items
 from .library.maintenance import compact as compact
 from .library.maintenance import forget as forget
 from .library.maintenance import forget_missing as forget_missing
@@ -100,6 +102,7 @@ from .library.maintenance import migrate as migrate
 from .library.maintenance import relocate as relocate
 from .library.query_types import Text as Text
 from .library.query_types import Vectors as Vectors
+from .library.row_blocks import RowBlock as RowBlock
 from .library.search import search as search
 from .library.search import search_tags as search_tags
 from .library.stats import Stats as Stats

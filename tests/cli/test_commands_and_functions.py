@@ -37,6 +37,7 @@ FUNCTIONS = {
     "weights get": "Host.weights",
     "weights verify": "Host.weights",
     "weights path": "Host.weights",
+    "list": "list_items",
     "stats": "stats",
     "check": "check",
     "forget": "forget, forget_missing, forget_space",

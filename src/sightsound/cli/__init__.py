@@ -30,6 +30,7 @@ COMMANDS = (
     "models",
     "plugins",
     "weights",
+    "list",
     "stats",
     "check",
     "forget",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from sightsound.library.store.queries import (
     read_store,
     read_tag_classes,
 )
+from sightsound.library.store.validation import text
 
 
 class LibraryTables:
@@ -70,6 +72,12 @@ class LibraryTables:
     def all_labels(self) -> list[tuple[int, str, str]]:
         """Return every label as (id of the item, column, value), sorted."""
         return read_all_labels(self._database)
+
+    def label_columns(self) -> list[str]:
+        """Return the names of the columns of labels, sorted."""
+        rows = self._database.rows('SELECT DISTINCT "column" FROM labels ORDER BY 1')
+        with self._database.decoding():
+            return [text(column) for (column,) in rows]
 
     def contents(self) -> dict[int, bytes]:
         """Return the id of each item that was ever read -> the SHA-256 of its content."""
@@ -119,6 +127,10 @@ class LibraryTables:
             A tuple for each row, with a value for each column of the query.
         """
         return self._database.rows(query, *values)
+
+    def decoding(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which a value of `rows` that cannot be decoded is reported as damage."""
+        return self._database.decoding()
 
     def require(self, space: Space) -> None:
         """Raise `SpaceMismatch` if the library has no such space, with the differences from one of the same name."""
