@@ -87,6 +87,10 @@ from .library.approximate.indexes import VectorIndex as VectorIndex
 from .library.check import Problem as Problem
 from .library.check import check as check
 from .library.copying import copy_library as copy_library
+from .library.export.atlas import export_atlas as export_atlas
+from .library.export.huggingface import FolderExport as FolderExport
+from .library.export.huggingface import export_huggingface as export_huggingface
+from .library.export.rows import export_rows as export_rows
 from .library.filters import Filter as Filter
 from .library.gone import Gone as Gone
 from .library.index import index as index

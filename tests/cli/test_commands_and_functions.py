@@ -38,6 +38,7 @@ FUNCTIONS = {
     "weights verify": "Host.weights",
     "weights path": "Host.weights",
     "list": "list_items",
+    "export": "export_rows, export_atlas, export_huggingface",
     "stats": "stats",
     "check": "check",
     "forget": "forget, forget_missing, forget_space",

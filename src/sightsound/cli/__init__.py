@@ -31,6 +31,7 @@ COMMANDS = (
     "plugins",
     "weights",
     "list",
+    "export",
     "stats",
     "check",
     "forget",

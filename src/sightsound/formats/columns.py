@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-Kind = Literal["text", "path", "integer", "number", "single", "texts", "singles", "vector", "neighbours", "media"]
+Kind = Literal[
+    "text", "path", "integer", "number", "single", "texts", "singles", "vector", "span", "neighbours", "media"
+]
 """What a cell is: `path` is a text that names a file; `number` is float64 and `single` float32; `texts` and `singles`
-are lists; `vector` has `Column.dim` float32; `neighbours` is {"ids": ints, "distances": floats} and `media` is
+are lists; `vector` has `Column.dim` float32 and `span` as many
+float64; `neighbours` is {"ids": ints, "distances": floats} and `media` is
 {"bytes": bytes or None, "path": text}."""
 
 Batch = Mapping[str, Any]
@@ -57,7 +60,8 @@ class Column:
     @property
     def type(self) -> str:
         """The type of the cells, in words."""
-        return f"float32 x {self.dim}" if self.kind == "vector" else _TYPES[self.kind]
+        wide = {"vector": "float32", "span": "float64"}.get(self.kind)
+        return f"{wide} x {self.dim}" if wide else _TYPES[self.kind]
 
 
 def count_of(batch: Batch) -> int:

@@ -17,7 +17,8 @@ from sightsound.formats.texts import BETWEEN
 
 _BYTES = 2**22  # that are copied at once
 _NUMBERS = 2**22  # characters of texts of equal width that are in memory at once
-_DTYPES: dict[str, Any] = {"integer": np.int64, "number": np.float64, "single": np.float32, "vector": np.float32}
+_DTYPES: dict[str, Any] = {"integer": np.int64, "number": np.float64, "single": np.float32}
+_DTYPES |= {"vector": np.float32, "span": np.float64}
 
 
 def write_npz(
@@ -80,7 +81,7 @@ class _Part:
         self._file.flush()
         self._file.seek(0)
         dtype = np.dtype(f"<U{self._width}") if self._dtype is None else np.dtype(self._dtype)
-        shape = (count, self.column.dim) if self.column.kind == "vector" else (count,)
+        shape = (count, self.column.dim) if self.column.dim else (count,)
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_2_0(member, header)
         if self._dtype is not None:
