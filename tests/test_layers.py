@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, str] = {
     "host": "_atomic contract torch weights",
     "pipeline": "_atomic _progress _threads contract host media",
     "linear": "_atomic contract",
-    "classify": "_progress contract host linear media pipeline weights",
+    "classify": "_progress contract formats host linear media pipeline weights",
     "library": "_atomic _progress _threads classify contract formats host media pipeline",
     "learn": "_atomic _progress _threads contract host library linear pipeline torch",
     "plot": "_atomic contract learn linear media",

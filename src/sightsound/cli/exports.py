@@ -67,6 +67,7 @@ class TableOutput:
         batches: Callable[[], Iterable[Batch]],
         *,
         objects: Callable[[], Iterable[Mapping[str, Any]]] | None = None,
+        document: Callable[[], object] | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         """Write the table in the forms that are wanted.
@@ -79,6 +80,8 @@ class TableOutput:
             Returns the rows, from the first one on.
         objects : callable, optional
             Returns the objects of the form JSON; those of the columns by default.
+        document : callable, optional
+            Returns what JSON is instead of a list of objects.
         metadata : mapping of str to str, optional
             What holds for the whole table; Parquet keeps it.
         """
@@ -91,6 +94,8 @@ class TableOutput:
         form = self.form or (Path(self.out).suffix.lower().removeprefix(".") if self.out else None)
         if form == "csv":
             output.write_pieces(csv_text_of(columns, batches()), self.out)
+        elif form == "json" and document:
+            output.write_text(output.json_text(document()), self.out)
         elif form == "json":
             output.write_pieces(json_text_of(objects() if objects else objects_of(columns, batches())), self.out)
         elif self.out:
@@ -119,7 +124,15 @@ def table_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check(
-    form: str | None, out: str | None, *, one: bool, plot: str | None, wordcloud: str | None, inputs: Sequence[str]
+    form: str | None,
+    out: str | None,
+    *,
+    one: bool,
+    plot: str | None,
+    wordcloud: str | None,
+    parquet: str | None,
+    inputs: Sequence[str],
+    library: str | None,
 ) -> None:
     """Refuse what cannot be written before the work begins, and create the folder of several label tracks.
 
@@ -131,9 +144,14 @@ def check(
         The files to write.
     one : bool
         Whether there is a single file to tag.
+    parquet : str or None
+        The Parquet file to write.
+    library : str or None
+        The library that is read.
     inputs : sequence of str
         The files and folders that are read.
     """
+    TableOutput(parquet=parquet).check(inputs=inputs, library=library)
     if form == "audacity" and not (one and not (out and os.path.isdir(out))):
         _make_folder(out)
         out = None
@@ -178,6 +196,15 @@ def _audacity(kept: Sequence[Classified], out: str | None) -> None:
     for name, tags in tables.audacity_files(kept, out):
         output.write_text(tables.audacity_labels(tags.segments), os.path.join(out, name))
     output.echo(f"{output.count_of(len(kept), 'label track')} in {printable(out)}")
+
+
+def write_parquet(kept: Sequence[Classified], out: str | None) -> None:
+    """Write the results as Parquet, with the columns of CSV, if a file is given for it."""
+    if out:
+        from sightsound.classify.tag_table import TAG_COLUMNS, tag_batches
+        from sightsound.formats.writing import write_table
+
+        write_table(out, TAG_COLUMNS, tag_batches(kept))
 
 
 def draw(kept: Sequence[Classified], plot: str | None, wordcloud: str | None) -> None:

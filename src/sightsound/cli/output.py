@@ -101,7 +101,12 @@ def print_line(text: str) -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON document in ASCII; a byte of a file name that is not UTF-8 is kept as a surrogate escape."""
-    click.echo(json.dumps(value, default=_to_json, indent=1))
+    click.echo(json_text(value), nl=False)
+
+
+def json_text(value: object) -> str:
+    """Return one JSON document in ASCII, with a line break at its end."""
+    return json.dumps(value, default=_to_json, indent=1) + "\n"
 
 
 def _to_json(value: Any) -> Any:
