@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sightsound.contract.results import Classified
-from sightsound.formats.columns import Batch, Column, batch_of
+from sightsound.formats.columns import Batch, Column, batches_of
 
 _FILE = (
     Column("path", "path", "path of the file below `root`, with slashes"),
@@ -41,12 +41,11 @@ PREDICTION_COLUMNS = (
 
 
 def tag_batches(results: Iterable[Classified]) -> Iterator[Batch]:
-    """Yield a row for each segment of a sound and each class of an image, in batches of `TAG_COLUMNS`.
+    """Return a row for each segment of a sound and each class of an image, in batches of `TAG_COLUMNS`.
 
     A file without any has one row, as has an image with none of the classes of a probe.
     """
-    for result in results:
-        yield batch_of(TAG_COLUMNS, _tag_rows(result))
+    return batches_of(TAG_COLUMNS, (row for result in results for row in _tag_rows(result)))
 
 
 def _tag_rows(result: Classified) -> list[list[Any]]:
@@ -63,7 +62,7 @@ def _tag_rows(result: Classified) -> list[list[Any]]:
 
 
 def prediction_batches(results: Iterable[Classified], best: int) -> Iterator[Batch]:
-    """Yield a row for each file, in batches of `PREDICTION_COLUMNS`.
+    """Return a row for each file, in batches of `PREDICTION_COLUMNS`.
 
     Parameters
     ----------
@@ -72,9 +71,11 @@ def prediction_batches(results: Iterable[Classified], best: int) -> Iterator[Bat
     best : int
         How many of the best classes at most.
     """
-    for result in results:
-        top = result.top[:best]
-        score = result.top[0].score if result.top else None
-        row: list[Any] = [result.item.path, result.item.root, result.outcome.status, result.outcome.reason or None]
-        row += [result.label, score, [p.label for p in top], [p.score for p in top]]
-        yield batch_of(PREDICTION_COLUMNS, [row])
+    return batches_of(PREDICTION_COLUMNS, (_prediction_row(result, best) for result in results))
+
+
+def _prediction_row(result: Classified, best: int) -> list[Any]:
+    top = result.top[:best]
+    score = result.top[0].score if result.top else None
+    file = [result.item.path, result.item.root, result.outcome.status, result.outcome.reason or None]
+    return [*file, result.label, score, [p.label for p in top], [p.score for p in top]]

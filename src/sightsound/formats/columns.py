@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ float64; `neighbours` is {"ids": ints, "distances": floats} and `media` is
 Batch = Mapping[str, Any]
 """Some rows: name of a column -> its cells, a sequence or an array. All have the same length. None is an empty cell."""
 
+_ROWS = 1000  # of a batch that is made of rows
 _TYPES = {
     "text": "text",
     "path": "text",
@@ -74,9 +76,11 @@ def batch_of(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> dict[s
     return {column.name: [row[number] for row in rows] for number, column in enumerate(columns)}
 
 
-def part_of(batch: Batch, start: int, stop: int) -> dict[str, Any]:
-    """Return the rows of a batch from `start` up to `stop`."""
-    return {name: cells[start:stop] for name, cells in batch.items()}
+def batches_of(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Iterator[dict[str, list[Any]]]:
+    """Yield rows as batches of a thousand."""
+    waiting = iter(rows)
+    while part := list(itertools.islice(waiting, _ROWS)):
+        yield batch_of(columns, part)
 
 
 def cells_of(batch: Batch, column: Column) -> Sequence[Any]:

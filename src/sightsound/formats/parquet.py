@@ -91,20 +91,16 @@ def write_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    count, waiting = 0, list[Any]()
+    count, rows, size, waiting = 0, 0, 0, list[Any]()
     with pq.ParquetWriter(os.fspath(file), schema, compression="zstd") as writer:
-
-        def write_waiting() -> None:
-            if waiting:
-                writer.write_table(pa.Table.from_batches(waiting, schema), row_group_size=GROUP_ROWS)
-                waiting.clear()
-
         for batch in arrow_batches(columns, batches, schema):
-            count += batch.num_rows
             waiting.append(batch)
-            if sum(b.num_rows for b in waiting) >= GROUP_ROWS or sum(b.nbytes for b in waiting) >= GROUP_BYTES:
-                write_waiting()
-        write_waiting()
+            count, rows, size = count + batch.num_rows, rows + batch.num_rows, size + batch.nbytes
+            if rows >= GROUP_ROWS or size >= GROUP_BYTES:
+                writer.write_table(pa.Table.from_batches(waiting, schema), row_group_size=GROUP_ROWS)
+                rows, size, waiting = 0, 0, []
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting, schema), row_group_size=GROUP_ROWS)
     return count
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from sightsound.contract.paths import FORMULA, printable
@@ -13,12 +14,12 @@ NOTE = Column("note", "text", "what was changed in the texts of the row, because
 BETWEEN = "; "
 """What stands between the values of a list in a cell of CSV."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def utf8(text: str) -> str:
     r"""Return a text that can be written as UTF-8: a byte of a file name that is not UTF-8 becomes `\xe9`."""
-    if text.isascii():
-        return text
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text if text.isascii() else _SURROGATE.sub(lambda found: printable(found[0]), text)
 
 
 def csv_cell(text: str, *, path: bool = False) -> str:

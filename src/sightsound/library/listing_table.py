@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sightsound.formats.columns import Batch, Column, batch_of
+from sightsound.formats.columns import Batch, Column, batches_of
 from sightsound.library.listing import ListedItem
 from sightsound.library.row_table import label_column_names
 
-_ROWS = 1000  # of a batch
 _FIXED = (
     Column("id", "integer", "id of the item in the library"),
     Column("path", "path", "path of the file below `root`, with slashes"),
@@ -53,10 +51,8 @@ def listing_columns(spaces: Sequence[str], labels: Sequence[str]) -> list[Column
 
 
 def listing_batches(items: Iterable[ListedItem], spaces: Sequence[str], labels: Sequence[str]) -> Iterator[Batch]:
-    """Yield items as batches of the columns of `listing_columns`."""
-    columns, waiting = listing_columns(spaces, labels), iter(items)
-    while rows := [_row(item, spaces, labels) for item in itertools.islice(waiting, _ROWS)]:
-        yield batch_of(columns, rows)
+    """Return an iterator over items as batches of the columns of `listing_columns`."""
+    return batches_of(listing_columns(spaces, labels), (_row(item, spaces, labels) for item in items))
 
 
 def _row(found: ListedItem, spaces: Sequence[str], labels: Sequence[str]) -> list[Any]:

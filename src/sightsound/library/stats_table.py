@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sightsound.formats.columns import Batch, Column, batch_of
+from sightsound.formats.columns import Batch, Column, batches_of
 from sightsound.library.stats import Stats
 
 STATS_COLUMNS = (
@@ -21,7 +21,7 @@ STATS_COLUMNS = (
 
 
 def stats_batches(found: Stats) -> Iterator[Batch]:
-    """Yield the counts of a library as one batch of `STATS_COLUMNS`."""
+    """Return an iterator over the counts of a library, in batches of `STATS_COLUMNS`."""
     rows: list[list[Any]] = []
     for name, (fingerprint, _, vectors) in found.spaces.items():
         rows.append(["space", name, None, fingerprint, None, vectors, found.seconds.get(name)])
@@ -30,4 +30,4 @@ def stats_batches(found: Stats) -> Iterator[Batch]:
     rows += [["flag", None, None, flag, count, None, None] for flag, count in found.flags.items()]
     rows += [["label", None, column, value, count, None, None] for (column, value), count in found.labels.items()]
     rows += [["tag", None, None, label, count, None, seconds or None] for label, (count, seconds) in found.tags.items()]
-    yield batch_of(STATS_COLUMNS, rows)
+    return batches_of(STATS_COLUMNS, rows)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sightsound._progress import bar
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, printable
-from sightsound.formats.columns import Batch, Column, batch_of
+from sightsound.formats.columns import Batch, Column, batches_of
 from sightsound.formats.writing import write_table
 from sightsound.library.export.places import require_apart
 from sightsound.library.filters import Filter
@@ -27,7 +27,6 @@ _ENDINGS = {
     "sound": [".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav"],
 }
 """The endings of the files that both `datasets` and sightsound read."""
-_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,9 @@ class _Export:
         self.columns = [*fixed, *labels]
 
     def batches(self, shown: Any) -> Iterator[Batch]:
-        rows = []
+        return batches_of(self.columns, self._rows(shown))
+
+    def _rows(self, shown: Any) -> Iterator[list[Any]]:
         for found in list_items(self._library, where=self._where):
             shown.update(1)
             name = f"{found.item.id:08}{found.item.file.suffix.lower()}"
@@ -152,11 +153,7 @@ class _Export:
             self.items += 1
             item = found.item
             labels = ["; ".join(found.labels.get(column, ())) or None for column in self._labels]
-            rows.append([name, item.id, item.path, item.root, found.content, found.seconds, *labels])
-            if len(rows) == _ROWS:
-                yield batch_of(self.columns, rows)
-                rows = []
-        yield batch_of(self.columns, rows)
+            yield [name, item.id, item.path, item.root, found.content, found.seconds, *labels]
 
     def _placed(self, found: ListedItem, name: str) -> bool:
         """Put the file of an item into the folder; return False if it cannot be there."""
