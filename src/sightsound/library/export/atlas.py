@@ -44,9 +44,10 @@ def export_atlas(
 ) -> int:
     """Write the items of a space to a Parquet file for Embedding Atlas.
 
-    The vector of an item is the mean of its rows at length 1. `x` and `y` are its coordinates on the two principal
-    axes; `neighbors` are the items that `Library.search` finds for it, as numbers of rows, with 1 - cosine. For large
-    libraries build an index first: exact neighbours take a comparison of every item with every row.
+    `x` and `y` are coordinates of the mean of the rows of an item, at length 1, on the two principal axes of all means.
+    `neighbors` are the items that `Library.search` finds for the row that is most like the mean, as numbers of rows of
+    the table, with 1 - cosine; of a recording the part with that row is shown. For large libraries build an index
+    first: exact neighbours take a comparison of every item with every row.
 
     Parameters
     ----------
@@ -148,7 +149,7 @@ class _Table:
     def _batch(
         self, means: list[ItemMean], rows: Floats, axes: Projection, ids: np.ndarray[Any, Any], order: Any
     ) -> Batch:
-        near = self._near(means, rows, ids, order) if self._neighbours else [None] * len(means)
+        near = self._near(means, ids, order) if self._neighbours else [None] * len(means)
         cells = []
         for mean, (x, y), neighbours in zip(means, axes(rows).tolist(), near):
             row: list[Any] = [x, y, mean.item.id, mean.item.path, mean.item.root]
@@ -158,9 +159,9 @@ class _Table:
             cells.append([*row, *("; ".join(mean.labels.get(name, ())) or None for name in self._labels)])
         return batch_of(self.columns, cells)
 
-    def _near(self, means: list[ItemMean], rows: Floats, ids: Any, order: Any) -> list[dict[str, list[Any]]]:
+    def _near(self, means: list[ItemMean], ids: Any, order: Any) -> list[dict[str, list[Any]]]:
         """Return the neighbours of items, without the items themselves."""
-        queries = [QueryVectors({self._space: row[None]}) for row in rows]
+        queries = [QueryVectors({self._space: mean.row[None]}) for mean in means]
         found = []
         for mean, hits in zip(
             means, self._library.search_many(queries, self._neighbours + 1, where=self._where, copies=True)

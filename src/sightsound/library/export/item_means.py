@@ -26,8 +26,10 @@ class ItemMean:
         SHA-256 of its content.
     total : ndarray of float64 (dim,)
         The sum of its rows at length 1.
+    row : ndarray of float32 (dim,)
+        The row that is most like the mean of those in its block.
     seconds : tuple of float or None
-        Start and stop of the window that is most like the mean of those in its block; None for images.
+        Start and stop of its window; None for images.
     best : tuple of str
         The best classes of that window.
     """
@@ -36,6 +38,7 @@ class ItemMean:
     labels: Mapping[str, tuple[str, ...]]
     content: bytes
     total: Matrix
+    row: Floats
     seconds: tuple[float, float] | None = None
     best: tuple[str, ...] = field(default=())
 
@@ -78,6 +81,6 @@ def _means(block: RowBlock) -> list[ItemMean]:
         nearest = int(at[np.argmax(rows[at] @ total)])
         start, stop = block.spans[nearest].tolist()
         seconds = None if np.isnan(start) else (start, stop)
-        facts = (block.items[number], block.labels[number], block.contents[number], total)
+        facts = (block.items[number], block.labels[number], block.contents[number], total, rows[nearest])
         found.append(ItemMean(*facts, seconds, block.best[nearest][0]))
     return found
