@@ -7,8 +7,10 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
-from sightsound.formats.columns import Batch, Column, cells_of
+from sightsound.formats.columns import Batch, Column, cells_of, count_of
 from sightsound.formats.texts import NOTE, csv_cell, csv_list, notes
+
+_CELLS = 2**17  # as texts in memory at once
 
 
 class CsvWriter:
@@ -32,6 +34,11 @@ class CsvWriter:
 
     def write(self, batch: Batch) -> None:
         """Write some rows."""
+        step = max(1, _CELLS // sum(max(1, column.dim) for column in self._columns))
+        for first in range(0, count_of(batch), step):
+            self._write({name: cells[first : first + step] for name, cells in batch.items()})
+
+    def _write(self, batch: Batch) -> None:
         cells = [strings for column in self._columns for strings in _strings(batch, column)]
         noted = [note or "" for note in notes(batch, self._columns, csv=True)]
         self._writer.writerows(zip(*cells, map(csv_cell, noted)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from sightsound.contract.paths import FORMULA, printable
 from sightsound.formats.columns import Batch, Column, cells_of, count_of
@@ -54,9 +55,13 @@ def notes(batch: Batch, columns: Sequence[Column], *, csv: bool) -> list[str | N
     found: list[list[str]] = [[] for _ in range(count_of(batch))]
     for column in columns:
         if column.kind in ("text", "path", "texts"):
+            known: dict[Any, str | None] = {None: None}
             for row, cell in zip(found, cells_of(batch, column)):
-                if cell and (what := _changed([cell] if isinstance(cell, str) else cell, column, csv)):
-                    row.append(f"{printable(column.name)}: {what}")
+                key = cell if cell is None or isinstance(cell, str) else tuple(cell)
+                if key not in known:
+                    known[key] = _changed([key] if isinstance(key, str) else key, column, csv)
+                if known[key]:
+                    row.append(f"{printable(column.name)}: {known[key]}")
     return ["; ".join(row) or None for row in found]
 
 

@@ -23,7 +23,7 @@ from sightsound.library.store.validation import digest
 
 BLOCK_BYTES = 2**25
 """Bytes of the vectors and scores of a block at most, but for items that share a content."""
-BLOCK_ROWS = 2**16
+BLOCK_ROWS = 2**14
 """Rows of a block at most."""
 
 Ints = NDArray[np.int64]
