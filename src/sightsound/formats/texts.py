@@ -57,7 +57,7 @@ def notes(batch: Batch, columns: Sequence[Column], *, csv: bool) -> list[str | N
         if column.kind in ("text", "path", "texts"):
             known: dict[Any, str | None] = {None: None}
             for row, cell in zip(found, cells_of(batch, column)):
-                key = cell if cell is None or isinstance(cell, str) else tuple(cell)
+                key: Any = cell if cell is None or isinstance(cell, str) else tuple(cell)
                 if key not in known:
                     known[key] = _changed([key] if isinstance(key, str) else key, column, csv)
                 if known[key]:
