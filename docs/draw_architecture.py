@@ -20,7 +20,7 @@ WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 236, 92, 20, 46, 16
 """Sizes in pixels of a box, of the gaps between boxes, and of the border."""
 
 COLUMNS = [["linear"], ["cli", "plot", "learn", "library", "classify", "pipeline", "host", "weights", "contract"]]
-COLUMNS += [["media"], ["testing", "plugin", "torch"]]
+COLUMNS += [["media", "formats"], ["testing", "plugin", "torch"]]
 """The wings from left to right; what a wing imports decides how high it stands."""
 
 

@@ -88,6 +88,10 @@ from .library.approximate.indexes import VectorIndex as VectorIndex
 from .library.check import Problem as Problem
 from .library.check import check as check
 from .library.copying import copy_library as copy_library
+from .library.export.atlas import export_atlas as export_atlas
+from .library.export.huggingface import FolderExport as FolderExport
+from .library.export.huggingface import export_huggingface as export_huggingface
+from .library.export.rows import export_rows as export_rows
 from .library.filters import Filter as Filter
 from .library.gone import Gone as Gone
 from .library.index import index as index
@@ -97,6 +101,8 @@ from .library.labels import LabelReport as LabelReport
 from .library.labels import import_labels as import_labels
 from .library.labels import set_labels as set_labels
 from .library.library import Library as Library
+from .library.listing import ListedItem as ListedItem
+from .library.listing import list_items as list_items
 from .library.maintenance import compact as compact
 from .library.maintenance import forget as forget
 from .library.maintenance import forget_missing as forget_missing
@@ -105,6 +111,7 @@ from .library.maintenance import migrate as migrate
 from .library.maintenance import relocate as relocate
 from .library.query_types import Text as Text
 from .library.query_types import Vectors as Vectors
+from .library.row_blocks import RowBlock as RowBlock
 from .library.search import search as search
 from .library.search import search_tags as search_tags
 from .library.stats import Stats as Stats

@@ -38,6 +38,8 @@ FUNCTIONS = {
     "weights get": "Host.weights",
     "weights verify": "Host.weights",
     "weights path": "Host.weights",
+    "list": "list_items",
+    "export": "export_rows, export_atlas, export_huggingface",
     "stats": "stats",
     "check": "check",
     "forget": "forget, forget_missing, forget_space",

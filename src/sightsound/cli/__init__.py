@@ -31,6 +31,8 @@ COMMANDS = (
     "models",
     "plugins",
     "weights",
+    "list",
+    "export",
     "stats",
     "check",
     "forget",

@@ -1,24 +1,138 @@
-"""The files that `sightsound tag` writes: tables, label tracks and figures."""
+"""The files that commands write: tables in all their forms, label tracks and figures."""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from sightsound.cli import output
-from sightsound.cli.destinations import check_destinations
+from sightsound.cli.destinations import check_destinations, check_ending
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.paths import printable
+from sightsound.contract.paths import PathLike, printable
 
 if TYPE_CHECKING:
     from sightsound.contract.results import Classified
+    from sightsound.formats.columns import Batch, Column
 
 _ENDINGS = {"json": (".json", ".txt"), "csv": (".csv", ".txt"), "audacity": (".txt", ".tsv"), "raven": (".txt", ".tsv")}
 
 
+@dataclass(frozen=True)
+class TableOutput:
+    """Where a table goes, and in which forms: the options of `table_options`.
+
+    Parameters
+    ----------
+    form : {"csv", "json"} or None
+        The form for standard output, or for `out`.
+    out : str or None
+        A file, whose ending says the form where none is given.
+    parquet : str or None
+        A file for the table as Parquet.
+    """
+
+    form: str | None = None
+    out: str | None = None
+    parquet: str | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether the table is to be printed for people."""
+        return not (self.form or self.out or self.parquet)
+
+    def check(self, *, inputs: Sequence[PathLike] = (), library: str | None = None) -> None:
+        """Refuse what cannot be written, or would replace what is read, before the work begins."""
+        from sightsound.formats.writing import require_ending
+
+        if self.out and self.form:
+            check_ending(self.out, _ENDINGS[self.form])
+        elif self.out:
+            require_ending(self.out)
+        if self.parquet:
+            require_ending(self.parquet, (".parquet",))
+        if self.out and self.parquet and os.path.abspath(self.out) == os.path.abspath(self.parquet):
+            raise SightsoundError(f"{self.out}: expected a file for each form, got one for two; name another place")
+        for place in (self.out, self.parquet):
+            check_destinations(place, inputs=inputs, library=library)
+
+    def write(
+        self,
+        columns: Sequence[Column],
+        batches: Callable[[], Iterable[Batch]],
+        *,
+        objects: Callable[[], Iterable[Mapping[str, Any]]] | None = None,
+        document: Callable[[], object] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write the table in the forms that are wanted.
+
+        Parameters
+        ----------
+        columns : sequence of Column
+            The columns.
+        batches : callable
+            Returns the rows, from the first one on.
+        objects : callable, optional
+            Returns the objects of the form JSON; those of the columns by default.
+        document : callable, optional
+            Returns what JSON is instead of a list of objects.
+        metadata : mapping of str to str, optional
+            What holds for the whole table; Parquet keeps it.
+        """
+        from sightsound.formats.csv_file import csv_text_of
+        from sightsound.formats.json_file import json_text_of, objects_of
+        from sightsound.formats.writing import write_table
+
+        if self.parquet:
+            write_table(self.parquet, columns, batches(), metadata)
+        form = self.form or (Path(self.out).suffix.lower().removeprefix(".") if self.out else None)
+        if form == "csv":
+            output.write_pieces(csv_text_of(columns, batches()), self.out)
+        elif form == "json" and document:
+            output.write_text(output.json_text(document()), self.out)
+        elif form == "json":
+            output.write_pieces(json_text_of(objects() if objects else objects_of(columns, batches())), self.out)
+        elif self.out:
+            write_table(self.out, columns, batches(), metadata)
+
+
+def table_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for the forms of a table; the function gets them as `table`, a `TableOutput`."""
+
+    @functools.wraps(function)
+    def called(*values: Any, as_csv: bool, as_json: bool, out: str | None, parquet: str | None, **named: Any) -> Any:
+        if as_csv and as_json:
+            raise click.UsageError("--json and --csv: expected one of them")
+        form = "csv" if as_csv else "json" if as_json else None
+        return function(*values, table=TableOutput(form, out, parquet), **named)
+
+    options = [
+        click.option("--csv", "as_csv", is_flag=True, help="CSV instead of a table."),
+        click.option("--json", "as_json", is_flag=True, help="JSON instead of a table."),
+        click.option("--parquet", metavar="FILE", help="Write the table to a Parquet file."),
+        click.option("-o", "--out", metavar="FILE", help="The file to write; .csv, .json and .parquet say the form."),
+    ]
+    for option in reversed(options):
+        called = option(called)
+    return called
+
+
 def check(
-    form: str | None, out: str | None, *, one: bool, plot: str | None, wordcloud: str | None, inputs: Sequence[str]
+    form: str | None,
+    out: str | None,
+    *,
+    one: bool,
+    plot: str | None,
+    wordcloud: str | None,
+    parquet: str | None,
+    inputs: Sequence[str],
+    library: str | None,
 ) -> None:
     """Refuse what cannot be written before the work begins, and create the folder of several label tracks.
 
@@ -30,9 +144,14 @@ def check(
         The files to write.
     one : bool
         Whether there is a single file to tag.
+    parquet : str or None
+        The Parquet file to write.
+    library : str or None
+        The library that is read.
     inputs : sequence of str
         The files and folders that are read.
     """
+    TableOutput(parquet=parquet).check(inputs=inputs, library=library)
     if form == "audacity" and not (one and not (out and os.path.isdir(out))):
         _make_folder(out)
         out = None
@@ -77,6 +196,15 @@ def _audacity(kept: Sequence[Classified], out: str | None) -> None:
     for name, tags in tables.audacity_files(kept, out):
         output.write_text(tables.audacity_labels(tags.segments), os.path.join(out, name))
     output.echo(f"{output.count_of(len(kept), 'label track')} in {printable(out)}")
+
+
+def write_parquet(kept: Sequence[Classified], out: str | None) -> None:
+    """Write the results as Parquet, with the columns of CSV, if a file is given for it."""
+    if out:
+        from sightsound.classify.tag_table import TAG_COLUMNS, tag_batches
+        from sightsound.formats.writing import write_table
+
+        write_table(out, TAG_COLUMNS, tag_batches(kept))
 
 
 def draw(kept: Sequence[Classified], plot: str | None, wordcloud: str | None) -> None:

@@ -33,10 +33,10 @@ def index_build(library: str, kind: str, models: Sequence[str]) -> None:
     """
     from sightsound.library.approximate.build import build_index
     from sightsound.library.library import Library
-    from sightsound.library.maintenance import meant_space
+    from sightsound.library.space_names import meant_space
 
     with Library(library) as opened:
-        spaces = [meant_space(model, opened) for model in models] or [*opened.spaces]
+        spaces = [meant_space(model, opened.spaces) for model in models] or [*opened.spaces]
         for space in spaces:
             found = build_index(opened, kind=kind, spaces=[space])[space]
             name = printable(space.name)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 
 from sightsound.contract.paths import printable
 
+_PAGE = 1000  # rows of a table that are in memory at once
 FAILURE_WORDS = {
     "failed": "failed",
     "no-windows": "too short",
@@ -36,7 +38,7 @@ def echo(text: str | bytes = "", *, err: bool = False) -> None:
     click.echo(text if isinstance(text, bytes) else "\n".join(map(printable, text.split("\n"))), err=err)
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], *, headed: bool = True) -> None:
     """Print rows in columns that are as wide as their cells on a terminal.
 
     Parameters
@@ -46,13 +48,32 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     rows : sequence of sequence of object
         The cells. None is an empty cell. Columns of numbers are aligned to the right. Control characters are escaped,
         so that the name of a file cannot change the terminal.
+    headed : bool
+        Whether to print the header; it counts for the widths in any case.
     """
     cells = [[printable("" if cell is None else cell) for cell in row] for row in rows]
-    widths = [max(map(_width, column)) for column in zip(header, *cells)]
+    widths = [max(map(_width, column)) for column in zip(map(printable, header), *cells)]
     numeric = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(header))]
-    for line in ([*map(str, header)], *cells):
+    for line in ([*map(printable, header)], *cells) if headed else cells:
         padded = (_padded(cell, width, to_right) for cell, width, to_right in zip(line, widths, numeric))
         echo("  ".join(padded).rstrip())
+
+
+def print_pages(header: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
+    """Print any number of rows, each thousand in columns of their own widths; return their number.
+
+    Parameters
+    ----------
+    header : sequence of str
+        The names of the columns.
+    rows : iterable of sequence of object
+        The cells, as of `print_table`.
+    """
+    count, waiting = 0, iter(rows)
+    while page := list(itertools.islice(waiting, _PAGE)):
+        print_table(header, page, headed=not count)
+        count += len(page)
+    return count
 
 
 def _padded(cell: str, width: int, to_right: bool) -> str:
@@ -80,7 +101,12 @@ def print_line(text: str) -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON document in ASCII; a byte of a file name that is not UTF-8 is kept as a surrogate escape."""
-    click.echo(json.dumps(value, default=_to_json, indent=1))
+    click.echo(json_text(value), nl=False)
+
+
+def json_text(value: object) -> str:
+    """Return one JSON document in ASCII, with a line break at its end."""
+    return json.dumps(value, default=_to_json, indent=1) + "\n"
 
 
 def _to_json(value: Any) -> Any:
@@ -93,13 +119,19 @@ def _to_json(value: Any) -> Any:
 
 def write_text(text: str, out: str | None) -> None:
     """Write text to the file `out`, or to standard output if it is None."""
+    write_pieces([text], out)
+
+
+def write_pieces(pieces: Iterable[str], out: str | None) -> None:
+    """Write a text that comes in pieces to the file `out`, or to standard output if it is None."""
     if out is None:
-        click.echo(text, nl=False)
+        for piece in pieces:
+            click.echo(piece, nl=False)
         return
     from sightsound._atomic import atomic_path
 
-    with atomic_path(out) as path:
-        path.write_text(text, encoding="utf-8")
+    with atomic_path(out) as path, path.open("w", encoding="utf-8") as stream:
+        stream.writelines(pieces)
 
 
 def count_of(count: int, thing: str) -> str:

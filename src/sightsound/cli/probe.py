@@ -10,6 +10,7 @@ import click
 
 from sightsound.cli import output, reports
 from sightsound.cli.destinations import check_destinations
+from sightsound.cli.exports import TableOutput, table_options
 from sightsound.cli.settings import device_option, host, json_option, library_option, none_below_option
 from sightsound.contract.paths import printable
 
@@ -144,7 +145,7 @@ def _file_for_column(out: str, column: str | None, columns: Sequence[str]) -> st
 )
 @none_below_option()
 @device_option()
-@json_option()
+@table_options
 @click.pass_context
 def predict(
     context: click.Context,
@@ -154,26 +155,31 @@ def predict(
     top: int,
     none_below: Any,
     device: str,
-    as_json: bool,
+    table: TableOutput,
 ) -> None:
     """Classify images and sounds with a probe or a stack.
 
     With --json, probes of windows give the scores of each window. Exit code 1 if a file failed.
     """
+    from sightsound.classify.tag_table import PREDICTION_COLUMNS, prediction_batches
     from sightsound.learn.predict import predict as classify
     from sightsound.learn.predict import predict_stored
     from sightsound.linear.load import load_probe
 
     if bool(paths) == bool(library):
         raise click.UsageError("name files and folders, or --library, one of the two")
+    table.check(inputs=[file, *paths], library=library)
     loaded = load_probe(file)
     if library:
         found = list(predict_stored(loaded, library, none_below=none_below))
     else:
         found = list(classify(loaded, paths, none_below=none_below, host=host(context), device=device))
-    if as_json:
-        output.print_json([_classified_json(each) for each in found])
-    else:
+    table.write(
+        PREDICTION_COLUMNS,
+        lambda: prediction_batches(found, top),
+        objects=lambda: (_classified_json(each) for each in found),
+    )
+    if table.shown:
         _print_classified(found, top)
     context.exit(1 if any(each.outcome.status != "ok" for each in found) else 0)
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import device_option, host, json_option, library_option
+from sightsound.cli.exports import TableOutput, table_options
+from sightsound.cli.settings import device_option, filter_options, host, library_option, unknown_names
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
-    from sightsound.contract.card import Modality
     from sightsound.contract.results import Hit
-    from sightsound.library.filters import Filter
-    from sightsound.library.library import Library
     from sightsound.library.query import Query
     from sightsound.library.query_types import Per
 
@@ -36,19 +33,11 @@ if TYPE_CHECKING:
 @click.option(
     "-m", "--model", "models", multiple=True, help="Only the vectors of this model; repeat it to combine several."
 )
-@click.option(
-    "--tag", "tags", multiple=True, metavar="CLASS", help="Only what was tagged with this class, or subtree:NAME."
-)
+@filter_options()
 @click.option(
     "--min-score",
     type=float,
     help="The lowest cosine in a network, before ranks are combined; or the lowest score of a tag.",
-)
-@click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
-@click.option("--modality", type=click.Choice(["image", "sound"]), help="Only images, or only sounds.")
-@click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths that match.")
-@click.option(
-    "--fact", "facts", multiple=True, metavar="KEY=VALUE", help="Only files with this metadata, such as 'seconds>10'."
 )
 @click.option(
     "--per",
@@ -61,10 +50,11 @@ if TYPE_CHECKING:
 @click.option("--exact", is_flag=True, help="Compare with all vectors, also where there is an approximate index.")
 @click.option("--each", is_flag=True, help="Each row of --vector is a query of its own.")
 @device_option()
-@json_option()
+@table_options
 @click.pass_context
 def search(
     context: click.Context,
+    /,
     files: tuple[str, ...],
     library: str,
     item: int | None,
@@ -74,16 +64,13 @@ def search(
     models: Sequence[str],
     tags: tuple[str, ...],
     min_score: float | None,
-    labels: tuple[str, ...],
-    modality: Modality | None,
-    paths: tuple[str, ...],
-    facts: tuple[str, ...],
     per: Per,
     copies: bool,
     exact: bool,
     each: bool,
     device: str,
-    as_json: bool,
+    table: TableOutput,
+    **chosen: Any,
 ) -> None:
     """Find the items most similar to a file, to the seconds START to STOP of a recording, or to words.
 
@@ -93,12 +80,14 @@ def search(
     finds only items that have all of them.
     """
     from sightsound.library.filters import Filter
+    from sightsound.library.hit_table import hit_batches, hit_columns
     from sightsound.library.library import Library
     from sightsound.library.search import expand_tags, search_tags
     from sightsound.library.search import search as run
     from sightsound.library.store.score_table import FLOOR
 
-    here, where, more = host(context), Filter(labels, paths, facts, modality), 0
+    table.check(inputs=[*files, *([vector] if vector else [])], library=library)
+    here, where, more = host(context), Filter(**chosen), 0
     how: dict[str, Any]
     with Library(library) as opened:
         if tags and not files and (item, vector, text) == (None, None, None):
@@ -114,15 +103,14 @@ def search(
             every = run([*queries.values()], opened, k=k, models=models, host=here, device=device, **how)
             found = dict(zip(queries, every))
             _print_recall({space.name: line for space, line in opened.approximated.items()})
-        unknown = [] if any(found.values()) else _unknown_names(opened, where)
-    if len(found) == 1:
-        (hits,) = found.values()
-        output.print_json([_hit_json(hit) for hit in hits]) if as_json else _print_hits(hits)
-    elif as_json:
-        output.print_json([{"query": name, "hits": [_hit_json(hit) for hit in hits]} for name, hits in found.items()])
-    else:
+        unknown = [] if any(found.values()) else unknown_names(opened, where)
+        labels = opened.label_columns()
+    columns = hit_columns(labels, several=len(found) > 1)
+    table.write(columns, lambda: hit_batches(columns, labels, found), objects=lambda: _objects(found))
+    if table.shown:
         for name, hits in found.items():
-            output.echo(f"{printable(name)}:")
+            if len(found) > 1:
+                output.echo(f"{printable(name)}:")
             _print_hits(hits)
     for text in unknown:
         output.echo(text, err=True)
@@ -169,20 +157,6 @@ def _vector_queries(file: str, each: bool) -> dict[str, Query]:
     return {f"{file}, row {number}": row for number, row in enumerate(np.atleast_2d(rows))}
 
 
-def _unknown_names(library: Library, where: Filter) -> list[str]:
-    """Return a text for each name in a filter that no item of the library has."""
-    columns = {column for _, column, _ in library.all_labels()} if where.labels else set()
-    keys = {"seconds", *(key for outcome, _ in library.outcomes() for key in outcome.facts)} if where.facts else set()
-    texts = []
-    for option, given, known in (("--label", where.labels, columns), ("--fact", where.facts, keys)):
-        for text in given:
-            name, sign, _ = re.split("([<>=])", text, maxsplit=1) if re.search("[<>=]", text) else (text, "", "")
-            if sign and name not in known:
-                there = ", ".join(sorted(known)) or "none"
-                texts.append(f"{option} {text}: expected one of {there}, got {name}")
-    return texts
-
-
 def _read_vector(file: str) -> Any:
     import numpy as np
 
@@ -198,6 +172,13 @@ def _read_vector(file: str) -> Any:
             f"{file}: expected a .npy file of one array, got several; call it .npz if `embed` made it"
         )
     return found
+
+
+def _objects(found: Mapping[str, Sequence[Hit]]) -> list[dict[str, Any]]:
+    """Return the hits of one query, or for each of several its name and its hits."""
+    if len(found) == 1:
+        return [_hit_json(hit) for hits in found.values() for hit in hits]
+    return [{"query": name, "hits": [_hit_json(hit) for hit in hits]} for name, hits in found.items()]
 
 
 def _hit_json(hit: Hit) -> dict[str, Any]:

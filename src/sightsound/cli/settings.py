@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.host.host import Host
+    from sightsound.library.filters import Filter
+    from sightsound.library.library import Library
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -113,6 +116,85 @@ def none_below_option() -> Decorator:
 
     text = "No class for a file whose highest probability is under P; auto takes the threshold of the probe."
     return click.option("--none-below", metavar="P|auto", callback=parse, help=text)
+
+
+def filter_options() -> Decorator:
+    """Return the options that say which items of a library are meant; `filter_of` makes a filter of them."""
+    options: list[Decorator] = [
+        click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label."),
+        click.option("--labelled", multiple=True, **_COLUMN, help="Only items with a label, in COLUMN if it is given."),
+        click.option(
+            "--unlabelled", multiple=True, **_COLUMN, help="Only items without a label, or without one there."
+        ),
+        click.option("--modality", type=click.Choice(["image", "sound"]), help="Only images, or only sounds."),
+        click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths that match."),
+        click.option(
+            *("--fact", "facts"),
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Only files with this metadata, such as 'seconds>10'.",
+        ),
+        click.option(
+            *("--tag", "tags"),
+            multiple=True,
+            metavar="CLASS",
+            help="Only what was tagged with this class, or subtree:NAME.",
+        ),
+    ]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_COLUMN: dict[str, Any] = {"is_flag": False, "flag_value": "", "metavar": "[COLUMN]"}
+
+
+def filter_of(library: Library, host: Callable[[], Host], *, tags: tuple[str, ...], **chosen: Any) -> Filter:
+    """Return the filter that `filter_options` mean.
+
+    Parameters
+    ----------
+    library : Library
+        The library.
+    host : callable
+        Returns the host, which is needed where there are tags.
+    tags : tuple of str
+        The classes.
+    **chosen
+        The other options.
+    """
+    from sightsound.library.filters import Filter
+    from sightsound.library.search import expand_tags
+
+    return Filter(**chosen, tags=expand_tags(tags, library, host()) if tags else ())
+
+
+def unknown_names(library: Library, where: Filter) -> list[str]:
+    """Return a text for each name in a filter that no item of the library has; call it where nothing was found."""
+    texts = []
+    columns = set(library.label_columns()) if where.labels or where.labelled or where.unlabelled else set()
+    keys = {"seconds", *_fact_keys(library)} if where.facts else set()
+    for option, given, known in (("--label", where.labels, columns), ("--fact", where.facts, keys)):
+        for text in given:
+            name, sign, _ = re.split("([<>=])", text, maxsplit=1) if re.search("[<>=]", text) else (text, "", "")
+            if sign and name not in known:
+                texts.append(_unknown(f"{option} {text}", name, known))
+    for option, given in (("--labelled", where.labelled), ("--unlabelled", where.unlabelled)):
+        texts += [_unknown(f"{option} {name}", name, columns) for name in given if name and name not in columns]
+    return texts
+
+
+def _unknown(given: str, name: str, known: set[str]) -> str:
+    return f"{given}: expected one of {', '.join(sorted(known)) or 'none'}, got {name}"
+
+
+def _fact_keys(library: Library) -> set[str]:
+    rows = library.rows("SELECT DISTINCT j.key FROM outcomes o, json_each(o.facts) j")
+    return {str(key) for (key,) in rows}
 
 
 def json_option() -> Decorator:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import json_option, library_option
+from sightsound.cli.exports import TableOutput, table_options
+from sightsound.cli.settings import library_option
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -25,15 +26,19 @@ _FLAG_WORDS = {
 
 @click.command()
 @library_option()
-@json_option()
-def stats(library: str, as_json: bool) -> None:
-    """Show what is in a library: items, outcomes, spaces, labels, and each file that failed with its reason."""
-    from sightsound.library.stats import stats as count
+@table_options
+def stats(library: str, table: TableOutput) -> None:
+    """Show what is in a library: items, outcomes, spaces, labels, and each file that failed with its reason.
 
+    As CSV or Parquet there is a row for each count.
+    """
+    from sightsound.library.stats import stats as count
+    from sightsound.library.stats_table import STATS_COLUMNS, stats_batches
+
+    table.check(library=library)
     found = count(library)
-    if as_json:
-        output.print_json(_stats_json(found))
-    else:
+    table.write(STATS_COLUMNS, lambda: stats_batches(found), document=lambda: _stats_json(found))
+    if table.shown:
         _print_stats(found)
 
 

@@ -87,6 +87,7 @@ _STATUS_WORDS = {"ok": "tagged", **output.FAILURE_WORDS}
 @click.option("--csv", "form", flag_value="csv", help="CSV: a row for each segment, or class of an image.")
 @click.option("--audacity", "form", flag_value="audacity", help="Audacity's label track.")
 @click.option("--raven", "form", flag_value="raven", help="Raven's selection table.")
+@click.option("--parquet", metavar="FILE", help="Write a Parquet file with the columns of --csv, too.")
 @click.option("-o", "--out", metavar="FILE", help="The file to write (a folder for --audacity of several files).")
 @click.option("--plot", metavar="PNG", help="Draw a recording: waveform, spectrogram and segments.")
 @click.option("--wordcloud", metavar="PNG", help="Draw a word cloud of the classes, by seconds times score.")
@@ -107,6 +108,7 @@ def tag(
     device: str,
     as_json: bool,
     form: str | None,
+    parquet: str | None,
     out: str | None,
     plot: str | None,
     wordcloud: str | None,
@@ -133,7 +135,8 @@ def tag(
     if plot and not one:
         raise click.UsageError("--plot draws one recording; name one file")
     read = [path for path in (*paths, *probes) if path != "-"]
-    exports.check(form, out, one=one, plot=plot, wordcloud=wordcloud, inputs=read)
+    files = {"plot": plot, "wordcloud": wordcloud, "parquet": parquet}
+    exports.check(form, out, one=one, **files, inputs=read, library=library)
     given = SegmentRules(**{name: value for name, value in rules.items() if value not in (None, ())})
     settings = {
         "classes": _class_names(classes),
@@ -163,8 +166,10 @@ def tag(
     except KeyboardInterrupt:
         if form and kept:
             exports.export(kept, form, out)
+        exports.write_parquet(kept, parquet)
         raise KeyboardInterrupt(_what_is_kept(kept, form, out)) from None
     exports.export(kept, form, out) if form else _print_result(kept, one)
+    exports.write_parquet(kept, parquet)
     exports.draw(kept, plot, wordcloud)
     statuses = {tags.outcome.status for tags in kept}
     context.exit(1 if "failed" in statuses or (kept and "ok" not in statuses) else 0)

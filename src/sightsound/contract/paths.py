@@ -27,6 +27,12 @@ def printable(text: object) -> str:
     return shown if shown.isprintable() else "".join(_escaped(char) for char in shown)
 
 
+def from_here(path: PathLike) -> str:
+    """Return an absolute path as it is typed in the working folder: relative if it is below it."""
+    below = os.path.relpath(path)
+    return os.fspath(path) if below == os.pardir or below.startswith(os.path.join(os.pardir, "")) else below
+
+
 def csv_text(text: str) -> str:
     """Return text on one line that a spreadsheet does not take for a formula."""
     text = printable(text)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Matrix, Seconds
+from sightsound.contract.html import html_table, media_html_of
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,14 @@ class Hit:
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     spaces: tuple[str, ...] = ()
     tag: str = ""
+
+    def _repr_html_(self) -> str:
+        seconds = None if self.seconds is None else f"{self.seconds[0]:.2f}-{self.seconds[1]:.2f}"
+        labels = [f"{column}={value}" for column, values in self.labels.items() for value in values]
+        facts = {"score": f"{self.score:.4f}", "seconds": seconds, "tag": self.tag, "labels": ", ".join(labels)}
+        shown = {name: fact for name, fact in facts.items() if fact}
+        table = html_table(list(shown), [list(shown.values())], title=str(self.item))
+        return f"<div>{media_html_of(self.item, self.seconds)}{table}</div>"
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ class Filter:
     tags : tuple of frozenset of str
         Sets of labels or ids of classes. An item must have a tag of each set. `sightsound.search` and the command line
         make these sets of names.
+    labelled, unlabelled : tuple of str
+        Columns in which an item must have, or must not have, a label; "" stands for any column.
     """
 
     labels: tuple[str, ...] = ()
@@ -50,6 +52,8 @@ class Filter:
     facts: tuple[str, ...] = ()
     modality: Modality | None = None
     tags: tuple[frozenset[str], ...] = ()
+    labelled: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
 
     def matches_path(self, path: str) -> bool:
         """Return whether a path matches one of the globs, or no glob is given."""
@@ -157,7 +161,7 @@ def matching_contents(database: Database, space_id: int, where: Filter) -> Match
         columns, joined = [*columns, "i.path"], "JOIN items i ON i.id = o.item"
     if where.facts:
         columns += ["o.seconds", "o.facts"]
-    if len(values) == 1 and len(columns) == 2:
+    if len(conditions) == 2 and len(columns) == 2:
         return MatchingContents(None, None)
     query = f"SELECT {', '.join(columns)} FROM outcomes o {joined} WHERE {' AND '.join(conditions)}"
     found = array("q")
@@ -178,13 +182,7 @@ def conditions_on_outcomes(where: Filter, item: str = "o.item") -> tuple[list[st
 
     `item` is the number of the item, for a query without outcomes, which then has no condition for tags.
     """
-    conditions: list[str] = []
-    values: list[str] = []
-    for label in where.labels:
-        column, sign, value = label.partition("=")
-        condition = 'value = ? AND "column" = ?' if sign else "value = ?"
-        conditions.append(f"{item} IN (SELECT item FROM labels WHERE {condition})")
-        values += [value, column] if sign else [label]
+    conditions, values = label_conditions(where, item)
     for names in where.tags:
         condition, texts = tag_condition(names)
         of_classes, names_ = class_condition(names)
@@ -200,6 +198,30 @@ def _decoded(values: Sequence[Any], where: Filter) -> tuple[str, dict[str, Any]]
     """Return the path and the metadata of an outcome, as far as they are needed."""
     path = decode_path(values[0]) if where.paths else ""
     return path, {"seconds": values[-2], **json_object(values[-1])} if where.facts else {}
+
+
+def label_conditions(where: Filter, item: str) -> tuple[list[str], list[str]]:
+    """Return the SQL conditions of a filter on the labels of an item, and their values.
+
+    Parameters
+    ----------
+    where : Filter
+        The filter.
+    item : str
+        The SQL expression of the id of the item.
+    """
+    conditions, values = [], list[str]()
+    for label in where.labels:
+        column, sign, value = label.partition("=")
+        condition = 'value = ? AND "column" = ?' if sign else "value = ?"
+        conditions.append(f"{item} IN (SELECT item FROM labels WHERE {condition})")
+        values += [value, column] if sign else [label]
+    for columns, word in ((where.labelled, "EXISTS"), (where.unlabelled, "NOT EXISTS")):
+        for column in columns:
+            condition = ' AND l."column" = ?' if column else ""
+            conditions.append(f"{word} (SELECT 1 FROM labels l WHERE l.item = {item}{condition})")
+            values += [column] if column else []
+    return conditions, values
 
 
 def tag_condition(tags: Collection[str]) -> tuple[str, list[str]]:

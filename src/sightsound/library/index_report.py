@@ -6,9 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from sightsound.contract.execution import Execution
+from sightsound.contract.html import html_table
 from sightsound.contract.results import Outcome
 from sightsound.library.gone import Gone
 from sightsound.pipeline.timing import Timing
+
+_FAILED = 20  # that a notebook shows
 
 
 @dataclass
@@ -47,3 +50,13 @@ class IndexReport:
     elapsed: float = 0.0
     execution: dict[str, Execution] = field(default_factory=dict)
     timing: Timing | None = None
+
+    def _repr_html_(self) -> str:
+        counts = html_table(
+            ["outcome", "items"], sorted(self.counts.items()), f"{self.windows} new vectors in {self.elapsed:.1f} s"
+        )
+        if not self.failed:
+            return counts
+        rows = [(outcome.item, outcome.reason) for outcome in self.failed[:_FAILED]]
+        more = len(self.failed) - len(rows)
+        return counts + html_table(["failed", "reason"], [*rows, *([("", f"and {more} more")] if more else [])])

@@ -18,6 +18,7 @@ from sightsound.contract.space import Space
 from sightsound.library.approximate.indexes import VectorIndex
 from sightsound.library.filters import Filter
 from sightsound.library.library_rows import LibraryRows
+from sightsound.library.notebook import library_html
 from sightsound.library.query_types import Per, QueryVectors
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.store import database
@@ -59,6 +60,9 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        return library_html(str(self.path), len(self), self.spaces, self.label_columns(ranges=False))
 
     def __exit__(self, *error: object) -> None:
         self.close()

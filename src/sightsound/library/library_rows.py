@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.classlist import ClassList
+from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
+from sightsound.formats.parquet import arrow_schema, arrow_table
 from sightsound.library.filters import Filter
+from sightsound.library.row_blocks import RowBlock, row_blocks
+from sightsound.library.row_table import row_batches, row_columns, row_metadata
+from sightsound.library.space_names import meant_space, only_space
 from sightsound.library.space_reader import KeptScores, SpaceReader
 from sightsound.library.space_rows import RowsView
 from sightsound.library.store.database import Database
@@ -117,6 +124,105 @@ class LibraryRows(LibraryTables):
         """
         self.require(space)
         return self._reader.scores(space, where or Filter())
+
+    def row_blocks(self, space: Space, where: Filter | None = None, *, best: int = 0) -> Iterator[RowBlock]:
+        """Yield the rows of a space with their items, block by block; memory does not grow with their number.
+
+        Parameters
+        ----------
+        space : Space
+            A space of the library; `SpaceMismatch` is raised for any other.
+        where : Filter or None
+            Which items; None for all.
+        best : int
+            How many of the best classes of a row to return at most, where the library keeps scores.
+
+        Yields
+        ------
+        RowBlock
+            In the order in which contents were indexed. Rows of a content that several items have are there for each.
+        """
+        self.require(space)
+        return row_blocks(self._database, self._reader, space, where or Filter(), best)
+
+    def to_arrow(self, space: Space | str | None = None, where: Filter | None = None, *, best: int = 5) -> Any:
+        """Return the rows of a space as a table of pyarrow, with the columns of `export_rows`. All are in memory.
+
+        Parameters
+        ----------
+        space : Space, str or None
+            A space of the library: itself, the name of its model, or the first 8 digits of its fingerprint. None for
+            the only one.
+        where : Filter or None
+            Which items; None for all.
+        best : int
+            How many of the best classes of a row the columns `top_labels` and `top_scores` have at most; 0 for no
+            such columns.
+
+        Returns
+        -------
+        pyarrow.Table
+            The schema's metadata has the name and the fingerprint of the space.
+
+        Raises
+        ------
+        LibraryError
+            If the library does not have the space.
+        SightsoundError
+            If pyarrow is missing (extra `tables`).
+        """
+        chosen = self.chosen_space(space)
+        labels = self.label_columns(ranges=False)
+        columns = row_columns(chosen, labels, best)
+        schema = arrow_schema(columns, row_metadata(chosen))
+        batches = row_batches(self.row_blocks(chosen, where, best=best), labels, best)
+        return arrow_table(columns, batches, schema)
+
+    def to_pandas(self, space: Space | str | None = None, where: Filter | None = None, *, best: int = 5) -> Any:
+        """Return the rows of a space as a data frame of pandas, as `to_arrow`.
+
+        Parameters
+        ----------
+        space, where, best
+            As of `to_arrow`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The column `embedding` has an array for each row: `np.stack(frame["embedding"])` has them all.
+
+        Raises
+        ------
+        LibraryError
+            If the library does not have the space.
+        SightsoundError
+            If pyarrow or pandas is missing (extra `tables`).
+        """
+        if find_spec("pandas") is None:
+            raise SightsoundError("pandas is not installed; run `pip install sightsound[tables]`")
+        return self.to_arrow(space, where, best=best).to_pandas()
+
+    def chosen_space(self, space: Space | str | None) -> Space:
+        """Return the space that is meant; None means the only one.
+
+        Parameters
+        ----------
+        space : Space, str or None
+            A space, the name of its model, or the first 8 digits of its fingerprint.
+
+        Returns
+        -------
+        Space
+
+        Raises
+        ------
+        LibraryError
+            If the library does not have it, or has several for None.
+        """
+        if isinstance(space, Space):
+            self.require(space)
+            return space
+        return only_space(self.spaces, self.path.name) if space is None else meant_space(space, self.spaces)
 
     def sample_rows(self, space: Space, count: int) -> Floats:
         """Return some rows from all over a space.

@@ -9,13 +9,11 @@ from collections.abc import Iterable, Sequence
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Item
-from sightsound.contract.space import Space
 from sightsound.library.copying import copy_library
 from sightsound.library.library import Library, open_library
+from sightsound.library.space_names import meant_space
 from sightsound.library.store.files import library_bytes
 from sightsound.library.store.items import is_missing
-
-_PREFIX = 8  # digits of a fingerprint that may stand for it, the number that `stats` shows
 
 
 def forget(paths: PathLike | Sequence[PathLike], library: PathLike | Library) -> list[Item]:
@@ -140,28 +138,9 @@ def forget_space(space: str, library: PathLike | Library) -> int:
         If `space` does not mean exactly one space.
     """
     with open_library(library) as opened:
-        meant = meant_space(space, opened)
+        meant = meant_space(space, opened.spaces)
         with opened.writing() as writer:
             return writer.forget_space(meant)
-
-
-def meant_space(text: str, library: Library) -> Space:
-    """Return the space that a text means: the name of its model, or at least 8 digits of its fingerprint.
-
-    Raises
-    ------
-    LibraryError
-        If it does not mean exactly one space.
-    """
-    meant = [each for each in library.spaces if text == each.name or _abbreviates(text, each.fingerprint)]
-    if len(meant) != 1:
-        have = ", ".join(f"{each.name} ({each.fingerprint[:12]})" for each in library.spaces) or "none"
-        several = f"it means {len(meant)} spaces; " if meant else ""
-        raise LibraryError(
-            f"space {text!r}: expected the name of a space or the first {_PREFIX} digits of its fingerprint; "
-            f"{several}there are {have}"
-        )
-    return meant[0]
 
 
 def _empty_folder(root: str, missing: Sequence[Item]) -> str | None:
@@ -177,10 +156,6 @@ def _empty_folder(root: str, missing: Sequence[Item]) -> str | None:
                 if next(entries, None) is None:
                     return folder
     return None
-
-
-def _abbreviates(digits: str, fingerprint: str) -> bool:
-    return len(digits) >= _PREFIX and fingerprint.startswith(digits)
 
 
 def _require_names(paths: Iterable[PathLike]) -> None:

@@ -16,6 +16,7 @@ from sightsound.contract.results import Item
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library
+from sightsound.library.row_blocks import RowBlock
 from sightsound.library.space_reader import KeptScores
 from sightsound.library.store.writer import Writer, open_writer
 
@@ -100,9 +101,16 @@ class SharedLibrary(Library):
         """Yield the scores of every content that has some in a space; all are read at once."""
         yield from self._run(lambda: list(super(SharedLibrary, self).scores_in(space, where)))
 
+    def row_blocks(self, space: Space, where: Filter | None = None, *, best: int = 0) -> Iterator[RowBlock]:
+        """Yield the rows of a space with their items, block by block."""
+        blocks = self._run(lambda: super(SharedLibrary, self).row_blocks(space, where, best=best))
+        while (block := self._run(lambda: next(blocks, None))) is not None:
+            yield block
+
     items = _in_reader(Library.items)
     item = _in_reader(Library.item)
     labels = _in_reader(Library.labels)
+    label_columns = _in_reader(Library.label_columns)
     all_labels = _in_reader(Library.all_labels)
     contents = _in_reader(Library.contents)
     outcomes = _in_reader(Library.outcomes)
@@ -110,6 +118,9 @@ class SharedLibrary(Library):
     vectors = _in_reader(Library.vectors)
     sample_rows = _in_reader(Library.sample_rows)
     class_lists = _in_reader(Library.class_lists)
+    to_arrow = _in_reader(Library.to_arrow)
+    to_pandas = _in_reader(Library.to_pandas)
+    chosen_space = _in_reader(Library.chosen_space)
     mapped_rows = _in_reader(Library.mapped_rows)
     indexes = _in_reader(Library.indexes)
     tag_classes = _in_reader(Library.tag_classes)

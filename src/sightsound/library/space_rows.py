@@ -211,10 +211,10 @@ class SpaceRows:
             numbers = (each[wanted].tolist() for each in (runs.contents, runs.starts, runs.stops))
             for content, start, stop in zip(*numbers):
                 found.setdefault(content, []).append((runs.segment, start, stop - start))
-        found |= {content: parts for content, parts in self._in_parts().items() if content in found}
+        found |= {content: parts for content, parts in self.in_parts().items() if content in found}
         return dict(sorted(found.items()))
 
-    def _in_parts(self) -> dict[int, list[tuple[MappedSegment, int, int]]]:
+    def in_parts(self) -> dict[int, list[tuple[MappedSegment, int, int]]]:
         """Return where the rows of contents of several parts are; `compact` may have changed the order of these."""
         query = (
             "SELECT r.content, r.segment, r.first, r.count FROM runs r JOIN runs o ON o.content = r.content"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,9 @@ from sightsound.classify.segments import SegmentRules
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Outcome
-from sightsound.contract.space import Space
 from sightsound.library.approximate.indexes import VectorIndex
 from sightsound.library.library import Library, open_library
+from sightsound.library.space_names import named_spaces
 from sightsound.library.store.files import library_bytes
 
 
@@ -126,17 +125,9 @@ def _tags(library: Library) -> dict[str, tuple[int, float]]:
 
 
 def _spaces(library: Library) -> dict[str, tuple[str, int, int]]:
-    return {name: (space.fingerprint, space.dim, count) for name, space, count in _named_spaces(library)}
+    return {name: (space.fingerprint, space.dim, count) for name, space, count in named_spaces(library.spaces)}
 
 
 def _indexes(library: Library) -> dict[str, VectorIndex]:
     indexes = library.indexes()
-    return {name: indexes[space] for name, space, _ in _named_spaces(library) if space in indexes}
-
-
-def _named_spaces(library: Library) -> Iterator[tuple[str, Space, int]]:
-    """Yield the name of each space, which no other has, the space, and the number of its vectors."""
-    spaces = library.spaces
-    names = Counter(space.name for space in spaces)
-    for space, count in spaces.items():
-        yield space.name if names[space.name] == 1 else f"{space.name} ({space.fingerprint[:8]})", space, count
+    return {name: indexes[space] for name, space, _ in named_spaces(library.spaces) if space in indexes}

@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sightsound.contract.html import html_table
+
+_SHOWN = 40  # classes in a notebook
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -170,6 +174,16 @@ class ProbeReport:
     def __repr__(self) -> str:
         classes = f"{len(self.classes)} classes"
         return f"ProbeReport({self.how}: accuracy {self.accuracy.value:.3f}, {self.rows} rows, {classes})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (each.label, each.count, f"{each.precision:.3f}", f"{each.recall:.3f}", f"{each.f1:.3f}")
+            for each in self.classes[:_SHOWN]
+        ]
+        more = len(self.classes) - len(rows)
+        title = f"accuracy {self.accuracy}, macro F1 {self.macro_f1:.3f}, {self.rows} rows, {self.how}"
+        last = [(f"and {more} more", *[None] * 4)] if more else []
+        return html_table(["class", "rows", "precision", "recall", "F1"], [*rows, *last], title)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as values for JSON."""

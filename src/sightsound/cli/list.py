@@ -1,0 +1,75 @@
+"""The command `sightsound list`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sightsound.cli import output
+from sightsound.cli.exports import TableOutput, table_options
+from sightsound.cli.settings import filter_of, filter_options, host, library_option, unknown_names
+from sightsound.contract.paths import from_here
+
+if TYPE_CHECKING:
+    from sightsound.library.listing import ListedItem
+
+
+@click.command("list")
+@library_option()
+@filter_options()
+@click.option("--failed", is_flag=True, help="Only items that a network failed on.")
+@click.option("--gone", is_flag=True, help="Only items whose file does not exist any more.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many items.")
+@table_options
+@click.pass_context
+def list(
+    context: click.Context,
+    /,
+    library: str,
+    failed: bool,
+    gone: bool,
+    limit: int | None,
+    table: TableOutput,
+    **chosen: Any,
+) -> None:
+    """List the items of a library: path, seconds, status, vectors and labels of each.
+
+    A table in a file has more columns: root, size, SHA-256, and the status and number of vectors in each space.
+    """
+    from sightsound.library.library import Library
+    from sightsound.library.listing import list_items
+    from sightsound.library.listing_table import listing_batches, listing_columns
+    from sightsound.library.space_names import named_spaces
+
+    table.check(library=library)
+    with Library(library) as opened:
+        where = filter_of(opened, lambda: host(context), **chosen)
+        labels, spaces = opened.label_columns(), [name for name, *_ in named_spaces(opened.spaces)]
+
+        def found() -> Iterator[ListedItem]:
+            return list_items(opened, where=where, failed=failed, gone=gone, limit=limit)
+
+        table.write(
+            listing_columns(spaces, labels),
+            lambda: listing_batches(found(), spaces, labels),
+            objects=lambda: (item.to_json() for item in found()),
+        )
+        if table.shown and not output.print_pages(_header(labels), (_row(item, labels) for item in found())):
+            output.echo("nothing found")
+            for text in unknown_names(opened, where):
+                output.echo(text, err=True)
+
+
+def _header(labels: Sequence[str]) -> Sequence[str]:
+    return ["id", "path", "seconds", "status", "vectors", *labels]
+
+
+def _row(found: ListedItem, labels: Sequence[str]) -> Sequence[object]:
+    from sightsound.library.listing_table import overall
+
+    seconds = None if found.seconds is None else round(found.seconds, 2)
+    vectors = sum(found.windows.values())
+    values = [", ".join(found.labels.get(column, ())) for column in labels]
+    return [found.item.id, from_here(found.item.file), seconds, overall(found)[0], vectors, *values]

@@ -1,0 +1,1 @@
+"""Rows and items of a library in files for other programs."""

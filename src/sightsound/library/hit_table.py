@@ -1,0 +1,64 @@
+"""The hits of a search as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sightsound.contract.results import Hit
+from sightsound.formats.columns import Column
+from sightsound.library.row_table import label_column_names
+
+_FIXED = (
+    Column("query", "text", "the query, where there are several"),
+    Column("score", "number", "cosine; with several spaces a sum of reciprocal ranks; of a class its mean score"),
+    Column("id", "integer", "id of the item in the library"),
+    Column("path", "path", "path of the file below `root`, with slashes"),
+    Column("root", "path", "absolute path of the folder that was indexed"),
+    Column("start", "number", "where the best window, or the segment, starts; empty for images", "s"),
+    Column("stop", "number", "where it stops", "s"),
+    Column("query_start", "number", "where the window of the query starts that it was compared with", "s"),
+    Column("query_stop", "number", "where that window stops", "s"),
+    Column("tag", "text", "the class, in a search for classes"),
+    Column("spaces", "texts", "the names of the spaces that found it"),
+)
+
+
+def hit_columns(labels: Sequence[str], *, several: bool = False) -> list[Column]:
+    """Return the columns of hits.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        The columns of labels of the library.
+    several : bool
+        Whether there are several queries, and so a column for them.
+    """
+    fixed = _FIXED if several else _FIXED[1:]
+    names = label_column_names(labels, [*(column.name for column in _FIXED), "note"])
+    return [*fixed, *(Column(names[each], "texts", f"labels in the column {each}") for each in labels)]
+
+
+def hit_batches(
+    columns: Sequence[Column], labels: Sequence[str], found: Mapping[str, Sequence[Hit]]
+) -> Iterator[dict[str, list[Any]]]:
+    """Yield the hits of queries as one batch of `columns`, those of `hit_columns` for these columns of labels."""
+    hits = [(query, hit) for query, each in found.items() for hit in each]
+    spans = [(hit.seconds or (None, None), hit.query_seconds or (None, None)) for _, hit in hits]
+    cells: dict[str, list[Any]] = {
+        "query": [query for query, _ in hits],
+        "score": [hit.score for _, hit in hits],
+        "id": [hit.item.id for _, hit in hits],
+        "path": [hit.item.path for _, hit in hits],
+        "root": [hit.item.root for _, hit in hits],
+        "start": [own[0] for own, _ in spans],
+        "stop": [own[1] for own, _ in spans],
+        "query_start": [other[0] for _, other in spans],
+        "query_stop": [other[1] for _, other in spans],
+        "tag": [hit.tag or None for _, hit in hits],
+        "spaces": [list(hit.spaces) for _, hit in hits],
+    }
+    of_labels = columns[len(columns) - len(labels) :] if labels else ()
+    for column, name in zip(of_labels, labels):
+        cells[column.name] = [list(hit.labels.get(name, ())) for _, hit in hits]
+    yield {column.name: cells[column.name] for column in columns}

@@ -1,0 +1,240 @@
+"""The rows of a space with their items, block by block, in memory that does not grow with their number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.classlist import ClassList
+from sightsound.contract.results import Item
+from sightsound.contract.space import Space
+from sightsound.library.filters import Filter, MatchingContents, matching_contents
+from sightsound.library.space_reader import SpaceReader
+from sightsound.library.space_rows import SpaceRows, members
+from sightsound.library.store.database import Database
+from sightsound.library.store.queries import read_class_lists, read_labels_of
+from sightsound.library.store.segments import MappedSegment
+from sightsound.library.store.validation import digest
+
+BLOCK_BYTES = 2**25
+"""Bytes of the vectors and scores of a block at most, but for items that share a content."""
+BLOCK_ROWS = 2**14
+"""Rows of a block at most."""
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class RowBlock:
+    """Some rows of a space with their items.
+
+    Parameters
+    ----------
+    items : list of Item
+        The items that have rows in the block.
+    labels : list of mapping
+        The labels of each item: column -> values.
+    contents : list of bytes
+        The SHA-256 of the content of each item.
+    of : ndarray of int64 (n,)
+        For each row the number of its item in `items`.
+    rows : ndarray of float32 (n, dim)
+        The vectors.
+    spans : ndarray of float64 (n, 2)
+        Start and stop in seconds; NaN for images.
+    best : list of (tuple of str, tuple of float)
+        For each row its best classes and their scores, best first. Empty ones for rows without scores.
+    """
+
+    items: list[Item]
+    labels: list[Mapping[str, tuple[str, ...]]]
+    contents: list[bytes]
+    of: Ints
+    rows: Floats
+    spans: Seconds
+    best: list[tuple[tuple[str, ...], tuple[float, ...]]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass
+class _Pieces:
+    """Runs of rows of one content each, in the order of contents: parallel arrays."""
+
+    content: Ints
+    segment: Ints
+    first: Ints
+    count: Ints
+
+    def chosen(self, index: NDArray[np.bool_] | slice) -> _Pieces:
+        return _Pieces(self.content[index], self.segment[index], self.first[index], self.count[index])
+
+
+def row_blocks(database: Database, reader: SpaceReader, space: Space, where: Filter, best: int) -> Iterator[RowBlock]:
+    """Yield the rows of the items that match a filter, in the order of the numbers of their contents.
+
+    The rows are those of the last commit when the first block is asked for; an item that is removed or changed
+    meanwhile may be left out. The rows of a content that several items have are there for each of them.
+
+    Parameters
+    ----------
+    database : Database
+        The library.
+    reader : SpaceReader
+        Its rows.
+    space : Space
+        A space of the library.
+    where : Filter
+        Which items.
+    best : int
+        How many of the best classes of a row to return at most; with 0 no scores are read.
+    """
+    with reader.reading(space) as (space_id, rows):
+        matching = matching_contents(database, space_id, where)
+        lists = read_class_lists(database, space_id) if best else {}
+        segments = [runs.segment for runs in rows.runs]
+        most = min(BLOCK_ROWS, BLOCK_BYTES // (4 * (space.dim + max(map(len, lists.values()), default=0))))
+        pieces = _divided(_pieces(rows, matching.contents), max(1, most))
+        if where.modality not in (None, space.modality):
+            return
+    ends = np.cumsum(pieces.count)
+    start, done = 0, 0
+    while start < len(pieces.count):
+        stop = max(start + 1, int(np.searchsorted(ends, done + most, "right")))
+        part = pieces.chosen(slice(start, stop))
+        start, done = stop, int(ends[stop - 1])
+        found = _with_items(database, matching, space_id, part)
+        if found is not None:
+            part, items, of, hashes = found
+            yield _block(database, rows, segments, lists, best, part, items, of, hashes)
+
+
+def _pieces(rows: SpaceRows, contents: Ints | None) -> _Pieces:
+    """Return where the rows of all or some contents are."""
+    found = []
+    for number, runs in enumerate(rows.runs):
+        chosen = runs.alive if contents is None else runs.alive & members(runs.contents, contents)
+        counts = (runs.stops - runs.starts)[chosen]
+        found.append((runs.contents[chosen], np.full(len(counts), number), runs.starts[chosen], counts))
+    columns = [np.concatenate([np.empty(0, np.int64), *(each[i] for each in found)]) for i in range(4)]
+    pieces = _Pieces(*columns)
+    several = rows.in_parts()
+    if several:  # `compact` may have changed the order of their parts
+        numbers = {id(runs.segment): number for number, runs in enumerate(rows.runs)}
+        numbered = np.array([*several], np.int64)
+        present = set(numbered[members(numbered, np.unique(pieces.content))].tolist())
+        pieces = pieces.chosen(~np.isin(pieces.content, numbered))
+        ordered = [
+            (content, numbers[id(segment)], first, count)
+            for content, parts in several.items()
+            if content in present
+            for segment, first, count in parts
+        ]
+        more = np.array(ordered, np.int64).reshape(-1, 4)
+        pieces = _Pieces(*(np.concatenate([old, new]) for old, new in zip(vars(pieces).values(), more.T)))
+    order = np.argsort(pieces.content, kind="stable")
+    return _Pieces(*(values[order] for values in vars(pieces).values()))
+
+
+def _divided(pieces: _Pieces, most: int) -> _Pieces:
+    """Return pieces of at most so many rows."""
+    times = np.maximum(1, -(-pieces.count // most))
+    if not len(times) or times.max() == 1:
+        return pieces
+    content, segment, first, count = (np.repeat(values, times) for values in vars(pieces).values())
+    number = np.arange(len(content)) - np.repeat(np.cumsum(times) - times, times)
+    return _Pieces(content, segment, first + number * most, np.minimum(most, count - number * most))
+
+
+def _with_items(
+    database: Database, matching: MatchingContents, space_id: int, pieces: _Pieces
+) -> tuple[_Pieces, list[Item], Ints, list[bytes]] | None:
+    """Return the pieces that have items, with the items, the piece of each row's item, and their contents.
+
+    A piece whose content several items have is there for each of them.
+    """
+    contents = np.unique(pieces.content)
+    by_content = matching.items(database, space_id, contents.tolist())
+    if not by_content:
+        return None
+    ids = json.dumps(sorted(by_content))
+    hashes = database.rows("SELECT id, hash FROM contents WHERE id IN (SELECT value FROM json_each(?))", ids)
+    with database.decoding():
+        hash_of = {id_: digest(value) for id_, value in hashes}
+        listed = [(content, item, hash_of[content]) for content, items in by_content.items() for item in items]
+    listed.sort(key=lambda each: (each[0], each[1].id))
+    owners = np.array([content for content, *_ in listed], np.int64)
+    first = np.searchsorted(owners, pieces.content, "left")
+    times = np.searchsorted(owners, pieces.content, "right") - first
+    of, which = list[int](), list[int]()
+    for content in contents[members(contents, owners)].tolist():
+        at = range(*np.searchsorted(pieces.content, [content, content + 1]).tolist())
+        for item in range(int(first[at[0]]), int(first[at[0]] + times[at[0]])):
+            which += at
+            of += [item] * len(at)
+    chosen = np.array(which, np.int64)
+    repeated = _Pieces(*(values[chosen] for values in vars(pieces).values()))
+    items = [item for _, item, _ in listed]
+    return repeated, items, np.repeat(np.array(of, np.int64), repeated.count), [value for *_, value in listed]
+
+
+def _block(
+    database: Database,
+    rows: SpaceRows,
+    segments: Sequence[MappedSegment],
+    lists: Mapping[int, ClassList],
+    best: int,
+    pieces: _Pieces,
+    items: list[Item],
+    of: Ints,
+    hashes: list[bytes],
+) -> RowBlock:
+    """Read the rows of some pieces. Pieces that follow each other on disk are read at once."""
+    joins = (pieces.segment[1:] != pieces.segment[:-1]) | (pieces.first[1:] != (pieces.first + pieces.count)[:-1])
+    starts = np.flatnonzero(np.append(True, joins))
+    counts = np.add.reduceat(pieces.count, starts)
+    parts = [
+        (segments[segment], first, count)
+        for segment, first, count in zip(
+            pieces.segment[starts].tolist(), pieces.first[starts].tolist(), counts.tolist()
+        )
+    ]
+    vectors, spans = rows.read(parts)
+    found: list[tuple[tuple[str, ...], tuple[float, ...]]] = []
+    for part in parts:
+        scores = rows.scores([part]) if best else None
+        if scores is None or scores[0] not in lists:
+            found += [((), ())] * part[2]
+        else:
+            found += best_classes(scores[1], lists[scores[0]].labels, best)
+    labels = read_labels_of(database, {item.id or 0 for item in items})
+    return RowBlock(items, [labels.get(item.id or 0, {}) for item in items], hashes, of, vectors, spans, found)
+
+
+def best_classes(scores: Floats, labels: Sequence[str], best: int) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
+    """Return the best classes of each row with their scores, best first; none whose score is 0.
+
+    Parameters
+    ----------
+    scores : ndarray of float32 (n, classes)
+        The scores.
+    labels : sequence of str
+        The names of the classes.
+    best : int
+        How many at most.
+    """
+    count = min(best, scores.shape[1])
+    some = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    values = np.take_along_axis(scores, some, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    some, values = np.take_along_axis(some, order, axis=1), np.take_along_axis(values, order, axis=1)
+    return [
+        (tuple(labels[c] for c, v in zip(row, kept) if v > 0), tuple(v for v in kept if v > 0))
+        for row, kept in zip(some.tolist(), values.tolist())
+    ]

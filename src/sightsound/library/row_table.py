@@ -1,0 +1,98 @@
+"""The rows of a space as a table: its columns, their meaning, and the batches of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+import sightsound
+from sightsound.contract.space import Space
+from sightsound.formats.columns import Batch, Column
+from sightsound.library.row_blocks import RowBlock
+
+FORMAT = "1"
+"""The version of the columns and of the metadata of a table of rows."""
+
+EMBEDDING = "embedding"
+_FIXED = ("item", "path", "root", "content", "start", "stop", "top_labels", "top_scores", EMBEDDING, "note")
+
+
+def label_column_names(columns: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
+    """Return the names that columns of labels have in a table, where other columns have taken some names.
+
+    A name is that of the column of labels. One that is taken becomes `label.NAME`, with more of `label.` if need be.
+    """
+    used, found = {*taken, *columns}, {}
+    for column in columns:
+        name = column
+        while name in taken or (name != column and name in used):
+            name = f"label.{name}"
+        used.add(name)
+        found[column] = name
+    return found
+
+
+def row_columns(space: Space, labels: Sequence[str], best: int) -> list[Column]:
+    """Return the columns of the rows of a space.
+
+    Parameters
+    ----------
+    space : Space
+        The space.
+    labels : sequence of str
+        The columns of labels.
+    best : int
+        The number of the best classes that a row has at most; without columns for them if it is 0.
+    """
+    columns = [
+        Column("item", "integer", "id of the item in the library"),
+        Column("path", "path", "path of the file below `root`, with slashes"),
+        Column("root", "path", "absolute path of the folder that was indexed"),
+        Column("content", "text", "SHA-256 of the file in hexadecimal digits"),
+        Column("start", "number", "where the window starts in the recording; empty for images", "s"),
+        Column("stop", "number", "where the window stops in the recording; empty for images", "s"),
+    ]
+    names = label_column_names(labels, _FIXED)
+    columns += [Column(names[each], "texts", f"labels of the item in the column {each}") for each in labels]
+    if best:
+        columns += [
+            Column("top_labels", "texts", f"at most {best} classes with the highest scores, best first"),
+            Column("top_scores", "singles", "their scores, from 0 to 1"),
+        ]
+    about = "the vector, as the network gave it; compare vectors of one space only, by cosine"
+    return [*columns, Column(EMBEDDING, "vector", about, dim=space.dim)]
+
+
+def row_metadata(space: Space) -> dict[str, str]:
+    """Return what holds for all rows of a space, as texts: format, space, fingerprint and what it hashes, writer."""
+    return {
+        "format": FORMAT,
+        "space": space.name,
+        "fingerprint": space.fingerprint,
+        "facts": space.facts,
+        "writer": f"sightsound {sightsound.__version__}",
+    }
+
+
+def row_batches(blocks: Iterator[RowBlock], labels: Sequence[str], best: int) -> Iterator[Batch]:
+    """Yield blocks of rows as batches of the columns of `row_columns`."""
+    names = label_column_names(labels, _FIXED)
+    for block in blocks:
+        of = block.of.tolist()
+        hashes = [content.hex() for content in block.contents]
+        batch = {
+            "item": np.array([item.id for item in block.items], np.int64)[block.of],
+            "path": [block.items[i].path for i in of],
+            "root": [block.items[i].root for i in of],
+            "content": [hashes[i] for i in of],
+            "start": block.spans[:, 0],
+            "stop": block.spans[:, 1],
+        }
+        for column in labels:
+            values = [list(given.get(column, ())) for given in block.labels]
+            batch[names[column]] = [values[i] for i in of]
+        if best:
+            batch["top_labels"] = [classes for classes, _ in block.best]
+            batch["top_scores"] = [scores for _, scores in block.best]
+        yield {**batch, EMBEDDING: block.rows}
