@@ -89,6 +89,11 @@ from .library.check import check as check
 from .library.copying import copy_library as copy_library
 from .library.filters import Filter as Filter
 from .library.gone import Gone as Gone
+from .library.incoming.import_rows import import_rows as import_rows
+from .library.incoming.report import ImportReport as ImportReport
+from .library.incoming.report import LeftOut as LeftOut
+from .library.incoming.report import Verification as Verification
+from .library.incoming.verify_rows import verify_rows as verify_rows
 from .library.index import index as index
 from .library.index_report import IndexReport as IndexReport
 from .library.library import Library as Library

@@ -15,7 +15,7 @@ from sightsound.library.store import database
 from sightsound.library.store.index_files import StoredIndex
 from sightsound.library.store.items import ItemTable
 from sightsound.library.store.outcomes import OutcomeTable
-from sightsound.library.store.row_table import RowTable
+from sightsound.library.store.row_table import RowComparison, RowTable
 from sightsound.library.store.segment_pool import SegmentPool
 from sightsound.library.store.segments import DTYPES
 from sightsound.library.store.transaction import Transaction, write_lock
@@ -116,6 +116,29 @@ class Writer:
         query = "SELECT id FROM spaces WHERE name = ? AND fingerprint = ?"
         return int(self._transaction.execute(query, space.name, space.fingerprint).fetchone()[0])
 
+    def has_space(self, space: Space) -> bool:
+        """Return whether the library has a space."""
+        query = "SELECT 1 FROM spaces WHERE name = ? AND fingerprint = ?"
+        return bool(self._transaction.read(query, space.name, space.fingerprint))
+
+    def join_space(self, space: Space, into: Space) -> int:
+        """Move the rows of a space to another one, and return how many; what that one has already stays its own.
+
+        Parameters
+        ----------
+        space : Space
+            A space of the library, which it does not have afterwards.
+        into : Space
+            The other one, which is added if the library does not have it.
+        """
+        old, new = self.space_id(space), self.space_id(into)
+        ((before,),) = self._transaction.read("SELECT total(count) FROM runs WHERE space = ?", new)
+        self.outcomes.move(old, new)
+        self._rows.move(old, new)
+        self._transaction.execute("DELETE FROM spaces WHERE id = ?", old)
+        ((after,),) = self._transaction.read("SELECT total(count) FROM runs WHERE space = ?", new)
+        return int(after - before)
+
     def keep_scores(self, space: int, kind: str | None, classes: ClassList | None) -> None:
         """Say what scores the rows have that are added to a space from now on; none by default.
 
@@ -165,6 +188,11 @@ class Writer:
         if content is None:
             raise LibraryError(f"{rows.item}: has no content in the library; record it first")
         self._rows.add(content, space, rows.embeddings, rows.spans, rows.scores)
+
+    def compare_rows(self, content: bytes, space: int) -> RowComparison | None:
+        """Return what compares rows with those of a content, known by its SHA-256, in a space; None if it has none."""
+        id_ = self.items.content_id(content)
+        return None if id_ is None else self._rows.comparison(id_, space)
 
     def forget(self, items: Iterable[int]) -> int:
         """Delete items with their labels and outcomes, and the vectors that no other item has.
