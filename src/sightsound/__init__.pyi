@@ -103,6 +103,10 @@ from .library.maintenance import forget_missing as forget_missing
 from .library.maintenance import forget_space as forget_space
 from .library.maintenance import migrate as migrate
 from .library.maintenance import relocate as relocate
+from .library.merging.labels import Conflict as Conflict
+from .library.merging.labels import MergeConflict as MergeConflict
+from .library.merging.libraries import merge_libraries as merge_libraries
+from .library.merging.merge import MergeReport as MergeReport
 from .library.query_types import Text as Text
 from .library.query_types import Vectors as Vectors
 from .library.search import search as search

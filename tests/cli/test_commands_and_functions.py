@@ -30,6 +30,7 @@ FUNCTIONS = {
     "ontology show": "load_ontology, Ontology.parents, Ontology.children",
     "embed": "embed, save_embeddings",
     "import": "import_rows, verify_rows",
+    "merge": "merge_libraries",
     "models": "Host.cards",
     "models layers": "Host.layers",
     "plugins": "Host.plugins",

@@ -29,6 +29,7 @@ COMMANDS = (
     "ontology",
     "embed",
     "import",
+    "merge",
     "models",
     "plugins",
     "weights",
@@ -53,7 +54,7 @@ _NO_THREAD = "cannot start a thread (memory or processes are limited); set SIGHT
 
 
 def module_name(command: str) -> str:
-    """Return the name of the module, and of the function in it, of a command; a keyword of Python gets an underscore."""
+    """Return the name of the module, and of the function in it, of a command; a keyword gets an underscore."""
     name = command.replace("-", "_")
     return f"{name}_" if keyword.iskeyword(name) else name
 

@@ -18,6 +18,9 @@ from sightsound.contract.space import Space
 from sightsound.library.approximate.indexes import VectorIndex
 from sightsound.library.filters import Filter
 from sightsound.library.library_rows import LibraryRows
+from sightsound.library.merging.labels import Prefer
+from sightsound.library.merging.merge import MergeReport
+from sightsound.library.merging.take import require_agreement, take_in
 from sightsound.library.query_types import Per, QueryVectors
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.store import database
@@ -89,6 +92,34 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
         if self._database.reopen_after_migration():
             self._reader = SpaceReader(self._database)
             self._vector_search = VectorSearch(self._database, self._reader)
+
+    def merge(self, other: Library, *, prefer: Prefer | None = None, progress: bool | None = None) -> MergeReport:
+        """Take in the items, labels, rows and scores of another library, which stays as it is.
+
+        Parameters
+        ----------
+        other : Library
+            The other one.
+        prefer : {"a", "b", "both"} or None
+            Whose labels count where they differ: those of this library ("a"), of the other one, or all. None refuses.
+        progress : bool or None
+            Whether to show a progress bar. None stands for "on a terminal".
+
+        Returns
+        -------
+        MergeReport
+
+        Raises
+        ------
+        LibraryError
+            A `MergeConflict` if labels or contents differ, and `prefer` is None; nothing is changed then.
+        """
+        if prefer is None:
+            require_agreement(self.path, other.path)
+        report = MergeReport()
+        with self.writing() as writer:
+            take_in(writer, other.path, prefer or "a", report, progress)
+        return report
 
     def search(
         self,

@@ -88,7 +88,13 @@ class ImportReport:
     verified: list[Verification] = field(default_factory=list)
 
     def leave_out(self, row: int, path: str, reason: str) -> None:
-        """Count a row that was left out, and name it if there are few."""
+        """Count a row that was left out, and name it if there are few.
+
+        Parameters
+        ----------
+        row, path, reason : int, str, str
+            As of `LeftOut`.
+        """
         self.left_out_count += 1
         if len(self.left_out) < MOST_NAMED:
             self.left_out.append(LeftOut(row, path, reason))

@@ -13,6 +13,7 @@ from sightsound.contract.results import Item, Rows
 from sightsound.contract.space import Space
 from sightsound.library.store import database
 from sightsound.library.store.index_files import StoredIndex
+from sightsound.library.store.intake import Intake
 from sightsound.library.store.items import ItemTable
 from sightsound.library.store.outcomes import OutcomeTable
 from sightsound.library.store.row_table import RowComparison, RowTable
@@ -80,6 +81,8 @@ class Writer:
         Files, their contents and labels.
     outcomes : OutcomeTable
         What became of each item in each space.
+    intake : Intake
+        Rows and tags of other libraries.
     """
 
     def __init__(self, connection: sqlite3.Connection, folder: Path, max_bytes: int | None = None) -> None:
@@ -88,6 +91,7 @@ class Writer:
         self._rows = RowTable(self._transaction, self._files)
         self.items = ItemTable(self._transaction)
         self.outcomes = OutcomeTable(self._transaction, self.items, self._rows)
+        self.intake = Intake(self._transaction, self.items, self.outcomes, self._rows)
         self._files.delete_orphans()
 
     def commit(self) -> None:
