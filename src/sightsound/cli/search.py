@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import device_option, host, json_option, library_option
+from sightsound.cli.settings import device_option, host, json_option, libraries_option
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="FILE[@START-STOP]...")
-@library_option()
+@libraries_option()
 @click.option("--id", "item", type=int, help="Search by an item of the library.")
 @click.option(
     "--vector", metavar="NPY|NPZ", help="Search by the rows in a .npy file, or in the .npz of `embed`, in its space."
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
 def search(
     context: click.Context,
     files: tuple[str, ...],
-    library: str,
+    libraries: tuple[str, ...],
     item: int | None,
     vector: str | None,
     text: str | None,
@@ -91,16 +92,21 @@ def search(
 
     --tag alone finds the segments and images with one of these classes ; --tag with a query
     finds only items that have all of them.
+
+    --library may be repeated: hits of several libraries are merged, and name theirs.
     """
     from sightsound.library.filters import Filter
     from sightsound.library.library import Library
-    from sightsound.library.search import expand_tags, search_tags
+    from sightsound.library.search import expand_tags_of, search_tags
     from sightsound.library.search import search as run
     from sightsound.library.store.score_table import FLOOR
 
     here, where, more = host(context), Filter(labels, paths, facts, modality), 0
     how: dict[str, Any]
-    with Library(library) as opened:
+    with contextlib.ExitStack() as stack:
+        every_library = [stack.enter_context(Library(name)) for name in dict.fromkeys(libraries)]
+        names = {str(each.path): name for each, name in zip(every_library, dict.fromkeys(libraries))}
+        opened = every_library if len(every_library) > 1 else every_library[0]
         if tags and not files and (item, vector, text) == (None, None, None):
             how = {"k": k, "models": models, "host": here, "where": where}
             hits = search_tags(tags, opened, min_score=min_score, **how)
@@ -109,12 +115,14 @@ def search(
                 more = len(search_tags(tags, opened, min_score=FLOOR, **how)) - len(hits)
         else:
             queries = _read_queries(files, item, vector, text, each)
-            where = dataclasses.replace(where, tags=expand_tags(tags, opened, here))
+            where = dataclasses.replace(where, tags=expand_tags_of(tags, every_library, here))
             how = {"min_score": min_score, "where": where, "per": per, "copies": copies, "exact": exact}
             every = run([*queries.values()], opened, k=k, models=models, host=here, device=device, **how)
             found = dict(zip(queries, every))
-            _print_recall({space.name: line for space, line in opened.approximated.items()})
-        unknown = [] if any(found.values()) else _unknown_names(opened, where)
+            for each_library in every_library:
+                _print_recall({space.name: line for space, line in each_library.approximated.items()})
+        unknown = [] if any(found.values()) else _unknown_names(every_library, where)
+        found = {query: [_named(hit, names) for hit in hits] for query, hits in found.items()}
     if len(found) == 1:
         (hits,) = found.values()
         output.print_json([_hit_json(hit) for hit in hits]) if as_json else _print_hits(hits)
@@ -169,10 +177,17 @@ def _vector_queries(file: str, each: bool) -> dict[str, Query]:
     return {f"{file}, row {number}": row for number, row in enumerate(np.atleast_2d(rows))}
 
 
-def _unknown_names(library: Library, where: Filter) -> list[str]:
-    """Return a text for each name in a filter that no item of the library has."""
-    columns = {column for _, column, _ in library.all_labels()} if where.labels else set()
-    keys = {"seconds", *(key for outcome, _ in library.outcomes() for key in outcome.facts)} if where.facts else set()
+def _named(hit: Hit, names: Mapping[str, str]) -> Hit:
+    """Return a hit whose library is named as the user did."""
+    return dataclasses.replace(hit, library=names[hit.library]) if hit.library else hit
+
+
+def _unknown_names(libraries: Sequence[Library], where: Filter) -> list[str]:
+    """Return a text for each name in a filter that no item of the libraries has."""
+    columns, keys = set[str](), {"seconds"} if where.facts else set[str]()
+    for library in libraries:
+        columns |= {column for _, column, _ in library.all_labels()} if where.labels else set()
+        keys |= {key for outcome, _ in library.outcomes() for key in outcome.facts} if where.facts else set()
     texts = []
     for option, given, known in (("--label", where.labels, columns), ("--fact", where.facts, keys)):
         for text in given:
@@ -202,6 +217,7 @@ def _read_vector(file: str) -> Any:
 
 def _hit_json(hit: Hit) -> dict[str, Any]:
     return {
+        **({"library": hit.library} if hit.library else {}),
         "id": hit.item.id,
         "path": hit.item.path,
         "root": hit.item.root,
@@ -220,16 +236,18 @@ def _print_hits(hits: list[Hit]) -> None:
         return
     timed = any(hit.seconds for hit in hits)
     labelled = any(hit.labels for hit in hits)
+    several = any(hit.library for hit in hits)
     tagged = any(hit.tag for hit in hits)
     score = "ranks" if any(len(hit.spaces) > 1 for hit in hits) else "score"
     header = [
         *(score, *(["seconds"] if timed else []), *(["tag"] if tagged else [])),
-        *("id", "path", *(["labels"] if labelled else [])),
+        *(*(["library"] if several else []), "id", "path", *(["labels"] if labelled else [])),
     ]
     rows = []
     for hit in hits:
         seconds = [f"{hit.seconds[0]:.2f}-{hit.seconds[1]:.2f}" if hit.seconds else ""] if timed else []
         labels = [", ".join(f"{c}={v}" for c, values in hit.labels.items() for v in values)] if labelled else []
         tag = [hit.tag] if tagged else []
-        rows.append([f"{hit.score:.4f}", *seconds, *tag, hit.item.id, hit.item.path, *labels])
+        library = [hit.library] if several else []
+        rows.append([f"{hit.score:.4f}", *seconds, *tag, *library, hit.item.id, hit.item.path, *labels])
     output.print_table(header, rows)

@@ -95,6 +95,21 @@ def library_option() -> Decorator:
     )
 
 
+def libraries_option() -> Decorator:
+    """Return the option for the folders of one or more libraries."""
+    return click.option(
+        "-l",
+        "--library",
+        "libraries",
+        required=True,
+        multiple=True,
+        type=_Folder(),
+        envvar="SIGHTSOUND_LIBRARY",
+        metavar="FOLDER",
+        help="The library's folder (or SIGHTSOUND_LIBRARY); repeat it to search several.",
+    )
+
+
 def device_option() -> Decorator:
     """Return the option for the device."""
     return click.option(

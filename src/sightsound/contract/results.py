@@ -119,6 +119,8 @@ class Hit:
         The names of the spaces that found it.
     tag : str
         The class, in a search for tags.
+    library : str
+        The folder of the library, in a search of several; "" in a search of one.
     """
 
     item: Item
@@ -128,6 +130,7 @@ class Hit:
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     spaces: tuple[str, ...] = ()
     tag: str = ""
+    library: str = ""
 
 
 @dataclass(frozen=True)

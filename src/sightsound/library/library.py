@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -198,8 +199,40 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
         list of list of Hit
             For each query, best first.
         """
-        where, found = where or Filter(), [dict[Space, list[Hit]]() for _ in queries]
         fused = any(len(query.vectors) > 1 for query in queries)
+        how: dict[str, Any] = {"min_score": min_score, "where": where, "per": per, "copies": copies, "exact": exact}
+        found = self.search_spaces(queries, k, fused=fused, **how)
+        return [
+            (fuse(each) if len(each) > 1 else [hit for hits in each.values() for hit in hits])[:k] for each in found
+        ]
+
+    def search_spaces(
+        self,
+        queries: Sequence[QueryVectors],
+        k: int,
+        *,
+        fused: bool,
+        min_score: float | None,
+        where: Filter | None,
+        per: Per,
+        copies: bool,
+        exact: bool,
+    ) -> list[dict[Space, list[Hit]]]:
+        """Return what `search_many` combines: the hits in each space, more than `k` where ranks are to be `fused`.
+
+        Parameters
+        ----------
+        queries, k, min_score, where, per, copies, exact
+            As of `search_many`.
+        fused : bool
+            Whether the ranks of several spaces are combined afterwards.
+
+        Returns
+        -------
+        list of dict of Space to list of Hit
+            For each query.
+        """
+        where, found = where or Filter(), [dict[Space, list[Hit]]() for _ in queries]
         if fused and per == "window":
             raise SightsoundError("windows of several networks cannot be ranked together; name one model")
         limits = Limits(max(k, FUSION_DEPTH) if fused else k, min_score, where, per == "window", copies, exact)
@@ -214,9 +247,7 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
             hits = self._vector_search.search(space, [queries[number] for number in chosen], limits)
             for number, each in zip(chosen, hits):
                 found[number][space] = each
-        return [
-            (fuse(each) if len(each) > 1 else [hit for hits in each.values() for hit in hits])[:k] for each in found
-        ]
+        return found
 
     @property
     def approximated(self) -> dict[Space, str]:
