@@ -34,7 +34,7 @@ from sightsound.library.store.writer import Writer
 
 IMPORTED = " (imported)"
 """Follows the name of a network in the name of the space of rows that claim to be made by it."""
-_COMMIT_SECONDS = 1.0
+_COMMIT_SECONDS = 0.2
 _LOOKED_AT = 1000  # paths that are looked at for the modality
 _KEPT_BYTES = 2**26  # of rows of one file that are kept to be compared with stored ones
 _EQUAL = 1e-6  # 1 - cosine of rows that are taken for the same, of equal files in different batches
@@ -251,13 +251,13 @@ class _Import:
     def rows(self) -> Iterator[int]:
         """Import all rows; yield how many were read since the last time."""
         for block in self._source.blocks():
-            scans = self._scans(block)
+            scans, problems = self._scans(block), block.problems | _time_problems(block.spans)
             for start, stop in _runs(block):
                 key = block.paths[start], block.roots[start]
                 if self._current is None or self._current.key != key:
                     self._finish()
                     self._current = self._begin(key, block.first + start, scans)
-                self._take(self._current, block, start, stop)
+                self._take(self._current, block, problems, start, stop)
             yield len(block.paths)
         self._finish()
         self._writer.commit()
@@ -317,14 +317,13 @@ class _Import:
         if not (current.refused or current.own) and self._writer.has_space(self._space):
             current.comparison = self._writer.compare_rows(current.content, self._space_id())
 
-    def _take(self, current: _Current, block: RowBlock, start: int, stop: int) -> None:
+    def _take(self, current: _Current, block: RowBlock, problems: dict[int, str], start: int, stop: int) -> None:
         """Store rows of an item, or compare them with those that are stored."""
         if current.scan is not None and not current.content and not current.refused:
             stated = next((each for each in block.contents[start:stop] if each), "")
             self._settle(current, stated.lower())
         if current.refused:
             return
-        problems = block.problems | _time_problems(block.spans, start, stop)
         for number in range(start, stop):
             if number in problems:
                 self._report.leave_out(block.first + number, current.key[0], problems[number])
@@ -434,18 +433,14 @@ def _runs(block: RowBlock) -> Iterator[tuple[int, int]]:
             start = number
 
 
-def _time_problems(spans: Seconds | None, start: int, stop: int) -> dict[int, str]:
+def _time_problems(spans: Seconds | None) -> dict[int, str]:
     """Return the rows whose seconds cannot be."""
     if spans is None:
         return {}
-    chosen = spans[start:stop]
-    none = np.isnan(chosen).all(axis=1)
     with np.errstate(invalid="ignore"):
-        bad = ~none & ~(np.isfinite(chosen).all(axis=1) & (chosen[:, 0] >= 0) & (chosen[:, 1] >= chosen[:, 0]))
-    texts = {
-        n: f"expected seconds from start to stop, got {chosen[n, 0]:g} to {chosen[n, 1]:g}" for n in np.flatnonzero(bad)
-    }
-    return {start + int(number): text for number, text in texts.items()}
+        good = np.isfinite(spans).all(axis=1) & (spans[:, 0] >= 0) & (spans[:, 1] >= spans[:, 0])
+    bad = np.flatnonzero(~good & ~np.isnan(spans).all(axis=1)).tolist()
+    return {n: f"expected seconds from start to stop, got {spans[n, 0]:g} to {spans[n, 1]:g}" for n in bad}
 
 
 def _stand_in(item: Item) -> bytes:

@@ -18,7 +18,7 @@ from sightsound.library.store.lookup import FoundItem
 from sightsound.library.store.validation import decode_item
 from sightsound.library.store.writer import Writer
 
-_COMMIT_SECONDS = 1.0
+_COMMIT_SECONDS = 0.2
 
 
 @dataclass

@@ -183,7 +183,10 @@ def reading(database: Database) -> Iterator[MergeSource]:
             return
 
 
+_MODALITIES = (None, *get_args(Modality))
+
+
 def _modality(value: object) -> Modality | None:
-    if value not in (None, *get_args(Modality)):
+    if value not in _MODALITIES:
         raise ValueError(f"expected a modality, got {value!r}")
     return cast(Modality | None, value)
