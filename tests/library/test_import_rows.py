@@ -20,9 +20,12 @@ from sightsound import (
     UnknownModel,
     check,
     embed,
+    fit_probe,
     import_rows,
     index,
     load_dataset,
+    predict,
+    predict_stored,
     save_embeddings,
     search,
     stats,
@@ -246,7 +249,7 @@ def test_a_file_that_lacks_something_is_refused_in_one_line(tmp_path, columns, t
     np.savez(tmp_path / "r.npz", **columns)
     with pytest.raises(SightsoundError, match=text) as error:
         import_rows(tmp_path / "r.npz", tmp_path / "lib", space="mine")
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and not (tmp_path / "lib").exists()
 
 
 @pytest.mark.parametrize("name", ["r.npz", "r.parquet"])
@@ -285,6 +288,10 @@ def test_a_probe_learns_on_imported_rows(tmp_path, zoo, tiny):
     import_rows(file, tmp_path / "lib", space="mine", labels=["kind"])
     data = load_dataset(tmp_path / "lib", "mine")
     assert data.X.shape == (8, DIM) and set(data.y) == {"a", "b"}
+    probe = fit_probe(data, curve=False)
+    assert len(list(predict_stored(probe, tmp_path / "lib"))) == 8
+    with pytest.raises(UnknownModel, match="rows were imported from r.npz"):
+        list(predict(probe, zoo / "cats" / "0.png", host=tiny))
 
 
 # -- rows that claim a space of ours --------------------------------------------------------------------------------
@@ -379,6 +386,28 @@ def test_a_parquet_file_of_ours_brings_its_labels(tmp_path, zoo, tiny):
     with Library(tmp_path / "lib") as library:
         assert list(library.spaces) == [space] and library.labels(1) == {"who": ("Ann", "Tom")}
     assert check(tmp_path / "lib") == []
+
+
+@pytest.mark.parametrize("prefix", ["sightsound.", ""])
+def test_columns_of_lists_of_texts_are_labels_where_a_space_is_claimed(tmp_path, prefix):
+    metadata = {f"{prefix}space": "net.made", f"{prefix}fingerprint": "1" * 64}
+    columns = {"path": ["a.png", "b.png"], "embedding": fixed(some_rows(2)), "top_labels": [["cat"], ["dog"]]}
+    columns |= {"species": [["owl", "hawk"], []], "start": [None, None], "stop": [None, None], "note": [None, "x"]}
+    (space,) = import_rows(write_parquet(tmp_path / "r.parquet", metadata, **columns), tmp_path / "lib").spaces
+    assert (space.name, space.modality) == ("net.made (imported)", "image")
+    with Library(tmp_path / "lib") as library:
+        assert library.labels(1) == {"species": ("hawk", "owl")} and library.labels(2) == {}
+
+
+def test_rows_whose_seconds_are_all_nan_are_of_images(tmp_path):
+    nothing = np.full(2, np.nan)
+    file = write_npz(tmp_path / "r.npz", ["a.png", "b.png"], some_rows(2), start=nothing, stop=nothing)
+    write_parquet(
+        tmp_path / "r.parquet", path=["a.png", "b.png"], vector=fixed(some_rows(2)), start=nothing, stop=nothing
+    )
+    for name in (file, tmp_path / "r.parquet"):
+        (space,) = import_rows(name, tmp_path / "lib", space=name.suffix).spaces
+        assert space.modality == "image"
 
 
 def test_layers_are_a_space_each(tmp_path):

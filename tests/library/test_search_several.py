@@ -100,6 +100,8 @@ def test_a_library_that_cannot_answer_is_left_out(several, tiny, tmp_path, caplo
 def test_mistakes(several, tiny):
     with pytest.raises(SightsoundError, match="an id belongs to one library"):
         search(1, several, host=tiny)
+    with pytest.raises(SightsoundError, match="modality sound: expected image"):
+        search(np.ones(48), several, host=tiny, models=["colours.tiny"], where=Filter(modality="sound"))
     with pytest.raises(LibraryError, match="expected at least one, got none"):
         search("x.png", [], host=tiny)
 

@@ -14,6 +14,7 @@ from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Hit
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
+from sightsound.library.filters import Filter
 from sightsound.library.library import Library, open_library
 from sightsound.library.query import Made, Query, QueryReader
 from sightsound.library.query_types import QueryVectors
@@ -75,6 +76,11 @@ def search_several(
         asked = _read(queries, opened, host, device, models)
         spaces = [{space for each in asked for space in _vectors(each, n)} for n in range(len(queries))]
         fused = any(len(each) > 1 for each in spaces)
+        where: Filter | None = how["where"]
+        modalities = {space.modality for each in spaces for space in each}
+        if modalities and where is not None and where.modality not in (None, *modalities):
+            (modality,) = modalities
+            raise SightsoundError(f"modality {where.modality}: expected {modality}, since the query is of {modality}s")
         answers = []
         for each in asked:
             numbers = list(each.queries)

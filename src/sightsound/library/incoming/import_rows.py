@@ -108,11 +108,13 @@ def import_rows(
     if space and host is not None and space in host.cards:
         raise LibraryError(f"space {space!r}: is the name of an installed network; choose another name")
     stated = Origin(os.path.basename(os.fspath(file)), model=model, version=version)
+    names = [_name(source, space) for source in sources]
+    every = [Places(source, root) for source in sources]
     with open_library(library, create=True) as opened:
-        for source in sources:
-            places = Places(source, root, opened.roots)
+        for source, name, places in zip(sources, names, every):
+            places.add_roots(opened.roots)
             with opened.writing() as writer:
-                target = _target(source, opened, space, stated, modality, places, writer)
+                target = _target(source, opened, name, stated, modality, places, writer)
                 report.spaces.append(target)
                 own = None if space else _own(opened, source)
                 run = _Import(source, places, opened, writer, target, report, own)
@@ -135,6 +137,14 @@ def _own(library: Library, source: RowSource) -> Space | None:
     return next((each for each in library.spaces if (each.name, each.fingerprint) == claimed), None)
 
 
+def _name(source: RowSource, name: str) -> str:
+    """Return the name of the space of the rows of a source; `name` if the user chose one."""
+    said = source.stated
+    if not name and not (said.space and re.fullmatch("[0-9a-f]{64}", said.fingerprint)):
+        raise SightsoundError(f"{source.file}: its rows claim no space of a network; name one (--space NAME)")
+    return name or said.space + IMPORTED
+
+
 def _target(
     source: RowSource,
     library: Library,
@@ -146,9 +156,6 @@ def _target(
 ) -> Space:
     """Return the space that the rows of a source go to: one that the library has, or a new one."""
     said = source.stated
-    if not name and not (said.space and re.fullmatch("[0-9a-f]{64}", said.fingerprint)):
-        raise SightsoundError(f"{source.file}: its rows claim no space of a network; name one (--space NAME)")
-    name = name or said.space + IMPORTED
     known = next((each for each in library.spaces if each.name == name), None)
     if known is not None:
         found = origin_of(known)

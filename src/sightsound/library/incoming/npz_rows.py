@@ -32,7 +32,8 @@ from sightsound.library.incoming.row_source import (
 from sightsound.media.safe_open import error_line
 
 _MOST_LAYERS = 1000
-_ABOUT = ("space", "fingerprint", "layers")
+_NUMBERS = 2**16  # that are read at once
+_ABOUT = ("space", "fingerprint", "layers", "format", "facts", "writer")
 
 
 class _Array:
@@ -58,6 +59,9 @@ class _Array:
         if version not in read:
             raise ValueError(f"{name}: an array of version {version[0]}.{version[1]}")
         self.shape, fortran, self.dtype = read[version](self._stream)
+        if any(length < 0 for length in self.shape):
+            raise ValueError(f"{name}: expected a shape, got {self.shape}")
+        self.row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
         if self.dtype.hasobject:
             raise ValueError(f"{name}: objects, which are not loaded; save numbers or texts")
         if fortran and len(self.shape) > 1 and min(self.shape) > 1:
@@ -110,7 +114,8 @@ class NpzRows:
             self.count = shape[0]
             for name in self._columns():
                 self._require_length(archive, name)
-            timed = bool(self._times[0] or (self._times[1] and self._times[2]))
+            complete = self._times[0] or (self._times[1] and self._times[2])
+            timed = bool(complete) and _has_numbers(archive, complete)
             space, fingerprint = (_text(archive, f"{name}{at}", arrays) for name in _ABOUT[:2])
             self.stated = Stated(tuple(plain), shape[1], timed, space, fingerprint)
 
@@ -154,7 +159,7 @@ class NpzRows:
         """Yield the number of the first row, and rows of some arrays, block by block."""
         with _opened(self.file) as archive, contextlib.ExitStack() as stack:
             arrays = {name: stack.enter_context(contextlib.closing(_Array(archive, name))) for name in names}
-            step = rows_at_once(self.stated.dim)
+            step = rows_at_once(max(self.stated.dim, *(array.row_bytes // 4 for array in arrays.values())))
             for first in range(0, self.count, step):
                 count = min(step, self.count - first)
                 yield first, {name: array.read(count) for name, array in arrays.items()}
@@ -202,6 +207,15 @@ def _names(archive: zipfile.ZipFile) -> list[str]:
 def _shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
     with contextlib.closing(_Array(archive, name)) as array:
         return tuple(array.shape)
+
+
+def _has_numbers(archive: zipfile.ZipFile, name: str) -> bool:
+    """Return whether any number of an array is finite. Images have NaN for seconds."""
+    with contextlib.closing(_Array(archive, name)) as array:
+        for first in range(0, array.shape[0], _NUMBERS):
+            if np.isfinite(array.read(min(_NUMBERS, array.shape[0] - first)).astype(np.float64)).any():
+                return True
+    return False
 
 
 def _text(archive: zipfile.ZipFile, name: str, names: Sequence[str]) -> str:

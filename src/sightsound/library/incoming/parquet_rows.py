@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
 from sightsound.library.incoming.row_source import (
+    CLASSES,
     CONTENTS,
+    LABELS,
     PATHS,
     ROOTS,
     SECONDS,
@@ -63,10 +65,10 @@ class ParquetRows:
             self._paths = named(file, columns, PATHS, "the path of each row")
             self._roots, self._contents = named(file, columns, ROOTS), named(file, columns, CONTENTS)
             self._times = [named(file, columns, names) for names in (SECONDS, STARTS, STOPS)]
-            self._labels = label_columns(file, columns, labels)
             self.count = int(table.metadata.num_rows)
-            said = schema.metadata or {}
-            space, fingerprint = (_metadata(said, f"sightsound.{name}") for name in ("space", "fingerprint"))
+            space, fingerprint = (_metadata(schema.metadata or {}, name) for name in ("space", "fingerprint"))
+            known = [name for name in _text_lists(schema) if name not in labels] if fingerprint else []
+            self._labels = label_columns(file, columns, [*known, *labels])
             self.stated = Stated(tuple(columns), self._dim(table), self._is_timed(table), space, fingerprint)
 
     def places(self) -> Iterator[tuple[list[str], list[str]]]:
@@ -149,8 +151,11 @@ class ParquetRows:
         names = [seconds] if seconds else [start, stop] if start and stop else []
         if not names:
             return False
-        batches = table.iter_batches(_PLACES, columns=names[:1], use_threads=False)
-        return any(batch.column(0).null_count < len(batch) for batch in batches)
+        for batch in table.iter_batches(_PLACES, columns=names[:1], use_threads=False):
+            found = batch.column(0).flatten() if seconds else batch.column(0)
+            if np.isfinite(found.to_numpy(zero_copy_only=False).astype(np.float64)).any():
+                return True
+        return False
 
     def _rows(self, column: Any, problems: dict[int, str]) -> Floats:
         """Return the vectors of a column, float32 (n, dim), and note rows that are empty or of another length."""
@@ -193,7 +198,23 @@ def _mask(good: NDArray[np.bool_]) -> Any:
 
 
 def _metadata(said: dict[bytes, bytes], key: str) -> str:
-    return said.get(key.encode(), b"").decode("utf-8", "replace")
+    """Return a value of the metadata of a schema, by its name or that name after `sightsound.`."""
+    found = said.get(f"sightsound.{key}".encode()) or said.get(key.encode()) or b""
+    return found.decode("utf-8", "replace")
+
+
+def _text_lists(schema: Any) -> list[str]:
+    """Return the columns of lists of texts, which are labels in a file of `export`, but for the best classes."""
+    import pyarrow
+
+    lists = [each.name for each in schema if pyarrow.types.is_list(each.type) and _is_text(each.type.value_type)]
+    return [name for name in lists if name not in CLASSES and not name.startswith(LABELS)]
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow
+
+    return bool(pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind))
 
 
 def _hashes(column: Any) -> list[str]:

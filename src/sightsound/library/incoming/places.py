@@ -28,8 +28,6 @@ class Places:
         The table. Its paths are read once.
     root : path or None
         The folder that relative paths are below. None stands for the folder of the table.
-    roots : sequence of str
-        The roots of the library.
 
     Raises
     ------
@@ -37,9 +35,9 @@ class Places:
         If the rows of a file are not one after the other.
     """
 
-    def __init__(self, source: RowSource, root: PathLike | None, roots: Sequence[str]) -> None:
+    def __init__(self, source: RowSource, root: PathLike | None) -> None:
         self._folder = os.path.abspath(os.path.dirname(source.file) if root is None else root)
-        self._known = [*roots, self._folder]
+        self._known = [self._folder]
         runs, last, common, hashes = 0, ("", ""), "", array("q")
         for paths, stated in source.places():
             for path, of in zip(paths, stated):
@@ -56,6 +54,10 @@ class Places:
             )
         if common:
             self._known.append(common.rstrip(os.sep) or os.sep)
+
+    def add_roots(self, roots: Sequence[str]) -> None:
+        """Say which roots the library has."""
+        self._known += roots
 
     @staticmethod
     def _apart(source: RowSource) -> str:

@@ -22,7 +22,9 @@ CONTENTS = ("content", "contents", "sha256", "hash")
 STARTS, STOPS, SECONDS = ("start",), ("stop", "end"), ("seconds",)
 """The names that a column may have. The first that a file has is taken."""
 LABELS = "labels."
-"""The names of columns of labels begin with this in files of `export`."""
+"""Columns whose names begin with this are taken for labels."""
+CLASSES = ("top_labels",)
+"""Columns of lists of texts that are no labels: the best classes of a network."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def label_columns(file: str, columns: Sequence[str], wanted: Sequence[str]) -> d
     columns : sequence of str
         What it has.
     wanted : sequence of str
-        The columns that the user named; those of `export` are taken without being named.
+        The columns that the user named; those that begin with `labels.` are taken without being named.
 
     Raises
     ------
