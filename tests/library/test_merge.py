@@ -26,6 +26,7 @@ from sightsound import (
 from sightsound.cli.merge import merge
 from sightsound.contract.results import Outcome
 from sightsound.library.store import segments
+from sightsound.library.store.schema import NAMES
 
 MODELS = ("colours.tiny", "loudness.tiny")
 TABLES = {
@@ -224,6 +225,29 @@ def test_scores_of_either_library_are_kept(tiny, zoo, tmp_path):
 
 
 @pytest.mark.parametrize("stores", [("f32", "f16"), ("f16", "f32")])
+@pytest.mark.skipif("ranges" not in NAMES, reason="the format of libraries has no labels of time ranges")
+def test_labels_of_time_ranges_are_joined(two, tmp_path):
+    a, b = two
+    both = (1.0, 2.0, None, None, None, "call", "owl")
+    for folder, path, mine in ((a, "0.png", (3.0, 4.0, 100.0, None, 1, "call", "a")), (b, "0.wav", both)):
+        with Library(folder) as library, library.writing() as writer:
+            ids = [item.id for item in library.items() if item.path in (path, "0.png")]
+            for id_ in ids:
+                writer.intake.add_ranges(id_, [both, mine, both])
+    query = (
+        "SELECT i.path, g.start, g.low_hz, g.channel, g.value FROM ranges g JOIN items i ON i.id = g.item ORDER BY 1, 2"
+    )
+    for _ in range(2):
+        merge_libraries(a, b, tmp_path / "c")
+        with Library(tmp_path / "c") as library:
+            assert library.rows(query) == [
+                ("0.png", 1.0, None, None, "owl"),
+                ("0.png", 3.0, 100.0, 1, "a"),
+                ("0.wav", 1.0, None, None, "owl"),
+            ]
+    assert check(tmp_path / "c") == []
+
+
 def test_precisions_may_differ(tiny, zoo, tmp_path, stores):
     for name, store, folder in zip("ab", stores, ("cats", "dogs")):
         index(zoo / folder, tmp_path / name, models=MODELS, host=tiny, store=store)

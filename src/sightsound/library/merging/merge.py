@@ -84,6 +84,7 @@ class Merge:
         if self._record(item, found, same, stat, modality):
             for stored in self._source.outcomes(found):
                 self._take_outcome(item, stored)
+            self._writer.intake.add_ranges(self._writer.items.id(item), self._source.ranges(found))
         id_ = self._writer.items.id(item)
         for column, values in decided.labels.items():
             self._writer.items.label(id_, column, sorted(values))

@@ -16,6 +16,7 @@ from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Item, Outcome
 from sightsound.library.store.database import Database
+from sightsound.library.store.intake import HAS_RANGES, RANGE_COLUMNS
 from sightsound.library.store.lookup import FoundItem, Lookup
 from sightsound.library.store.queries import read_class_lists, read_segments, read_spaces
 from sightsound.library.store.segments import MappedSegment, SegmentFacts, SegmentGone, as_bytes
@@ -112,6 +113,12 @@ class MergeSource:
                 )
                 for space, content, hash_, modality, *outcome in rows
             ]
+
+    def ranges(self, item: FoundItem) -> list[tuple[Any, ...]]:
+        """Return the labels of time ranges of an item, in the order of `RANGE_COLUMNS`."""
+        if not HAS_RANGES:
+            return []
+        return self._database.rows(f"SELECT {', '.join(RANGE_COLUMNS)} FROM ranges WHERE item = ? ORDER BY id", item.id)
 
     def layout(self, content: int, space: int) -> SegmentFacts | None:
         """Return the segment that the first rows of a content are in, None if it has none."""

@@ -13,7 +13,13 @@ from sightsound.library.store.items import ItemTable
 from sightsound.library.store.lookup import Lookup
 from sightsound.library.store.outcomes import OutcomeTable
 from sightsound.library.store.row_table import RowTable
+from sightsound.library.store.schema import NAMES
 from sightsound.library.store.transaction import Transaction
+
+
+HAS_RANGES = "ranges" in NAMES
+"""Whether the format of libraries has labels of time ranges."""
+RANGE_COLUMNS = ("start", "stop", "low_hz", "high_hz", "channel", '"column"', "value")
 
 
 class Intake:
@@ -83,6 +89,16 @@ class Intake:
             [(content, space, *tag) for tag in tags],
         )
 
+    def add_ranges(self, item: int, ranges: Iterable[tuple[Any, ...]]) -> None:
+        """Store labels of time ranges of an item that it does not have; values as `RANGE_COLUMNS` says."""
+        same = " AND ".join(f"{column} IS ?" for column in ("item", *RANGE_COLUMNS))
+        for values in ranges:
+            if not self._transaction.read(f"SELECT 1 FROM ranges WHERE {same}", item, *values):
+                self._transaction.execute(
+                    f"INSERT INTO ranges (item, {', '.join(RANGE_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    *(item, *values),
+                )
+
     def outcome(self, item: Item, space: int) -> tuple[str, bool] | None:
         """Return the status of an item in a space, and whether it is of its present content; None if it has none."""
         query = (
@@ -91,8 +107,3 @@ class Intake:
         )
         found = self._transaction.read(query, self._items.id(item), space)
         return (str(found[0][0]), bool(found[0][1])) if found else None
-
-    def setting(self, name: str) -> str | None:
-        """Return a value of the table of settings, None if it is not there."""
-        found = self._transaction.read("SELECT value FROM settings WHERE name = ?", name)
-        return str(found[0][0]) if found else None
