@@ -16,7 +16,6 @@ from sightsound.library.store.row_table import RowTable
 from sightsound.library.store.schema import NAMES
 from sightsound.library.store.transaction import Transaction
 
-
 HAS_RANGES = "ranges" in NAMES
 """Whether the format of libraries has labels of time ranges."""
 RANGE_COLUMNS = ("start", "stop", "low_hz", "high_hz", "channel", '"column"', "value")
