@@ -224,7 +224,6 @@ def test_scores_of_either_library_are_kept(tiny, zoo, tmp_path):
         assert content(tmp_path / name) == expected and check(tmp_path / name) == []
 
 
-@pytest.mark.parametrize("stores", [("f32", "f16"), ("f16", "f32")])
 @pytest.mark.skipif("ranges" not in NAMES, reason="the format of libraries has no labels of time ranges")
 def test_labels_of_time_ranges_are_joined(two, tmp_path):
     a, b = two
@@ -248,6 +247,7 @@ def test_labels_of_time_ranges_are_joined(two, tmp_path):
     assert check(tmp_path / "c") == []
 
 
+@pytest.mark.parametrize("stores", [("f32", "f16"), ("f16", "f32")])
 def test_precisions_may_differ(tiny, zoo, tmp_path, stores):
     for name, store, folder in zip("ab", stores, ("cats", "dogs")):
         index(zoo / folder, tmp_path / name, models=MODELS, host=tiny, store=store)
