@@ -240,9 +240,9 @@ def test_labels_of_time_ranges_are_joined(two, tmp_path):
         merge_libraries(a, b, tmp_path / "c")
         with Library(tmp_path / "c") as library:
             assert library.rows(query) == [
-                ("0.png", 1.0, None, None, "owl"),
-                ("0.png", 3.0, 100.0, 1, "a"),
-                ("0.wav", 1.0, None, None, "owl"),
+                (b"0.png", 1.0, None, None, "owl"),
+                (b"0.png", 3.0, 100.0, 1, "a"),
+                (b"0.wav", 1.0, None, None, "owl"),
             ]
     assert check(tmp_path / "c") == []
 
