@@ -94,6 +94,11 @@ from .library.export.huggingface import export_huggingface as export_huggingface
 from .library.export.rows import export_rows as export_rows
 from .library.filters import Filter as Filter
 from .library.gone import Gone as Gone
+from .library.incoming.import_rows import import_rows as import_rows
+from .library.incoming.report import ImportReport as ImportReport
+from .library.incoming.report import LeftOut as LeftOut
+from .library.incoming.report import Verification as Verification
+from .library.incoming.verify_rows import verify_rows as verify_rows
 from .library.index import index as index
 from .library.index_report import IndexReport as IndexReport
 from .library.label_export import export_labels as export_labels
@@ -109,6 +114,10 @@ from .library.maintenance import forget_missing as forget_missing
 from .library.maintenance import forget_space as forget_space
 from .library.maintenance import migrate as migrate
 from .library.maintenance import relocate as relocate
+from .library.merging.labels import Conflict as Conflict
+from .library.merging.labels import MergeConflict as MergeConflict
+from .library.merging.libraries import merge_libraries as merge_libraries
+from .library.merging.merge import MergeReport as MergeReport
 from .library.query_types import Text as Text
 from .library.query_types import Vectors as Vectors
 from .library.row_blocks import RowBlock as RowBlock

@@ -136,6 +136,47 @@ def _network(scene: Scene) -> None:
     _ran(scene, "import-model", "{media}/old.npz", "--name", "mine")
 
 
+def _rows(scene: Scene, files: int = 800) -> None:
+    """A table with the rows of the media, of many files that are not there, and some that are no numbers."""
+    here = [str(path.relative_to(scene.media)) for path in sorted(scene.media.rglob("*.png"))]
+    paths = [path for path in [*here, *(f"gone/{n}.png" for n in range(files))] for _ in range(2)]
+    rows = np.random.default_rng(0).normal(size=(len(paths), 48)).astype(np.float32)
+    rows[100::200, 3] = np.nan
+    copy, original = (2 * here.index(path) for path in ("copy.png", "red/0.png"))
+    rows[copy : copy + 2] = rows[original : original + 2]
+    kinds = np.array([path.partition("/")[0] for path in paths])
+    np.savez(scene.media / "rows.npz", paths=np.array(paths), embeddings=rows, kind=kinds)
+
+
+def _rows_beside_others(scene: Scene) -> None:
+    """The same table, and a library of the media."""
+    _rows(scene)
+    _indexed(scene)
+
+
+def _two(scene: Scene, items: int = 500) -> None:
+    """Two libraries that share some items and contents, with labels that differ."""
+    _indexed(scene)
+    (scene.case / "lib").rename(scene.case / "a")
+    _ran(scene, "index", "{media}/red", "-l", "{case}/b", *MODELS, "--label-from", "folder")
+    space = Space("net.made", json.dumps({"dim": 4, "modality": "image", "stages": []}))
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(2 * items, 3, 4)).astype(np.float32)
+    for name, numbers in (("a", range(items // 2)), ("b", range(items // 4, items))):
+        with Library(scene.case / name) as library, library.writing() as writer:
+            for number in numbers:
+                item = Item(str(scene.media), f"{name if number % 3 else 'both'}/{number}.png")
+                writer.items.record(item, (0, 0), hashlib.sha256(b"%d" % number).digest(), "image", renamed=False)
+                writer.add_rows(Rows(item, None, vectors[number]), writer.space_id(space))
+                writer.outcomes.record(Outcome(item, "ok"), writer.space_id(space))
+                writer.items.label(writer.items.id(item), "who", [name if number % 5 else "both"])
+
+
+def _two_as_one(scene: Scene) -> None:
+    _two(scene)
+    (scene.case / "a").rename(scene.case / "lib")
+
+
 def _existing_output(scene: Scene) -> None:
     (scene.case / "out.npz").write_bytes(b"old")
 
@@ -195,6 +236,22 @@ SCENARIOS = {
         Scenario("migrate format 4", ("relocate", "/zoo", "{media}", *LIBRARY), _format(4)),
         Scenario("migrate format 1", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(1)),
         Scenario("migrate format 2", ("relocate", "/nowhere/media", "{media}", *LIBRARY), _format(2)),
+        Scenario(
+            "import",
+            ("import", "{media}/rows.npz", *LIBRARY, "--space", "mine", "--labels", "kind"),
+            _rows,
+            frozenset({1}),
+        ),
+        Scenario(
+            "import into a library",
+            ("import", "{media}/rows.npz", *LIBRARY, "--space", "mine", "--labels", "kind"),
+            _rows_beside_others,
+            frozenset({1}),
+        ),
+        Scenario("merge", ("merge", "{case}/a", "{case}/b", "--into", "{case}/lib", "--prefer", "both"), _two),
+        Scenario(
+            "merge into one", ("merge", "{case}/lib", "{case}/b", "--into", "{case}/lib", "--prefer", "b"), _two_as_one
+        ),
         Scenario("import-model", ("import-model", "{media}/net.npz", "--name", "mine", "--replace"), _network),
         Scenario("embed", ("embed", "{media}/green", "-m", "colours.tiny", "-o", "{case}/out.npz"), _existing_output),
         Scenario("tag --csv", (*TAG, "--csv", "-o", "{case}/out.csv")),

@@ -13,11 +13,17 @@ NAMES = (
     *("index --label-from folder", "index what changed", "forget a folder", "forget --space"),
     *("forget among many files", "compact", "compact many files", "copy"),
     *("index-build", "index-build in place of another", "compact with an index"),
+    *("import", "import into a library", "merge", "merge into one"),
     "import-model",
     *("label", "label --from CSV", "label --from ranges"),
     *("migrate format 1", "migrate format 2", "migrate format 3", "migrate format 4"),
 )
 KILLS = 20
+
+
+@pytest.mark.parametrize("name", ["import into a library", "merge"])
+def test_a_few_kills_are_made_good_by_the_same_command(faulty_forks, tmp_path, name):
+    kill(Scene(SCENARIOS[name], tmp_path / "scene", faulty_forks), 2, random.Random(name))
 
 
 @pytest.mark.slow

@@ -30,6 +30,8 @@ FUNCTIONS = {
     "ontology path": "load_ontology, Ontology.path, Ontology.distance, Ontology.lowest_common_ancestor",
     "ontology show": "load_ontology, Ontology.parents, Ontology.children",
     "embed": "embed, save_embeddings",
+    "import": "import_rows, verify_rows",
+    "merge": "merge_libraries",
     "models": "Host.cards",
     "models layers": "Host.layers",
     "plugins": "Host.plugins",
@@ -83,7 +85,7 @@ def test_every_function_is_public(name):
 def test_a_command_has_the_module_of_its_name():
     """The other modules hold what several commands share."""
     modules = {path.stem for path in Path(sightsound.cli.__file__).parent.glob("[!_]*.py")}
-    expected = {name.replace("-", "_") for name in sightsound.cli.COMMANDS}
+    expected = {sightsound.cli.module_name(name) for name in sightsound.cli.COMMANDS}
     assert modules - {"destinations", "exports", "output", "reports", "settings"} == expected
     for name in expected:
         assert isinstance(getattr(importlib.import_module(f"sightsound.cli.{name}"), name), click.Command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import keyword
 import os
 import sys
 import traceback
@@ -28,6 +29,8 @@ COMMANDS = (
     "compare",
     "ontology",
     "embed",
+    "import",
+    "merge",
     "models",
     "plugins",
     "weights",
@@ -47,10 +50,16 @@ COMMANDS = (
     "check-model",
     "new-plugin",
 )
-"""The names of the commands in the order of `--help`. Each is in the module of its name."""
+"""The names of the commands in the order of `--help`. Each is in the module of `module_name`."""
 _CLOSED_PIPE = 141
 """The exit code where the reader of the output has left, as a shell reports it for SIGPIPE."""
 _NO_THREAD = "cannot start a thread (memory or processes are limited); set SIGHTSOUND_THREADS=1, or raise the limit"
+
+
+def module_name(command: str) -> str:
+    """Return the name of the module, and of the function in it, of a command; a keyword gets an underscore."""
+    name = command.replace("-", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 class _Commands(click.Group):
@@ -62,7 +71,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        name = cmd_name.replace("-", "_")
+        name = module_name(cmd_name)
         command: click.Command = getattr(importlib.import_module(f"sightsound.cli.{name}"), name)
         return command
 

@@ -58,7 +58,7 @@ def list(
         )
         if table.shown and not output.print_pages(_header(labels), (_row(item, labels) for item in found())):
             output.echo("nothing found")
-            for text in unknown_names(opened, where):
+            for text in unknown_names([opened], where):
                 output.echo(text, err=True)
 
 

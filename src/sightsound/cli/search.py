@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.exports import TableOutput, table_options
-from sightsound.cli.settings import device_option, filter_options, host, library_option, unknown_names
+from sightsound.cli.settings import device_option, filter_options, host, libraries_option, unknown_names
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="FILE[@START-STOP]...")
-@library_option()
+@libraries_option()
 @click.option("--id", "item", type=int, help="Search by an item of the library.")
 @click.option(
     "--vector", metavar="NPY|NPZ", help="Search by the rows in a .npy file, or in the .npz of `embed`, in its space."
@@ -56,7 +57,7 @@ def search(
     context: click.Context,
     /,
     files: tuple[str, ...],
-    library: str,
+    libraries: tuple[str, ...],
     item: int | None,
     vector: str | None,
     text: str | None,
@@ -78,18 +79,24 @@ def search(
 
     --tag alone finds the segments and images with one of these classes ; --tag with a query
     finds only items that have all of them.
+
+    --library may be repeated: hits of several libraries are merged, and name theirs.
     """
     from sightsound.library.filters import Filter
     from sightsound.library.hit_table import hit_batches, hit_columns
     from sightsound.library.library import Library
-    from sightsound.library.search import expand_tags, search_tags
+    from sightsound.library.search import expand_tags_of, search_tags
     from sightsound.library.search import search as run
     from sightsound.library.store.score_table import FLOOR
 
-    table.check(inputs=[*files, *([vector] if vector else [])], library=library)
+    for name in libraries:
+        table.check(inputs=[*files, *([vector] if vector else [])], library=name)
     here, where, more = host(context), Filter(**chosen), 0
     how: dict[str, Any]
-    with Library(library) as opened:
+    with contextlib.ExitStack() as stack:
+        every_library = [stack.enter_context(Library(name)) for name in dict.fromkeys(libraries)]
+        names = {str(each.path): name for each, name in zip(every_library, dict.fromkeys(libraries))}
+        opened = every_library if len(every_library) > 1 else every_library[0]
         if tags and not files and (item, vector, text) == (None, None, None):
             how = {"k": k, "models": models, "host": here, "where": where}
             hits = search_tags(tags, opened, min_score=min_score, **how)
@@ -98,14 +105,16 @@ def search(
                 more = len(search_tags(tags, opened, min_score=FLOOR, **how)) - len(hits)
         else:
             queries = _read_queries(files, item, vector, text, each)
-            where = dataclasses.replace(where, tags=expand_tags(tags, opened, here))
+            where = dataclasses.replace(where, tags=expand_tags_of(tags, every_library, here))
             how = {"min_score": min_score, "where": where, "per": per, "copies": copies, "exact": exact}
             every = run([*queries.values()], opened, k=k, models=models, host=here, device=device, **how)
             found = dict(zip(queries, every))
-            _print_recall({space.name: line for space, line in opened.approximated.items()})
-        unknown = [] if any(found.values()) else unknown_names(opened, where)
-        labels = opened.label_columns()
-    columns = hit_columns(labels, several=len(found) > 1)
+            for each_library in every_library:
+                _print_recall({space.name: line for space, line in each_library.approximated.items()})
+        unknown = [] if any(found.values()) else unknown_names(every_library, where)
+        found = {query: [_named(hit, names) for hit in hits] for query, hits in found.items()}
+        labels = sorted({column for each in every_library for column in each.label_columns(ranges=False)})
+    columns = hit_columns(labels, several=len(found) > 1, libraries=len(every_library) > 1)
     table.write(columns, lambda: hit_batches(columns, labels, found), objects=lambda: _objects(found))
     if table.shown:
         for name, hits in found.items():
@@ -157,6 +166,11 @@ def _vector_queries(file: str, each: bool) -> dict[str, Query]:
     return {f"{file}, row {number}": row for number, row in enumerate(np.atleast_2d(rows))}
 
 
+def _named(hit: Hit, names: Mapping[str, str]) -> Hit:
+    """Return a hit whose library is named as the user did."""
+    return dataclasses.replace(hit, library=names[hit.library]) if hit.library else hit
+
+
 def _read_vector(file: str) -> Any:
     import numpy as np
 
@@ -183,6 +197,7 @@ def _objects(found: Mapping[str, Sequence[Hit]]) -> list[dict[str, Any]]:
 
 def _hit_json(hit: Hit) -> dict[str, Any]:
     return {
+        **({"library": hit.library} if hit.library else {}),
         "id": hit.item.id,
         "path": hit.item.path,
         "root": hit.item.root,
@@ -201,16 +216,18 @@ def _print_hits(hits: list[Hit]) -> None:
         return
     timed = any(hit.seconds for hit in hits)
     labelled = any(hit.labels for hit in hits)
+    several = any(hit.library for hit in hits)
     tagged = any(hit.tag for hit in hits)
     score = "ranks" if any(len(hit.spaces) > 1 for hit in hits) else "score"
     header = [
         *(score, *(["seconds"] if timed else []), *(["tag"] if tagged else [])),
-        *("id", "path", *(["labels"] if labelled else [])),
+        *(*(["library"] if several else []), "id", "path", *(["labels"] if labelled else [])),
     ]
     rows = []
     for hit in hits:
         seconds = [f"{hit.seconds[0]:.2f}-{hit.seconds[1]:.2f}" if hit.seconds else ""] if timed else []
         labels = [", ".join(f"{c}={v}" for c, values in hit.labels.items() for v in values)] if labelled else []
         tag = [hit.tag] if tagged else []
-        rows.append([f"{hit.score:.4f}", *seconds, *tag, hit.item.id, hit.item.path, *labels])
+        library = [hit.library] if several else []
+        rows.append([f"{hit.score:.4f}", *seconds, *tag, *library, hit.item.id, hit.item.path, *labels])
     output.print_table(header, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,21 @@ def library_option() -> Decorator:
     )
 
 
+def libraries_option() -> Decorator:
+    """Return the option for the folders of one or more libraries."""
+    return click.option(
+        "-l",
+        "--library",
+        "libraries",
+        required=True,
+        multiple=True,
+        type=_Folder(),
+        envvar="SIGHTSOUND_LIBRARY",
+        metavar="FOLDER",
+        help="The library's folder (or SIGHTSOUND_LIBRARY); repeat it to search several.",
+    )
+
+
 def device_option() -> Decorator:
     """Return the option for the device."""
     return click.option(
@@ -173,11 +188,12 @@ def filter_of(library: Library, host: Callable[[], Host], *, tags: tuple[str, ..
     return Filter(**chosen, tags=expand_tags(tags, library, host()) if tags else ())
 
 
-def unknown_names(library: Library, where: Filter) -> list[str]:
-    """Return a text for each name in a filter that no item of the library has; call it where nothing was found."""
+def unknown_names(libraries: Sequence[Library], where: Filter) -> list[str]:
+    """Return a text for each name in a filter that no item of the libraries has; call it where nothing was found."""
     texts = []
-    columns = set(library.label_columns()) if where.labels or where.labelled or where.unlabelled else set()
-    keys = {"seconds", *_fact_keys(library)} if where.facts else set()
+    labelled = where.labels or where.labelled or where.unlabelled
+    columns = {column for each in libraries for column in each.label_columns(ranges=False)} if labelled else set()
+    keys = {"seconds", *(key for each in libraries for key in _fact_keys(each))} if where.facts else set()
     for option, given, known in (("--label", where.labels, columns), ("--fact", where.facts, keys)):
         for text in given:
             name, sign, _ = re.split("([<>=])", text, maxsplit=1) if re.search("[<>=]", text) else (text, "", "")

@@ -147,6 +147,8 @@ class Hit:
         The names of the spaces that found it.
     tag : str
         The class, in a search for tags.
+    library : str
+        The folder of the library, in a search of several; "" in a search of one.
     """
 
     item: Item
@@ -156,6 +158,7 @@ class Hit:
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     spaces: tuple[str, ...] = ()
     tag: str = ""
+    library: str = ""
 
     def _repr_html_(self) -> str:
         seconds = None if self.seconds is None else f"{self.seconds[0]:.2f}-{self.seconds[1]:.2f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sightsound.contract.errors import UnknownModel
+from sightsound.contract.imported_space import origin_of
 from sightsound.contract.space import Space
 from sightsound.host.discovery import Plugin
 from sightsound.host.host import Host
@@ -31,16 +32,36 @@ def installed_space(host: Host, stored: Space, what: str, *, anew: str = "") -> 
     Raises
     ------
     UnknownModel
-        If no plugin has the network.
+        If no plugin has the network, or the vectors were imported.
     SpaceMismatch
         If it is another space; the text says which plugin to install, by the line of pip if it is known.
     """
+    require_not_imported(stored, what)
     try:
         found = host.space(stored.name)
     except UnknownModel as error:
         raise UnknownModel(f"{what}: {_not_installed(host, stored.name, error)}") from error
     stored.require(found, what, anew=anew, remedies=remedies(host, stored))
     return found
+
+
+def require_not_imported(stored: Space, what: str) -> None:
+    """Raise `UnknownModel` for a space of imported rows, which no plugin can make more rows of.
+
+    Parameters
+    ----------
+    stored : Space
+        The space of vectors in a library, or of a probe.
+    what : str
+        What belongs to it; the error begins with it.
+    """
+    origin = origin_of(stored)
+    if origin is not None:
+        step = "`sightsound import --verify` makes them its own" if origin.fingerprint else "import their rows too"
+        raise UnknownModel(
+            f"{what}: rows were imported from {origin}; no plugin has this model, so that new files cannot be "
+            f"embedded; search by an item or vectors (--id, --vector), or {step}"
+        )
 
 
 def remedies(host: Host, stored: Space) -> dict[str, str]:

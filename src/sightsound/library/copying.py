@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from sightsound import _atomic
 from sightsound._progress import bar
@@ -39,15 +41,22 @@ def copy_library(library: PathLike | Library, to: PathLike, *, progress: bool | 
     LibraryError
         If the library is damaged, if the folder has files, or if it cannot be written.
     """
-    file = Path(os.path.abspath(to), LIBRARY_FILE)
     with open_library(library) as opened:
-        database = Database(opened.path / LIBRARY_FILE)
+        copy_folder(opened.path, to, progress=progress)
+
+
+def copy_folder(
+    folder: Path, to: PathLike, *, settings: Mapping[str, str] = MappingProxyType({}), progress: bool | None = None
+) -> None:
+    """Copy the library of a folder, as `copy_library`, with more values in the table of settings."""
+    file = Path(os.path.abspath(to), LIBRARY_FILE)
+    database = Database(folder / LIBRARY_FILE)
     with contextlib.closing(database), new_library(file):
         if file.exists():
             raise LibraryError(f"{file.parent}: is a library already; name a new folder")
         for attempt in range(_ATTEMPTS):
             try:
-                _copy(database, file, progress)
+                _copy(database, file, settings, progress)
                 return
             except SegmentGone:
                 if attempt == _ATTEMPTS - 1:
@@ -58,7 +67,7 @@ def copy_library(library: PathLike | Library, to: PathLike, *, progress: bool | 
                 ) from error
 
 
-def _copy(database: Database, file: Path, progress: bool | None) -> None:
+def _copy(database: Database, file: Path, settings: Mapping[str, str], progress: bool | None) -> None:
     """Copy the rows, then the database, which makes the folder a library."""
     for _, left in find_segment_files(file.parent):  # of a copy that was broken off
         left.unlink()
@@ -77,6 +86,7 @@ def _copy(database: Database, file: Path, progress: bool | None) -> None:
                     shown.update(facts.rows)
         with sqlite_errors(file), contextlib.closing(sqlite3.connect(part, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode = OFF")
+            db.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", settings.items())
             db.execute("DELETE FROM indexes")  # their files are not copied: a signature fits one file alone
             db.executemany("UPDATE segments SET inode = ? WHERE id = ?", [(i, id_) for id_, i in inodes.items()])
         _atomic.replace(part, file)

@@ -11,6 +11,7 @@ from sightsound.library.row_table import label_column_names
 
 _FIXED = (
     Column("query", "text", "the query, where there are several"),
+    Column("library", "path", "the library, where there are several"),
     Column("score", "number", "cosine; with several spaces a sum of reciprocal ranks; of a class its mean score"),
     Column("id", "integer", "id of the item in the library"),
     Column("path", "path", "path of the file below `root`, with slashes"),
@@ -24,7 +25,7 @@ _FIXED = (
 )
 
 
-def hit_columns(labels: Sequence[str], *, several: bool = False) -> list[Column]:
+def hit_columns(labels: Sequence[str], *, several: bool = False, libraries: bool = False) -> list[Column]:
     """Return the columns of hits.
 
     Parameters
@@ -33,8 +34,11 @@ def hit_columns(labels: Sequence[str], *, several: bool = False) -> list[Column]
         The columns of labels of the library.
     several : bool
         Whether there are several queries, and so a column for them.
+    libraries : bool
+        Whether there are several libraries, and so a column for them.
     """
-    fixed = _FIXED if several else _FIXED[1:]
+    left_out = {name for name, there in (("query", several), ("library", libraries)) if not there}
+    fixed = [column for column in _FIXED if column.name not in left_out]
     names = label_column_names(labels, [*(column.name for column in _FIXED), "note"])
     return [*fixed, *(Column(names[each], "texts", f"labels in the column {each}") for each in labels)]
 
@@ -47,6 +51,7 @@ def hit_batches(
     spans = [(hit.seconds or (None, None), hit.query_seconds or (None, None)) for _, hit in hits]
     cells: dict[str, list[Any]] = {
         "query": [query for query, _ in hits],
+        "library": [hit.library for _, hit in hits],
         "score": [hit.score for _, hit in hits],
         "id": [hit.item.id for _, hit in hits],
         "path": [hit.item.path for _, hit in hits],

@@ -9,8 +9,10 @@ from typing import Literal
 
 from sightsound._progress import bar
 from sightsound.contract.card import Modality
+from sightsound.contract.errors import LibraryError, UnknownModel
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Item, Outcome
+from sightsound.host.advice import require_not_imported
 from sightsound.host.host import Host
 from sightsound.library import labels
 from sightsound.library.gone import count_gone
@@ -89,7 +91,7 @@ def index(
         If a path does not exist, the label table cannot be read, or the library keeps another precision.
     """
     began, times, host = time.monotonic(), StageTimes(), host or Host()
-    chosen, existing = _models_by_modality(host, models), files.existing_paths(as_list(paths))
+    chosen, existing = _models_by_modality(host, models, library), files.existing_paths(as_list(paths))
     table = None if label_from in (None, labels.FOLDER) else LabelFile(label_from)
     report = IndexReport()
     with open_library(library, create=True) as opened, opened.writing(max_bytes=max_bytes) as writer:
@@ -112,14 +114,26 @@ def index(
     return report
 
 
-def _models_by_modality(host: Host, models: Sequence[str]) -> dict[Modality, list[str]]:
+def _models_by_modality(host: Host, models: Sequence[str], library: PathLike | Library) -> dict[Modality, list[str]]:
     """Return the models that were named. An unknown one is refused before anything is read."""
     chosen: dict[Modality, list[str]] = {}
     for name in models:
-        card = host.card(name)
+        try:
+            card = host.card(name)
+        except UnknownModel:
+            _tell_if_imported(name, library)
+            raise
         if card.name not in chosen.setdefault(card.modality, []):
             chosen[card.modality].append(card.name)
     return chosen
+
+
+def _tell_if_imported(name: str, library: PathLike | Library) -> None:
+    """Raise `UnknownModel` with another text if the rows of a name were imported."""
+    with contextlib.suppress(LibraryError), open_library(library) as opened:
+        for space in opened.spaces:
+            if space.name == name:
+                require_not_imported(space, f"{opened.path.name}, {name}")
 
 
 def _embed_files(found: Sequence[Item | Outcome], target: IndexTarget, recorder: FileRecorder, device: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from sightsound.contract.space import Space
 from sightsound.library.approximate.indexes import VectorIndex
 from sightsound.library.filters import Filter
 from sightsound.library.library_rows import LibraryRows
+from sightsound.library.merging.labels import Prefer
+from sightsound.library.merging.merge import MergeReport
+from sightsound.library.merging.take import require_agreement, take_in
 from sightsound.library.notebook import library_html
 from sightsound.library.query_types import Per, QueryVectors
 from sightsound.library.space_reader import SpaceReader
@@ -93,6 +97,34 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
         if self._database.reopen_after_migration():
             self._reader = SpaceReader(self._database)
             self._vector_search = VectorSearch(self._database, self._reader)
+
+    def merge(self, other: Library, *, prefer: Prefer | None = None, progress: bool | None = None) -> MergeReport:
+        """Take in the items, labels, rows and scores of another library, which stays as it is.
+
+        Parameters
+        ----------
+        other : Library
+            The other one.
+        prefer : {"a", "b", "both"} or None
+            Whose labels count where they differ: those of this library ("a"), of the other one, or all. None refuses.
+        progress : bool or None
+            Whether to show a progress bar. None stands for "on a terminal".
+
+        Returns
+        -------
+        MergeReport
+
+        Raises
+        ------
+        LibraryError
+            A `MergeConflict` if labels or contents differ, and `prefer` is None; nothing is changed then.
+        """
+        if prefer is None:
+            require_agreement(self.path, other.path)
+        report = MergeReport()
+        with self.writing() as writer:
+            take_in(writer, other.path, prefer or "a", report, progress)
+        return report
 
     def search(
         self,
@@ -171,8 +203,40 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
         list of list of Hit
             For each query, best first.
         """
-        where, found = where or Filter(), [dict[Space, list[Hit]]() for _ in queries]
         fused = any(len(query.vectors) > 1 for query in queries)
+        how: dict[str, Any] = {"min_score": min_score, "where": where, "per": per, "copies": copies, "exact": exact}
+        found = self.search_spaces(queries, k, fused=fused, **how)
+        return [
+            (fuse(each) if len(each) > 1 else [hit for hits in each.values() for hit in hits])[:k] for each in found
+        ]
+
+    def search_spaces(
+        self,
+        queries: Sequence[QueryVectors],
+        k: int,
+        *,
+        fused: bool,
+        min_score: float | None,
+        where: Filter | None,
+        per: Per,
+        copies: bool,
+        exact: bool,
+    ) -> list[dict[Space, list[Hit]]]:
+        """Return what `search_many` combines: the hits in each space, more than `k` where ranks are to be `fused`.
+
+        Parameters
+        ----------
+        queries, k, min_score, where, per, copies, exact
+            As of `search_many`.
+        fused : bool
+            Whether the ranks of several spaces are combined afterwards.
+
+        Returns
+        -------
+        list of dict of Space to list of Hit
+            For each query.
+        """
+        where, found = where or Filter(), [dict[Space, list[Hit]]() for _ in queries]
         if fused and per == "window":
             raise SightsoundError("windows of several networks cannot be ranked together; name one model")
         limits = Limits(max(k, FUSION_DEPTH) if fused else k, min_score, where, per == "window", copies, exact)
@@ -187,9 +251,7 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
             hits = self._vector_search.search(space, [queries[number] for number in chosen], limits)
             for number, each in zip(chosen, hits):
                 found[number][space] = each
-        return [
-            (fuse(each) if len(each) > 1 else [hit for hits in each.values() for hit in hits])[:k] for each in found
-        ]
+        return found
 
     @property
     def approximated(self) -> dict[Space, str]:

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from sightsound import media
 from sightsound.classify.model_choice import require_text
 from sightsound.classify.text_classes import finite_text_rows
+from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, SightsoundError, SpaceMismatch, UnknownModel
+from sightsound.contract.imported_space import origin_of
 from sightsound.contract.results import Outcome
 from sightsound.contract.space import Space
-from sightsound.host.advice import installed_space
+from sightsound.host.advice import installed_space, require_not_imported
 from sightsound.host.host import Host
 from sightsound.library.library import Library
 from sightsound.library.query_types import QueryVectors, SpaceKey, Text, Vectors
@@ -33,6 +35,9 @@ _TIME = r"(\d+:){0,2}\d+(\.\d+)?"  # seconds, or minutes and hours before them
 _PART = re.compile(rf"(?P<path>.+)@(?P<start>{_TIME})-(?P<stop>{_TIME})", re.DOTALL)
 
 _PART_FORM = "expected @START-STOP with START before STOP, in seconds or as 1:30 and 1:02:03.5"
+
+Made = dict[tuple[Space, object], tuple[Floats, Seconds | None]]
+"""Vectors of queries that were made for one library and serve for others: by space, and file with seconds, or words."""
 
 Query = str | os.PathLike[str] | int | NDArray[Any] | Text | Vectors
 
@@ -50,10 +55,15 @@ class QueryReader:
         Where the models run, see `Host.load`.
     models : sequence of str
         The models whose spaces take part. Empty for every space of the query's modality.
+    made : dict or None
+        Vectors that were made for other libraries; those that are made now are added.
     """
 
-    def __init__(self, library: Library, host: Host, device: str, models: Sequence[str]) -> None:
+    def __init__(
+        self, library: Library, host: Host, device: str, models: Sequence[str], made: Made | None = None
+    ) -> None:
         self._library, self._host, self._device, self._models = library, host, device, models
+        self._made: Made = {} if made is None else made
 
     def read(self, query: Query) -> QueryVectors:
         """Return the vectors of a query.
@@ -91,7 +101,7 @@ class QueryReader:
         rows = np.atleast_2d(query.astype(np.float32) if numeric else query)
         if not numeric or rows.ndim != 2 or not np.isfinite(rows).all():
             raise SightsoundError(f"query: expected finite numbers (dim,) or (n, dim), got {query.dtype} {query.shape}")
-        fitting = [self._host.space(name) for name in self._models] or [
+        fitting = [self._imported(name) or self._host.space(name) for name in self._models] or [
             space for space in self._library.spaces if space.dim == rows.shape[1]
         ]
         if len(fitting) != 1:
@@ -104,7 +114,7 @@ class QueryReader:
 
     def _of_item(self, id_: int) -> QueryVectors:
         item, found = self._library.item(id_), QueryVectors(content=self._library.content(id_))
-        wanted = {self._host.card(name).name for name in self._models}
+        wanted = self._names()
         for space in self._library.spaces:
             if not wanted or space.name in wanted:
                 self._add_stored(found, space)
@@ -118,7 +128,7 @@ class QueryReader:
         if stop is not None and modality != "sound":
             raise SightsoundError(f"{path}: expected a recording before @{start:g}-{stop:g}, got an image")
         found = QueryVectors(content=_sha256(path))
-        for space, model in self._spaces(modality):
+        for space, model in self._spaces(modality, found.content if stop is None else None):
             self._library.require(space)
             if stop is not None or not self._add_stored(found, space):
                 self._add_embedded(found, space, model, Job(files.item_of(path), start, stop))
@@ -128,11 +138,14 @@ class QueryReader:
         found = QueryVectors()
         for space, name in self._text_spaces():
             self._library.require(space)
-            found.vectors[space] = finite_text_rows(self._host.load(name, self._device, only_words=True), [text])
+            if (space, text) not in self._made:
+                loaded = self._host.load(name, self._device, only_words=True)
+                self._made[space, text] = finite_text_rows(loaded, [text]), None
+            found.vectors[space] = self._made[space, text][0]
         return found
 
     def _of_vectors(self, query: Vectors) -> QueryVectors:
-        wanted = {self._host.card(name).name for name in self._models}
+        wanted = self._names()
         rows = {key: rows for key, rows in query.rows.items() if not wanted or key[0] in wanted}
         names = ", ".join(name for name, _ in query.rows)
         if not rows:
@@ -145,16 +158,36 @@ class QueryReader:
             log.warning("left out of this search: %s has no such vectors of %s", self._library.path.name, name)
         return QueryVectors({spaces[key]: found for key, found in rows.items() if key in spaces})
 
-    def _spaces(self, modality: Modality) -> list[tuple[Space, str]]:
-        """Return the spaces to search with their models: those named, or those of the library that are installed."""
+    def _imported(self, name: str) -> Space | None:
+        """Return the space of imported rows of this name, None if the library has none."""
+        return next((space for space in self._library.spaces if space.name == name and origin_of(space)), None)
+
+    def _names(self) -> set[str]:
+        """Return the names of the spaces that were named by their models."""
+        return {name if self._imported(name) else self._host.card(name).name for name in self._models}
+
+    def _spaces(self, modality: Modality, content: bytes | None) -> list[tuple[Space, str]]:
+        """Return the spaces to search with their models: those named, or those of the library that are installed.
+
+        A space of imported rows is one of them if it has the content.
+        """
         if self._models:
-            wrong = [name for name in self._models if self._host.card(name).modality != modality]
-            if wrong:
-                raise SightsoundError(f"{wrong[0]}: expected a model for {modality}s; see `sightsound models`")
-            return [(self._host.space(name), name) for name in self._models]
+            return [(self._named_space(name, modality, content), name) for name in self._models]
         name = self._library.path.name
         missing = f"{name} has no {modality}s; index some: sightsound index PATH --library {name}"
-        return self._usable([space for space in self._library.spaces if space.modality == modality], missing)
+        return self._usable([space for space in self._library.spaces if space.modality == modality], missing, content)
+
+    def _named_space(self, name: str, modality: Modality, content: bytes | None) -> Space:
+        imported = self._imported(name)
+        found = self._host.space(name) if imported is None else imported
+        if found.modality != modality:
+            raise SightsoundError(f"{name}: expected a model for {modality}s; see `sightsound models`")
+        if imported is not None and not self._has(imported, content):
+            require_not_imported(imported, f"{self._library.path.name}, {name}")
+        return found
+
+    def _has(self, space: Space, content: bytes | None) -> bool:
+        return content is not None and self._library.vectors(space, content) is not None
 
     def _text_spaces(self) -> list[tuple[Space, str]]:
         """Return the spaces to search by words with their models: those named, or those that take words."""
@@ -178,14 +211,18 @@ class QueryReader:
         except SightsoundError as error:
             return not isinstance(error, UnknownModel)
 
-    def _usable(self, spaces: Sequence[Space], missing: str) -> list[tuple[Space, str]]:
+    def _usable(self, spaces: Sequence[Space], missing: str, content: bytes | None = None) -> list[tuple[Space, str]]:
         """Return those of the library's spaces that the installed models have, with their models.
 
-        Others are left out with a warning, or raise their error if there is none to search in.
+        So are those of imported rows that have the content. Others are left out with a warning, or raise their error
+        if there is none to search in.
         """
         usable: list[tuple[Space, str]] = []
         problems: list[SightsoundError] = []
         for space in spaces:
+            if origin_of(space) and self._has(space, content):
+                usable.append((space, space.name))
+                continue
             try:
                 installed = installed_space(self._host, space, f"{self._library.path.name}, {space.name}")
                 usable.append((installed, space.name))
@@ -206,11 +243,14 @@ class QueryReader:
         return stored is not None
 
     def _add_embedded(self, found: QueryVectors, space: Space, model: str, job: Job) -> None:
-        with embed_items(self._host.load(model, self._device), [job]) as items:
-            embedded = next(items)
-        if embedded.embeddings is None:
-            raise _no_vectors(embedded.outcome, job)
-        found.vectors[space], found.spans[space] = embedded.embeddings, embedded.spans
+        key = space, (job.item, job.start, job.stop)
+        if key not in self._made:
+            with embed_items(self._host.load(model, self._device), [job]) as items:
+                embedded = next(items)
+            if embedded.embeddings is None:
+                raise _no_vectors(embedded.outcome, job)
+            self._made[key] = embedded.embeddings, embedded.spans
+        found.vectors[space], found.spans[space] = self._made[key]
 
 
 def split_part(query: str | os.PathLike[str]) -> tuple[Path, float, float | None]:

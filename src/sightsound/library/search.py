@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from typing import Any, get_args, overload
 
@@ -17,14 +18,18 @@ from sightsound.library.filters import Filter
 from sightsound.library.library import Library, open_library
 from sightsound.library.query import Query, QueryReader
 from sightsound.library.query_types import Per
+from sightsound.library.several import merge_tags, search_several
 
 log = logging.getLogger(__name__)
+
+Libraries = PathLike | Library | Sequence[PathLike | Library]
+"""A library, or several."""
 
 
 @overload
 def search(
     query: Query,
-    library: PathLike | Library,
+    library: Libraries,
     *,
     k: int = 10,
     models: Sequence[str] = (),
@@ -41,7 +46,7 @@ def search(
 @overload
 def search(
     query: list[Query],
-    library: PathLike | Library,
+    library: Libraries,
     *,
     k: int = 10,
     models: Sequence[str] = (),
@@ -57,7 +62,7 @@ def search(
 
 def search(
     query: Query | list[Query],
-    library: PathLike | Library,
+    library: Libraries,
     *,
     k: int = 10,
     models: Sequence[str] = (),
@@ -77,8 +82,9 @@ def search(
         A file; a part of a recording, as in "dog.wav@1.0-2.5" or "dog.wav@1:30-1:40" (a path that exists is a whole
         file); the id of an item of the library; words, as in `Text("a red car")`; vectors with their spaces; or one or
         several vectors of one space. A list has several queries, which are compared together.
-    library : path or Library
-        The library.
+    library : path, Library, or sequence of these
+        The library. Of several, hits are merged by their scores, and name their library; a content that several have
+        is one hit, in the first of them that found it.
     k : int
         How many items to return at most.
     models : sequence of str
@@ -118,6 +124,11 @@ def search(
     """
     if per not in get_args(Per):
         raise SightsoundError(f"per: expected one of {', '.join(get_args(Per))}, got {per!r}")
+    how: dict[str, Any] = {"min_score": min_score, "where": where, "per": per, "copies": copies, "exact": exact}
+    if not isinstance(library, str | os.PathLike | Library):
+        queries = query if isinstance(query, list) else [query]
+        every = search_several(queries, library, k, host or Host(), device, models, how)
+        return every if isinstance(query, list) else every[0]
     with open_library(library) as opened:
         reader = QueryReader(opened, host or Host(), device, models)
         found = [reader.read(each) for each in (query if isinstance(query, list) else [query])]
@@ -125,14 +136,13 @@ def search(
         if found and where is not None and where.modality not in (None, *modalities):
             (modality,) = modalities
             raise SightsoundError(f"modality {where.modality}: expected {modality}, since the query is of {modality}s")
-        how: dict[str, Any] = {"min_score": min_score, "where": where, "per": per, "copies": copies, "exact": exact}
         hits = opened.search_many(found, k, **how)
     return hits if isinstance(query, list) else hits[0]
 
 
 def search_tags(
     tags: str | Sequence[str],
-    library: PathLike | Library,
+    library: Libraries,
     *,
     k: int = 10,
     models: Sequence[str] = (),
@@ -148,8 +158,8 @@ def search_tags(
     ----------
     tags : str or sequence of str
         Labels or ids of classes, and "subtree:NAME" for all classes below one of AudioSet's ontology.
-    library : path or Library
-        The library.
+    library : path, Library, or sequence of these
+        The library, or several, as for `search`.
     k : int
         How many segments and images to return at most.
     models : sequence of str
@@ -176,11 +186,35 @@ def search_tags(
         If a subtree is named, and the file of the ontology cannot be had.
     """
     host = host or Host()
+    if not isinstance(library, str | os.PathLike | Library):
+        how: dict[str, Any] = {"k": k, "models": models, "host": host, "min_score": min_score, "where": where}
+        return merge_tags(library, k, lambda each: search_tags(tags, each, **how))
     with open_library(library) as opened:
         expanded, ontology = _expanded([tags] if isinstance(tags, str) else tags, opened, host)
         wanted = frozenset().union(*expanded)
         spaces = [host.card(name).name for name in models]
         return opened.search_tags(wanted, k, spaces=spaces, min_score=min_score, where=where, ontology=ontology)
+
+
+def expand_tags_of(tags: Sequence[str], libraries: Sequence[Library], host: Host) -> tuple[frozenset[str], ...]:
+    """Return what `expand_tags` does, for all of some libraries together; one that has no such tags is left out.
+
+    Parameters
+    ----------
+    tags, host
+        As of `expand_tags`.
+    libraries : sequence of Library
+        At least one.
+    """
+    problems, found = list[SightsoundError](), list[tuple[frozenset[str], ...]]()
+    for library in libraries:
+        try:
+            found.append(expand_tags(tags, library, host))
+        except (LibraryError, UnknownClass) as error:
+            problems.append(error)
+    if not found:
+        raise problems[0]
+    return tuple(frozenset().union(*sets) for sets in zip(*found))
 
 
 def _ontology(classes: Sequence[tuple[str, str]], host: Host) -> Ontology | None:

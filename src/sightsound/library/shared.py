@@ -128,6 +128,7 @@ class SharedLibrary(Library):
     require = _in_reader(Library.require)
     search = _in_reader(Library.search)
     search_many = _in_reader(Library.search_many)
+    search_spaces = _in_reader(Library.search_spaces)
     search_tags = _in_reader(Library.search_tags)
 
     def _run(self, read: Callable[[], T]) -> T:

@@ -220,19 +220,15 @@ def fuse(ranked: Mapping[Space, list[Hit]]) -> list[Hit]:
     Each ranking adds 1 / (60 + rank) to the score of an item, with ranks from 1. The seconds of a hit come from the
     space in which the item has the best rank.
     """
-    scores: dict[int | None, float] = {}
-    best: dict[int | None, tuple[int, Hit]] = {}
-    spaces: dict[int | None, tuple[str, ...]] = {}
+    scores: dict[tuple[str, int], float] = {}
+    best: dict[tuple[str, int], tuple[int, Hit]] = {}
+    spaces: dict[tuple[str, int], tuple[str, ...]] = {}
     for space, hits in ranked.items():
         for rank, hit in enumerate(hits, 1):
-            id_ = hit.item.id
-            scores[id_] = scores.get(id_, 0.0) + 1 / (FUSION_K + rank)
-            spaces[id_] = (*spaces.get(id_, ()), space.name)
-            if id_ not in best or rank < best[id_][0]:
-                best[id_] = rank, hit
-    order = sorted(scores, key=lambda id_: (-scores[id_], id_ or 0))
-    return [
-        Hit(hit.item, scores[id_], hit.seconds, hit.query_seconds, hit.labels, spaces[id_])
-        for id_ in order
-        for hit in (best[id_][1],)
-    ]
+            key = hit.library, hit.item.id or 0
+            scores[key] = scores.get(key, 0.0) + 1 / (FUSION_K + rank)
+            spaces[key] = (*spaces.get(key, ()), space.name)
+            if key not in best or rank < best[key][0]:
+                best[key] = rank, hit
+    order = sorted(scores, key=lambda key: (-scores[key], key[1]))
+    return [replace(best[key][1], score=scores[key], spaces=spaces[key]) for key in order]

@@ -83,7 +83,15 @@ class ItemTable:
         """Return the id of an item that was passed to `find` or `record` before."""
         return self._ids[item]
 
-    def record(self, item: Item, stat: tuple[int, int], content: bytes | None, modality: Modality | None) -> int:
+    def record(
+        self,
+        item: Item,
+        stat: tuple[int, int],
+        content: bytes | None,
+        modality: Modality | None,
+        *,
+        renamed: bool = True,
+    ) -> int:
         """Record that a file has this content now.
 
         The vectors of an earlier content stay searchable until those of the new content are complete. A new path with
@@ -100,6 +108,8 @@ class ItemTable:
             SHA-256 of its content; None if the file cannot be read.
         modality : {"image", "sound"} or None
             Modality of the content; None if it is neither.
+        renamed : bool
+            Whether the file may be one that was renamed. False for items whose files were not looked at.
 
         Returns
         -------
@@ -110,7 +120,8 @@ class ItemTable:
         content_id = None if content is None else self._content_id(content, modality)
         known = self._transaction.execute("SELECT id, content FROM items WHERE root = ? AND path = ?", root, path)
         before: tuple[int, int | None] | None = known.fetchone()
-        id_ = before[0] if before else self._renamed_id(content_id, item) or self._new_id(root, path)
+        old = None if before or not renamed else self._renamed_id(content_id, item)
+        id_ = before[0] if before else old or self._new_id(root, path)
         self._transaction.execute(
             "UPDATE items SET root = ?, path = ?, size = ?, mtime_ns = ?, content = ? WHERE id = ?",
             *(root, path, *storable_stat(stat), content_id, id_),
@@ -123,6 +134,23 @@ class ItemTable:
     def content_of(self, id_: int) -> int | None:
         """Return the number of the present content of an item, None if the file could not be read."""
         found: int | None = self._transaction.execute("SELECT content FROM items WHERE id = ?", id_).fetchone()[0]
+        return found
+
+    def content_id(self, content: bytes) -> int | None:
+        """Return the number of a content, None if the library does not have it."""
+        found = self._transaction.read("SELECT id FROM contents WHERE hash = ?", content)
+        return int(found[0][0]) if found else None
+
+    def add_content(self, content: bytes, modality: Modality | None) -> int:
+        """Return the number of a content, which is added if the library does not have it."""
+        return self._content_id(content, modality)
+
+    def labels_of(self, id_: int) -> dict[str, tuple[str, ...]]:
+        """Return the labels of an item: column -> values, sorted."""
+        found: dict[str, tuple[str, ...]] = {}
+        query = 'SELECT "column", value FROM labels WHERE item = ? ORDER BY 1, 2'
+        for column, value in self._transaction.read(query, id_):
+            found[column] = (*found.get(column, ()), value)
         return found
 
     def label(self, id_: int, column: str, values: Iterable[str]) -> None:

@@ -53,7 +53,7 @@ class OutcomeTable:
         """Return whether an item has an outcome in any space."""
         return bool(self._transaction.read("SELECT 1 FROM outcomes WHERE item = ?", self._items.id(item)))
 
-    def record(self, outcome: Outcome, space: int) -> None:
+    def record(self, outcome: Outcome, space: int, content: int | None = None) -> None:
         """Record the outcome of an item, make its rows searchable, and delete what they replace.
 
         A failed item keeps no rows of its present content.
@@ -64,9 +64,11 @@ class OutcomeTable:
             The outcome of the item's present content.
         space : int
             Number of the space, 0 for an item that no model was run on.
+        content : int or None
+            Number of the content that represents the item in the space, for an older one than the present content.
         """
         item = self._items.id(outcome.item)
-        content = self._items.content_of(item)
+        content = self._items.content_of(item) if content is None else content
         if outcome.status == "ok":
             self._rows.complete(content, space)
         else:
@@ -122,6 +124,20 @@ class OutcomeTable:
     def delete(self, item: int) -> None:
         """Delete the outcomes of an item, and the rows that no other item needs."""
         self._delete(item, None)
+
+    def move(self, space: int, into: int) -> None:
+        """Move the outcomes of a space, with those of its rows alone that are needed, to another one of the modality.
+
+        An item that has rows in the other one keeps them.
+        """
+        both = (
+            "SELECT item FROM outcomes WHERE space = ? INTERSECT SELECT item FROM outcomes WHERE space = ? AND status"
+        )
+        for (item,) in self._transaction.read(f"{both} = 'ok'", space, into):
+            self._delete(item, {space})
+        for (item,) in self._transaction.read(f"{both} != 'ok'", space, into):
+            self._delete(item, {into})
+        self._transaction.execute("UPDATE outcomes SET space = ? WHERE space = ?", into, space)
 
     def _other_modalities(self, space: int) -> set[int]:
         """Return the spaces of other modalities, and 0: an item is in one modality only."""

@@ -40,6 +40,58 @@ class _Part:
             self.checksums[number] = zlib.crc32(as_bytes(part), self.checksums[number])
 
 
+class RowComparison:
+    """Compares rows that come block by block with those that a content has, by their checksums.
+
+    Parameters
+    ----------
+    content : int
+        Number of the content.
+    parts : sequence of tuple
+        Type of the numbers, number of rows, and CRC-32 of vectors and of records, for each part of its rows.
+    """
+
+    def __init__(self, content: int, parts: Sequence[tuple[Any, ...]]) -> None:
+        self._content, self._expected = content, [*reversed(parts)]
+        self._count, self._checksums, self._same = 0, [0, 0], True
+
+    def add(self, embeddings: Floats, spans: Seconds | None) -> None:
+        """Compare the rows that follow; parameters as of `RowTable.add`."""
+        first = 0
+        while first < len(embeddings) and self._same:
+            if not self._expected:
+                self._same = False
+                return
+            dtype, count, *checksums = self._expected[-1]
+            stop = min(len(embeddings), first + count - self._count)
+            chosen = None if spans is None else spans[first:stop]
+            for number, part in enumerate(_as_stored(self._content, embeddings[first:stop], chosen, dtype)):
+                self._checksums[number] = zlib.crc32(as_bytes(part), self._checksums[number])
+            self._count, first = self._count + stop - first, stop
+            if self._count == count:
+                self._same = self._checksums == checksums
+                self._count, self._checksums = 0, [0, 0]
+                self._expected.pop()
+
+    @property
+    def same(self) -> bool:
+        """Whether the rows that were added are those that the content has, all of them."""
+        return self._same and not self._expected
+
+
+def _as_stored(
+    content: int, embeddings: Floats, spans: Seconds | None, dtype: str
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return rows at unit length, and their records, as they are stored."""
+    norms = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings, dtype=np.float64))
+    records = np.empty(len(embeddings), RECORD)
+    records["content"], records["norm"] = content, norms
+    records["start"], records["stop"] = (np.nan, np.nan) if spans is None else np.asarray(spans, np.float64).T
+    lengths = np.where(norms > 0, norms, 1)[:, None]
+    vectors = np.divide(embeddings, lengths, dtype=np.float64, casting="same_kind").astype(DTYPES[dtype])
+    return vectors, records
+
+
 class RowTable:
     """Rows of contents by space, as a writer changes them.
 
@@ -87,19 +139,42 @@ class RowTable:
             Their scores, which are stored as `SegmentPool.keep_scores` says.
         """
         layout = self._files.layout(space)
-        norms = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings, dtype=np.float64))
-        records = np.empty(len(embeddings), RECORD)
-        records["content"], records["norm"] = content, norms
-        records["start"], records["stop"] = (np.nan, np.nan) if spans is None else np.asarray(spans, np.float64).T
-        lengths = np.where(norms > 0, norms, 1)[:, None]
-        vectors = np.divide(embeddings, lengths, dtype=np.float64, casting="same_kind").astype(DTYPES[layout.dtype])
-        parts = [vectors, records]
+        parts: list[NDArray[Any]] = [*_as_stored(content, embeddings, spans, layout.dtype)]
         if layout.scores is not None:
             assert scores is not None
             parts.append(pack(scores, layout.scores))
             assert layout.classes is not None
             self._scores.add(content, space, layout.classes, unpack(parts[2], layout.class_count))
         self._append(content, space, parts)
+
+    def add_stored(self, content: int, space: int, parts: Sequence[NDArray[Any]]) -> None:
+        """Store some rows of a content as another library has them, without computing them anew.
+
+        Parameters
+        ----------
+        content, space : int
+            Numbers of the content and of the space.
+        parts : sequence of ndarray
+            Vectors at unit length, records, and scores where `SegmentPool.keep_scores` says so, as they are stored.
+        """
+        layout = self._files.layout(space)
+        records = np.array(parts[1], RECORD)
+        records["content"] = content
+        rows: list[NDArray[Any]] = [parts[0].astype(DTYPES[layout.dtype]), records]
+        if layout.scores is not None:
+            assert layout.classes is not None
+            rows.append(np.array(parts[2]))
+            self._scores.add(content, space, layout.classes, unpack(rows[2], layout.class_count))
+        self._append(content, space, rows)
+
+    def comparison(self, content: int, space: int) -> RowComparison | None:
+        """Return what compares rows with those that a content has in a space, None if it has none."""
+        query = (
+            "SELECT s.dtype, r.count, r.checksum, r.record_checksum FROM runs r JOIN segments s ON s.id = r.segment"
+            " WHERE r.content = ? AND r.space = ? ORDER BY r.part"
+        )
+        found = self._transaction.read(query, content, space)
+        return RowComparison(content, found) if found else None
 
     def _append(self, content: int, space: int, rows: list[NDArray[Any]]) -> None:
         """Add rows as they are stored."""
@@ -161,6 +236,21 @@ class RowTable:
     def exist(self, content: int | None, space: int) -> bool:
         """Return whether there are complete rows of a content in a space."""
         return bool(self._transaction.read("SELECT 1 FROM runs WHERE content IS ? AND space = ?", content, space))
+
+    def move(self, space: int, into: int) -> None:
+        """Move the rows of a space to another one; those of contents that have rows there are deleted."""
+        both = "SELECT content FROM runs WHERE space = ? INTERSECT SELECT content FROM runs WHERE space = ?"
+        for (content,) in self._transaction.read(both, space, into):
+            self.delete(content, space)
+        self._transaction.execute("UPDATE spaces SET generation = generation + 1 WHERE id = ?", into)
+        self._transaction.execute(
+            "UPDATE removed SET generation = (SELECT generation FROM spaces WHERE id = ?)"
+            " WHERE segment IN (SELECT id FROM segments WHERE space = ?)",
+            *(into, space),
+        )
+        self._files.move_space(space, into)
+        for table in ("runs", "highest", "tags", "tagged"):
+            self._transaction.execute(f"UPDATE {table} SET space = ? WHERE space = ?", into, space)
 
     def delete(self, content: int | None, space: int) -> None:
         """Delete the rows of a content in a space: they are not found any more, and `compact` gives the space back."""

@@ -160,6 +160,13 @@ class SegmentPool(FileTable):
         self._transaction.execute(f"DELETE FROM removed WHERE {of_space}", space)
         self._transaction.execute("DELETE FROM segments WHERE space = ?", space)
 
+    def move_space(self, space: int, into: int) -> None:
+        """Make the segments of a space those of another one, whose rows are of the same kind."""
+        for each in (space, into):
+            self._close(each)
+            self.drop_index(each)
+        self._transaction.execute("UPDATE segments SET space = ? WHERE space = ?", into, space)
+
     def require_room(self, *added: NDArray[Any]) -> None:
         """Raise `OSError` if the library becomes larger than it may by some arrays."""
         if self._max_bytes is None:

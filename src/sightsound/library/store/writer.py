@@ -14,10 +14,11 @@ from sightsound.contract.results import Item, Rows
 from sightsound.contract.space import Space
 from sightsound.library.store import database
 from sightsound.library.store.index_files import StoredIndex
+from sightsound.library.store.intake import Intake
 from sightsound.library.store.items import ItemTable
 from sightsound.library.store.label_changes import LabelChanges
 from sightsound.library.store.outcomes import OutcomeTable
-from sightsound.library.store.row_table import RowTable
+from sightsound.library.store.row_table import RowComparison, RowTable
 from sightsound.library.store.segment_pool import SegmentPool
 from sightsound.library.store.segments import DTYPES
 from sightsound.library.store.transaction import Transaction, write_lock
@@ -84,6 +85,8 @@ class Writer:
         Labels of many items at once, and of time ranges.
     outcomes : OutcomeTable
         What became of each item in each space.
+    intake : Intake
+        Rows and tags of other libraries.
     """
 
     def __init__(self, connection: sqlite3.Connection, folder: Path, max_bytes: int | None = None) -> None:
@@ -93,6 +96,7 @@ class Writer:
         self.items = ItemTable(self._transaction)
         self.labels = LabelChanges(self._transaction)
         self.outcomes = OutcomeTable(self._transaction, self.items, self._rows)
+        self.intake = Intake(self._transaction, self.items, self.outcomes, self._rows)
         self._files.delete_orphans()
 
     def commit(self) -> None:
@@ -124,6 +128,29 @@ class Writer:
         )
         query = "SELECT id FROM spaces WHERE name = ? AND fingerprint = ?"
         return int(self._transaction.execute(query, space.name, space.fingerprint).fetchone()[0])
+
+    def has_space(self, space: Space) -> bool:
+        """Return whether the library has a space."""
+        query = "SELECT 1 FROM spaces WHERE name = ? AND fingerprint = ?"
+        return bool(self._transaction.read(query, space.name, space.fingerprint))
+
+    def join_space(self, space: Space, into: Space) -> int:
+        """Move the rows of a space to another one, and return how many; what that one has already stays its own.
+
+        Parameters
+        ----------
+        space : Space
+            A space of the library, which it does not have afterwards.
+        into : Space
+            The other one, which is added if the library does not have it.
+        """
+        old, new = self.space_id(space), self.space_id(into)
+        ((before,),) = self._transaction.read("SELECT total(count) FROM runs WHERE space = ?", new)
+        self.outcomes.move(old, new)
+        self._rows.move(old, new)
+        self._transaction.execute("DELETE FROM spaces WHERE id = ?", old)
+        ((after,),) = self._transaction.read("SELECT total(count) FROM runs WHERE space = ?", new)
+        return int(after - before)
 
     def keep_scores(self, space: int, kind: str | None, classes: ClassList | None) -> None:
         """Say what scores the rows have that are added to a space from now on; none by default.
@@ -174,6 +201,11 @@ class Writer:
         if content is None:
             raise LibraryError(f"{rows.item}: has no content in the library; record it first")
         self._rows.add(content, space, rows.embeddings, rows.spans, rows.scores)
+
+    def compare_rows(self, content: bytes, space: int) -> RowComparison | None:
+        """Return what compares rows with those of a content, known by its SHA-256, in a space; None if it has none."""
+        id_ = self.items.content_id(content)
+        return None if id_ is None else self._rows.comparison(id_, space)
 
     def forget(self, items: Iterable[int]) -> int:
         """Delete items with their labels and outcomes, and the vectors that no other item has.

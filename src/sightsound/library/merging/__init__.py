@@ -1,0 +1,1 @@
+"""Merging libraries: items, rows, outcomes and labels of one are taken into another."""

@@ -1,0 +1,189 @@
+"""Search several libraries at once: each answers, and the answers are merged."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sightsound.contract.errors import LibraryError, SightsoundError, SpaceMismatch, UnknownClass, UnknownModel
+from sightsound.contract.paths import PathLike
+from sightsound.contract.results import Hit
+from sightsound.contract.space import Space
+from sightsound.host.host import Host
+from sightsound.library.filters import Filter
+from sightsound.library.library import Library, open_library
+from sightsound.library.query import Made, Query, QueryReader
+from sightsound.library.query_types import QueryVectors
+from sightsound.library.vector_search import fuse
+
+log = logging.getLogger(__name__)
+
+Ranked = list[dict[Space, list[Hit]]]
+"""For each query the hits in each space."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A library, and the queries that it can answer."""
+
+    library: Library
+    name: str
+    queries: dict[int, QueryVectors]
+
+
+def search_several(
+    queries: Sequence[Query],
+    libraries: Iterable[PathLike | Library],
+    k: int,
+    host: Host,
+    device: str,
+    models: Sequence[str],
+    how: Mapping[str, Any],
+) -> list[list[Hit]]:
+    """Return the hits of each query in several libraries, best first.
+
+    A file that one of them lacks is embedded once. A library that has no space of a query is left out of it with a
+    warning.
+
+    Parameters
+    ----------
+    queries : sequence of Query
+        The queries, which are no ids.
+    libraries : iterable of path or Library
+        At least one.
+    k, host, device, models
+        As of `search`.
+    how : mapping
+        `min_score`, `where`, `per`, `copies` and `exact`, as of `search`.
+
+    Returns
+    -------
+    list of list of Hit
+        For each query.
+
+    Raises
+    ------
+    SightsoundError
+        If no library can answer a query, or a query is an id.
+    """
+    if any(isinstance(query, int) for query in queries):
+        raise SightsoundError("query: an id belongs to one library, got several; name a file, or one library")
+    with _opened(libraries) as opened:
+        asked = _read(queries, opened, host, device, models)
+        spaces = [{space for each in asked for space in _vectors(each, n)} for n in range(len(queries))]
+        fused = any(len(each) > 1 for each in spaces)
+        where: Filter | None = how["where"]
+        modalities = {space.modality for each in spaces for space in each}
+        if modalities and where is not None and where.modality not in (None, *modalities):
+            (modality,) = modalities
+            raise SightsoundError(f"modality {where.modality}: expected {modality}, since the query is of {modality}s")
+        answers = []
+        for each in asked:
+            numbers = list(each.queries)
+            found = each.library.search_spaces([each.queries[n] for n in numbers], k, fused=fused, **how)
+            answers.append((each, dict(zip(numbers, found))))
+        return [_merged([(each, found.get(n, {})) for each, found in answers], k) for n in range(len(queries))]
+
+
+def merge_tags(libraries: Iterable[PathLike | Library], k: int, search: Callable[[Library], list[Hit]]) -> list[Hit]:
+    """Return the hits of a search by tags in several libraries, the highest score first.
+
+    Parameters
+    ----------
+    libraries : iterable of path or Library
+        At least one.
+    k : int
+        How many to return at most.
+    search : callable
+        Searches one of them. One that has no such tags is left out, unless all have none.
+    """
+    hits, problems, taken = list[Hit](), list[SightsoundError](), set[bytes]()
+    with _opened(libraries) as opened:
+        for library, name in opened:
+            try:
+                found = [(library.content(hit.item.id or 0), hit) for hit in search(library)]
+            except (LibraryError, UnknownClass) as error:
+                problems.append(error)
+                continue
+            hits += [replace(hit, library=name) for content, hit in found if content not in taken]
+            taken |= {content for content, _ in found}
+        if len(problems) == len(opened):
+            raise problems[0]
+    return sorted(hits, key=lambda hit: -hit.score)[:k]
+
+
+@contextlib.contextmanager
+def _opened(libraries: Iterable[PathLike | Library]) -> Iterator[list[tuple[Library, str]]]:
+    """Yield the libraries, open, with their names as they were given; each once."""
+    with contextlib.ExitStack() as stack:
+        found: dict[str, tuple[Library, str]] = {}
+        for each in libraries:
+            library = stack.enter_context(open_library(each))
+            name = os.fspath(library.path if isinstance(each, Library) else each)
+            found.setdefault(os.path.realpath(library.path), (library, name))
+        if not found:
+            raise LibraryError("libraries: expected at least one, got none; name one (--library)")
+        yield list(found.values())
+
+
+def _read(
+    queries: Sequence[Query], opened: Sequence[tuple[Library, str]], host: Host, device: str, models: Sequence[str]
+) -> list[_Asked]:
+    """Return for each library the vectors of the queries that it can answer."""
+    made: Made = {}
+    asked = [_Asked(library, name, {}) for library, name in opened]
+    for number, query in enumerate(queries):
+        problems: list[SightsoundError] = []
+        for each in asked:
+            try:
+                each.queries[number] = QueryReader(each.library, host, device, models, made).read(query)
+            except (SpaceMismatch, UnknownModel) as error:
+                problems.append(error)
+        if len(problems) == len(asked):
+            raise problems[0]
+        for problem in problems:
+            log.warning("left out of this search: %s", problem)
+    return asked
+
+
+def _vectors(asked: _Asked, number: int) -> Iterable[Space]:
+    return asked.queries[number].vectors if number in asked.queries else ()
+
+
+def _merged(answers: Sequence[tuple[_Asked, Mapping[Space, list[Hit]]]], k: int) -> list[Hit]:
+    """Return the hits of one query. A content is found in the first library that has a hit of it, in any space."""
+    known: dict[bytes, tuple[str, dict[int, Hit]]] = {}
+    spaces: dict[Space, list[Hit]] = {}
+    for asked, found in answers:
+        for space, hits in found.items():
+            into = spaces.setdefault(space, [])
+            there = {_content(asked.library, hit) for hit in hits}
+            taken = {content for content in there if known.get(content, (asked.name,))[0] != asked.name}
+            having = {(hit.library, hit.item.id) for hit in into}
+            for hit in hits:
+                content, named = _content(asked.library, hit), replace(hit, library=asked.name)
+                if content not in taken:
+                    known.setdefault(content, (asked.name, {}))[1].setdefault(hit.item.id or 0, named)
+                    into.append(named)
+                    continue
+                owner, items = known[content]
+                into += [
+                    replace(hit, item=own.item, labels=own.labels, library=owner)
+                    for id_, own in items.items()
+                    if (owner, id_) not in having
+                ]
+    ranked = {space: sorted(_distinct(hits), key=lambda hit: -hit.score) for space, hits in spaces.items()}
+    return (fuse(ranked) if len(ranked) > 1 else [hit for hits in ranked.values() for hit in hits])[:k]
+
+
+def _distinct(hits: Iterable[Hit]) -> list[Hit]:
+    """Return the hits, each window of an item once."""
+    return list({(hit.library, hit.item.id, hit.seconds): hit for hit in hits}.values())
+
+
+def _content(library: Library, hit: Hit) -> bytes:
+    return library.content(hit.item.id or 0)

@@ -1,0 +1,61 @@
+"""Looking up items and labels one by one, in a library that is open for reading or by its writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FoundItem:
+    """An item of a library.
+
+    Parameters
+    ----------
+    id : int
+        Its id.
+    root, path : bytes
+        As they are stored.
+    hash : bytes or None
+        SHA-256 of its content; None if it could not be read.
+    """
+
+    id: int
+    root: bytes
+    path: bytes
+    hash: bytes | None
+
+
+class Lookup:
+    """Looks up items and labels.
+
+    Parameters
+    ----------
+    read : callable
+        Returns all rows of an SQL query, whose values follow it.
+    """
+
+    _ITEMS = (
+        "SELECT i.id, r.path, i.path, c.hash FROM items i JOIN roots r ON r.id = i.root"
+        " LEFT JOIN contents c ON c.id = i.content"
+    )
+
+    def __init__(self, read: Callable[..., Iterable[tuple[Any, ...]]]) -> None:
+        self._read = read
+
+    def item(self, root: bytes, path: bytes) -> FoundItem | None:
+        """Return the item of a path, None if there is none."""
+        rows = self._read(f"{self._ITEMS} WHERE r.path = ? AND i.path = ?", root, path)
+        return next((FoundItem(*row) for row in rows), None)
+
+    def items_of(self, hash_: bytes | None) -> list[FoundItem]:
+        """Return the items of a content, known by its SHA-256; none for None."""
+        return [FoundItem(*row) for row in self._read(f"{self._ITEMS} WHERE c.hash = ? ORDER BY i.id", hash_)]
+
+    def labels(self, id_: int) -> dict[str, frozenset[str]]:
+        """Return the labels of an item: column -> values."""
+        found: dict[str, frozenset[str]] = {}
+        for column, value in self._read('SELECT "column", value FROM labels WHERE item = ? ORDER BY 1, 2', id_):
+            found[column] = found.get(column, frozenset()) | {value}
+        return found
