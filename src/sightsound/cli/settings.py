@@ -118,3 +118,20 @@ def none_below_option() -> Decorator:
 def json_option() -> Decorator:
     """Return the option for JSON."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def time_options() -> Decorator:
+    """Return the options for how the times in files are read."""
+    zone = click.option(
+        "--time-zone",
+        metavar="ZONE|local",
+        help="The zone of times that files state without one, as Europe/Berlin; kept in the library.",
+    )
+    pattern = click.option(
+        "--time-pattern",
+        "time_patterns",
+        multiple=True,
+        metavar="PATTERN",
+        help="Times in the names of files, as '%Y-%m-%d_%H-%M'; may be repeated; kept in the library.",
+    )
+    return lambda command: zone(pattern(command))

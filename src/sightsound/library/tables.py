@@ -24,7 +24,9 @@ from sightsound.library.store.queries import (
     read_spaces,
     read_store,
     read_tag_classes,
+    read_time_rules,
 )
+from sightsound.media.facts.times import TimeRules
 
 
 class LibraryTables:
@@ -87,6 +89,11 @@ class LibraryTables:
     def store(self) -> str:
         """In what precision vectors are kept: "f32" or "f16"."""
         return read_store(self._database)
+
+    @property
+    def time_rules(self) -> TimeRules:
+        """How the times of files are read: the zone of local times, and patterns of their names."""
+        return read_time_rules(self._database)
 
     def tag_classes(self, *, known: bool = False) -> list[tuple[str, str]]:
         """Return the classes that were found in any content, as label and id.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from sightsound.contract.results import Item, Outcome, Status
 from sightsound.library.store.items import ItemTable
 from sightsound.library.store.row_table import RowTable
 from sightsound.library.store.transaction import Transaction, storable
 from sightsound.library.store.validation import decode_outcome
+from sightsound.media.facts.read import with_file_facts
 
 
 class OutcomeTable:
@@ -86,7 +90,7 @@ class OutcomeTable:
             self._delete_unused(content, space)
         self._increment_generation(space)
 
-    def copy(self, item: Item, content: bytes, space: int) -> Outcome | None:
+    def copy(self, item: Item, content: bytes, space: int, facts: Mapping[str, Any] | None = None) -> Outcome | None:
         """Give an item the outcome that another item of the same content has in a space.
 
         Parameters
@@ -97,6 +101,8 @@ class OutcomeTable:
             SHA-256.
         space : int
             Number of the space.
+        facts : mapping of str to object or None
+            What the file of the item says of itself, in place of what the other file does. None if it was not read.
 
         Returns
         -------
@@ -111,11 +117,11 @@ class OutcomeTable:
         row = self._transaction.execute(query, content, space).fetchone()
         if row is None:
             return None
-        status, reason, flags, seconds, facts = row
         try:
-            outcome = decode_outcome(item, status, reason, flags, seconds, facts)
+            outcome = decode_outcome(item, *row)
         except (ValueError, TypeError, RecursionError):
             return None  # damaged, or made up: the file is embedded itself
+        outcome = replace(outcome, facts=with_file_facts(outcome.facts, facts or {}))
         self.record(outcome, space)
         return outcome
 

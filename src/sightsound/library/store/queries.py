@@ -17,9 +17,11 @@ from sightsound.library.store.validation import (
     decode_root,
     decode_space,
     digest,
+    json_object,
     number,
     text,
 )
+from sightsound.media.facts.times import LOCAL, TimeRules
 
 _LARGEST_ID = 2**63 - 1  # of SQLite
 _SEGMENTS = 2**16  # of a space; full ones have 64 TiB
@@ -38,6 +40,15 @@ def read_store(database: Database) -> str:
     rows = database.rows("SELECT value FROM settings WHERE name = 'store'")
     with database.decoding():
         return text(rows[0][0]) if rows else "f32"
+
+
+def read_time_rules(database: Database) -> TimeRules:
+    """Return how the times of files are read, see `Writer.set_time_rules`."""
+    rows = database.rows("SELECT value FROM settings WHERE name = 'time_rules'")
+    with database.decoding():
+        stored = json_object(rows[0][0]) if rows else {}
+        zone, patterns = text(stored.get("zone", LOCAL)), tuple(text(each) for each in stored.get("patterns", ()))
+    return TimeRules(zone, patterns)
 
 
 def read_spaces(database: Database) -> dict[int, Space]:
