@@ -87,6 +87,10 @@ from .library.approximate.indexes import VectorIndex as VectorIndex
 from .library.check import Problem as Problem
 from .library.check import check as check
 from .library.copying import copy_library as copy_library
+from .library.facts import FactsReport as FactsReport
+from .library.facts import FactSummary as FactSummary
+from .library.facts import read_facts as read_facts
+from .library.facts import summarise_facts as summarise_facts
 from .library.filters import Filter as Filter
 from .library.gone import Gone as Gone
 from .library.index import index as index
@@ -102,6 +106,8 @@ from .library.query_types import Text as Text
 from .library.query_types import Vectors as Vectors
 from .library.search import search as search
 from .library.search import search_tags as search_tags
+from .library.sidecars import SidecarReport as SidecarReport
+from .library.sidecars import write_sidecars as write_sidecars
 from .library.stats import Stats as Stats
 from .library.stats import stats as stats
 from .library.stored_tags import tag_stored as tag_stored
@@ -114,6 +120,8 @@ from .linear.probe import LinearProbe as LinearProbe
 from .linear.report import ProbeReport as ProbeReport
 from .linear.stack import Stack as Stack
 from .linear.stack_model import StackModel as StackModel
+from .media.facts.times import TimeRules as TimeRules
+from .media.facts.times import recorded_at as recorded_at
 from .pipeline.embeddings import Embeddings as Embeddings
 from .pipeline.embeddings import embed as embed
 from .pipeline.embeddings import save_embeddings as save_embeddings

@@ -38,6 +38,7 @@ FUNCTIONS = {
     "weights verify": "Host.weights",
     "weights path": "Host.weights",
     "stats": "stats",
+    "facts": "read_facts, summarise_facts, write_sidecars",
     "check": "check",
     "forget": "forget, forget_missing, forget_space",
     "relocate": "relocate",

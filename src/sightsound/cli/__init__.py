@@ -31,6 +31,7 @@ COMMANDS = (
     "plugins",
     "weights",
     "stats",
+    "facts",
     "check",
     "forget",
     "relocate",

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import device_option, host, json_option, library_option
+from sightsound.cli.settings import device_option, filter_of, filter_options, host, json_option, library_option
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
-    from sightsound.contract.card import Modality
     from sightsound.contract.results import Hit
     from sightsound.library.filters import Filter
     from sightsound.library.library import Library
@@ -44,12 +42,7 @@ if TYPE_CHECKING:
     type=float,
     help="The lowest cosine in a network, before ranks are combined; or the lowest score of a tag.",
 )
-@click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
-@click.option("--modality", type=click.Choice(["image", "sound"]), help="Only images, or only sounds.")
-@click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths that match.")
-@click.option(
-    "--fact", "facts", multiple=True, metavar="KEY=VALUE", help="Only files with this metadata, such as 'seconds>10'."
-)
+@filter_options()
 @click.option(
     "--per",
     type=click.Choice(["item", "window"]),
@@ -65,6 +58,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def search(
     context: click.Context,
+    /,
     files: tuple[str, ...],
     library: str,
     item: int | None,
@@ -74,16 +68,13 @@ def search(
     models: Sequence[str],
     tags: tuple[str, ...],
     min_score: float | None,
-    labels: tuple[str, ...],
-    modality: Modality | None,
-    paths: tuple[str, ...],
-    facts: tuple[str, ...],
     per: Per,
     copies: bool,
     exact: bool,
     each: bool,
     device: str,
     as_json: bool,
+    **conditions: Any,
 ) -> None:
     """Find the items most similar to a file, to the seconds START to STOP of a recording, or to words.
 
@@ -92,13 +83,12 @@ def search(
     --tag alone finds the segments and images with one of these classes ; --tag with a query
     finds only items that have all of them.
     """
-    from sightsound.library.filters import Filter
     from sightsound.library.library import Library
     from sightsound.library.search import expand_tags, search_tags
     from sightsound.library.search import search as run
     from sightsound.library.store.score_table import FLOOR
 
-    here, where, more = host(context), Filter(labels, paths, facts, modality), 0
+    here, where, more = host(context), filter_of(conditions), 0
     how: dict[str, Any]
     with Library(library) as opened:
         if tags and not files and (item, vector, text) == (None, None, None):
@@ -170,16 +160,14 @@ def _vector_queries(file: str, each: bool) -> dict[str, Query]:
 
 
 def _unknown_names(library: Library, where: Filter) -> list[str]:
-    """Return a text for each name in a filter that no item of the library has."""
+    """Return a text for each column in a filter that no item of the library has."""
     columns = {column for _, column, _ in library.all_labels()} if where.labels else set()
-    keys = {"seconds", *(key for outcome, _ in library.outcomes() for key in outcome.facts)} if where.facts else set()
     texts = []
-    for option, given, known in (("--label", where.labels, columns), ("--fact", where.facts, keys)):
-        for text in given:
-            name, sign, _ = re.split("([<>=])", text, maxsplit=1) if re.search("[<>=]", text) else (text, "", "")
-            if sign and name not in known:
-                there = ", ".join(sorted(known)) or "none"
-                texts.append(f"{option} {text}: expected one of {there}, got {name}")
+    for text in where.labels:
+        name, sign, _ = text.partition("=")
+        if sign and name not in columns:
+            there = ", ".join(sorted(columns)) or "none"
+            texts.append(f"--label {text}: expected one of {there}, got {name}")
     return texts
 
 

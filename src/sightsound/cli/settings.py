@@ -14,6 +14,7 @@ from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.host.host import Host
+    from sightsound.library.filters import Filter
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -118,6 +119,45 @@ def none_below_option() -> Decorator:
 def json_option() -> Decorator:
     """Return the option for JSON."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def filter_options() -> Decorator:
+    """Return the options for which items of a library count; `filter_of` makes a `Filter` of them."""
+    options = [
+        click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label."),
+        click.option("--modality", type=click.Choice(["image", "sound"]), help="Only images, or only sounds."),
+        click.option("--path", "globs", multiple=True, metavar="GLOB", help="Only paths that match."),
+        click.option(
+            *("--fact", "facts"),
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Only files with this metadata, such as 'seconds>10'; `sightsound facts` lists them.",
+        ),
+        click.option("--after", default="", metavar="TIME", help="Only what was recorded on 2026-05-01 or later."),
+        click.option("--before", default="", metavar="TIME", help="Only what was recorded earlier."),
+        click.option("--hour", "hours", default="", metavar="A-B", help="Only of hours of the day, as 4-6 or 22-4."),
+        click.option("--near", default="", metavar="LAT,LON,KM", help="Only from around a place, as 52.5,13.4,10km."),
+    ]
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def filter_of(values: dict[str, Any]) -> Filter:
+    """Take the values of `filter_options` out of those of a command, and return them as a filter.
+
+    Raises `SightsoundError` if one has another form.
+    """
+    from sightsound.library.filters import Filter
+
+    names = ("labels", "modality", "facts", "after", "before", "hours", "near")
+    where = Filter(paths=values.pop("globs"), **{name: values.pop(name) for name in names})
+    where.metadata_test()
+    return where
 
 
 def time_options() -> Decorator:

@@ -82,7 +82,7 @@ def load_dataset(
     labels = labels or Labels()
     with open_library(library) as opened:
         space = _space(opened, model)
-        table = read_label_table(opened, labels.source)
+        table = read_label_table(opened, labels)
         pool = _default_pool(opened, space, level) if pool == "auto" else pool
         spec = FeatureSpec(space, level, pool, table.class_column(labels))
         kept = None if features == "embedding" else kept_features(opened, spec)
@@ -124,7 +124,7 @@ def load_datasets(
     labels = labels or Labels()
     with open_library(library) as opened:
         spaces = [_space(opened, model) for model in models]
-        table = read_label_table(opened, labels.source)
+        table = read_label_table(opened, labels)
         if spaces:
             return _load_spaces(opened, spaces, labels, table)
         return _load_larger_modality(opened, labels, table)

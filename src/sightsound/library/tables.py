@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sightsound.contract.errors import SpaceMismatch
 from sightsound.contract.results import Item, Outcome, Status
 from sightsound.contract.space import Space, hint
+from sightsound.library.fact_conditions import fact_names
 from sightsound.library.store.database import Database
 from sightsound.library.store.queries import (
     count_items,
     count_vectors,
+    read_all_facts,
     read_all_labels,
     read_content_hash,
     read_content_hashes,
+    read_facts_of,
     read_item,
     read_items,
     read_labels,
@@ -27,6 +30,8 @@ from sightsound.library.store.queries import (
     read_time_rules,
 )
 from sightsound.media.facts.times import TimeRules
+
+Decoded = TypeVar("Decoded")
 
 
 class LibraryTables:
@@ -72,6 +77,25 @@ class LibraryTables:
     def all_labels(self) -> list[tuple[int, str, str]]:
         """Return every label as (id of the item, column, value), sorted."""
         return read_all_labels(self._database)
+
+    def facts(self, id_: int) -> dict[str, Any]:
+        """Return the facts of an item, with the `seconds` of a recording; empty without an outcome."""
+        return next((facts for _, facts in read_facts_of(self._database, [id_])), {})
+
+    def facts_of(self, ids: Collection[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the id and the facts of some items that have an outcome, in the order of their ids.
+
+        Where several networks saw an item, its facts are those of the first.
+        """
+        return read_facts_of(self._database, ids)
+
+    def all_facts(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the id and the facts of every item that has an outcome, in the order of their ids."""
+        return read_all_facts(self._database)
+
+    def fact_names(self) -> list[str]:
+        """Return the names of all facts that items have or can have, sorted."""
+        return fact_names(self._database)
 
     def contents(self) -> dict[int, bytes]:
         """Return the id of each item that was ever read -> the SHA-256 of its content."""
@@ -126,6 +150,22 @@ class LibraryTables:
             A tuple for each row, with a value for each column of the query.
         """
         return self._database.rows(query, *values)
+
+    def decoded(self, query: str, decode: Callable[..., Decoded], *values: Any) -> list[Decoded]:
+        """Return what a function makes of each row of an SQL query; what it cannot decode is reported as damage.
+
+        Parameters
+        ----------
+        query : str
+            As of `rows`.
+        decode : callable
+            Gets the values of a row.
+        *values
+            As of `rows`.
+        """
+        rows = self._database.rows(query, *values)
+        with self._database.decoding():
+            return [decode(*row) for row in rows]
 
     def require(self, space: Space) -> None:
         """Raise `SpaceMismatch` if the library has no such space, with the differences from one of the same name."""

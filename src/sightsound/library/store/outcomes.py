@@ -11,7 +11,7 @@ from sightsound.contract.results import Item, Outcome, Status
 from sightsound.library.store.items import ItemTable
 from sightsound.library.store.row_table import RowTable
 from sightsound.library.store.transaction import Transaction, storable
-from sightsound.library.store.validation import decode_outcome
+from sightsound.library.store.validation import decode_outcome, json_object
 from sightsound.media.facts.read import with_file_facts
 
 
@@ -124,6 +124,30 @@ class OutcomeTable:
         outcome = replace(outcome, facts=with_file_facts(outcome.facts, facts or {}))
         self.record(outcome, space)
         return outcome
+
+    def set_file_facts(self, item: int, facts: Mapping[str, Any]) -> bool:
+        """Put what a file says of itself in place of what its outcomes have of that; return whether it is different.
+
+        Parameters
+        ----------
+        item : int
+            The id of the item.
+        facts : mapping of str to object
+            The facts, from `read_file_facts`.
+        """
+        changed = False
+        for space, stored in self._transaction.read("SELECT space, facts FROM outcomes WHERE item = ?", item):
+            try:
+                kept = json_object(stored)
+            except (ValueError, TypeError, RecursionError):
+                continue  # damaged: `check` reports it
+            text = json.dumps(with_file_facts(kept, facts), default=str)
+            if text != stored and json.loads(text) != kept:
+                self._transaction.execute(
+                    "UPDATE outcomes SET facts = ? WHERE item = ? AND space = ?", text, item, space
+                )
+                changed = True
+        return changed
 
     def delete(self, item: int) -> None:
         """Delete the outcomes of an item, and the rows that no other item needs."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError, PluginError
@@ -147,6 +148,28 @@ def read_labels_of(database: Database, ids: Collection[int]) -> dict[int, dict[s
                 columns = found.setdefault(item, {})
                 columns[text(column)] = (*columns.get(column, ()), text(value))
     return found
+
+
+def read_facts_of(database: Database, ids: Collection[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the id and the facts of some items that have an outcome, in the order of their ids."""
+    chosen = sorted(ids)
+    for first in range(0, len(chosen), _IDS):
+        part = chosen[first : first + _IDS]
+        yield from _read_facts(database, f"WHERE item IN ({', '.join('?' * len(part))})", *part)
+
+
+def read_all_facts(database: Database) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the id and the facts of every item that has an outcome, in the order of their ids."""
+    yield from _read_facts(database, "")
+
+
+def _read_facts(database: Database, condition: str, *values: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    # SQLite takes the other columns from the row with the least space
+    query = f"SELECT item, min(space), seconds, facts FROM outcomes {condition} GROUP BY item ORDER BY item"
+    for item, _, seconds, facts in database.iterate(query, *values):
+        with database.decoding():
+            found = {**({} if seconds is None else {"seconds": float(seconds)}), **json_object(facts)}
+        yield item, found
 
 
 def read_all_labels(database: Database) -> list[tuple[int, str, str]]:

@@ -83,7 +83,7 @@ def read_file_facts(item: Item, rules: TimeRules | None = None) -> dict[str, Any
     words = [*iptc.keywords(blocks.iptc)]
     words += _attempt(lambda: xmp.keywords(blocks.xmp) if blocks.xmp else [], notes, "XMP", [])
     words += _of_sidecars(item.file, notes)
-    words = [text for text in dict.fromkeys(map(_clean, words)) if text]
+    words = [text for text in dict.fromkeys(map(clean_word, words)) if text]
     found |= {"keywords": words[:_MAX_KEYWORDS]} if words else {}
     return {**found, "fact_notes": [*dict.fromkeys(notes)]} if notes else found
 
@@ -135,5 +135,6 @@ def _attempt(read: Callable[[], Any], notes: list[str], what: str, otherwise: An
     return otherwise
 
 
-def _clean(text: str) -> str:
+def clean_word(text: str) -> str:
+    """Return a keyword on one line, without what cannot be printed."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -119,6 +119,36 @@ class TimeRules:
             return when
         notes.append(f"{shown} exists twice in {self.zone}, since clocks are put back; the first is taken")
         return placed
+
+
+def recorded_at(facts: Mapping[str, Any], seconds: float = 0.0) -> dt.datetime | None:
+    """Return when a file, or a moment of a recording, was recorded.
+
+    Parameters
+    ----------
+    facts : mapping of str to object
+        The facts of an outcome.
+    seconds : float
+        Seconds since the start of the recording.
+
+    Returns
+    -------
+    datetime or None
+        With the offset from UTC where that is known, in the zone of the file. None where the time is not known.
+    """
+    try:
+        start = dt.datetime.fromisoformat(facts["recorded"])
+        if not seconds:
+            return start
+        zone = start.tzinfo
+        if zone is not None and "/" in str(facts.get("time_zone")):
+            zone = ZoneInfo(facts["time_zone"])
+        if zone is None:
+            return start + dt.timedelta(seconds=seconds)
+        moment = start.astimezone(dt.UTC) + dt.timedelta(seconds=seconds)
+        return moment.astimezone(zone)
+    except (LookupError, TypeError, ValueError, OverflowError, OSError):  # not there, or made up
+        return None
 
 
 def changed_rules(rules: TimeRules, zone: str | None, patterns: Sequence[str] | None) -> TimeRules:

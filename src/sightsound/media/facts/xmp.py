@@ -46,7 +46,7 @@ def keywords(packet: bytes) -> list[str]:
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
     try:
-        parser.Parse(packet.strip(b"\0 \t\r\n"), True)
+        parser.Parse(unpadded(packet), True)
     except expat.ExpatError as error:
         raise XmpError(f"XMP is not well-formed ({error})") from error
     except XmpError:
@@ -54,6 +54,11 @@ def keywords(packet: bytes) -> list[str]:
     except (ValueError, LookupError) as error:  # an encoding that Python does not know
         raise XmpError(f"XMP cannot be read ({error})") from error
     return list(dict.fromkeys(text for text in map(str.strip, reader.found) if text))
+
+
+def unpadded(packet: bytes) -> bytes:
+    """Return a packet without the null characters that may fill up its end; in UTF-16 they are halves of others."""
+    return packet if packet.startswith((b"\xff\xfe", b"\xfe\xff")) else packet.rstrip(b"\0")
 
 
 def _refuse_doctype(*_: object) -> None:
