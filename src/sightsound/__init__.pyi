@@ -92,6 +92,10 @@ from .library.export.atlas import export_atlas as export_atlas
 from .library.export.huggingface import FolderExport as FolderExport
 from .library.export.huggingface import export_huggingface as export_huggingface
 from .library.export.rows import export_rows as export_rows
+from .library.facts import FactsReport as FactsReport
+from .library.facts import FactSummary as FactSummary
+from .library.facts import read_facts as read_facts
+from .library.facts import summarise_facts as summarise_facts
 from .library.filters import Filter as Filter
 from .library.gone import Gone as Gone
 from .library.incoming.import_rows import import_rows as import_rows
@@ -123,6 +127,8 @@ from .library.query_types import Vectors as Vectors
 from .library.row_blocks import RowBlock as RowBlock
 from .library.search import search as search
 from .library.search import search_tags as search_tags
+from .library.sidecars import SidecarReport as SidecarReport
+from .library.sidecars import write_sidecars as write_sidecars
 from .library.stats import Stats as Stats
 from .library.stats import stats as stats
 from .library.stored_tags import tag_stored as tag_stored
@@ -135,6 +141,8 @@ from .linear.probe import LinearProbe as LinearProbe
 from .linear.report import ProbeReport as ProbeReport
 from .linear.stack import Stack as Stack
 from .linear.stack_model import StackModel as StackModel
+from .media.facts.times import TimeRules as TimeRules
+from .media.facts.times import recorded_at as recorded_at
 from .pipeline.embeddings import Embeddings as Embeddings
 from .pipeline.embeddings import embed as embed
 from .pipeline.embeddings import save_embeddings as save_embeddings

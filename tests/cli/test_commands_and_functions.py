@@ -43,6 +43,7 @@ FUNCTIONS = {
     "list": "list_items",
     "export": "export_rows, export_atlas, export_huggingface",
     "stats": "stats",
+    "facts": "read_facts, summarise_facts, write_sidecars",
     "check": "check",
     "forget": "forget, forget_missing, forget_space",
     "relocate": "relocate",

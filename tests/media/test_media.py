@@ -102,11 +102,13 @@ def test_other_content_is_not_media_whatever_the_name(tmp_path: Path, content: b
         media.identify(tmp_path / name)
 
 
-def test_a_heic_image_is_named_and_refused(tmp_path: Path) -> None:
+def test_a_heic_image_names_the_package_that_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "phone.heic"
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
-    with pytest.raises(NotMedia, match=r"phone\.heic: HEIC, which is not read; convert it to PNG"):
-        media.identify(path)
+    assert media.identify(path) == "image"
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(MediaError, match=r"phone\.heic: HEIC .*; run `pip install sightsound\[heic\]`, or convert it"):
+        media.read_image(path)
 
 
 @pytest.mark.parametrize(

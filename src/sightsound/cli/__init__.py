@@ -37,6 +37,7 @@ COMMANDS = (
     "list",
     "export",
     "stats",
+    "facts",
     "check",
     "forget",
     "relocate",

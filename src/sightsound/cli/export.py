@@ -63,7 +63,7 @@ def export(
     given = {"--top": top, "--neighbours": neighbours, "--media": media, "--copy": copy or None, "--metadata": metadata}
     _check(purpose, {name: value for name, value in given.items() if value is not None}, space)
     with Library(library) as opened:
-        where = filter_of(opened, lambda: host(context), **chosen)
+        where = filter_of(opened, lambda: host(context), chosen)
         if purpose == "huggingface":
             _folder(opened, out, where, copy, metadata)
         elif purpose == "embedding-atlas":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import device_option, host, json_option, library_option
+from sightsound.cli.settings import device_option, host, json_option, library_option, time_options
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _SHOWN = 20  # failed files that are printed; --json and `stats` have all
 )
 @click.option("--store", type=click.Choice(["f32", "f16"]), help="Precision of the vectors of a new library.  [f32]")
 @click.option("--retry", is_flag=True, help="Try again the files that failed before.")
+@time_options()
 @click.option("--timing", is_flag=True, help="Print what the time of the processor went to.")
 @json_option()
 @click.pass_context
@@ -46,6 +47,8 @@ def index(
     scores: bool | None,
     store: str | None,
     retry: bool,
+    time_zone: str | None,
+    time_patterns: Sequence[str],
     timing: bool,
     as_json: bool,
 ) -> None:
@@ -63,6 +66,8 @@ def index(
         "retry": retry,
         "scores": scores,
         "store": store,
+        "time_zone": time_zone,
+        "time_patterns": time_patterns or None,
     }
     try:
         report = run(paths, library, models=models, **settings)

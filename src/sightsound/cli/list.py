@@ -45,7 +45,7 @@ def list(
 
     table.check(library=library)
     with Library(library) as opened:
-        where = filter_of(opened, lambda: host(context), **chosen)
+        where = filter_of(opened, lambda: host(context), chosen)
         labels, spaces = opened.label_columns(), [name for name, *_ in named_spaces(opened.spaces)]
 
         def found() -> Iterator[ListedItem]:

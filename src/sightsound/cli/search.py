@@ -12,7 +12,7 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.exports import TableOutput, table_options
-from sightsound.cli.settings import device_option, filter_options, host, libraries_option, unknown_names
+from sightsound.cli.settings import device_option, filter_options, host, libraries_option, take_filter, unknown_names
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
 
@@ -82,7 +82,6 @@ def search(
 
     --library may be repeated: hits of several libraries are merged, and name theirs.
     """
-    from sightsound.library.filters import Filter
     from sightsound.library.hit_table import hit_batches, hit_columns
     from sightsound.library.library import Library
     from sightsound.library.search import expand_tags_of, search_tags
@@ -91,7 +90,7 @@ def search(
 
     for name in libraries:
         table.check(inputs=[*files, *([vector] if vector else [])], library=name)
-    here, where, more = host(context), Filter(**chosen), 0
+    here, where, more = host(context), take_filter(chosen), 0
     how: dict[str, Any]
     with contextlib.ExitStack() as stack:
         every_library = [stack.enter_context(Library(name)) for name in dict.fromkeys(libraries)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -133,8 +133,14 @@ def none_below_option() -> Decorator:
     return click.option("--none-below", metavar="P|auto", callback=parse, help=text)
 
 
-def filter_options() -> Decorator:
-    """Return the options that say which items of a library are meant; `filter_of` makes a filter of them."""
+def filter_options(*, tags: bool = True) -> Decorator:
+    """Return the options that say which items of a library are meant; `filter_of` makes a filter of them.
+
+    Parameters
+    ----------
+    tags : bool
+        Whether `--tag` is among them; without it `take_filter` makes the filter.
+    """
     options: list[Decorator] = [
         click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label."),
         click.option("--labelled", multiple=True, **_COLUMN, help="Only items with a label, in COLUMN if it is given."),
@@ -142,20 +148,20 @@ def filter_options() -> Decorator:
             "--unlabelled", multiple=True, **_COLUMN, help="Only items without a label, or without one there."
         ),
         click.option("--modality", type=click.Choice(["image", "sound"]), help="Only images, or only sounds."),
-        click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only paths that match."),
+        click.option("--path", "globs", multiple=True, metavar="GLOB", help="Only paths that match."),
         click.option(
             *("--fact", "facts"),
             multiple=True,
             metavar="KEY=VALUE",
-            help="Only files with this metadata, such as 'seconds>10'.",
+            help="Only files with this metadata, such as 'seconds>10'; `sightsound facts` lists them.",
         ),
-        click.option(
-            *("--tag", "tags"),
-            multiple=True,
-            metavar="CLASS",
-            help="Only what was tagged with this class, or subtree:NAME.",
-        ),
+        click.option("--after", default="", metavar="TIME", help="Only what was recorded on 2026-05-01 or later."),
+        click.option("--before", default="", metavar="TIME", help="Only what was recorded earlier."),
+        click.option("--hour", "hours", default="", metavar="A-B", help="Only of hours of the day, as 4-6 or 22-4."),
+        click.option("--near", default="", metavar="LAT,LON,KM", help="Only from around a place, as 52.5,13.4,10km."),
     ]
+    text = "Only what was tagged with this class, or subtree:NAME."
+    options += [click.option("--tag", "tags", multiple=True, metavar="CLASS", help=text)] if tags else []
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
@@ -168,8 +174,21 @@ def filter_options() -> Decorator:
 _COLUMN: dict[str, Any] = {"is_flag": False, "flag_value": "", "metavar": "[COLUMN]"}
 
 
-def filter_of(library: Library, host: Callable[[], Host], *, tags: tuple[str, ...], **chosen: Any) -> Filter:
-    """Return the filter that `filter_options` mean.
+def take_filter(values: dict[str, Any]) -> Filter:
+    """Take the values of `filter_options` but for the tags out of those of a command, and return them as a filter.
+
+    Raises `SightsoundError` if one has another form.
+    """
+    from sightsound.library.filters import Filter
+
+    names = ("labels", "labelled", "unlabelled", "modality", "facts", "after", "before", "hours", "near")
+    where = Filter(paths=values.pop("globs"), **{name: values.pop(name) for name in names})
+    where.metadata_test()
+    return where
+
+
+def filter_of(library: Library, host: Callable[[], Host], chosen: dict[str, Any]) -> Filter:
+    """Return the filter that `filter_options` mean, with tags.
 
     Parameters
     ----------
@@ -177,15 +196,13 @@ def filter_of(library: Library, host: Callable[[], Host], *, tags: tuple[str, ..
         The library.
     host : callable
         Returns the host, which is needed where there are tags.
-    tags : tuple of str
-        The classes.
-    **chosen
-        The other options.
+    chosen : dict of str to object
+        The values of the options, which are taken out.
     """
-    from sightsound.library.filters import Filter
     from sightsound.library.search import expand_tags
 
-    return Filter(**chosen, tags=expand_tags(tags, library, host()) if tags else ())
+    where, tags = take_filter(chosen), chosen.pop("tags")
+    return dataclasses.replace(where, tags=expand_tags(tags, library, host()) if tags else ())
 
 
 def unknown_names(libraries: Sequence[Library], where: Filter) -> list[str]:
@@ -193,12 +210,10 @@ def unknown_names(libraries: Sequence[Library], where: Filter) -> list[str]:
     texts = []
     labelled = where.labels or where.labelled or where.unlabelled
     columns = {column for each in libraries for column in each.label_columns(ranges=False)} if labelled else set()
-    keys = {"seconds", *(key for each in libraries for key in _fact_keys(each))} if where.facts else set()
-    for option, given, known in (("--label", where.labels, columns), ("--fact", where.facts, keys)):
-        for text in given:
-            name, sign, _ = re.split("([<>=])", text, maxsplit=1) if re.search("[<>=]", text) else (text, "", "")
-            if sign and name not in known:
-                texts.append(_unknown(f"{option} {text}", name, known))
+    for text in where.labels:
+        name, sign, _ = text.partition("=")
+        if sign and name not in columns:
+            texts.append(_unknown(f"--label {text}", name, columns))
     for option, given in (("--labelled", where.labelled), ("--unlabelled", where.unlabelled)):
         texts += [_unknown(f"{option} {name}", name, columns) for name in given if name and name not in columns]
     return texts
@@ -208,11 +223,23 @@ def _unknown(given: str, name: str, known: set[str]) -> str:
     return f"{given}: expected one of {', '.join(sorted(known)) or 'none'}, got {name}"
 
 
-def _fact_keys(library: Library) -> set[str]:
-    rows = library.rows("SELECT DISTINCT j.key FROM outcomes o, json_each(o.facts) j")
-    return {str(key) for (key,) in rows}
-
-
 def json_option() -> Decorator:
     """Return the option for JSON."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def time_options() -> Decorator:
+    """Return the options for how the times in files are read."""
+    zone = click.option(
+        "--time-zone",
+        metavar="ZONE|local",
+        help="The zone of times that files state without one, as Europe/Berlin; kept in the library.",
+    )
+    pattern = click.option(
+        "--time-pattern",
+        "time_patterns",
+        multiple=True,
+        metavar="PATTERN",
+        help="Times in the names of files, as '%Y-%m-%d_%H-%M'; may be repeated; kept in the library.",
+    )
+    return lambda command: zone(pattern(command))

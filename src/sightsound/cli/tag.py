@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import exports, output
-from sightsound.cli.settings import device_option, host, json_option, none_below_option
+from sightsound.cli.settings import device_option, filter_options, host, json_option, none_below_option, take_filter
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ _STATUS_WORDS = {"ok": "tagged", **output.FAILURE_WORDS}
     default="mean",
     help="The mean of the channels, or each separately.",
 )
+@filter_options(tags=False)
 @device_option()
 @json_option()
 @click.option("--csv", "form", flag_value="csv", help="CSV: a row for each segment, or class of an image.")
@@ -121,6 +122,7 @@ def tag(
     rules take a moment. Exit code 1 if a file failed.
     """
     from sightsound.classify.segments import SegmentRules
+    from sightsound.library.filters import Filter
 
     if as_json and form:
         raise click.UsageError(f"--json and --{form}: expected one of them")
@@ -137,6 +139,9 @@ def tag(
     read = [path for path in (*paths, *probes) if path != "-"]
     files = {"plot": plot, "wordcloud": wordcloud, "parquet": parquet}
     exports.check(form, out, one=one, **files, inputs=read, library=library)
+    where = take_filter(rules)
+    if where != Filter() and not library:
+        raise click.UsageError("--label, --fact, --after and the like go with --library")
     given = SegmentRules(**{name: value for name, value in rules.items() if value not in (None, ())})
     settings = {
         "classes": _class_names(classes),
@@ -151,7 +156,7 @@ def tag(
         from sightsound.library.stored_tags import tag_stored
 
         stored = {name: settings[name] for name in ("classes", "templates", "host", "device")}
-        found = tag_stored(library, models=models, k=top, rules=given, **stored)
+        found = tag_stored(library, models=models, k=top, rules=given, where=where, **stored)
     else:
         from sightsound.classify.tag import tag as run
         from sightsound.cli.reports import load_linear_probe

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import nearest
 from sightsound.contract.results import Item
 from sightsound.library import labels as library_labels
 from sightsound.library.item_finder import ItemFinder
@@ -30,7 +31,8 @@ class Labels:
         None for the labels that the library stores, `folder` for the name of the folder of each file, otherwise a CSV
         with a column `path`. Its paths are relative to an indexed folder or to the folder of the CSV.
     column : str, optional
-        The column with the classes. By default `label`, or the only column that is left.
+        The column with the classes. By default `label`, or the only column that is left. Where the library stores the
+        labels, this column and the next two may also be facts of the files, such as `camera` or `keywords`.
     fold_column : str, optional
         The column with official folds.
     group_column : str, optional
@@ -72,11 +74,17 @@ class LabelTable:
         Paths of the source that are not in the library.
     range_columns : tuple of str
         The columns of time ranges, where these are the classes.
+    facts : tuple of str
+        The columns that are facts of files. They are classes only where they are named.
+    others : tuple of str
+        Facts that could have been named.
     """
 
     values: Values
     unmatched: tuple[str, ...] = ()
     range_columns: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     def get(self, item: Item, column: str) -> tuple[str, ...]:
         """Return the different values of an item in a column, sorted."""
@@ -110,7 +118,9 @@ class LabelTable:
         for named in (labels.column, labels.fold_column, labels.group_column):
             if named is not None and named not in known:
                 expected = known or "none: nothing is labelled"
-                raise SightsoundError(f"column {named!r}: expected one of {expected}; see --label-from")
+                near = nearest(named, [*known, *self.others])
+                advice = f"did you mean {near!r}?" if near else "see --label-from"
+                raise SightsoundError(f"column {named!r}: expected one of {expected}; {advice}")
         if labels.ranges and not self.range_columns:
             raise SightsoundError(
                 "labels: expected time ranges in the library, found none; sightsound label --from FILE"
@@ -120,7 +130,7 @@ class LabelTable:
         left = [
             column
             for column in (self.range_columns if labels.ranges else known)
-            if column not in (labels.fold_column, labels.group_column)
+            if column not in (labels.fold_column, labels.group_column, *self.facts)
         ]
         if library_labels.COLUMN in left:
             return library_labels.COLUMN
@@ -150,20 +160,39 @@ def read_label_table(library: Library, labels: Labels) -> LabelTable:
     SightsoundError
         If a CSV cannot be read, or none of its paths is in the library.
     """
-    table = _read(library, labels.source)
+    table = _read(library, labels)
     return replace(table, range_columns=tuple(library.label_columns(ranges=True))) if labels.ranges else table
 
 
-def _read(library: Library, source: str | None) -> LabelTable:
+def _read(library: Library, labels: Labels) -> LabelTable:
+    source = labels.source
     if source is None:
-        return LabelTable(_stored(library))
+        return _with_facts(library, _stored(library), (labels.column, labels.fold_column, labels.group_column))
     if source == library_labels.FOLDER:
         items = library.items()
         return LabelTable({i.id or 0: {library_labels.COLUMN: [library_labels.folder_label(i)]} for i in items})
     return _from_csv(library, source)
 
 
-def _stored(library: Library) -> Values:
+def _with_facts(library: Library, values: _Stored, columns: Sequence[str | None]) -> LabelTable:
+    """Return the table with the columns that no label has, but that are facts of files."""
+    labelled = {column for row in values.values() for column in row}
+    wanted = {column for column in columns if column is not None and column not in labelled}
+    found = set[str]()
+    for item, facts in library.all_facts() if wanted else ():
+        for column in wanted & facts.keys():
+            fact = facts[column]
+            texts = [str(each) for each in (fact if isinstance(fact, list) else [fact])]
+            values.setdefault(item, {})[column] = texts
+            found.add(column)
+    others = tuple(library.fact_names()) if wanted - found else ()
+    return LabelTable(values, facts=tuple(sorted(found)), others=others)
+
+
+_Stored = dict[int, dict[str, list[str]]]
+
+
+def _stored(library: Library) -> _Stored:
     values: dict[int, dict[str, list[str]]] = {}
     for item, column, value in library.all_labels():
         values.setdefault(item, {}).setdefault(column, []).append(value)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import operator
-import re
 from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +13,8 @@ from numpy.typing import NDArray
 
 from sightsound.classify.segments import SegmentRules
 from sightsound.contract.card import Modality
-from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item, Outcome
+from sightsound.library.fact_conditions import check_facts, fact_test, hour_test, near_test, time_test
 from sightsound.library.store.database import Database
 from sightsound.library.store.validation import decode_item, decode_path, json_object
 
@@ -45,6 +43,15 @@ class Filter:
         make these sets of names.
     labelled, unlabelled : tuple of str
         Columns in which an item must have, or must not have, a label; "" stands for any column.
+    after, before : str
+        When the file was recorded: at this time or later, and before this time. A day or a time of ISO 8601, as
+        "2026-05-01" or "2026-05-01T04:30". Without an offset it is compared with the local time of each file; with one
+        (as "+02:00"), files whose zone is not known do not match. Empty for any time.
+    hours : str
+        Hours of the day, in the local time of each file: "4-6" is from 4:00 until before 6:00, "22-4" passes midnight.
+        A recording counts by its start. Empty for any.
+    near : str
+        A place and a distance in km or m, "52.5,13.4,10km": degrees of latitude and longitude. Empty for any place.
     """
 
     labels: tuple[str, ...] = ()
@@ -54,6 +61,15 @@ class Filter:
     tags: tuple[frozenset[str], ...] = ()
     labelled: tuple[str, ...] = ()
     unlabelled: tuple[str, ...] = ()
+    after: str = ""
+    before: str = ""
+    hours: str = ""
+    near: str = ""
+
+    @property
+    def reads_facts(self) -> bool:
+        """Whether the metadata of files is tested."""
+        return bool(self.facts or self.after or self.before or self.hours or self.near)
 
     def matches_path(self, path: str) -> bool:
         """Return whether a path matches one of the globs, or no glob is given."""
@@ -65,33 +81,14 @@ class Filter:
         Raises
         ------
         SightsoundError
-            If one of `facts` is not of the form `KEY=VALUE`, `KEY<NUMBER` or `KEY>NUMBER`.
+            If one of `facts` is not of the form `KEY=VALUE`, `KEY<NUMBER` or `KEY>NUMBER`, or a time, the hours or the
+            place are of another form than above.
         """
-        tests = [_metadata_test(text) for text in self.facts]
+        tests = [fact_test(text) for text in self.facts]
+        tests += [time_test(text, name) for name, text in (("after", self.after), ("before", self.before)) if text]
+        tests += [hour_test(self.hours)] if self.hours else []
+        tests += [near_test(self.near)] if self.near else []
         return lambda facts: all(test(facts) for test in tests)
-
-
-def _metadata_test(text: str) -> Callable[[Mapping[str, Any]], bool]:
-    match = re.fullmatch(r"(?P<key>[^<>=]+)(?P<sign>[<>=])(?P<value>.*)", text, re.DOTALL)
-    if match:
-        key, sign, value = match.groups()
-        number = _number(value)
-        if sign == "=":
-            return lambda facts: (
-                key in facts and (str(facts[key]) == value or _number(facts[key]) == number is not None)
-            )
-        if number is not None:
-            compare = operator.lt if sign == "<" else operator.gt
-            return lambda facts: (found := _number(facts.get(key))) is not None and bool(compare(found, number))
-    raise SightsoundError(f"filter {text!r}: expected KEY=VALUE, KEY<NUMBER or KEY>NUMBER")
-
-
-def _number(value: object) -> float | None:
-    """Return a number, or the number that a text stands for; None for anything else."""
-    try:
-        return float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-    except ValueError:
-        return None
 
 
 @dataclass(frozen=True)
@@ -151,15 +148,21 @@ def matching_contents(database: Database, space_id: int, where: Filter) -> Match
         Number of the space.
     where : Filter
         The conditions; its modality is not tested.
+
+    Raises
+    ------
+    SightsoundError
+        If a condition has another form, or names a fact that no file has.
     """
     test = where.metadata_test()
+    check_facts(database, where.facts)
     conditions, texts = conditions_on_outcomes(where)
     conditions = ["o.space = ?", "o.status = 'ok'", *conditions]
     values: list[int | str] = [space_id, *texts]
     columns, joined = ["o.content", "o.item"], ""
     if where.paths:
         columns, joined = [*columns, "i.path"], "JOIN items i ON i.id = o.item"
-    if where.facts:
+    if where.reads_facts:
         columns += ["o.seconds", "o.facts"]
     if len(conditions) == 2 and len(columns) == 2:
         return MatchingContents(None, None)
@@ -197,7 +200,7 @@ def conditions_on_outcomes(where: Filter, item: str = "o.item") -> tuple[list[st
 def _decoded(values: Sequence[Any], where: Filter) -> tuple[str, dict[str, Any]]:
     """Return the path and the metadata of an outcome, as far as they are needed."""
     path = decode_path(values[0]) if where.paths else ""
-    return path, {"seconds": values[-2], **json_object(values[-1])} if where.facts else {}
+    return path, {"seconds": values[-2], **json_object(values[-1])} if where.reads_facts else {}
 
 
 def label_conditions(where: Filter, item: str) -> tuple[list[str], list[str]]:

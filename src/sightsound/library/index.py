@@ -23,6 +23,7 @@ from sightsound.library.label_files import LabelFile
 from sightsound.library.library import Library, open_library
 from sightsound.library.scan import FileScan, scan_files
 from sightsound.media import files
+from sightsound.media.facts.times import TimeRules, changed_rules
 from sightsound.pipeline.queues import ModelQueues
 from sightsound.pipeline.timing import StageTimes
 
@@ -40,6 +41,8 @@ def index(
     store: Literal["f32", "f16"] | None = None,
     progress: bool | None = None,
     max_bytes: int | None = None,
+    time_zone: str | None = None,
+    time_patterns: Sequence[str] | None = None,
 ) -> IndexReport:
     """Embed images and sounds into a library.
 
@@ -74,6 +77,12 @@ def index(
         Whether to show a progress bar. None stands for "on a terminal".
     max_bytes : int or None
         The size in bytes that the library may grow to.
+    time_zone : str or None
+        The zone of times that files state without one, such as "Europe/Berlin"; times in UTC are converted to it.
+        "local" leaves both as they are. None stands for what the library was told last, "local" for a new one.
+    time_patterns : sequence of str or None
+        Patterns of `strptime` for times in the names of files, such as "%Y-%m-%d_%H-%M", that count before all else. A
+        pattern with a slash is searched in the path below the root. None stands for those of the library.
 
     Returns
     -------
@@ -88,18 +97,22 @@ def index(
     LibraryError
         If the library is damaged, or another process writes to it.
     SightsoundError
-        If a path does not exist, the label table cannot be read, or the library keeps another precision.
+        If a path does not exist, the label table cannot be read, the library keeps another precision, or there is no
+        such time zone or directive of a pattern.
     """
     began, times, host = time.monotonic(), StageTimes(), host or Host()
+    changed_rules(TimeRules(), time_zone, time_patterns)  # raises SightsoundError before anything is read
     chosen, existing = _models_by_modality(host, models, library), files.existing_paths(as_list(paths))
     table = None if label_from in (None, labels.FOLDER) else LabelFile(label_from)
     report = IndexReport()
     with open_library(library, create=True) as opened, opened.writing(max_bytes=max_bytes) as writer:
         if store is not None:
             writer.set_store(store)
+        rules = changed_rules(opened.time_rules, time_zone, time_patterns)
+        writer.set_time_rules(rules)
         found = files.unique_items(files.find_items(existing, opened.roots))
         with bar(len(found), "index", progress) as shown:
-            target = IndexTarget(host, opened, writer, scores, IndexProgress(report, shown), times)
+            target = IndexTarget(host, opened, writer, scores, IndexProgress(report, shown), times, rules)
             recorder = FileRecorder(target, chosen, retry=retry, label_folders=label_from == labels.FOLDER)
             _embed_files(found, target, recorder, device)
         if table is not None:
@@ -142,7 +155,7 @@ def _embed_files(found: Sequence[Item | Outcome], target: IndexTarget, recorder:
         if isinstance(unreadable, Outcome):
             target.progress.count(unreadable)
     items = (item for item in found if isinstance(item, Item))
-    with contextlib.closing(scan_files(items, target.writer.items.find, target.times)) as scans:
+    with contextlib.closing(scan_files(items, target.writer.items.find, target.times, target.rules)) as scans:
         queues: ModelQueues[FileScan, str] = ModelQueues(scans, recorder.models_for)
         while (model := queues.next_model()) is not None:
             ContentEmbedder(target, queues, model, device).run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,8 @@ from sightsound.library.index_report import IndexReport
 from sightsound.library.library import Library
 from sightsound.library.scan import FileScan
 from sightsound.library.store.writer import Writer
+from sightsound.media.facts.read import read_file_facts
+from sightsound.media.facts.times import TimeRules
 from sightsound.pipeline.queues import ModelQueues
 from sightsound.pipeline.reader import Job
 from sightsound.pipeline.stream import embed_stream
@@ -88,6 +90,8 @@ class IndexTarget:
         Counts what is recorded.
     times : StageTimes
         Where the time of the stages is added.
+    rules : TimeRules
+        How the times in files are read.
     """
 
     host: Host
@@ -96,6 +100,7 @@ class IndexTarget:
     scores: bool | None
     progress: IndexProgress
     times: StageTimes
+    rules: TimeRules = field(default_factory=TimeRules)
     _space_ids: dict[str, int] = field(default_factory=dict)
 
     def space_id(self, model: str) -> int:
@@ -118,12 +123,16 @@ class IndexTarget:
             return False
         return self.writer.lacks_scores(scan.content, self.space_id(model))
 
+    def facts(self, scan: FileScan) -> Mapping[str, Any]:
+        """Return what a file says of itself; equal contents may have other names and sidecar files."""
+        return read_file_facts(scan.item, self.rules) if scan.facts is None else scan.facts
+
     def copy_outcome(self, scan: FileScan, model: str) -> bool:
         """Give a file the outcome of its content if there is one; return whether there was."""
         assert scan.content is not None
         if self.lacks_scores(scan, model):
             return False
-        outcome = self.writer.outcomes.copy(scan.item, scan.content, self.space_id(model))
+        outcome = self.writer.outcomes.copy(scan.item, scan.content, self.space_id(model), self.facts(scan))
         if outcome is not None:
             self.progress.count(outcome)
         return outcome is not None
@@ -292,7 +301,8 @@ class ContentEmbedder:
         if keep:
             self._target.writer.give_up_rows(outcome.item, self._space)
         for scan in scans:
-            self._record(replace(outcome, item=scan.item), keep)
+            facts = {**outcome.facts, **self._target.facts(scan)}
+            self._record(replace(outcome, item=scan.item, facts=facts), keep)
 
     def _record(self, outcome: Outcome, keep: bool) -> None:
         """Record the outcome of a file; one that had its vectors before may keep them."""

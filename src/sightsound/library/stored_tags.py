@@ -93,6 +93,8 @@ def tag_stored(
             spaces = _with_words(host, opened, spaces, named=bool(wanted))
         found = False
         for space in spaces:
+            if where.modality not in (None, space.modality):
+                continue
             of_sounds = rules if space.modality == "sound" else SegmentRules()
             tagger = _Tagger(space.name, of_sounds, host, k, own=not words)
             if words:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,18 @@ from sightsound.contract.errors import SpaceMismatch
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item, Outcome, Status, TimeRange
 from sightsound.contract.space import Space, hint
+from sightsound.library.fact_conditions import fact_names
 from sightsound.library.filters import Filter
 from sightsound.library.item_choice import chosen_items
 from sightsound.library.store.database import Database
 from sightsound.library.store.queries import (
     count_items,
     count_vectors,
+    read_all_facts,
     read_all_labels,
     read_content_hash,
     read_content_hashes,
+    read_facts_of,
     read_item,
     read_items,
     read_label_columns,
@@ -33,7 +36,11 @@ from sightsound.library.store.queries import (
     read_spaces,
     read_store,
     read_tag_classes,
+    read_time_rules,
 )
+from sightsound.media.facts.times import TimeRules
+
+Decoded = TypeVar("Decoded")
 
 
 class LibraryTables:
@@ -98,6 +105,25 @@ class LibraryTables:
         """Return the labels of the time ranges of a recording, by their beginning."""
         return read_ranges(self._database, id_)
 
+    def facts(self, id_: int) -> dict[str, Any]:
+        """Return the facts of an item, with the `seconds` of a recording; empty without an outcome."""
+        return next((facts for _, facts in read_facts_of(self._database, [id_])), {})
+
+    def facts_of(self, ids: Collection[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the id and the facts of some items that have an outcome, in the order of their ids.
+
+        Where several networks saw an item, its facts are those of the first.
+        """
+        return read_facts_of(self._database, ids)
+
+    def all_facts(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the id and the facts of every item that has an outcome, in the order of their ids."""
+        return read_all_facts(self._database)
+
+    def fact_names(self) -> list[str]:
+        """Return the names of all facts that items have or can have, sorted."""
+        return fact_names(self._database)
+
     def contents(self) -> dict[int, bytes]:
         """Return the id of each item that was ever read -> the SHA-256 of its content."""
         return read_content_hashes(self._database)
@@ -114,6 +140,11 @@ class LibraryTables:
     def store(self) -> str:
         """In what precision vectors are kept: "f32" or "f16"."""
         return read_store(self._database)
+
+    @property
+    def time_rules(self) -> TimeRules:
+        """How the times of files are read: the zone of local times, and patterns of their names."""
+        return read_time_rules(self._database)
 
     def tag_classes(self, *, known: bool = False) -> list[tuple[str, str]]:
         """Return the classes that were found in any content, as label and id.
@@ -179,6 +210,22 @@ class LibraryTables:
     def decoding(self) -> AbstractContextManager[None]:
         """Return a context in which values that cannot be decoded are reported as damage of the library."""
         return self._database.decoding()
+
+    def decoded(self, query: str, decode: Callable[..., Decoded], *values: Any) -> list[Decoded]:
+        """Return what a function makes of each row of an SQL query; what it cannot decode is reported as damage.
+
+        Parameters
+        ----------
+        query : str
+            As of `rows`.
+        decode : callable
+            Gets the values of a row.
+        *values
+            As of `rows`.
+        """
+        rows = self._database.rows(query, *values)
+        with self._database.decoding():
+            return [decode(*row) for row in rows]
 
     def require(self, space: Space) -> None:
         """Raise `SpaceMismatch` if the library has no such space, with the differences from one of the same name."""

@@ -20,13 +20,17 @@ LIBRARY_ID = 0x73736C62
 
 _LIBRARY_FILES = ("library.", "writer.")  # how the names of the files of a library begin
 
+SIDECAR = ".xmp"
+"""How the names of sidecar files end, which belong to other files: these have what they say as facts."""
+
 log = logging.getLogger(__name__)
 
 
 def find_items(paths: Sequence[PathLike], roots: Sequence[str] = ()) -> Iterator[Item | Outcome]:
     """Find the files under these paths, folders in the order of their names.
 
-    Hidden files and folders, links to folders, and libraries inside a folder are skipped and counted in the log.
+    Hidden files and folders, links to folders, XMP sidecar files, and libraries inside a folder are skipped and counted
+    in the log.
 
     Parameters
     ----------
@@ -109,11 +113,13 @@ def _walk(top: Path) -> Iterator[str | Outcome]:
             continue
         kept = sorted((name for name, link in folders.items() if not _is_skipped(folder, name, link)), reverse=True)
         waiting += (os.path.join(folder, name) for name in kept)
-        visible = sorted(name for name in files if not name.startswith("."))
+        visible = sorted(name for name in files if not name.startswith(".") and not name.lower().endswith(SIDECAR))
         skipped += len(folders) - len(kept) + len(files) - len(visible)
         yield from (os.path.join(folder, name) for name in visible)
     if skipped:
-        log.info("%s: passed over %d hidden files and folders, links to folders, and libraries", top, skipped)
+        log.info(
+            "%s: passed over %d hidden files and folders, links to folders, sidecar files, and libraries", top, skipped
+        )
 
 
 def is_library(file: PathLike) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import math
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from sightsound.contract.errors import MediaError, NotMedia
 from sightsound.contract.paths import PathLike, printable
 from sightsound.media.image_limits import COUNT_FRAMES, DECODING_BYTES, MAX_SCANS, DecodingMemory, scan_sizes
 from sightsound.media.kinds import HEAD_BYTES, Kind, kind_of
+from sightsound.media.raw import find_preview
 from sightsound.media.safe_open import error_line, open_file, read_head
 from sightsound.media.scaled_jpeg import needs_all_memory, scale_down
 
@@ -58,6 +60,8 @@ class DecodedImage:
 
 def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS, shortest: int | None = None) -> DecodedImage:
     """Read the first frame of an image as uint8 RGB, upright.
+
+    HEIC takes pillow-heif. Of a raw picture the largest JPEG in it is read, see `sightsound.media.raw`.
 
     Transparent pixels are blended with white. 16-bit grey is divided by 257 and rounded; of 16-bit colour Pillow
     returns the upper bytes. 32-bit and float grey have no standard range: see `_black_and_white`. CMYK is converted as
@@ -114,9 +118,29 @@ def can_decode(file: io.FileIO, kind: Kind) -> bool:
 
 
 def _decode(file: io.FileIO, kind: Kind, name: str, max_pixels: int, shortest: int | None) -> DecodedImage:
+    """Decode an image; of a raw picture the preview."""
+    preview = find_preview(file, name, sure=kind.name == "raw") if kind.name in ("TIFF", "raw") else None
+    if preview is None:
+        return _decode_file(file, kind, name, max_pixels, shortest)
+    inner = kind_of(preview.file.getvalue()[:HEAD_BYTES])
+    if inner is None or inner.name not in ("JPEG", "PNG"):
+        raise MediaError(f"{name}: a raw picture with a damaged preview; convert it to PNG, or leave it out")
+    image = _decode_file(preview.file, inner, name, max_pixels, shortest, preview.orientation)
+    return DecodedImage(image.pixels, {**image.facts, "format": "raw"})
+
+
+def _decode_file(
+    file: io.FileIO | io.BytesIO,
+    kind: Kind,
+    name: str,
+    max_pixels: int,
+    shortest: int | None,
+    turned: int = 1,
+) -> DecodedImage:
+    """Decode an image; `turned` is the orientation where it has none."""
     scans = scan_sizes(_buffered(file)) if kind.name == "JPEG" else []
     _check_scans(len(scans), name)
-    image = None if kind.name == "ICO" else _open(file, kind)  # an icon is decoded by Pillow when it is opened
+    image = None if kind.name == "ICO" else _open(file, kind, name)  # an icon is decoded by Pillow when it is opened
     size = _icon_size(file) if image is None else image.size
     _check_size(size, name, max_pixels)
     if size[0] * size[1] >= LARGE:
@@ -127,11 +151,11 @@ def _decode(file: io.FileIO, kind: Kind, name: str, max_pixels: int, shortest: i
         held = size if needs_all_memory(image, scans) else image.size
     scaled = image is not None and image.size != size
     with _MEMORY.reserved(kind.name, held[0] * held[1]):
-        image = image or _open(file, kind)
+        image = image or _open(file, kind, name)
         key, mode = _transparent_colour(image), image.mode
         image.load()
         _check_size(image.size, name, max_pixels)  # again, whatever a decoder made of the header
-        orientation = _orientation(image)
+        orientation = _orientation(image, turned)
         pixels = _upright(_rgb(image, key), orientation)
     height, width, _ = pixels.shape
     if scaled:
@@ -147,7 +171,7 @@ def _check_scans(count: int, name: str) -> None:
         raise MediaError(f"{name}: {what}; save it anew, or leave it out")
 
 
-def _icon_size(file: io.FileIO) -> tuple[int, int]:
+def _icon_size(file: io.FileIO | io.BytesIO) -> tuple[int, int]:
     """Return the size of the image in an icon, which may be larger than the directory of the icon says."""
     from PIL import BmpImagePlugin, IcoImagePlugin, PngImagePlugin
 
@@ -163,7 +187,7 @@ def _icon_size(file: io.FileIO) -> tuple[int, int]:
     return width, height // 2  # colours and mask, one above the other
 
 
-def _open(file: io.FileIO, kind: Kind) -> ImageFile:
+def _open(file: io.FileIO | io.BytesIO, kind: Kind, name: str = "") -> ImageFile:
     """Return Pillow's image with only the header read.
 
     The plugin is chosen by name. `Image.open` would try all plugins; it would also warn above 89 megapixels and fail
@@ -185,16 +209,30 @@ def _open(file: io.FileIO, kind: Kind) -> ImageFile:
     )
 
     file.seek(0)
-    factory, accept = Image.OPEN[kind.name]
     buffered = _buffered(file)
+    if kind.name == "HEIC":
+        opened: ImageFile = _heif_plugin(name)(buffered, "")
+        return opened
+    factory, accept = Image.OPEN[kind.name]
     answer = accept(buffered.peek(16)[:16]) if accept else True
     if not answer or isinstance(answer, str):
         raise OSError(answer or "not recognised by Pillow")
     return factory(buffered, "")
 
 
-def _buffered(file: io.FileIO) -> io.BufferedReader:
+def _heif_plugin(name: str) -> Any:
+    """Return the plugin of pillow-heif, which turns an image upright by itself."""
+    try:
+        return importlib.import_module("pillow_heif").HeifImageFile
+    except ImportError as error:
+        what = "HEIC is read with pillow-heif; run `pip install sightsound[heic]`, or convert it to PNG"
+        raise MediaError(f"{name}: {what}") from error
+
+
+def _buffered(file: io.FileIO | io.BytesIO) -> io.BufferedReader:
     """Return a buffered reader that does not close the file."""
+    if isinstance(file, io.BytesIO):
+        return io.BufferedReader(io.BytesIO(file.getvalue()))
     return io.BufferedReader(_Borrowed(file.fileno(), closefd=False))
 
 
@@ -296,13 +334,13 @@ def _transparent_colour(image: ImageFile) -> tuple[int, ...] | None:
     return (key * {"1": 255, "L;2": 85, "L;4": 17}.get(str(raw), 1),) * 3
 
 
-def _orientation(image: Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 if the block is damaged.
+def _orientation(image: Image, otherwise: int) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 if the block is damaged, and `otherwise` if it says nothing.
 
     It must be asked after decoding: a PNG may have it after the pixels, and Pillow rotates a TIFF by itself.
     """
     try:
-        value = image.getexif().get(0x0112, 1)
+        value = image.getexif().get(0x0112, otherwise)
     except Exception:  # a damaged EXIF block raises anything
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -319,7 +357,7 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.require(pixels, requirements=["C", "W"])
 
 
-def _frames(file: io.FileIO, image: ImageFile) -> int:
+def _frames(file: io.FileIO | io.BytesIO, image: ImageFile) -> int:
     """Return the number of frames; counting moves the position in the file."""
     try:
         if count := COUNT_FRAMES.get(image.format or ""):

@@ -68,7 +68,8 @@ _KINDS = (
     _image("BMP", rb"BM", sure=False),
     _image("ICO", rb"\x00\x00\x01\x00", sure=False),
     _image("PPM", rb"P[1-6fF][\s#]", sure=False),
-    (Kind("HEIC", None), rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)"),
+    _image("HEIC", rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)"),
+    _image("raw", rb"FUJIFILMCCD-RAW |II(RO|RS|U\x00)|MMOR|....ftypcrx "),  # RAF, ORF, RW2, CR3; others are TIFF
     _sound("WAV", rb"(RIF[FX]|RF64|BW64)....WAVE", "wav"),
     _sound("Wave64", rb"riff\x2e\x91\xcf\x11", "w64"),
     _sound("FLAC", rb"fLaC", "flac"),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from sightsound.contract.results import Item, Outcome, Status
 from sightsound.library.store.items import ItemTable
 from sightsound.library.store.row_table import RowTable
 from sightsound.library.store.transaction import Transaction, storable
-from sightsound.library.store.validation import decode_outcome
+from sightsound.library.store.validation import decode_outcome, json_object
+from sightsound.media.facts.read import with_file_facts
 
 
 class OutcomeTable:
@@ -88,7 +92,7 @@ class OutcomeTable:
             self._delete_unused(content, space)
         self._increment_generation(space)
 
-    def copy(self, item: Item, content: bytes, space: int) -> Outcome | None:
+    def copy(self, item: Item, content: bytes, space: int, facts: Mapping[str, Any] | None = None) -> Outcome | None:
         """Give an item the outcome that another item of the same content has in a space.
 
         Parameters
@@ -99,6 +103,8 @@ class OutcomeTable:
             SHA-256.
         space : int
             Number of the space.
+        facts : mapping of str to object or None
+            What the file of the item says of itself, in place of what the other file does. None if it was not read.
 
         Returns
         -------
@@ -113,13 +119,37 @@ class OutcomeTable:
         row = self._transaction.execute(query, content, space).fetchone()
         if row is None:
             return None
-        status, reason, flags, seconds, facts = row
         try:
-            outcome = decode_outcome(item, status, reason, flags, seconds, facts)
+            outcome = decode_outcome(item, *row)
         except (ValueError, TypeError, RecursionError):
             return None  # damaged, or made up: the file is embedded itself
+        outcome = replace(outcome, facts=with_file_facts(outcome.facts, facts or {}))
         self.record(outcome, space)
         return outcome
+
+    def set_file_facts(self, item: int, facts: Mapping[str, Any]) -> bool:
+        """Put what a file says of itself in place of what its outcomes have of that; return whether it is different.
+
+        Parameters
+        ----------
+        item : int
+            The id of the item.
+        facts : mapping of str to object
+            The facts, from `read_file_facts`.
+        """
+        changed = False
+        for space, stored in self._transaction.read("SELECT space, facts FROM outcomes WHERE item = ?", item):
+            try:
+                kept = json_object(stored)
+            except (ValueError, TypeError, RecursionError):
+                continue  # damaged: `check` reports it
+            text = json.dumps(with_file_facts(kept, facts), default=str)
+            if text != stored and json.loads(text) != kept:
+                self._transaction.execute(
+                    "UPDATE outcomes SET facts = ? WHERE item = ? AND space = ?", text, item, space
+                )
+                changed = True
+        return changed
 
     def delete(self, item: int) -> None:
         """Delete the outcomes of an item, and the rows that no other item needs."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError, PluginError
@@ -18,9 +19,11 @@ from sightsound.library.store.validation import (
     decode_root,
     decode_space,
     digest,
+    json_object,
     number,
     text,
 )
+from sightsound.media.facts.times import LOCAL, TimeRules
 
 _LARGEST_ID = 2**63 - 1  # of SQLite
 _SEGMENTS = 2**16  # of a space; full ones have 64 TiB
@@ -39,6 +42,15 @@ def read_store(database: Database) -> str:
     rows = database.rows("SELECT value FROM settings WHERE name = 'store'")
     with database.decoding():
         return text(rows[0][0]) if rows else "f32"
+
+
+def read_time_rules(database: Database) -> TimeRules:
+    """Return how the times of files are read, see `Writer.set_time_rules`."""
+    rows = database.rows("SELECT value FROM settings WHERE name = 'time_rules'")
+    with database.decoding():
+        stored = json_object(rows[0][0]) if rows else {}
+        zone, patterns = text(stored.get("zone", LOCAL)), tuple(text(each) for each in stored.get("patterns", ()))
+    return TimeRules(zone, patterns)
 
 
 def read_spaces(database: Database) -> dict[int, Space]:
@@ -137,6 +149,28 @@ def read_labels_of(database: Database, ids: Collection[int]) -> dict[int, dict[s
                 columns = found.setdefault(item, {})
                 columns[text(column)] = (*columns.get(column, ()), text(value))
     return found
+
+
+def read_facts_of(database: Database, ids: Collection[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the id and the facts of some items that have an outcome, in the order of their ids."""
+    chosen = sorted(ids)
+    for first in range(0, len(chosen), _IDS):
+        part = chosen[first : first + _IDS]
+        yield from _read_facts(database, f"WHERE item IN ({', '.join('?' * len(part))})", *part)
+
+
+def read_all_facts(database: Database) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the id and the facts of every item that has an outcome, in the order of their ids."""
+    yield from _read_facts(database, "")
+
+
+def _read_facts(database: Database, condition: str, *values: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    # SQLite takes the other columns from the row with the least space
+    query = f"SELECT item, min(space), seconds, facts FROM outcomes {condition} GROUP BY item ORDER BY item"
+    for item, _, seconds, facts in database.iterate(query, *values):
+        with database.decoding():
+            found = {**({} if seconds is None else {"seconds": float(seconds)}), **json_object(facts)}
+        yield item, found
 
 
 def read_all_labels(database: Database) -> list[tuple[int, str, str]]:

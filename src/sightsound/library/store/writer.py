@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from sightsound.library.store.row_table import RowComparison, RowTable
 from sightsound.library.store.segment_pool import SegmentPool
 from sightsound.library.store.segments import DTYPES
 from sightsound.library.store.transaction import Transaction, write_lock
+from sightsound.media.facts.times import TimeRules
 
 
 @contextlib.contextmanager
@@ -182,6 +184,12 @@ class Writer:
         if dtype not in DTYPES or self._transaction.read("SELECT 1 FROM segments"):
             raise LibraryError(f"store {dtype}: expected {stored}, which the library keeps; index into a new one")
         self._transaction.execute("INSERT OR REPLACE INTO settings VALUES ('store', ?)", dtype)
+
+    def set_time_rules(self, rules: TimeRules) -> None:
+        """Say how the times of files are read from now on, by this run and by later ones."""
+        stored = json.dumps({"zone": rules.zone, "patterns": rules.patterns})
+        if self._transaction.read("SELECT value FROM settings WHERE name = 'time_rules'") != [(stored,)]:
+            self._transaction.execute("INSERT OR REPLACE INTO settings VALUES ('time_rules', ?)", stored)
 
     def give_up_rows(self, item: Item, space: int) -> None:
         """Take back the rows of an item's present content that were added since its outcome was recorded."""
