@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sightsound.library.store.queries import (
     read_labels,
     read_outcomes,
     read_roots,
+    read_setting,
     read_spaces,
     read_store,
     read_tag_classes,
@@ -87,6 +89,31 @@ class LibraryTables:
     def store(self) -> str:
         """In what precision vectors are kept: "f32" or "f16"."""
         return read_store(self._database)
+
+    def setting(self, name: str) -> object:
+        """Return a setting of the library as it is stored, None if it has none of this name."""
+        return read_setting(self._database, name)
+
+    def iterate(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of an SQL query on the tables one by one, as `rows` without holding them all.
+
+        Parameters
+        ----------
+        query : str
+            SQL text with `?` for each value.
+        *values
+            The values, in the order of the question marks.
+
+        Yields
+        ------
+        tuple
+            With a value for each column of the query.
+        """
+        return self._database.iterate(query, *values)
+
+    def decoding(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context that reports a stored value which cannot be decoded as damage, see `Database.decoding`."""
+        return self._database.decoding()
 
     def tag_classes(self, *, known: bool = False) -> list[tuple[str, str]]:
         """Return the classes that were found in any content, as label and id.

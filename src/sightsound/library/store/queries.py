@@ -40,6 +40,11 @@ def read_store(database: Database) -> str:
         return text(rows[0][0]) if rows else "f32"
 
 
+def read_setting(database: Database, name: str) -> object:
+    """Return a setting as it is stored, None if there is none. The value has not been looked at."""
+    return next((value for (value,) in database.rows("SELECT value FROM settings WHERE name = ?", name)), None)
+
+
 def read_spaces(database: Database) -> dict[int, Space]:
     """Return number -> space."""
     rows = database.rows("SELECT id, name, facts, fingerprint FROM spaces ORDER BY id")

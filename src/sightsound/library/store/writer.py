@@ -147,6 +147,10 @@ class Writer:
             raise LibraryError(f"store {dtype}: expected {stored}, which the library keeps; index into a new one")
         self._transaction.execute("INSERT OR REPLACE INTO settings VALUES ('store', ?)", dtype)
 
+    def set_setting(self, name: str, value: str) -> None:
+        """Store a setting of the library, in place of one of the same name."""
+        self._transaction.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", name, value)
+
     def give_up_rows(self, item: Item, space: int) -> None:
         """Take back the rows of an item's present content that were added since its outcome was recorded."""
         self._rows.give_up(self.items.content_of(self.items.id(item)), space)
