@@ -22,7 +22,7 @@ from sightsound.host.model import Model
 from sightsound.library.duplicates.alterations import ORIGINAL, altered_copies
 from sightsound.library.duplicates.files import items_of_contents
 from sightsound.library.duplicates.find import chosen_spaces
-from sightsound.library.duplicates.rows import ArrayRows, Ints, StoredRows, UnitRows, item_rows
+from sightsound.library.duplicates.rows import ArrayRows, Ints, StoredRows, item_rows
 from sightsound.library.duplicates.threshold import Calibration, MeasuredThreshold, setting_name
 from sightsound.library.library import Library, open_library
 from sightsound.pipeline.reader import Job
@@ -31,7 +31,7 @@ from sightsound.pipeline.stream import Embedded, embed_items
 FOUND = 0.98
 """Proportion of the altered copies that is enough: no threshold is lower than that which so many reach."""
 FALSE = 0.02
-"""Proportion of the files that may reach the threshold with another file."""
+"""Proportion of the files that may reach the threshold with two other files. With one they do if they have a copy."""
 FALSE_WINDOWS = 0.25
 """Proportion of the windows that may reach it with one of another recording: a run has three, at a constant lag."""
 
@@ -47,7 +47,7 @@ class _Measured:
     """Cosines of originals with their altered copies by alteration, and with the most similar other ones."""
 
     copies: dict[str, list[Floats]] = field(default_factory=dict)
-    others: Floats = field(default_factory=lambda: np.empty(0, np.float32))
+    others: Floats = field(default_factory=lambda: np.empty((0, 2), np.float32))
 
 
 def calibrate_duplicates(
@@ -65,7 +65,7 @@ def calibrate_duplicates(
     Some files are altered in the ways that make near-duplicates: images are saved as JPEG of quality 50 and 75, scaled
     to one half, and cropped by 5 % and 10 %; recordings get noise at 20 dB below the signal, a gain of -6 dB, are
     compressed to MP3 of 64 kbit/s, and shifted by 0.1 s. The copies are embedded, and compared with their originals,
-    and these with the most similar other file of the library. `find_duplicates` uses the thresholds from then on.
+    and these with the most similar other files of the library. `find_duplicates` uses the thresholds from then on.
 
     Parameters
     ----------
@@ -134,12 +134,13 @@ def _calibrate(
     _, _, view = library.mapped_rows(space)
     rows = item_rows(view)
     whole.others = nearest_others(rows, np.flatnonzero(np.isin(rows.contents, contents[done])))
+    items_at = _threshold(whole, whole.others[:, 1], FALSE)  # the most similar file may be a copy
     windows = None
     if space.modality == "sound":
         stored = StoredRows(view)
         parts.others = nearest_others(stored, _some_windows(stored, contents[done], random))
-        windows = _threshold(parts, FALSE_WINDOWS)
-    return Calibration(space.name, space.fingerprint, len(done), _threshold(whole, FALSE), windows, tuple(skipped))
+        windows = _threshold(parts, parts.others[:, 0], FALSE_WINDOWS)
+    return Calibration(space.name, space.fingerprint, len(done), items_at, windows, tuple(skipped))
 
 
 def _embedded(
@@ -187,15 +188,17 @@ def _compare(copies: dict[str, Embedded], space: Space, whole: _Measured, parts:
 
 
 def nearest_others(rows: ArrayRows | StoredRows, chosen: Ints) -> Floats:
-    """Return the highest cosine of some rows with a row of another content, float32 (n,); -1 if there is none."""
-    found = np.full(len(chosen), -1, np.float32)
+    """Return the two highest cosines of some rows with rows of other contents, float32 (n, 2); -1 where there are none.
+
+    The highest comes first.
+    """
+    found = np.full((len(chosen), 2), -1, np.float32)
     queries, own = rows.take(chosen), rows.contents[chosen]
-    every: UnitRows = rows
     for first in range(0, len(rows), _OTHERS):
         stop = min(len(rows), first + _OTHERS)
-        scores = queries @ every.block(first, stop).T
+        scores = queries @ rows.block(first, stop).T
         scores[own[:, None] == rows.contents[first:stop]] = -1
-        found = np.maximum(found, scores.max(axis=1))
+        found = np.partition(np.concatenate([found, scores], axis=1), -2, axis=1)[:, :-3:-1]
     return found
 
 
@@ -208,26 +211,26 @@ def _some_windows(rows: StoredRows, contents: Ints, random: np.random.Generator)
     return np.sort(order[np.arange(len(order)) - np.searchsorted(owners, owners) < _WINDOWS])
 
 
-def _threshold(measured: _Measured, false: float) -> MeasuredThreshold:
+def _threshold(measured: _Measured, others: Floats, false: float) -> MeasuredThreshold:
     copies = {name: np.concatenate(each) for name, each in measured.copies.items()}
-    threshold = best_threshold(np.concatenate([*copies.values()]), measured.others, false)
+    threshold = best_threshold(np.concatenate([*copies.values()]), others, false)
     recall = {name: float(np.mean(each >= threshold)) for name, each in copies.items()}
-    return MeasuredThreshold(threshold, recall, float(np.mean(measured.others >= threshold)))
+    return MeasuredThreshold(threshold, recall, float(np.mean(measured.others[:, 0] >= threshold)))
 
 
 def best_threshold(copies: Floats, others: Floats, false: float) -> float:
     """Return the threshold that separates altered copies from other files.
 
     It is the higher one of two: the cosine that `FOUND` of the copies reach, since there is no reason to go lower, and
-    the least one that at most the proportion `false` of the files reach with another file. Where a library has many near-duplicates,
-    the latter would be too high: it is at most what a quarter of the copies reach.
+    the least one that at most the proportion `false` of the files reach with others. Where a library has many
+    near-duplicates, the latter would be too high: it is at most what a quarter of the copies reach.
 
     Parameters
     ----------
     copies : ndarray of float32 (m,)
         Cosines of altered copies with their originals.
     others : ndarray of float32 (n,)
-        Cosines of files with the most similar other file.
+        Cosines of files with others.
     false : float
         From 0 to below 1.
 

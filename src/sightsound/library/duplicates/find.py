@@ -38,11 +38,11 @@ def find_duplicates(
     exact: bool = False,
     progress: bool | None = None,
 ) -> tuple[Duplicates, ...]:
-    """Find files of a library that look or sound the same, and say which of them to keep. Nothing is deleted.
+    """Find files of a library that look or sound the same, and say which of them to keep.
 
-    Files are compared by the vectors that the library has of them: images by theirs, recordings by the mean over their
-    windows. Each group has a file to keep, with which every other file of the group has a cosine of the threshold or
-    more. Files of the same bytes are always in one group.
+    Nothing is deleted. Files are compared by the vectors that the library has of them: images by theirs, recordings by
+    the mean over their windows. Each group has a file to keep, with which every other file of the group has a cosine of
+    the threshold or more. Files of the same bytes are always in one group.
 
     Parameters
     ----------

@@ -65,7 +65,9 @@ def matching_runs(rows: StoredRows, graph: Graph, space: Space, least: float) ->
     a, b = graph.a, graph.b
     swapped = rows.contents[a] > rows.contents[b]
     a, b = np.where(swapped, b, a), np.where(swapped, a, b)
-    at = [np.round(rows.spans(each)[:, 0] / _hop(space)).astype(np.int64) for each in (a, b)]
+    begins = [rows.spans(each)[:, 0] for each in (a, b)]
+    hop = _hop(space, np.concatenate(begins))
+    at = [np.round(each / hop).astype(np.int64) for each in begins]
     keys = (rows.contents[a], rows.contents[b], at[1] - at[0], at[0])
     order = np.lexsort(keys[::-1])
     first, second, lag, window = (key[order] for key in keys)
@@ -87,10 +89,16 @@ def matching_runs(rows: StoredRows, graph: Graph, space: Space, least: float) ->
     return Runs(np.stack([first[starts], second[starts]], axis=1), seconds, np.array(means, np.float32))
 
 
-def _hop(space: Space) -> float:
-    """Return the seconds from the start of a window to that of the next one."""
+def _hop(space: Space, starts: Seconds) -> float:
+    """Return the seconds from the start of a window to that of the next one.
+
+    A space that was made elsewhere may not say so: then it is the least difference of two starts.
+    """
     facts = json.loads(space.facts)
-    return float(facts["hop"]) / float(facts["sample_rate"])
+    if facts.get("hop") and facts.get("sample_rate"):
+        return float(facts["hop"]) / float(facts["sample_rate"])
+    steps = np.diff(np.unique(starts.round(6)))
+    return float(steps.min()) if len(steps) else 1.0
 
 
 def _apart(runs: Ints, highs: Ints, counts: Ints) -> Iterator[int]:
