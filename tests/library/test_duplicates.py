@@ -35,7 +35,7 @@ from sightsound.library.duplicates.graph import Graph, approximate_graph, exact_
 from sightsound.library.duplicates.groups import around_kept
 from sightsound.library.duplicates.keep import quality
 from sightsound.library.duplicates.pairs import similar_pairs
-from sightsound.library.duplicates.rows import ArrayRows, StoredRows, item_rows
+from sightsound.library.duplicates.rows import ArrayRows, StoredRows, item_rows, recording_row
 from sightsound.library.store import segments, user_key
 
 MODEL = "colours.tiny"
@@ -234,7 +234,11 @@ def test_stored_rows_are_those_of_the_library_without_removed_ones(tiny, zoo, tm
             order = mine[np.argsort(spans[:, 0])]
             assert every[order] == pytest.approx(unit_rows(found[0]), abs=1e-6)
             (at,) = np.flatnonzero(pooled.contents == content)
-            assert pooled.take(np.array([at])) == pytest.approx(unit_rows(found[0].mean(axis=0)[None]), abs=1e-6)
+            (row,) = pooled.take(np.array([at]))
+            parts = np.concatenate([found[0].mean(axis=0), found[0].max(axis=0)]).astype(np.float64)
+            expected = np.sign(parts) * np.sqrt(np.abs(parts))
+            assert row == pytest.approx(expected / np.linalg.norm(expected), abs=1e-6)
+            assert row == pytest.approx(recording_row(found[0]), abs=1e-6)
         monkeypatch.setattr(rows, "_IN_MEMORY", 0)
         monkeypatch.setattr(rows, "_POOLED", 3)
         on_disk = item_rows(view)

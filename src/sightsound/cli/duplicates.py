@@ -26,7 +26,7 @@ _FILES = 100  # that are altered by default
 @click.option(
     "--space", metavar="NAME", help="A network, or 8 digits of a fingerprint.  [the largest of each modality]"
 )
-@click.option("--threshold", type=float, metavar="T", help="The least cosine.  [as calibrated, else 0.9 or 0.999]")
+@click.option("--threshold", type=float, metavar="T", help="The least cosine.  [as calibrated, else 0.9 or 0.98]")
 @click.option("--against", multiple=True, metavar="PATH", help="Compare only the files below PATH with the others.")
 @click.option("--windows", is_flag=True, help="Find parts of recordings that sound the same, with their seconds.")
 @click.option(

@@ -22,7 +22,7 @@ from sightsound.host.model import Model
 from sightsound.library.duplicates.alterations import ORIGINAL, altered_copies
 from sightsound.library.duplicates.files import items_of_contents
 from sightsound.library.duplicates.find import chosen_spaces
-from sightsound.library.duplicates.rows import ArrayRows, Ints, StoredRows, item_rows
+from sightsound.library.duplicates.rows import ArrayRows, Ints, StoredRows, item_rows, recording_row
 from sightsound.library.duplicates.threshold import Calibration, MeasuredThreshold, setting_name
 from sightsound.library.library import Library, open_library
 from sightsound.pipeline.reader import Job
@@ -179,12 +179,17 @@ def _compare(copies: dict[str, Embedded], space: Space, whole: _Measured, parts:
     assert original is not None
     for name, copy in copies.items():
         assert copy.embeddings is not None
-        pooled = unit_rows(np.stack([each.mean(axis=0) for each in (original, copy.embeddings)]))
-        whole.copies.setdefault(name, []).append(np.array([pooled[0] @ pooled[1]]))
+        one, other = (_whole(each, space) for each in (original, copy.embeddings))
+        whole.copies.setdefault(name, []).append(np.array([one @ other]))
         if space.modality == "sound":
             count = max(1, min(len(original), len(copy.embeddings)) - 1)  # the last one may be filled up with zeros
             pairs = unit_rows(original[:count]), unit_rows(copy.embeddings[:count])
             parts.copies.setdefault(name, []).append(np.einsum("nd,nd->n", *pairs))
+
+
+def _whole(rows: Floats, space: Space) -> Floats:
+    """Return the row that stands for a file, as `item_rows` does for those of a library."""
+    return recording_row(rows) if space.modality == "sound" else unit_rows(rows)[0]
 
 
 def nearest_others(rows: ArrayRows | StoredRows, chosen: Ints) -> Floats:

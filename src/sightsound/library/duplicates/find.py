@@ -18,7 +18,7 @@ from sightsound.library.duplicates.groups import around_kept
 from sightsound.library.duplicates.keep import Keep
 from sightsound.library.duplicates.results import Duplicates, Members
 from sightsound.library.duplicates.rows import ArrayRows, Ints, StoredRows, item_rows
-from sightsound.library.duplicates.threshold import UNCALIBRATED, Calibration, setting_name
+from sightsound.library.duplicates.threshold import UNCALIBRATED, UNCALIBRATED_RECORDINGS, Calibration, setting_name
 from sightsound.library.duplicates.windows import Runs, matching_runs
 from sightsound.library.library import Library, open_library
 from sightsound.library.maintenance import meant_space
@@ -41,8 +41,8 @@ def find_duplicates(
     """Find files of a library that look or sound the same, and say which of them to keep.
 
     Nothing is deleted. Files are compared by the vectors that the library has of them: images by theirs, recordings by
-    the mean over their windows. Each group has a file to keep, with which every other file of the group has a cosine of
-    the threshold or more. Files of the same bytes are always in one group.
+    the mean and the maximum over their windows. Each group has a file to keep, with which every other file of the group
+    has a cosine of the threshold or more. Files of the same bytes are always in one group.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def find_duplicates(
         The space: the name of its model, or the first 8 digits or more of its fingerprint. None stands for the one with
         the most vectors of each modality.
     threshold : float or None
-        The least cosine. None stands for that of the last `calibrate_duplicates`, or else for 0.9 (images) and 0.999
+        The least cosine. None stands for that of the last `calibrate_duplicates`, or else for 0.9 (images) and 0.98
         (sounds).
     against : path or sequence of paths
         Files and folders: only groups with a file below one of these are found, and only these files are compared with
@@ -158,7 +158,7 @@ class _Finder:
         measured = None if calibration is None else calibration.windows if windows else calibration.items
         self._calibration = None if measured is None else calibration
         self._given_threshold = threshold is not None
-        default = UNCALIBRATED[space.modality]
+        default = UNCALIBRATED_RECORDINGS if space.modality == "sound" else UNCALIBRATED["image"]
         self._threshold = threshold if threshold is not None else default if measured is None else measured.threshold
 
     def found(self) -> Duplicates:
