@@ -30,6 +30,7 @@ from sightsound import (
 from sightsound.contract.arrays import unit_rows
 from sightsound.contract.results import Outcome, Rows
 from sightsound.contract.space import Space
+from sightsound.library.approximate import measuring
 from sightsound.library.duplicates import find, graph, pairs, rows
 from sightsound.library.duplicates.graph import Graph, approximate_graph, exact_graph
 from sightsound.library.duplicates.groups import around_kept
@@ -349,6 +350,7 @@ def test_the_index_of_the_library_is_used_and_its_recall_measured(tmp_path, monk
     monkeypatch.setattr(user_key, "key_file", lambda: tmp_path / "data" / "index.key")
     monkeypatch.setattr(segments, "MAX_BYTES", 4 * DIM * 1200)
     monkeypatch.setattr(find, "FEW_ROWS", 100)
+    monkeypatch.setattr(measuring, "HELD_OUT", 15)
     with Library(tmp_path / "lib", create=True) as library:
         add(library, planted(2000, 0))
         build_index(library, kind=kind)
@@ -369,6 +371,7 @@ def test_the_index_of_the_library_is_used_and_its_recall_measured(tmp_path, monk
 def test_what_an_index_misses_lowers_the_recall(tmp_path, monkeypatch):
     monkeypatch.setattr(user_key, "key_file", lambda: tmp_path / "data" / "index.key")
     with Library(tmp_path / "lib", create=True) as library:
+        monkeypatch.setattr(measuring, "HELD_OUT", 15)
         add(library, planted(2000, 0))
         build_index(library, kind="ivf")
         usable = library.usable_index(NET)

@@ -104,6 +104,8 @@ def calibrate_duplicates(
     host = host or Host()
     with open_library(library) as opened:
         found = []
+        with opened.writing():
+            pass  # a library that cannot be written is refused before the work
         for each in chosen_spaces(opened, space):
             installed_space(host, each, f"{opened.path.name}, {each.name}")
             measured = _calibrate(opened, each, host.load(each.name, device), files, seed, progress)

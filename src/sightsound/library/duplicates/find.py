@@ -94,8 +94,9 @@ def find_duplicates(
         paths = as_list(against)
         new = ids_below(opened, paths) if paths else None
         spaces = chosen_spaces(opened, space, windows=windows)
+        place = library if isinstance(library, Library) else opened.path
         return tuple(
-            _Finder(opened, library, each, threshold, new, keep, windows, exact, progress).found() for each in spaces
+            _Finder(opened, place, each, threshold, new, keep, windows, exact, progress).found() for each in spaces
         )
 
 

@@ -28,7 +28,7 @@ _TRIED = 2**20  # comparisons that are timed for the estimate
 _LONG = 30.0  # seconds, from which on the estimate is shown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """Pairs of similar rows.
 
@@ -165,7 +165,7 @@ def _recall(
 ) -> tuple[float | None, int]:
     """Return which part of the exact pairs of some rows is among those found, and how many these are."""
     if not len(asked):
-        return 1.0, 0
+        return None, 0
     sample = np.sort(np.random.default_rng(0).choice(asked, min(MEASURED, len(asked)), replace=False))
     exact_a, exact_b, _ = _gathered(similar_pairs([rows], least, most=NEIGHBOURS, chosen=sample, owners=owners))
     if not len(exact_a):

@@ -67,7 +67,7 @@ class DuplicateGroup:
         return " = ".join(f"{each.item}{_span(each.seconds)}" for each in self.files)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Members:
     """The files of all groups, in arrays.
 
@@ -89,7 +89,7 @@ class Members:
     seconds: Seconds | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Duplicates:
     """The near-duplicates of one space of a library, an iterable of `DuplicateGroup`.
 

@@ -174,9 +174,8 @@ def item_rows(view: RowsView) -> StoredRows | ArrayRows:
         If a vector is not finite, or there is no room for a temporary file.
     """
     stored = StoredRows(view)
-    if not view.runs or _are_images(view):
-        return stored
-    return _of_recordings(view, np.unique(stored.contents))
+    contents = np.unique(stored.contents)
+    return stored if _are_images(view) and len(contents) == len(stored) else _of_recordings(view, contents)
 
 
 def recording_row(rows: Floats) -> Floats:

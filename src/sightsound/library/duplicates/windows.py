@@ -21,7 +21,7 @@ MISSING = 1
 _COMPARED = 64  # windows of a run that tell how many distinct ones it has
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Runs:
     """Parts of pairs of recordings that sound the same.
 
