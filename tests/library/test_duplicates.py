@@ -32,7 +32,7 @@ from sightsound.contract.results import Outcome, Rows
 from sightsound.contract.space import Space
 from sightsound.library.approximate import measuring
 from sightsound.library.duplicates import find, graph, pairs, rows
-from sightsound.library.duplicates.graph import Graph, approximate_graph, exact_graph
+from sightsound.library.duplicates.graph import SimilarityGraph, approximate_graph, exact_graph
 from sightsound.library.duplicates.groups import around_kept
 from sightsound.library.duplicates.keep import quality
 from sightsound.library.duplicates.pairs import similar_pairs
@@ -131,7 +131,7 @@ def test_a_chain_is_no_group():
 
 
 def test_no_rows_give_no_groups():
-    none = Graph(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    none = SimilarityGraph(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     kept, similarity = around_kept(ArrayRows(np.empty((0, 3), np.float32)), none, np.empty(0, np.int64), 0.9)
     assert len(kept) == len(similarity) == 0
     assert len(exact_graph(ArrayRows(np.empty((0, 3), np.float32)), 0.9, "none").a) == 0

@@ -182,13 +182,13 @@ def test_recordings_are_altered_as_stated(tmp_path, monkeypatch, rate):
     original, noise, gain, _, shift = (read_sound(file, rate) for file in copies.values())
     assert (original == samples[: 5 * rate]).all(), "the beginning, mono"
     level = 10 * np.log10(np.mean(original**2) / np.mean((noise - original) ** 2))
-    assert level == pytest.approx(20, abs=0.1)
+    assert level == pytest.approx(20, abs=0.2)
     assert np.allclose(gain, original * 10 ** (-6 / 20), atol=1e-6)
     assert (shift == original[rate // 10 :]).all()
     with soundfile.SoundFile(copies["MP3 of 64 kbit/s"]) as file:
         assert file.format == "MP3" and file.samplerate == {1600: 8000, 96000: 48000}.get(rate, rate)
     kbits = copies["MP3 of 64 kbit/s"].stat().st_size * 8 / 5 / 1000
-    assert kbits == pytest.approx(64, rel=0.05)
+    assert kbits == pytest.approx(64, rel=0.08)
 
 
 def test_a_recording_that_cannot_be_altered_says_why(tmp_path):

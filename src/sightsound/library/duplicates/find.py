@@ -13,7 +13,7 @@ from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.space import Space
 from sightsound.library.approximate.kinds import FEW_ROWS
 from sightsound.library.duplicates.files import ids_below, items_of_contents, read_files
-from sightsound.library.duplicates.graph import Graph, approximate_graph, exact_graph
+from sightsound.library.duplicates.graph import SimilarityGraph, approximate_graph, exact_graph
 from sightsound.library.duplicates.groups import around_kept
 from sightsound.library.duplicates.keep import Keep
 from sightsound.library.duplicates.results import Duplicates, Members
@@ -193,7 +193,7 @@ class _Finder:
             found,
         )
 
-    def _graph(self, rows: StoredRows | ArrayRows, chosen: Ints | None) -> Graph:
+    def _graph(self, rows: StoredRows | ArrayRows, chosen: Ints | None) -> SimilarityGraph:
         owners = rows.contents if self._windows else None
         if isinstance(rows, StoredRows) and not self._exact and len(rows) >= FEW_ROWS:
             usable = self._library.usable_index(self._space)
@@ -205,7 +205,7 @@ class _Finder:
             rows, self._threshold, self._space.name, chosen=chosen, owners=owners, progress=self._progress
         )
 
-    def _files(self, rows: StoredRows | ArrayRows, graph: Graph, items: Ints, contents: Ints) -> Members:
+    def _files(self, rows: StoredRows | ArrayRows, graph: SimilarityGraph, items: Ints, contents: Ints) -> Members:
         """Return the groups of whole files."""
         by_content = np.argsort(rows.contents)
         known = members(contents, rows.contents[by_content])

@@ -29,7 +29,7 @@ _LONG = 30.0  # seconds, from which on the estimate is shown
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class SimilarityGraph:
     """Pairs of similar rows.
 
     Parameters
@@ -62,7 +62,7 @@ def exact_graph(
     chosen: Ints | None = None,
     owners: Ints | None = None,
     progress: bool | None = None,
-) -> Graph:
+) -> SimilarityGraph:
     """Compare all rows, and keep the nearest neighbours of each.
 
     Parameters
@@ -80,13 +80,13 @@ def exact_graph(
 
     Returns
     -------
-    Graph
+    SimilarityGraph
     """
     count = len(rows)
     total = count * (count + 1) // 2 if chosen is None else count * len(chosen)
     _estimate(rows, total, name)
     with bar(total, "compare", progress, unit="pair") as shown:
-        return Graph(
+        return SimilarityGraph(
             *_gathered(
                 similar_pairs([rows], least, most=NEIGHBOURS, chosen=chosen, owners=owners, advance=shown.update)
             )
@@ -101,7 +101,7 @@ def approximate_graph(
     chosen: Ints | None = None,
     owners: Ints | None = None,
     progress: bool | None = None,
-) -> Graph:
+) -> SimilarityGraph:
     """Ask an index for the neighbours of each row, compare these exactly, and measure what was missed.
 
     Rows that are newer than the index are compared with all rows.
@@ -117,7 +117,7 @@ def approximate_graph(
 
     Returns
     -------
-    Graph
+    SimilarityGraph
     """
     index, effort = usable.index, usable.facts.parameters[usable.index.kind.effort]
     known = rows.known_to(index.stamp)
@@ -134,7 +134,7 @@ def approximate_graph(
     parts += similar_pairs([rows], least, most=NEIGHBOURS, chosen=newer, owners=owners) if len(newer) else []
     a, b, similarity = _gathered(parts)
     recall, measured = _recall(rows, a, b, asked, least, owners)
-    return Graph(a, b, similarity, recall, measured, usable.facts.kind)
+    return SimilarityGraph(a, b, similarity, recall, measured, usable.facts.kind)
 
 
 def _close(rows: StoredRows, a: Ints, b: Ints, least: float, owners: Ints | None) -> Pairs:

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats
-from sightsound.library.duplicates.graph import Graph
+from sightsound.library.duplicates.graph import SimilarityGraph
 from sightsound.library.duplicates.rows import Ints, UnitRows
 
 _MEMBERS = 2**14  # that are compared at once with the one to keep
 
 
-def around_kept(rows: UnitRows, graph: Graph, preferred: Ints, least: float) -> tuple[Ints, Floats]:
+def around_kept(rows: UnitRows, graph: SimilarityGraph, preferred: Ints, least: float) -> tuple[Ints, Floats]:
     """Divide the rows of a graph into groups.
 
     The best row of each connected part of the graph is kept first, with all rows of that part that are similar to it
@@ -25,7 +25,7 @@ def around_kept(rows: UnitRows, graph: Graph, preferred: Ints, least: float) -> 
     ----------
     rows : UnitRows
         The rows.
-    graph : Graph
+    graph : SimilarityGraph
         Their similar pairs.
     preferred : ndarray of int64 (n,)
         All rows that the graph has, and any others, sorted by preference: the one to keep comes first.

@@ -121,6 +121,10 @@ class Duplicates:
         and where these have no similar pairs.
     measured : int
         How many pairs this was measured on.
+    library : path or Library
+        Where the files are read.
+    members : Members
+        The files of all groups, in arrays.
     """
 
     space: str
@@ -134,8 +138,8 @@ class Duplicates:
     kind: str = ""
     recall: float | None = None
     measured: int = 0
-    _library: PathLike | Library = field(default="", repr=False)
-    _members: Members = field(
+    library: PathLike | Library = field(default="", repr=False)
+    members: Members = field(
         default_factory=lambda: Members(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)),
         repr=False,
     )
@@ -143,16 +147,16 @@ class Duplicates:
     @property
     def groups(self) -> int:
         """The number of groups."""
-        return int(self._members.group[-1]) + 1 if len(self._members.group) else 0
+        return int(self.members.group[-1]) + 1 if len(self.members.group) else 0
 
     @property
     def others(self) -> int:
         """The number of files, or parts, that are not kept."""
-        return len(self._members.group) - self.groups
+        return len(self.members.group) - self.groups
 
     def __iter__(self) -> Iterator[DuplicateGroup]:
-        members = self._members
-        with open_library(self._library) as library:
+        members = self.members
+        with open_library(self.library) as library:
             first = 0
             while first < len(members.group):
                 last = min(len(members.group), first + _FILES)

@@ -10,7 +10,7 @@ import numpy as np
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.space import Space
-from sightsound.library.duplicates.graph import Graph
+from sightsound.library.duplicates.graph import SimilarityGraph
 from sightsound.library.duplicates.rows import Ints, StoredRows
 
 LEAST_WINDOWS = 3
@@ -40,7 +40,7 @@ class Runs:
     similarity: Floats
 
 
-def matching_runs(rows: StoredRows, graph: Graph, space: Space, least: float) -> Runs:
+def matching_runs(rows: StoredRows, graph: SimilarityGraph, space: Space, least: float) -> Runs:
     """Find the runs in the similar windows of recordings.
 
     Of the runs of two recordings that overlap in one of them, the one with the most windows is kept. A run counts if
@@ -50,7 +50,7 @@ def matching_runs(rows: StoredRows, graph: Graph, space: Space, least: float) ->
     ----------
     rows : StoredRows
         The windows of the space.
-    graph : Graph
+    graph : SimilarityGraph
         The similar pairs of windows of different recordings.
     space : Space
         The space of a network for sounds.
