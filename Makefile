@@ -56,7 +56,7 @@ $(VENV)/ready: pyproject.toml constraints.txt $(STANDARD)
 	@echo "setting up $(VENV) (PyTorch and its dependencies: some minutes and 2 GB at first, nothing the next time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) --constraint constraints.txt \
-		setuptools --editable ".[torch,av,plot,export,demo,test]" $(foreach plugin,$(STANDARD),--editable $(dir $(plugin)))
+		setuptools --editable ".[torch,av,plot,export,tables,heic,raw,demo,test]" $(foreach plugin,$(STANDARD),--editable $(dir $(plugin)))
 	@touch $@
 
 # tensorflow-hub and tf-keras ask for the full tensorflow, so they are installed without what they ask for.

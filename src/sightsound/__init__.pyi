@@ -88,6 +88,14 @@ from .library.approximate.indexes import VectorIndex as VectorIndex
 from .library.check import Problem as Problem
 from .library.check import check as check
 from .library.copying import copy_library as copy_library
+from .library.duplicates.calibrate import calibrate_duplicates as calibrate_duplicates
+from .library.duplicates.find import find_duplicates as find_duplicates
+from .library.duplicates.results import DuplicateFile as DuplicateFile
+from .library.duplicates.results import DuplicateGroup as DuplicateGroup
+from .library.duplicates.results import Duplicates as Duplicates
+from .library.duplicates.table import write_duplicates_csv as write_duplicates_csv
+from .library.duplicates.threshold import Calibration as Calibration
+from .library.duplicates.threshold import MeasuredThreshold as MeasuredThreshold
 from .library.export.atlas import export_atlas as export_atlas
 from .library.export.huggingface import FolderExport as FolderExport
 from .library.export.huggingface import export_huggingface as export_huggingface

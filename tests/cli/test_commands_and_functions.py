@@ -51,6 +51,7 @@ FUNCTIONS = {
     "copy": "copy_library",
     "migrate": "migrate",
     "index-build": "build_index",
+    "duplicates": "find_duplicates, calibrate_duplicates, write_duplicates_csv",
     "import-model": "import_model, ModelSettings.from_json",
     "remove-model": "remove_model",
     "export-model": "export_model, load_probe",

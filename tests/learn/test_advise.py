@@ -11,9 +11,9 @@ from PIL import Image
 
 import made
 from sightsound import Labels, SightsoundError, advise, index, load_dataset
-from sightsound.learn import near_duplicates as module
 from sightsound.learn.near_duplicates import near_duplicates
 from sightsound.learn.suggestions import MIN_CLASS_ITEMS, MIN_ITEMS
+from sightsound.library.duplicates import pairs as module
 
 
 def load(place, *models, **options):
@@ -151,8 +151,8 @@ def test_near_duplicates_of_many_items_are_those_of_all_pairs(monkeypatch, colou
         items = tuple(dataclasses.replace(data.items[0], id=i + 1, path=f"{i}.png") for i in range(600))
         sets.append(dataclasses.replace(data, X=X.astype(np.float32), y=np.arange(600) // 50 % 3, items=items))
     expected = near_duplicates(sets)
-    monkeypatch.setattr(module, "_MANY", 100)
-    monkeypatch.setattr(module, "_BLOCK", 64)
+    monkeypatch.setattr(module, "_ROWS", 64)
+    monkeypatch.setattr(module, "_OTHERS", 100)
     monkeypatch.setattr(module, "_PAIRS", 7)
     found = near_duplicates(sets)
     assert 10 < len(expected) < 40 and [(p.first.id, p.second.id) for p in found] == [

@@ -45,6 +45,7 @@ COMMANDS = (
     "copy",
     "migrate",
     "index-build",
+    "duplicates",
     "import-model",
     "remove-model",
     "export-model",

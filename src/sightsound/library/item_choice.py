@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
+from sightsound.library.fact_conditions import check_facts
 from sightsound.library.filters import Filter, conditions_on_outcomes
 from sightsound.library.store.database import Database
 from sightsound.library.store.validation import decode_path, decode_root, json_object
@@ -87,12 +88,13 @@ def _is_below(path: str, folder: str) -> bool:
 
 def _filtered(database: Database, where: Filter) -> Ids:
     test = where.metadata_test()
-    needs_outcomes = bool(where.facts or where.tags)
+    check_facts(database, where.facts)
+    needs_outcomes = bool(where.reads_facts or where.tags)
     conditions, values = conditions_on_outcomes(where, "o.item" if needs_outcomes else "i.id")
     if where.modality is not None:
         conditions.append("i.content IN (SELECT id FROM contents WHERE modality = ?)")
         values.append(where.modality)
-    columns = ["i.id", *(["i.path"] if where.paths else []), *(["o.seconds", "o.facts"] if where.facts else [])]
+    columns = ["i.id", *(["i.path"] if where.paths else []), *(["o.seconds", "o.facts"] if where.reads_facts else [])]
     source = "items i JOIN outcomes o ON o.item = i.id AND o.status = 'ok'" if needs_outcomes else "items i"
     text = " AND ".join(conditions or ["1"])
     found = array("q")
@@ -100,7 +102,7 @@ def _filtered(database: Database, where: Filter) -> Ids:
         with database.decoding():
             if where.paths and not where.matches_path(decode_path(rest[0], id_)):
                 continue
-            if where.facts and not test({"seconds": rest[-2], **json_object(rest[-1])}):
+            if where.reads_facts and not test({"seconds": rest[-2], **json_object(rest[-1])}):
                 continue
             found.append(id_)
     return np.unique(np.frombuffer(found, np.int64))

@@ -16,7 +16,7 @@ from sightsound.contract.errors import LibraryError, SightsoundError
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Hit
 from sightsound.contract.space import Space
-from sightsound.library.approximate.indexes import VectorIndex
+from sightsound.library.approximate.indexes import UsableIndex, VectorIndex
 from sightsound.library.filters import Filter
 from sightsound.library.library_rows import LibraryRows
 from sightsound.library.merging.labels import Prefer
@@ -264,6 +264,10 @@ class Library(LibraryRows, contextlib.AbstractContextManager["Library"]):
         spaces = read_spaces(self._database).items()
         found = {space: self._vector_search.index_facts(id_, space) for id_, space in spaces}
         return {space: facts for space, facts in found.items() if facts is not None}
+
+    def usable_index(self, space: Space) -> UsableIndex | None:
+        """Return the approximate index of a space, open, or None if it has none that this user may use here."""
+        return self._vector_search.usable_index(space)
 
     def search_tags(
         self,

@@ -121,7 +121,7 @@ def list_items(
             each
             for each, all_facts in found
             if where.matches_path(each.item.path)
-            and (not where.facts or any(map(test, all_facts)))
+            and (not where.reads_facts or any(map(test, all_facts)))
             and (not gone or is_missing(each.item.file))
         )
         yield from itertools.islice(chosen, limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike, as_list
@@ -38,7 +38,7 @@ def forget(paths: PathLike | Sequence[PathLike], library: PathLike | Library) ->
     """
     with open_library(library) as opened:
         given = as_list(paths)
-        _require_names(given)
+        require_names(given)
         tops = [os.path.normcase(os.path.abspath(path)) for path in given]
         below = _items_below(tops, opened.items())
         for path, top in zip(given, tops):
@@ -52,14 +52,28 @@ def forget(paths: PathLike | Sequence[PathLike], library: PathLike | Library) ->
 def _items_below(tops: Sequence[str], items: Iterable[Item]) -> dict[str, list[Item]]:
     """Return the items at or below each path. Many of both take linear time."""
     below: dict[str, list[Item]] = {top: [] for top in tops}
-    sizes = sorted({len(top) for top in tops})
+    for top, item in tops_of_items(tops, items):
+        below[top].append(item)
+    return below
+
+
+def tops_of_items(tops: Sequence[str], items: Iterable[Item]) -> Iterator[tuple[str, Item]]:
+    """Yield each path that an item is at or below, with the item.
+
+    Parameters
+    ----------
+    tops : sequence of str
+        Absolute, in normal case.
+    items : iterable of Item
+        Taken one by one.
+    """
+    wanted, sizes = set(tops), sorted({len(top) for top in tops})
     for item in items:
         file = os.path.normcase(os.path.normpath(os.path.join(item.root, item.path)))
         for size in sizes:
             top = file[:size]
-            if top in below and (top == file or top.endswith(os.sep) or file[size] == os.sep):
-                below[top].append(item)
-    return below
+            if top in wanted and (top == file or top.endswith(os.sep) or file[size] == os.sep):
+                yield top, item
 
 
 def forget_missing(library: PathLike | Library, *, yes: bool = False) -> list[Item]:
@@ -158,7 +172,7 @@ def _empty_folder(root: str, missing: Sequence[Item]) -> str | None:
     return None
 
 
-def _require_names(paths: Iterable[PathLike]) -> None:
+def require_names(paths: Iterable[PathLike]) -> None:
     """Raise `LibraryError` for an empty path, which would stand for the working folder: often an unset variable."""
     if any(not os.fspath(path) for path in paths):
         raise LibraryError('"": an empty path; name a file or a folder, or "." for the working folder')
@@ -243,7 +257,7 @@ def relocate(old: PathLike, new: PathLike, library: PathLike | Library) -> int:
         If a path is empty, if `new` is not a folder, if nothing was indexed at or below `old`, or if the new place was
         indexed too.
     """
-    _require_names([old, new])
+    require_names([old, new])
     target = os.path.abspath(new)
     if not os.path.isdir(target):
         raise LibraryError(f"{os.fspath(new)}: expected the folder that the files are in now; no such folder")

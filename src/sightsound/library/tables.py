@@ -33,6 +33,7 @@ from sightsound.library.store.queries import (
     read_outcomes,
     read_ranges,
     read_roots,
+    read_setting,
     read_spaces,
     read_store,
     read_tag_classes,
@@ -145,6 +146,10 @@ class LibraryTables:
     def time_rules(self) -> TimeRules:
         """How the times of files are read: the zone of local times, and patterns of their names."""
         return read_time_rules(self._database)
+
+    def setting(self, name: str) -> object:
+        """Return a setting of the library as it is stored, None if it has none of this name."""
+        return read_setting(self._database, name)
 
     def tag_classes(self, *, known: bool = False) -> list[tuple[str, str]]:
         """Return the classes that were found in any content, as label and id.

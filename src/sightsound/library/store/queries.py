@@ -53,6 +53,11 @@ def read_time_rules(database: Database) -> TimeRules:
     return TimeRules(zone, patterns)
 
 
+def read_setting(database: Database, name: str) -> object:
+    """Return a setting as it is stored, None if there is none. The value has not been looked at."""
+    return next((value for (value,) in database.rows("SELECT value FROM settings WHERE name = ?", name)), None)
+
+
 def read_spaces(database: Database) -> dict[int, Space]:
     """Return number -> space."""
     rows = database.rows("SELECT id, name, facts, fingerprint FROM spaces ORDER BY id")

@@ -189,7 +189,11 @@ class Writer:
         """Say how the times of files are read from now on, by this run and by later ones."""
         stored = json.dumps({"zone": rules.zone, "patterns": rules.patterns})
         if self._transaction.read("SELECT value FROM settings WHERE name = 'time_rules'") != [(stored,)]:
-            self._transaction.execute("INSERT OR REPLACE INTO settings VALUES ('time_rules', ?)", stored)
+            self.set_setting("time_rules", stored)
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Store a setting of the library, in place of one of the same name."""
+        self._transaction.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", name, value)
 
     def give_up_rows(self, item: Item, space: int) -> None:
         """Take back the rows of an item's present content that were added since its outcome was recorded."""

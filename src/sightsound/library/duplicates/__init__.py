@@ -1,0 +1,1 @@
+"""Items of a library, and parts of recordings, that look or sound the same."""
