@@ -425,7 +425,7 @@ def test_the_command_searches_by_facts(command, library, tmp_path):
     narrow = ("--after", "2026-05-01", "--hour", "4-6", "--near", "52.5,13.4,10km", "--json")
     with Library(library) as opened:
         noon = next(item.id for item in opened.items() if item.path == "noon.jpg")
-    hits = json.loads(command("search", "--id", noon, "-l", library, *narrow).stdout)
+    hits = json.loads(command("search", "--id", str(noon), "-l", library, *narrow).stdout)
     assert [hit["path"] for hit in hits] == ["dawn.jpg"]
 
 

@@ -205,7 +205,8 @@ def test_a_name_that_no_item_has_is_told(command, where):
     assert (done.returncode, done.stdout) == (0, "nothing found\n")
     assert done.stderr == "--label wo=Tom: expected one of mood, who, got wo\n"
     assert "expected one of mood, who, got x" in command("list", "-l", where, "--labelled", "x").stderr
-    assert "expected one of channels, " in command("list", "-l", where, "--fact", "secnds>1").stderr
+    wrong = command("list", "-l", where, "--fact", "secnds>1")
+    assert wrong.returncode == 2 and "did you mean 'seconds'?" in wrong.stderr
 
 
 def test_a_search_takes_the_same_options(command, where, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import nearest
@@ -118,7 +119,7 @@ class LabelTable:
         for named in (labels.column, labels.fold_column, labels.group_column):
             if named is not None and named not in known:
                 expected = known or "none: nothing is labelled"
-                near = nearest(named, [*known, *self.others])
+                near = nearest(named, known) or next(iter(get_close_matches(named, self.others, 1, 0.75)), None)
                 advice = f"did you mean {near!r}?" if near else "see --label-from"
                 raise SightsoundError(f"column {named!r}: expected one of {expected}; {advice}")
         if labels.ranges and not self.range_columns:

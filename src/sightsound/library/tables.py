@@ -14,7 +14,7 @@ from sightsound.contract.errors import SpaceMismatch
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item, Outcome, Status, TimeRange
 from sightsound.contract.space import Space, hint
-from sightsound.library.fact_conditions import fact_names
+from sightsound.library.fact_conditions import check_facts, fact_names
 from sightsound.library.filters import Filter
 from sightsound.library.item_choice import chosen_items
 from sightsound.library.store.database import Database
@@ -120,6 +120,10 @@ class LibraryTables:
     def all_facts(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the id and the facts of every item that has an outcome, in the order of their ids."""
         return read_all_facts(self._database)
+
+    def require_facts(self, where: Filter) -> None:
+        """Raise `SightsoundError` if a filter names a fact that no file has or can have, with the nearest one."""
+        check_facts(self._database, where.facts)
 
     def fact_names(self) -> list[str]:
         """Return the names of all facts that items have or can have, sorted."""

@@ -25,7 +25,7 @@ from sightsound.host.host import Host
 from sightsound.library.incoming.open_rows import open_rows
 from sightsound.library.incoming.places import Places
 from sightsound.library.incoming.report import ImportReport
-from sightsound.library.incoming.row_source import RowBlock, RowSource
+from sightsound.library.incoming.row_source import RowSource, TableBlock
 from sightsound.library.incoming.verify_rows import largest_difference, verify_spaces
 from sightsound.library.library import Library, open_library
 from sightsound.library.scan import FileScan, scan_files
@@ -269,7 +269,7 @@ class _Import:
         self._finish()
         self._writer.commit()
 
-    def _scans(self, block: RowBlock) -> dict[tuple[str, str], FileScan | str]:
+    def _scans(self, block: TableBlock) -> dict[tuple[str, str], FileScan | str]:
         """Look at the files of a block, in threads. A text says why a path is none."""
         found: dict[tuple[str, str], FileScan | str] = {}
         items: dict[Item, list[tuple[str, str]]] = {}
@@ -324,7 +324,7 @@ class _Import:
         if not (current.refused or current.own) and self._writer.has_space(self._space):
             current.comparison = self._writer.compare_rows(current.content, self._space_id())
 
-    def _take(self, current: _Current, block: RowBlock, problems: dict[int, str], start: int, stop: int) -> None:
+    def _take(self, current: _Current, block: TableBlock, problems: dict[int, str], start: int, stop: int) -> None:
         """Store rows of an item, or compare them with those that are stored."""
         if current.scan is not None and not current.content and not current.refused:
             stated = next((each for each in block.contents[start:stop] if each), "")
@@ -431,7 +431,7 @@ class _Import:
         return self._id
 
 
-def _runs(block: RowBlock) -> Iterator[tuple[int, int]]:
+def _runs(block: TableBlock) -> Iterator[tuple[int, int]]:
     """Yield the first row, and the one after the last, of each item of a block."""
     keys, start = list(zip(block.paths, block.roots)), 0
     for number in range(1, len(keys) + 1):

@@ -21,8 +21,8 @@ from sightsound.library.incoming.row_source import (
     STARTS,
     STOPS,
     VECTORS,
-    RowBlock,
     Stated,
+    TableBlock,
     checked,
     label_columns,
     label_values,
@@ -134,7 +134,7 @@ class NpzRows:
         for _, block in self._read([name for name in (self._paths, self._roots) if name]):
             yield _texts(block[self._paths]), self._optional(block, self._roots)
 
-    def blocks(self) -> Iterator[RowBlock]:
+    def blocks(self) -> Iterator[TableBlock]:
         """Yield all rows, block by block."""
         for first, block in self._read([self._vectors, *self._columns()]):
             problems: dict[int, str] = {}
@@ -143,7 +143,7 @@ class NpzRows:
             labels = {name: [label_values(value) for value in block[at].tolist()] for name, at in self._labels.items()}
             paths, roots = _texts(block[self._paths]), self._optional(block, self._roots)
             contents = self._optional(block, self._contents)
-            yield RowBlock(first, paths, roots, vectors, problems, self._spans(block), contents, labels)
+            yield TableBlock(first, paths, roots, vectors, problems, self._spans(block), contents, labels)
 
     def _spans(self, block: dict[str, NDArray[Any]]) -> NDArray[np.float64] | None:
         seconds, start, stop = self._times

@@ -22,8 +22,8 @@ from sightsound.library.incoming.row_source import (
     STARTS,
     STOPS,
     VECTORS,
-    RowBlock,
     Stated,
+    TableBlock,
     checked,
     label_columns,
     label_values,
@@ -79,7 +79,7 @@ class ParquetRows:
             ):
                 yield _texts(batch.column(self._paths)), self._optional(batch, self._roots)
 
-    def blocks(self) -> Iterator[RowBlock]:
+    def blocks(self) -> Iterator[TableBlock]:
         """Yield all rows, block by block."""
         names = self._present(self._vectors, self._paths, self._roots, self._contents, *self._times)
         names += [name for name in self._labels.values() if name not in names]
@@ -95,7 +95,7 @@ class ParquetRows:
                 }
                 paths, roots = _texts(batch.column(self._paths)), self._optional(batch, self._roots)
                 contents = _hashes(batch.column(self._contents)) if self._contents else [""] * len(paths)
-                yield RowBlock(first, paths, roots, vectors, problems, self._spans(batch), contents, labels)
+                yield TableBlock(first, paths, roots, vectors, problems, self._spans(batch), contents, labels)
                 first += len(paths)
 
     @contextlib.contextmanager

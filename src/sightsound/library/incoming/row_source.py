@@ -28,7 +28,7 @@ CLASSES = ("top_labels",)
 
 
 @dataclass(frozen=True)
-class RowBlock:
+class TableBlock:
     """Some rows of a table.
 
     Parameters
@@ -102,7 +102,7 @@ class RowSource(Protocol):
     def places(self) -> Iterator[tuple[list[str], list[str]]]:
         """Yield the paths and the roots of all rows, block by block."""
 
-    def blocks(self) -> Iterator[RowBlock]:
+    def blocks(self) -> Iterator[TableBlock]:
         """Yield all rows, block by block."""
 
 
