@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import io
 import keyword
@@ -59,9 +60,12 @@ _NO_THREAD = "cannot start a thread (memory or processes are limited); set SIGHT
 
 
 def module_name(command: str) -> str:
-    """Return the name of the module, and of the function in it, of a command; a keyword gets an underscore."""
+    """Return the name of the module, and of the function in it, of a command.
+
+    A keyword, or the name of a built-in function, which the module would hide in this one, gets an underscore.
+    """
     name = command.replace("-", "_")
-    return f"{name}_" if keyword.iskeyword(name) else name
+    return f"{name}_" if keyword.iskeyword(name) or hasattr(builtins, name) else name
 
 
 class _Commands(click.Group):

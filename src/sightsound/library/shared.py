@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
-from sightsound.contract.results import Item
+from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library
 from sightsound.library.row_blocks import RowBlock
 from sightsound.library.space_reader import KeptScores
 from sightsound.library.store.writer import Writer, open_writer
+from sightsound.media.facts.times import TimeRules
 
 T = TypeVar("T")
 Read = TypeVar("Read", bound=Callable[..., Any])
@@ -103,9 +104,44 @@ class SharedLibrary(Library):
 
     def row_blocks(self, space: Space, where: Filter | None = None, *, best: int = 0) -> Iterator[RowBlock]:
         """Yield the rows of a space with their items, block by block."""
-        blocks = self._run(lambda: super(SharedLibrary, self).row_blocks(space, where, best=best))
-        while (block := self._run(lambda: next(blocks, None))) is not None:
-            yield block
+        yield from self._steps(lambda: super(SharedLibrary, self).row_blocks(space, where, best=best))
+
+    def vectors_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[list[Outcome], Floats, Seconds]]:
+        """Yield the rows of every content that has some in a space; all are read at once."""
+        yield from self._run(lambda: list(super(SharedLibrary, self).vectors_in(space, where)))
+
+    def iterate(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of an SQL query one by one."""
+        yield from self._steps(lambda: super(SharedLibrary, self).iterate(query, *values))
+
+    def facts_of(self, ids: Collection[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the id and the facts of some items that have an outcome, in the order of their ids."""
+        yield from self._steps(lambda: super(SharedLibrary, self).facts_of(ids))
+
+    def all_facts(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the id and the facts of every item that has an outcome, in the order of their ids."""
+        yield from self._steps(lambda: super(SharedLibrary, self).all_facts())
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Make all reads in the block see the same state, also those of other threads."""
+        context = self._run(super().snapshot)
+        self._run(context.__enter__)
+        try:
+            yield
+        finally:
+            self._run(lambda: context.__exit__(None, None, None))
+
+    @contextlib.contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Report values that cannot be decoded as damage of the library; nothing is read for that."""
+        with super().decoding():
+            yield
+
+    @property
+    def time_rules(self) -> TimeRules:
+        """How the times of files are read: the zone of local times, and patterns of their names."""
+        return self._run(lambda: super(SharedLibrary, self).time_rules)
 
     items = _in_reader(Library.items)
     item = _in_reader(Library.item)
@@ -123,6 +159,15 @@ class SharedLibrary(Library):
     chosen_space = _in_reader(Library.chosen_space)
     mapped_rows = _in_reader(Library.mapped_rows)
     indexes = _in_reader(Library.indexes)
+    usable_index = _in_reader(Library.usable_index)
+    ranges = _in_reader(Library.ranges)
+    facts = _in_reader(Library.facts)
+    fact_names = _in_reader(Library.fact_names)
+    require_facts = _in_reader(Library.require_facts)
+    setting = _in_reader(Library.setting)
+    chosen_items = _in_reader(Library.chosen_items)
+    merge = _in_reader(Library.merge)
+    decoded = _in_reader(Library.decoded)
     tag_classes = _in_reader(Library.tag_classes)
     rows = _in_reader(Library.rows)
     require = _in_reader(Library.require)
@@ -130,6 +175,12 @@ class SharedLibrary(Library):
     search_many = _in_reader(Library.search_many)
     search_spaces = _in_reader(Library.search_spaces)
     search_tags = _in_reader(Library.search_tags)
+
+    def _steps(self, begin: Callable[[], Iterator[T]]) -> Iterator[T]:
+        """Yield what an iterator gives, each step of which runs in the reading thread."""
+        steps, end = self._run(begin), object()
+        while (found := self._run(lambda: next(steps, end))) is not end:
+            yield cast(T, found)
 
     def _run(self, read: Callable[[], T]) -> T:
         """Return what `read` returns in the reading thread. One that reads more runs all of it there."""

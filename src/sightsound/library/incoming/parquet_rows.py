@@ -105,7 +105,7 @@ class ParquetRows:
             import pyarrow.parquet
         except ModuleNotFoundError:
             raise SightsoundError(
-                f"{self.file}: needs pyarrow, which is not installed; run `pip install pyarrow`"
+                f"{self.file}: needs pyarrow, which is not installed; run `pip install 'sightsound[tables]'`"
             ) from None
         try:
             with pyarrow.parquet.ParquetFile(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many items.")
 @table_options
 @click.pass_context
-def list(
+def list_(
     context: click.Context,
     /,
     library: str,
