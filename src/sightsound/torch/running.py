@@ -114,7 +114,9 @@ def forward(network: Callable[[torch.Tensor], Any], inputs: Floats, on: torch.de
     """
     batch = torch.from_numpy(np.require(inputs, np.float32, ("C", "W")))
     try:
-        batch = batch.to(on, memory_format=torch.channels_last if batch.ndim == 4 else torch.preserve_format)
+        order = torch.channels_last if batch.ndim == 4 else torch.preserve_format
+        staged = batch.pin_memory() if on.type == "cuda" else batch  # so that the copy goes on beside the network
+        batch = staged.to(on, memory_format=order, non_blocking=on.type == "cuda")
         with torch.inference_mode(), _one_thread() if on.type == "cpu" else _float32():
             found = network(batch)
     except torch.OutOfMemoryError as error:
