@@ -28,7 +28,7 @@ class Meeting:
             self.now -= 1
 
 
-@pytest.mark.parametrize("cores", [1, 2, 5])
+@pytest.mark.parametrize("cores", [1, 2, 8])
 def test_one_thread_more_than_cores_works_and_with_one_core_one(tiny, tmp_path, monkeypatch, cores):
     monkeypatch.setenv("SIGHTSOUND_THREADS", str(cores))
     meeting, stop = Meeting(), threading.Event()
