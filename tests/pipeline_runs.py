@@ -86,3 +86,21 @@ def jitter(seed):
 def slow_embed(inner, inputs):
     time.sleep(0.002)
     return inner.embed(inputs)
+
+
+def embed_after(count: int):
+    """Stages of which the network waits until so many files have been decoded."""
+    decoded, ahead = [], threading.Event()
+
+    def preprocess(inner, media, start, last):
+        decoded.append(start)
+        if len(decoded) >= count:
+            ahead.set()
+        return inner.preprocess(media, start, last)
+
+    def embed(inner, inputs):
+        if not ahead.wait(60):
+            raise RuntimeError("nothing was decoded meanwhile")
+        return inner.embed(inputs)
+
+    return {"preprocess": preprocess, "embed": embed}

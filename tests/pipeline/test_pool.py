@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from made import register_variant, write_sound
-from pipeline_runs import events_of, flat_events, jobs_of, outcomes_of, pictures, sounds
+from pipeline_runs import embed_after, events_of, flat_events, jobs_of, outcomes_of, pictures, sounds
 from sightsound.contract.results import Rows
 
 
@@ -106,21 +106,6 @@ def test_a_block_that_fails_fails_its_recording_alone(tiny, tmp_path, block):
 def test_a_network_on_another_device_has_a_thread_besides(tiny, tmp_path, monkeypatch):
     """While it waits for the device, the one core decodes the files of the next batch."""
     monkeypatch.setenv("SIGHTSOUND_THREADS", "1")
-    decoded, ahead = [], threading.Event()
-
-    def preprocess(inner, media, start, last):
-        decoded.append(start)
-        if len(decoded) > 4:
-            ahead.set()
-        return inner.preprocess(media, start, last)
-
-    def embed(inner, inputs):
-        if not ahead.wait(60):
-            raise RuntimeError("nothing was decoded meanwhile")
-        return inner.embed(inputs)
-
-    name = register_variant(
-        tiny, "far.tiny", batch_size=4, workers=1, device="cuda", preprocess=preprocess, embed=embed
-    )
+    name = register_variant(tiny, "far.tiny", batch_size=4, workers=1, device="cuda", **embed_after(5))
     found = outcomes_of(tiny.load(name), pictures(tmp_path, 12))
     assert {outcome.status for outcome in found.values()} == {"ok"}

@@ -14,6 +14,7 @@ import pytest
 from made import register_variant, write_image, write_sound
 from pipeline_runs import (
     breaks_off,
+    embed_after,
     events_of,
     flat_events,
     jitter,
@@ -154,20 +155,7 @@ def test_the_network_runs_in_as_many_threads_as_it_allows(tiny, tmp_path):
 
 def test_reading_goes_on_while_the_network_works(tiny, tmp_path):
     """The network holds the first batch until files of the second one have been decoded."""
-    decoded, ahead = [], threading.Event()
-
-    def preprocess(inner, media, start, last):
-        decoded.append(media)
-        if len(decoded) > 4:
-            ahead.set()
-        return inner.preprocess(media, start, last)
-
-    def embed(inner, inputs):
-        if not ahead.wait(60):
-            raise RuntimeError("nothing was decoded meanwhile")
-        return inner.embed(inputs)
-
-    name = register_variant(tiny, "slow.tiny", batch_size=4, workers=1, preprocess=preprocess, embed=embed)
+    name = register_variant(tiny, "slow.tiny", batch_size=4, workers=1, **embed_after(5))
     found = outcomes_of(tiny.load(name), pictures(tmp_path, 24))
     assert {outcome.status for outcome in found.values()} == {"ok"}
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
+from sightsound.formats.parquet import require_pyarrow
 from sightsound.library.incoming.row_source import (
     CLASSES,
     CONTENTS,
@@ -100,13 +101,10 @@ class ParquetRows:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Any]:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ModuleNotFoundError:
-            raise SightsoundError(
-                f"{self.file}: needs pyarrow, which is not installed; run `pip install 'sightsound[tables]'`"
-            ) from None
+        require_pyarrow()
+        import pyarrow
+        import pyarrow.parquet
+
         try:
             with pyarrow.parquet.ParquetFile(
                 self.file,
