@@ -174,6 +174,9 @@ def filter_options(*, tags: bool = True) -> Decorator:
 _COLUMN: dict[str, Any] = {"is_flag": False, "flag_value": "", "metavar": "[COLUMN]"}
 
 
+_FILTERS = ("labels", "labelled", "unlabelled", "modality", "facts", "after", "before", "hours", "near")
+
+
 def take_filter(values: dict[str, Any]) -> Filter:
     """Take the values of `filter_options` but for the tags out of those of a command, and return them as a filter.
 
@@ -181,10 +184,16 @@ def take_filter(values: dict[str, Any]) -> Filter:
     """
     from sightsound.library.filters import Filter
 
-    names = ("labels", "labelled", "unlabelled", "modality", "facts", "after", "before", "hours", "near")
-    where = Filter(paths=values.pop("globs"), **{name: values.pop(name) for name in names})
+    where = Filter(paths=values.pop("globs"), **{name: values.pop(name) for name in _FILTERS})
     where.metadata_test()
     return where
+
+
+def refuse_filter(values: dict[str, Any]) -> None:
+    """Take the same values where no library is read. Raises `click.UsageError` if there are any."""
+    given = [values.pop(name) for name in ("globs", *_FILTERS)]
+    if any(given):
+        raise click.UsageError("--label, --fact, --after and the like go with --library")
 
 
 def filter_of(library: Library, host: Callable[[], Host], chosen: dict[str, Any]) -> Filter:

@@ -6,7 +6,7 @@ import fnmatch
 from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from sightsound.classify.segments import SegmentRules
 from sightsound.contract.card import Modality
 from sightsound.contract.results import Item, Outcome
 from sightsound.library.fact_conditions import check_facts, fact_test, hour_test, near_test, time_test
-from sightsound.library.store.database import Database
 from sightsound.library.store.validation import decode_item, decode_path, json_object
+
+if TYPE_CHECKING:
+    from sightsound.library.store.database import Database
 
 _CONTENTS = 500  # whose items are read at once
 
