@@ -365,7 +365,9 @@ def test_a_runtime_that_runs_elsewhere_than_asked_is_said(host, monkeypatch, cap
 def test_a_missing_package_leaves_a_runtime_out_and_names_the_line_that_installs_it(host, monkeypatch, install):
     monkeypatch.setenv("NUMPYRUN_FAULT", "absent")
     assert host().load("colours.tiny").execution.runtime == ""
-    assert host().missing_packages() == {"numpyrun": "an_engine is not installed; pip install an_engine"}
+    assert host().offered_runtimes() == {
+        "numpyrun": (("float32", "bf16"), "an_engine is not installed; pip install an_engine")
+    }
     with pytest.raises(PluginError, match="^runtime 'numpyrun': an_engine is not installed; pip install an_engine$"):
         host(runtime="numpyrun").load("colours.tiny")
     monkeypatch.syspath_prepend(install("numpyrun"))
@@ -687,7 +689,7 @@ def test_models_says_which_runtime_a_network_would_get(command, folder):
 
 def test_plugins_shows_a_runtime_and_the_package_that_it_lacks(command, folder):
     shown = command("plugins", plugins=PLUGINS)
-    assert "runtimes: numpyrun\n" in shown.stdout
+    assert "runtimes: numpyrun (float32, bf16)\n" in shown.stdout
     lacking = command("plugins", plugins=PLUGINS, NUMPYRUN_FAULT="absent").stdout
     assert 'runtimes: numpyrun (an_engine is not installed; pip install "sightsound-numpyrun[engine]")' in lacking
     as_json = json.loads(command("plugins", "--json", plugins=PLUGINS, NUMPYRUN_FAULT="absent").stdout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -21,27 +21,26 @@ if TYPE_CHECKING:
 def plugins(context: click.Context, as_json: bool) -> None:
     """List every installed plugin, and why one is blocked or broken."""
     known = host(context)
-    found, missing, precisions = known.plugins, known.missing_packages(), known.offered_precisions()
+    found, runtimes = known.plugins, known.offered_runtimes()
     if as_json:
         facts = [
             {
-                "missing": [missing[name] for name in plugin.runtimes if name in missing],
-                "precisions": {name: precisions[name] for name in plugin.runtimes},
+                "missing": [runtimes[name][1] for name in plugin.runtimes if runtimes[name][1]],
+                "precisions": {name: runtimes[name][0] for name in plugin.runtimes},
             }
             for plugin in found
         ]
         output.print_json([{**dataclasses.asdict(plugin), **more} for plugin, more in zip(found, facts)])
         return
-    runtimes = {name: f"{name} ({missing.get(name) or _precisions(each)})" for name, each in precisions.items()}
+    texts = {
+        name: f"{name} ({missing or ', '.join(precisions) or 'nothing without a GPU'})"
+        for name, (precisions, missing) in runtimes.items()
+    }
     rows = [
-        (each.name, f"{each.distribution} {each.version}".strip(), each.status, _provided(each, runtimes))
+        (each.name, f"{each.distribution} {each.version}".strip(), each.status, _provided(each, texts))
         for each in found
     ]
     output.print_table(["plugin", "distribution", "status", "what it has, or why not"], rows)
-
-
-def _precisions(names: Sequence[str]) -> str:
-    return ", ".join(names) or "nothing without a GPU"
 
 
 def _provided(plugin: Plugin, runtimes: Mapping[str, str]) -> str:

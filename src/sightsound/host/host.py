@@ -197,14 +197,10 @@ class Host:
         """
         return [each.runtime.name for each in self._loader.runtimes(self._find(name), device)]
 
-    def missing_packages(self) -> dict[str, str]:
-        """Return the runtimes that cannot be used, since a package is missing: their names, and what to do."""
+    def offered_runtimes(self) -> dict[str, tuple[tuple[str, ...], str]]:
+        """Return by the names of the runtimes: their precisions here, and what to do if a package is missing, or ""."""
         owned = self._registry.runtimes.owned.items()
-        return {name: advice for name, each in owned if (advice := advice_for_missing(each))}
-
-    def offered_precisions(self) -> dict[str, tuple[str, ...]]:
-        """Return the precisions that each runtime offers on this machine, by its name."""
-        return {name: offered_precisions(each) for name, each in self._registry.runtimes.owned.items()}
+        return {name: (offered_precisions(each), advice_for_missing(each)) for name, each in owned}
 
     def space(self, name: str) -> Space:
         """Return the space of a model's rows without loading it; its weight files are found or fetched, and hashed.
