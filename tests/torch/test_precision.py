@@ -211,7 +211,7 @@ def test_a_batch_that_is_not_finite_is_refused(host):
 
 
 def test_a_network_of_another_precision_or_framework_is_refused(host):
-    with pytest.raises(CannotRun, match=r"its own precision is int8; leave \[precision=bf16\] out"):
+    with pytest.raises(PluginError, match=r"the network is in int8; leave \[precision=bf16\] out"):
         host(precision="int8").load("small.test[precision=bf16]", "cpu")
     with pytest.raises(CannotRun, match=r"it is no network of torch"):
         TorchRuntime().compile(object(), device="cpu", precision="bf16", weights={}, cache=None)

@@ -118,5 +118,5 @@ def test_at_reduced_precision_it_is_near_the_published_scores(published, shared,
     golden = np.load(shared / "goldens/yamnet" / YAMNET_GOLDENS[0])
     patches = golden_patches(golden["log_mel"])
     found, exact = published.network_at(precision)(patches), published.embed(patches)
-    assert 1e-9 < 1 - cosines(found.embeddings, exact.embeddings).min() < row
+    assert 1 - row < cosines(found.embeddings.astype(float), exact.embeddings.astype(float)).min() < 1
     assert np.abs(found.scores - golden["scores"]).max() < score

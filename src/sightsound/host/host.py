@@ -179,7 +179,7 @@ class Host:
         found = self._find(name)
         if found.precision != "float32":
             return {found.precision: self._loader.difference(found)}
-        offered = precisions_for(self._registry, found.card, self.runtime)
+        offered = precisions_for(self._registry, found, self.runtime)
         at = {each: self._find(with_option(found.card.name, names.PRECISION, each)) for each in offered[1:]}
         return {"float32": None, **{each: self._loader.difference(other) for each, other in at.items()}}
 

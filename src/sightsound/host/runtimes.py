@@ -10,7 +10,7 @@ from sightsound.contract.card import Card
 from sightsound.contract.errors import PluginError
 from sightsound.contract.paths import nearest
 from sightsound.contract.space import Stage
-from sightsound.host.discovery import OfferedRuntime, Registry, one_line
+from sightsound.host.discovery import OfferedRuntime, Registration, Registry, one_line
 from sightsound.host.missing import pip_install
 from sightsound.host.torch_runtime import TorchRuntime
 
@@ -99,17 +99,19 @@ def reduced_runtime(registry: Registry, card: Card, precision: str, wanted: str 
     return next(filter(None, found), None)
 
 
-def precisions_for(registry: Registry, card: Card, wanted: str = "") -> tuple[str, ...]:
-    """Return float32, and the other precisions that runtimes offer for the network of a card, or the wanted one."""
+def precisions_for(registry: Registry, found: Registration, wanted: str = "") -> tuple[str, ...]:
+    """Return float32, and the other precisions that runtimes offer for a network in float32, or the wanted one."""
+    if getattr(found.load, "precision", "float32") != "float32":
+        return ("float32",)
     named = () if wanted in ("", NONE) else (wanted,)
     usable = [each for name, each in sorted(registry.runtimes.owned.items()) if not named or name in named]
-    found = [
+    offered = [
         precision
         for each in usable
-        if not missing_packages(each) and any(fits(each, card, device) for device in _DEVICES)
+        if not missing_packages(each) and any(fits(each, found.card, device) for device in _DEVICES)
         for precision in offered_precisions(each)
     ]
-    return tuple(dict.fromkeys(["float32", *found]))
+    return tuple(dict.fromkeys(["float32", *offered]))
 
 
 def offered_precisions(offered: OfferedRuntime) -> tuple[str, ...]:

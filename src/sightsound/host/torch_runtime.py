@@ -50,12 +50,9 @@ class TorchRuntime:
         Raises
         ------
         CannotRun
-            If the embedder is none of torch, its network is in int8, or the device does not have the precision.
+            If the embedder is none of torch, or the device does not have the precision.
         """
         found: Any = embedder
-        own = str(getattr(embedder, "precision", "float32"))
-        if own != "float32":
-            raise CannotRun(f"its own precision is {own}; leave [precision={precision}] out")
         if not hasattr(embedder, "network_at"):
             raise CannotRun(f"it is no network of torch (TorchEmbedder); leave [precision={precision}] out")
         from sightsound.torch.precision import require_finite
