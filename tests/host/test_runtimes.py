@@ -522,6 +522,11 @@ def test_a_precision_that_nobody_offers_is_refused(host, tiny, monkeypatch):
     assert host(runtime="none").load(BF16).execution.runtime == "numpyrun", "the name needs it"
 
 
+def test_only_the_precisions_of_the_runtime_that_the_user_names_are_listed(host):
+    assert list(host(runtime="numpyrun").precisions("colours.tiny")) == ["float32", "bf16"]
+    assert host(runtime="torch").precisions("colours.tiny") == {"float32": None}
+
+
 # -- compiled files ------------------------------------------------------------------------------------------------
 
 

@@ -16,9 +16,10 @@ from on_cpu import with_reduced_precision  # noqa: E402
 from sightsound import ClassList, Host, hookimpl, index  # noqa: E402
 from sightsound._threads import has_gpu  # noqa: E402
 from sightsound.contract.errors import CannotRun, PluginError, UnknownModel  # noqa: E402
+from sightsound.host.derived import Derived  # noqa: E402
 from sightsound.host.torch_runtime import TorchRuntime  # noqa: E402
 from sightsound.plugin import Inputs, ModelSettings, SightsoundError  # noqa: E402
-from sightsound.torch import TorchEmbedder, precision  # noqa: E402
+from sightsound.torch import TorchEmbedder, precision, write_state  # noqa: E402
 
 SIZE = 32
 CARD = ModelSettings(name="small.test", size=(SIZE, SIZE), mean=(0.5,), std=(0.25,)).card(
@@ -208,6 +209,18 @@ def test_a_batch_that_is_not_finite_is_refused(host):
     white = np.full((2, 3, SIZE, SIZE), 2, np.float32)
     with pytest.raises(SightsoundError, match=r"NaN or infinity in 2 of 2 rows; use \[precision=bf16\] or float32"):
         host().load("loud.test[precision=fp16]", "cpu").embed(white)
+
+
+def test_a_derived_network_has_it_too(tmp_path):
+    parent, card = Small(CARD, "cpu"), dataclasses.replace(CARD, name="mine")
+    write_state(tmp_path / "mine.safetensors", parent.module().state_dict(), None, {})
+    found = Derived(card, parent, tmp_path / "mine.safetensors").network_at("bf16")(inputs())
+    np.testing.assert_array_equal(found.embeddings, parent.network_at("bf16")(inputs()).embeddings)
+
+
+def test_a_gpu_that_torch_does_not_see_is_refused():
+    with pytest.raises(CannotRun, match=r"torch sees no GPU, only cpu; leave \[precision=fp16\] out"):
+        TorchRuntime().compile(Small(CARD, "cpu"), device="auto", precision="fp16", weights={}, cache=None)
 
 
 def test_a_network_of_another_precision_or_framework_is_refused(host):

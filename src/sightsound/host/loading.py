@@ -136,8 +136,7 @@ class Loader:
                 raise PluginError(
                     f"runtime {name!r} cannot run {space.name} on {device!r}; name another (--device, --runtime)"
                 )
-            own = getattr(embedder, "precision", "float32")
-            if found.precision != "float32" and own != "float32":
+            if found.precision != "float32" and (own := getattr(embedder, "precision", "float32")) != "float32":
                 raise PluginError(f"{space.name}: the network is in {own}; leave [precision={found.precision}] out")
             try:
                 compiler = Compiler(offered, space, device, found.precision, self.weights.compiled_folder)

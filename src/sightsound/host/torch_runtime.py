@@ -50,11 +50,13 @@ class TorchRuntime:
         Raises
         ------
         CannotRun
-            If the embedder is none of torch, or the device does not have the precision.
+            If the embedder is none of torch, torch sees no GPU, or that does not have the precision.
         """
         found: Any = embedder
         if not hasattr(embedder, "network_at"):
             raise CannotRun(f"it is no network of torch (TorchEmbedder); leave [precision={precision}] out")
+        if not self.fits(embedder.card, found.device):
+            raise CannotRun(f"torch sees no GPU, only {found.device}; leave [precision={precision}] out")
         from sightsound.torch.precision import require_finite
 
         network = found.network_at(precision)
