@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, str] = {
     "media": "_memory contract",
     "weights": "_atomic contract",
     "formats": "_atomic contract",
-    "host": "_atomic contract torch weights",
+    "host": "_atomic _threads contract torch weights",
     "pipeline": "_atomic _progress _threads contract host media",
     "linear": "_atomic contract",
     "classify": "_progress contract formats host linear media pipeline weights",
@@ -69,6 +69,7 @@ these at once."""
 OF_TORCH = {
     "sightsound.cli.finetune",
     "sightsound.host.derived",
+    "sightsound.host.torch_runtime",
     "sightsound.learn.finetune",
     "sightsound.learn.finetune_search",
     "sightsound.learn.training_set",

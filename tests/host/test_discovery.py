@@ -176,7 +176,8 @@ def test_a_name_that_two_plugins_claim_is_refused_with_both_until_the_user_choos
     installed(monkeypatch, thief, first)
     host = Host()
     text = "embedder 'yamnet.audioset_i8' is claimed by the plugins 'aa' (acme-aa) and 'yamnet' (sightsound-audioset)"
-    assert [(plugin.status, text in plugin.reason) for plugin in host.plugins] == [("contested", True)] * 2
+    claiming = [plugin for plugin in host.plugins if plugin.name in ("aa", "yamnet")]
+    assert [(plugin.status, text in plugin.reason) for plugin in claiming] == [("contested", True)] * 2
     assert text in caplog.text, "it is said at every start"
     assert "yamnet.audioset_i8" not in host.cards
     for name in ("yamnet.audioset_i8", "yamnet.audioset_i8[hop=1]"):

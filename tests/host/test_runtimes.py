@@ -365,7 +365,9 @@ def test_a_runtime_that_runs_elsewhere_than_asked_is_said(host, monkeypatch, cap
 def test_a_missing_package_leaves_a_runtime_out_and_names_the_line_that_installs_it(host, monkeypatch, install):
     monkeypatch.setenv("NUMPYRUN_FAULT", "absent")
     assert host().load("colours.tiny").execution.runtime == ""
-    assert host().missing_packages() == {"numpyrun": "an_engine is not installed; pip install an_engine"}
+    assert host().offered_runtimes() == {
+        "numpyrun": (("float32", "bf16"), "an_engine is not installed; pip install an_engine")
+    }
     with pytest.raises(PluginError, match="^runtime 'numpyrun': an_engine is not installed; pip install an_engine$"):
         host(runtime="numpyrun").load("colours.tiny")
     monkeypatch.syspath_prepend(install("numpyrun"))
@@ -380,7 +382,7 @@ def test_the_setting_names_a_runtime_or_none(host, monkeypatch):
     monkeypatch.setenv("SIGHTSOUND_RUNTIME", "numpyrun")
     assert host().load("colours.tiny").execution.runtime == "numpyrun"
     assert (host().runtimes("colours.tiny"), host(runtime="none").runtimes("colours.tiny")) == (["numpyrun"], [])
-    assert (host(runtime="auto").runtime, host(runtime="torch").runtime) == ("", "none")
+    assert (host(runtime="auto").runtime, host(runtime="torch").runtimes("colours.tiny")) == ("", [])
 
 
 def test_an_unknown_runtime_suggests_the_nearest(host, tiny):
@@ -429,6 +431,7 @@ def test_a_runtime_name_that_two_plugins_claim_belongs_to_neither_until_the_user
         "tiny": "ok",
         "first": "contested",
         "second": "contested",
+        "torch": "ok",
     }
     assert Host(prefer=["second"]).load("colours.tiny").execution.runtime == "numpyrun"
 
@@ -517,6 +520,11 @@ def test_a_precision_that_nobody_offers_is_refused(host, tiny, monkeypatch):
     with pytest.raises(PluginError, match="runtime 'numpyrun' cannot run .*bf16.* on 'cuda'"):
         host().load(BF16, "cuda")
     assert host(runtime="none").load(BF16).execution.runtime == "numpyrun", "the name needs it"
+
+
+def test_only_the_precisions_of_the_runtime_that_the_user_names_are_listed(host):
+    assert list(host(runtime="numpyrun").precisions("colours.tiny")) == ["float32", "bf16"]
+    assert host(runtime="torch").precisions("colours.tiny") == {"float32": None}
 
 
 # -- compiled files ------------------------------------------------------------------------------------------------
@@ -686,7 +694,7 @@ def test_models_says_which_runtime_a_network_would_get(command, folder):
 
 def test_plugins_shows_a_runtime_and_the_package_that_it_lacks(command, folder):
     shown = command("plugins", plugins=PLUGINS)
-    assert "runtimes: numpyrun\n" in shown.stdout
+    assert "runtimes: numpyrun (float32, bf16)\n" in shown.stdout
     lacking = command("plugins", plugins=PLUGINS, NUMPYRUN_FAULT="absent").stdout
     assert 'runtimes: numpyrun (an_engine is not installed; pip install "sightsound-numpyrun[engine]")' in lacking
     as_json = json.loads(command("plugins", "--json", plugins=PLUGINS, NUMPYRUN_FAULT="absent").stdout)

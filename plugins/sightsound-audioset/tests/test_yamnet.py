@@ -110,3 +110,13 @@ def test_a_missing_tensor_and_one_of_another_shape_are_named(tmp_path):
     write(path, tensors | {"dense/dense/kernel:0": np.zeros((1024, 10)), "dense/dense/bias:0": np.zeros(10)})
     with pytest.raises(SightsoundError, match=r"layer 28: expected weights \(521, 1024\), got \(10, 1024\)"):
         yamnet.load_f32("cpu", {"yamnet.h5": path}).prepare()
+
+
+@pytest.mark.parametrize(("precision", "row", "score"), [("bf16", 0.01, 0.2), ("fp16", 1e-4, 0.02)])
+def test_at_reduced_precision_it_is_near_the_published_scores(published, shared, precision, row, score):
+    """Single windows lose more than others: bf16 keeps 8 bits of a product, fp16 11."""
+    golden = np.load(shared / "goldens/yamnet" / YAMNET_GOLDENS[0])
+    patches = golden_patches(golden["log_mel"])
+    found, exact = published.network_at(precision)(patches), published.embed(patches)
+    assert 1 - row < cosines(found.embeddings.astype(float), exact.embeddings.astype(float)).min() < 1
+    assert np.abs(found.scores - golden["scores"]).max() < score

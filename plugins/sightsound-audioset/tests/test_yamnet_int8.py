@@ -14,7 +14,7 @@ import torch
 
 import reference
 from audioset_data import FEATURE_MAP, LOG_MEL, MEAN, SCORES, YAMNET_GOLDENS, cosines, seeded_int8
-from sightsound import SightsoundError
+from sightsound import Host, SightsoundError, UnknownModel
 from sightsound_audioset import log_mel, yamnet
 from sightsound_audioset.yamnet_int8 import read_tflite
 from sightsound_audioset.yamnet_network import int8_network, with_int8_instructions
@@ -171,6 +171,14 @@ def test_a_file_of_another_kind_is_refused_in_one_line(tmp_path, content):
     with pytest.raises(SightsoundError, match=r"yamnet\.tflite: expected .*YAMNet.*, got") as error:
         yamnet.load_i8("cpu", {"yamnet.tflite": path}).prepare()
     assert "\n" not in str(error.value)
+
+
+def test_no_runtime_is_asked_for_another_precision():
+    host = Host()
+    for name in ("yamnet.audioset_i8", "yamnet.audioset_i8[hop=0.24]"):
+        assert list(host.precisions(name)) == ["float32"]
+    with pytest.raises(UnknownModel, match="precision=bf16: no runtime offers it for this network"):
+        host.card("yamnet.audioset_i8[precision=bf16]")
 
 
 def test_the_precision_is_shown_as_int8(embedder):

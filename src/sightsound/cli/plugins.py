@@ -21,21 +21,34 @@ if TYPE_CHECKING:
 def plugins(context: click.Context, as_json: bool) -> None:
     """List every installed plugin, and why one is blocked or broken."""
     known = host(context)
-    found, missing = known.plugins, known.missing_packages()
+    found, runtimes = known.plugins, known.offered_runtimes()
     if as_json:
-        needs = [{"missing": [missing[name] for name in plugin.runtimes if name in missing]} for plugin in found]
-        output.print_json([{**dataclasses.asdict(plugin), **need} for plugin, need in zip(found, needs)])
+        facts = [
+            {
+                "missing": [runtimes[name][1] for name in plugin.runtimes if runtimes[name][1]],
+                "precisions": {name: runtimes[name][0] for name in plugin.runtimes},
+            }
+            for plugin in found
+        ]
+        output.print_json([{**dataclasses.asdict(plugin), **more} for plugin, more in zip(found, facts)])
         return
-    rows = [(each.name, f"{each.distribution} {each.version}", each.status, _provided(each, missing)) for each in found]
+    texts = {
+        name: f"{name} ({missing or ', '.join(precisions) or 'nothing without a GPU'})"
+        for name, (precisions, missing) in runtimes.items()
+    }
+    rows = [
+        (each.name, f"{each.distribution} {each.version}".strip(), each.status, _provided(each, texts))
+        for each in found
+    ]
     output.print_table(["plugin", "distribution", "status", "what it has, or why not"], rows)
 
 
-def _provided(plugin: Plugin, missing: Mapping[str, str]) -> str:
+def _provided(plugin: Plugin, runtimes: Mapping[str, str]) -> str:
     """Return what a plugin registers, after the reason if it is not in use, or not with all its names."""
     kinds = {
         "": plugin.embedders,
         "stages: ": plugin.stages,
-        "runtimes: ": [f"{name} ({missing[name]})" if name in missing else name for name in plugin.runtimes],
+        "runtimes: ": [runtimes[name] for name in plugin.runtimes],
         "options: ": plugin.options,
         "formats: ": plugin.importers,
         "exports: ": plugin.exporters,

@@ -166,7 +166,8 @@ class Load(Protocol):
     """A function that loads an embedder; it reads small files at most, and imports no framework.
 
     It may have an attribute `layers`, a function like the method of an embedder. It is called instead of loading the
-    network, so it needs no weights.
+    network, so it needs no weights. An attribute `precision` says that of a network that is not in float32, such as
+    "int8": no runtime is asked for another.
     """
 
     def __call__(self, device: str, weights: Mapping[str, Path]) -> Embedder:

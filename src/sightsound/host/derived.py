@@ -168,7 +168,7 @@ class Derived:
         return self._network.derive(card, state, head)
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("batch_size", "workers", "threads", "device", "precision", "openvino_model"):
+        if name not in ("batch_size", "workers", "threads", "device", "precision", "network_at", "openvino_model"):
             raise AttributeError(name)
         return getattr(self._network, name)
 

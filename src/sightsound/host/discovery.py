@@ -95,6 +95,10 @@ class Plugin:
         return Owner(self.name, self.distribution)
 
 
+OWN = EntryPoint("torch", "sightsound.host.torch_runtime", hookspecs.PROJECT)
+"""The plugin that comes with the host."""
+
+
 @dataclass(frozen=True)
 class Registration:
     """An embedder that is not loaded: its card, the function that loads it, the name of its plugin, its precision."""
@@ -192,7 +196,8 @@ class Registry:
 
     def discover(self, blocked: Iterable[str]) -> None:
         """Register every installed plugin; those that are blocked are not even imported."""
-        found = [(point, Plugin(point.name, *_distribution(point))) for point in entry_points(group=hookspecs.PROJECT)]
+        points = [OWN, *entry_points(group=hookspecs.PROJECT)]
+        found = [(point, Plugin(point.name, *_distribution(point))) for point in points]
         blocked = list(blocked)
         free = [plugin for _, plugin in found if not any(map(plugin.owner.is_named, blocked))]
         for point, plugin in sorted(found, key=lambda pair: (pair[1].name, pair[1].distribution, pair[1].version)):
@@ -456,4 +461,6 @@ def _printing_to_log(plugin: str) -> Iterator[None]:
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
+    if point is OWN:
+        return hookspecs.PROJECT, ""
     return (point.dist.name, point.dist.version) if point.dist else ("", "")

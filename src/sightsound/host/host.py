@@ -23,7 +23,7 @@ from sightsound.host.kept import Kept
 from sightsound.host.loading import Loader
 from sightsound.host.model import Model, layers_of
 from sightsound.host.model_folder import ModelFolder
-from sightsound.host.runtimes import advice_for_missing, precisions_for, setting
+from sightsound.host.runtimes import advice_for_missing, offered_precisions, precisions_for, setting
 from sightsound.weights.store import Store
 
 log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class Host:
         found = self._find(name)
         if found.precision != "float32":
             return {found.precision: self._loader.difference(found)}
-        offered = precisions_for(self._registry, found.card)
+        offered = precisions_for(self._registry, found, self.runtime)
         at = {each: self._find(with_option(found.card.name, names.PRECISION, each)) for each in offered[1:]}
         return {"float32": None, **{each: self._loader.difference(other) for each, other in at.items()}}
 
@@ -197,10 +197,10 @@ class Host:
         """
         return [each.runtime.name for each in self._loader.runtimes(self._find(name), device)]
 
-    def missing_packages(self) -> dict[str, str]:
-        """Return the runtimes that cannot be used, since a package is missing: their names, and what to do."""
+    def offered_runtimes(self) -> dict[str, tuple[tuple[str, ...], str]]:
+        """Return by the names of the runtimes: their precisions here, and what to do if a package is missing, or ""."""
         owned = self._registry.runtimes.owned.items()
-        return {name: advice for name, each in owned if (advice := advice_for_missing(each))}
+        return {name: (offered_precisions(each), advice_for_missing(each)) for name, each in owned}
 
     def space(self, name: str) -> Space:
         """Return the space of a model's rows without loading it; its weight files are found or fetched, and hashed.

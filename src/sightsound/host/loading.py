@@ -19,7 +19,7 @@ from sightsound.host.compiler import Compiler, Difference, Different, Running
 from sightsound.host.discovery import STAGES, OfferedRuntime, Registration, Registry, one_line, short
 from sightsound.host.missing import how_to_install
 from sightsound.host.model import Model, execution_of
-from sightsound.host.runtimes import NONE, candidates, fits, runtime_for, stage_of
+from sightsound.host.runtimes import BY_ITSELF, candidates, fits, reduced_runtime, runtime_for, stage_of
 from sightsound.weights.store import LocalFile, Store
 
 log = logging.getLogger(__name__)
@@ -51,14 +51,16 @@ class Loader:
         self._warned: set[str] = set()
 
     def offered(self, found: Registration, device: str) -> OfferedRuntime | None:
-        """Return the runtime that would run a network on a device, or None.
+        """Return the runtime that would run a network on a device, or None in float32, if it runs by itself.
 
-        At another precision than float32 the runtime is part of the space, so that it does not depend on the device.
+        At another precision the runtime does not depend on the device, see `reduced_runtime`.
         """
         if found.precision == "float32":
             return runtime_for(self._registry, found.card, device, wanted=self._runtime)
-        wanted = "" if self._runtime == NONE else self._runtime
-        return runtime_for(self._registry, found.card, "auto", wanted=wanted, precision=found.precision)
+        offered = reduced_runtime(self._registry, found.card, found.precision, self._runtime)
+        if offered is None:
+            raise PluginError(f"runtime {self._runtime!r} does not fit {found.card.name}; name another (--runtime)")
+        return offered
 
     def runtimes(self, found: Registration, device: str) -> list[OfferedRuntime]:
         """Return the runtimes of which the fastest is to run a network on a device."""
@@ -72,13 +74,10 @@ class Loader:
         if found.precision == "float32" or any(self.weights.state(file) != "present" for file in found.card.weights):
             return None
         space, folder = self.space(found), self.weights.compiled_folder
-        for device in ("auto", "cpu"):
-            offered = self.offered(found, device)
-            if offered is not None:
-                noted = Compiler(offered, space, device, found.precision, folder).difference(found.card)
-                if noted is not None:
-                    return noted
-        return None
+        offered = self.offered(found, "auto")
+        assert offered is not None, "only in float32"
+        stamps = (Compiler(offered, space, each, found.precision, folder) for each in ("auto", "cpu", "cuda"))
+        return next(filter(None, (each.difference(found.card) for each in stamps)), None)
 
     def space(self, found: Registration) -> Space:
         """Return the space of a network; its weight files are found or fetched, and hashed."""
@@ -132,19 +131,22 @@ class Loader:
             if compiled is not None:
                 return Running(embedder, compiled), compiled.execution
         elif offered is not None:
+            name = offered.runtime.name
             if found.precision != "float32" and not fits(offered, found.card, device):
-                name = offered.runtime.name
-                raise PluginError(f"runtime {name!r} cannot run {space.name} on {device!r}; name another (--device)")
+                raise PluginError(
+                    f"runtime {name!r} cannot run {space.name} on {device!r}; name another (--device, --runtime)"
+                )
+            if found.precision != "float32" and (own := getattr(embedder, "precision", "float32")) != "float32":
+                raise PluginError(f"{space.name}: the network is in {own}; leave [precision={found.precision}] out")
             try:
                 compiler = Compiler(offered, space, device, found.precision, self.weights.compiled_folder)
                 compiled = _asked(found, lambda: compiler.compile(embedder, paths))
                 return Running(embedder, compiled), compiled.execution
             except CannotRun as error:
-                text = f"{offered.runtime.name} cannot run {space.name}, so it runs by itself: {error}"
-                log.warning("runtime %s", text)
                 if found.precision != "float32":
-                    raise
-        elif self._runtime not in ("", NONE):
+                    raise CannotRun(f"runtime {name!r} cannot run {space.name}: {error}") from error
+                log.warning("runtime %s cannot run %s, so it runs by itself: %s", name, space.name, error)
+        elif self._runtime not in ("", *BY_ITSELF):
             about, name = f"runtime {found.card.name}", f"{found.card.name} (plugin {found.plugin})"
             self._warn_once(about, f"{name}: the runtime {self._runtime!r} cannot run it, so it runs by itself")
         if hasattr(embedder, "prepare"):

@@ -9,13 +9,14 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from sightsound._threads import has_gpu
 from sightsound.contract import decoding
 from sightsound.contract.card import Card
 from sightsound.contract.errors import PluginError, SightsoundError, UnknownModel
 from sightsound.contract.options import Option, Value, parse_options, with_option
 from sightsound.contract.paths import nearest
 from sightsound.host.discovery import AddedOption, Plugin, Registration, Registry, one_line, short
-from sightsound.host.runtimes import runtime_for
+from sightsound.host.runtimes import precisions_for
 
 log = logging.getLogger(__name__)
 _NAME = re.compile(r"(?P<base>[^\[\]]+)(\[(?P<options>[^\[\]]*)\])?")
@@ -235,9 +236,11 @@ def _with_reserved(registry: Registry, found: Registration, given: Mapping[str, 
     if PRECISION.name not in values:
         return found
     precision = str(values[PRECISION.name])
-    if runtime_for(registry, found.card, "auto", precision=precision) is None:
-        text = f"{found.card.name}: precision={precision}: no runtime offers it for this network"
-        raise UnknownModel(f"{text}; see `sightsound plugins`, or leave the option out")
+    offered = precisions_for(registry, found)
+    if precision not in offered:
+        gpu = "this machine" if has_gpu() else "this machine, which has no GPU"
+        text = f"{found.card.name}: precision={precision}: no runtime offers it for this network on {gpu}"
+        raise UnknownModel(f"{text}, only {', '.join(offered)}; see `sightsound plugins`, or leave the option out")
     card = replace(found.card, name=with_option(found.card.name, PRECISION, precision))
     return replace(found, card=card, load=_Renamed(found, card), precision=precision)
 

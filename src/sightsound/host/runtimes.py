@@ -10,18 +10,25 @@ from sightsound.contract.card import Card
 from sightsound.contract.errors import PluginError
 from sightsound.contract.paths import nearest
 from sightsound.contract.space import Stage
-from sightsound.host.discovery import OfferedRuntime, Registry, one_line
+from sightsound.host.discovery import OfferedRuntime, Registration, Registry, one_line
 from sightsound.host.missing import pip_install
+from sightsound.host.torch_runtime import TorchRuntime
 
 log = logging.getLogger(__name__)
 
 NONE = "none"
 """The name of the setting that uses no runtime."""
 
+BY_ITSELF = (NONE, TorchRuntime.name)
+"""Settings with which networks run by themselves in float32."""
+
+_DEVICES = ("auto", "cpu")
+"""As in `Load`: a runtime that fits one of them can be used on this machine."""
+
 
 def setting(text: str) -> str:
-    """Return the runtime that the user names, "none" for "torch", and "" for "auto"."""
-    return {"auto": "", "torch": NONE}.get(text, text)
+    """Return the runtime that the user names, "" for "auto"."""
+    return "" if text == "auto" else text
 
 
 def runtime_for(
@@ -46,16 +53,17 @@ def runtime_for(
     -------
     OfferedRuntime or None
         It fits the card, and the packages that it requires are there. A wanted one that does not fit leaves the network
-        to itself: a setting for all networks must not exclude those that it cannot run.
+        to itself: a setting for all networks must not exclude those that it cannot run. At another precision than
+        float32 "none" is as "", and None says that nobody offers it.
 
     Raises
     ------
     PluginError
         If a runtime of the wanted name does not exist, lacks a package, or does not offer the precision.
     """
-    if wanted == NONE:
+    if wanted in BY_ITSELF and precision == "float32":
         return None
-    if wanted:
+    if wanted not in ("", NONE):
         return _wanted(registry, card, device, wanted, precision)
     return next(iter(candidates(registry, card, device, precision)), None)
 
@@ -77,15 +85,38 @@ def candidates(registry: Registry, card: Card, device: str, precision: str = "fl
     return [
         offered
         for _, offered in sorted(registry.runtimes.owned.items())
-        if precision in _precisions(offered) and fits(offered, card, device) and not missing_packages(offered)
+        if precision in offered_precisions(offered) and fits(offered, card, device) and not missing_packages(offered)
     ]
 
 
-def precisions_for(registry: Registry, card: Card) -> tuple[str, ...]:
-    """Return float32, and the other precisions that runtimes offer for the network of a card."""
-    usable = [each for _, each in sorted(registry.runtimes.owned.items()) if not missing_packages(each)]
-    found = [name for each in usable if fits(each, card, "auto") for name in _precisions(each)]
-    return tuple(dict.fromkeys(["float32", *found]))
+def reduced_runtime(registry: Registry, card: Card, precision: str, wanted: str = "") -> OfferedRuntime | None:
+    """Return the runtime that runs a network at another precision than float32, or None if none does.
+
+    It is part of the space, so it does not depend on the device that a command names: it is the first that fits what
+    this machine uses by itself, or else its CPU. `wanted` and the errors are those of `runtime_for`.
+    """
+    found = (runtime_for(registry, card, device, wanted=wanted, precision=precision) for device in _DEVICES)
+    return next(filter(None, found), None)
+
+
+def precisions_for(registry: Registry, found: Registration, wanted: str = "") -> tuple[str, ...]:
+    """Return float32, and the other precisions that runtimes offer for a network in float32, or the wanted one."""
+    if getattr(found.load, "precision", "float32") != "float32":
+        return ("float32",)
+    named = () if wanted in ("", NONE) else (wanted,)
+    usable = [each for name, each in sorted(registry.runtimes.owned.items()) if not named or name in named]
+    offered = [
+        precision
+        for each in usable
+        if not missing_packages(each) and any(fits(each, found.card, device) for device in _DEVICES)
+        for precision in offered_precisions(each)
+    ]
+    return tuple(dict.fromkeys(["float32", *offered]))
+
+
+def offered_precisions(offered: OfferedRuntime) -> tuple[str, ...]:
+    """Return the precisions that a runtime offers on this machine."""
+    return tuple(getattr(offered.runtime, "precisions", ("float32",)))
 
 
 def missing_packages(offered: OfferedRuntime) -> list[str]:
@@ -124,8 +155,11 @@ def _wanted(registry: Registry, card: Card, device: str, wanted: str, precision:
         raise PluginError(f"no runtime {wanted!r}; {advice}; see `sightsound plugins`")
     if advice := advice_for_missing(offered):
         raise PluginError(f"runtime {wanted!r}: {advice}")
-    if precision not in _precisions(offered):
-        offers = ", ".join(_precisions(offered))
+    if precision not in offered_precisions(offered):
+        offers = ", ".join(offered_precisions(offered))
+        if not offers:
+            text = f"runtime {wanted!r}: precision={precision}: it needs a GPU, and this machine has none"
+            raise PluginError(f"{text}; leave out the option, or --runtime")
         raise PluginError(f"runtime {wanted!r}: precision: expected one of {offers}, got {precision}")
     return offered if fits(offered, card, device) else None
 
@@ -140,7 +174,3 @@ def _is_there(package: str) -> bool:
         return importlib.util.find_spec(package) is not None
     except ImportError:  # the package that it is part of
         return False
-
-
-def _precisions(offered: OfferedRuntime) -> tuple[str, ...]:
-    return tuple(getattr(offered.runtime, "precisions", ("float32",)))

@@ -83,11 +83,30 @@ class TorchEmbedder:
     @cached_property
     def network(self) -> Network:
         """The network, ready to run on its device."""
-        from sightsound.torch.network import Network
+        return self.network_at("float32")
 
-        on = self._device
+    def network_at(self, precision: str) -> Network:
+        """Return a new network that is ready to run on the device.
+
+        Parameters
+        ----------
+        precision : {"float32", "bf16", "fp16"}
+            Of its products. A head that `derive` got is computed in float32 or float64.
+
+        Raises
+        ------
+        CannotRun
+            If the device does not have the precision.
+        SightsoundError
+            If the weights do not fit.
+        """
+        from sightsound.torch.network import Network
+        from sightsound.torch.precision import at_precision, require_precision
+
+        require_precision(precision, self._device)
         module = self.module()
-        return Network(self._with_head(module if self._plan else self.folded(module)), on)
+        module = at_precision(module if self._plan else self.folded(module), precision)
+        return Network(self._with_head(module), self._device)
 
     @cached_property
     def _device(self) -> torch.device:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from sightsound.contract.errors import SightsoundError
 from sightsound.torch.network import embeddings_of
+from sightsound.torch.precision import capability_of, precisions_of
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,7 @@ class Trained:
         self._bf16 = settings.precision == "bf16" or (
             settings.precision == "auto"
             and self._device.type == "cuda"
-            and torch.cuda.is_bf16_supported(including_emulation=False)
+            and "bf16" in precisions_of(capability_of(self._device))
         )
 
     def step(self, network: nn.Module, batch: TrainingBatch, weights: Tensor | None, seed: int) -> float:

@@ -34,11 +34,14 @@ class Loader:
         Loads its network.
     plan : Plan, optional
         The layers that the name of the card asks for.
+    precision : str
+        That of the network, see `sightsound.plugin.Load`.
     """
 
     card: Card
     load: LoadCard
     plan: Plan | None = None
+    precision: str = "float32"
 
     def __call__(self, device: str, weights: Mapping[str, Path]) -> Embedder:
         """Return the loaded embedder."""
@@ -55,4 +58,4 @@ class Loader:
         from sightsound_audioset.layers import plan_layers
 
         plan = plan_layers(self.card, options)
-        return Loader(plan.card(self.card), self.load, plan)
+        return Loader(plan.card(self.card), self.load, plan, self.precision)

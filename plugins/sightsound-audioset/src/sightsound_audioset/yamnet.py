@@ -78,7 +78,7 @@ _CPU_BATCH_SIZE = 16  # measured with two workers: 1.1 ms per window, against 1.
 def register_embedders(register: Register) -> None:
     """Register `yamnet.audioset_f32` and `yamnet.audioset_i8`."""
     register(F32, Loader(F32, load_f32))
-    register(I8, Loader(I8, load_i8))
+    register(I8, Loader(I8, load_i8, precision="int8"))
 
 
 @hookimpl
@@ -110,7 +110,7 @@ def resolve_embedder(name: str, options: Mapping[str, Any]) -> tuple[Card, Load]
         hop = round(options["hop"] * 100) * log_mel.HOP
         card = replace(card, name=f"{name}[{HOP.written(options['hop'])}]", hop=hop)
     of_layers = {key: value for key, value in options.items() if key != "hop"}
-    loader = Loader(card, load)
+    loader = Loader(card, load, precision="float32" if name == F32.name else "int8")
     loader = loader.with_layers(of_layers) if of_layers else loader
     return loader.card, loader
 

@@ -21,6 +21,7 @@ from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
 from sightsound.host.host import Host, using_runtime
 from sightsound.host.model import Model
+from sightsound.host.runtimes import BY_ITSELF
 from sightsound.learn.comparison.classes import best_classes
 from sightsound.pipeline.latency import items_timer, medians, network_timer
 from sightsound.pipeline.reader import Job
@@ -185,8 +186,8 @@ def _loaded(host: Host, request: Request) -> Model:
     if request.runtime:
         host = using_runtime(host, request.runtime)
     model = host.load(request.model, request.device)
-    wanted = "" if request.runtime == "none" else request.runtime
-    if request.runtime and model.execution.runtime != wanted:
+    expected = ("", request.runtime) if request.runtime in BY_ITSELF else (request.runtime,)
+    if request.runtime and model.execution.runtime not in expected:
         got = model.execution.runtime or "the network itself"
         raise PluginError(f"{request.name}: expected to run in {request.runtime}, got {got}; name another runtime")
     return model
