@@ -2,8 +2,8 @@
 
     python tests/benchmarks/startup.py [--rounds 15] [--tag FILE]... [--library FOLDER PATH...]
 
-Goals: `--help` takes at most twice as long as `import click`, `tag` of a recording or a picture 0.7 s once its network is
-compiled, `index` of unchanged files less than a second.
+Goals: `--help` takes at most twice as long as `import click`, `tag` of a recording or a picture 0.7 s once its network
+is compiled, `index` of unchanged files less than a second.
 """
 
 from __future__ import annotations
