@@ -27,6 +27,7 @@ from sightsound import (
     index,
     search,
 )
+from sightsound.contract import row_names
 from sightsound.formats import parquet
 from sightsound.library import row_blocks
 from sightsound.library.export.projection import principal_axes
@@ -99,6 +100,7 @@ def test_parquet_has_the_rows_bit_for_bit_with_their_items(where, tmp_path, spac
     assert whos.get("cats/0.png", whos.get("dogs/1.wav")) in (["Tim", "Tom"], ["Rex"])
     metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     assert (metadata["space"], metadata["fingerprint"], metadata["format"]) == (space, meant.fingerprint, "1")
+    assert set(metadata) <= set(row_names.ABOUT), "names that import does not know are taken for columns of an .npz"
     assert str(table.schema.field("embedding").type).startswith("fixed_size_list<") and meant.dim == len(
         rows[0]["embedding"]
     )

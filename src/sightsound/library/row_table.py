@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 import sightsound
+from sightsound.contract import row_names
 from sightsound.contract.space import Space
 from sightsound.formats.columns import Batch, Column
 from sightsound.library.row_blocks import RowBlock
@@ -67,11 +68,11 @@ def row_columns(space: Space, labels: Sequence[str], best: int) -> list[Column]:
 def row_metadata(space: Space) -> dict[str, str]:
     """Return what holds for all rows of a space, as texts: format, space, fingerprint and what it hashes, writer."""
     return {
-        "format": FORMAT,
-        "space": space.name,
-        "fingerprint": space.fingerprint,
-        "facts": space.facts,
-        "writer": f"sightsound {sightsound.__version__}",
+        row_names.FORMAT: FORMAT,
+        row_names.SPACE: space.name,
+        row_names.FINGERPRINT: space.fingerprint,
+        row_names.FACTS: space.facts,
+        row_names.WRITER: f"sightsound {sightsound.__version__}",
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract import row_names
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
 from sightsound.formats.parquet import require_pyarrow
@@ -67,7 +68,8 @@ class ParquetRows:
             self._roots, self._contents = named(file, columns, ROOTS), named(file, columns, CONTENTS)
             self._times = [named(file, columns, names) for names in (SECONDS, STARTS, STOPS)]
             self.count = int(table.metadata.num_rows)
-            space, fingerprint = (_metadata(schema.metadata or {}, name) for name in ("space", "fingerprint"))
+            said = _metadata(schema)
+            space, fingerprint = (row_names.stated(said, name) for name in (row_names.SPACE, row_names.FINGERPRINT))
             known = [name for name in _text_lists(schema) if name not in labels] if fingerprint else []
             self._labels = label_columns(file, columns, [*known, *labels])
             self.stated = Stated(tuple(columns), self._dim(table), self._is_timed(table), space, fingerprint)
@@ -195,10 +197,10 @@ def _mask(good: NDArray[np.bool_]) -> Any:
     return pyarrow.array(good)
 
 
-def _metadata(said: dict[bytes, bytes], key: str) -> str:
-    """Return a value of the metadata of a schema, by its name or that name after `sightsound.`."""
-    found = said.get(f"sightsound.{key}".encode()) or said.get(key.encode()) or b""
-    return found.decode("utf-8", "replace")
+def _metadata(schema: Any) -> dict[str, str]:
+    """Return the metadata of a schema as texts."""
+    said: dict[bytes, bytes] = schema.metadata or {}
+    return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in said.items()}
 
 
 def _text_lists(schema: Any) -> list[str]:
