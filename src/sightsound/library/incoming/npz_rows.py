@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sightsound.contract import row_names
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
+from sightsound.library.incoming.row_scores import UNKNOWN_CLASSES, has_scores
 from sightsound.library.incoming.row_source import (
     CONTENTS,
     PATHS,
@@ -118,7 +119,8 @@ class NpzRows:
             timed = bool(complete) and _has_numbers(archive, complete)
             claimed = (row_names.SPACE, row_names.FINGERPRINT)
             space, fingerprint = (_text(archive, f"{name}{at}", arrays) for name in claimed)
-            self.stated = Stated(tuple(plain), shape[1], timed, space, fingerprint)
+            scores = UNKNOWN_CLASSES if has_scores(plain) else ""
+            self.stated = Stated(tuple(plain), shape[1], timed, space, fingerprint, scores)
 
     def _columns(self) -> list[str]:
         return [

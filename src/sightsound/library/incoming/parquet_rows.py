@@ -14,6 +14,7 @@ from sightsound.contract import row_names
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
 from sightsound.formats.parquet import require_pyarrow
+from sightsound.library.incoming.row_scores import StatedScores, read_scores, stated_scores
 from sightsound.library.incoming.row_source import (
     CLASSES,
     CONTENTS,
@@ -70,9 +71,10 @@ class ParquetRows:
             self.count = int(table.metadata.num_rows)
             said = _metadata(schema)
             space, fingerprint = (row_names.stated(said, name) for name in (row_names.SPACE, row_names.FINGERPRINT))
+            scores = stated_scores(said, columns)
             known = [name for name in _text_lists(schema) if name not in labels] if fingerprint else []
             self._labels = label_columns(file, columns, [*known, *labels])
-            self.stated = Stated(tuple(columns), self._dim(table), self._is_timed(table), space, fingerprint)
+            self.stated = Stated(tuple(columns), self._dim(table), self._is_timed(table), space, fingerprint, scores)
 
     def places(self) -> Iterator[tuple[list[str], list[str]]]:
         """Yield the paths and the roots of all rows, block by block."""
@@ -86,9 +88,12 @@ class ParquetRows:
         """Yield all rows, block by block."""
         names = self._present(self._vectors, self._paths, self._roots, self._contents, *self._times)
         names += [name for name in self._labels.values() if name not in names]
-        first = 0
+        first, scored, wide = 0, self.stated.scores, self.stated.dim
+        if isinstance(scored, StatedScores):
+            names += [name for name in (scored.column, row_names.TOP_SCORES) if name not in names]
+            wide += len(scored.classes)
         with self._opened() as table:
-            for batch in table.iter_batches(rows_at_once(self.stated.dim), columns=names, use_threads=False):
+            for batch in table.iter_batches(rows_at_once(wide), columns=names, use_threads=False):
                 problems: dict[int, str] = {}
                 vectors = self._rows(batch.column(self._vectors), problems)
                 checked(self.file, vectors, problems)
@@ -98,7 +103,8 @@ class ParquetRows:
                 }
                 paths, roots = _texts(batch.column(self._paths)), self._optional(batch, self._roots)
                 contents = _hashes(batch.column(self._contents)) if self._contents else [""] * len(paths)
-                yield TableBlock(first, paths, roots, vectors, problems, self._spans(batch), contents, labels)
+                scores = read_scores(batch, scored) if isinstance(scored, StatedScores) else None
+                yield TableBlock(first, paths, roots, vectors, problems, self._spans(batch), contents, labels, scores)
                 first += len(paths)
 
     @contextlib.contextmanager
