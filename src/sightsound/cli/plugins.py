@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import host, json_option
+from sightsound.cli.exports import TableOutput, table_options
+from sightsound.cli.settings import host
 
 if TYPE_CHECKING:
     from sightsound.host.discovery import Plugin
 
 
 @click.command()
-@json_option()
+@table_options
 @click.pass_context
-def plugins(context: click.Context, as_json: bool) -> None:
+def plugins(context: click.Context, table: TableOutput) -> None:
     """List every installed plugin, and why one is blocked or broken."""
+    table.check()
     known = host(context)
     found, missing = known.plugins, known.missing_packages()
-    if as_json:
-        needs = [{"missing": [missing[name] for name in plugin.runtimes if name in missing]} for plugin in found]
-        output.print_json([{**dataclasses.asdict(plugin), **need} for plugin, need in zip(found, needs)])
+    needs = [{"missing": [missing[name] for name in plugin.runtimes if name in missing]} for plugin in found]
+    table.write_objects([{**dataclasses.asdict(plugin), **need} for plugin, need in zip(found, needs)])
+    if not table.shown:
         return
     rows = [(each.name, f"{each.distribution} {each.version}", each.status, _provided(each, missing)) for each in found]
     output.print_table(["plugin", "distribution", "status", "what it has, or why not"], rows)

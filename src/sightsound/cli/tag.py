@@ -89,7 +89,11 @@ _STATUS_WORDS = {"ok": "tagged", **output.FAILURE_WORDS}
 @click.option("--audacity", "form", flag_value="audacity", help="Audacity's label track.")
 @click.option("--raven", "form", flag_value="raven", help="Raven's selection table.")
 @click.option("--parquet", metavar="FILE", help="Write a Parquet file with the columns of --csv, too.")
-@click.option("-o", "--out", metavar="FILE", help="The file to write (a folder for --audacity of several files).")
+@click.option(
+    *("-o", "--out"),
+    metavar="FILE",
+    help="The file to write (a folder for --audacity of several files); .csv, .json and .parquet say the form.",
+)
 @click.option("--plot", metavar="PNG", help="Draw a recording: waveform, spectrogram and segments.")
 @click.option("--wordcloud", metavar="PNG", help="Draw a word cloud of the classes, by seconds times score.")
 @click.pass_context
@@ -128,7 +132,7 @@ def tag(
         raise click.UsageError(f"--json and --{form}: expected one of them")
     form = "json" if as_json else form
     if out and not form:
-        raise click.UsageError("--out goes with --json, --csv, --audacity or --raven")
+        form, out, parquet = exports.form_of(out, parquet)
     if bool(paths) == bool(library):
         raise click.UsageError("expected FILE... or --library")
     if library and (probes or none_below is not None or hop is not None or channels != "mean" or plot):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sightsound.contract import row_names
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
-from sightsound.formats.parquet import require_pyarrow
+from sightsound.formats.parquet import open_parquet, reading_errors
 from sightsound.library.incoming.row_scores import StatedScores, read_scores, stated_scores
 from sightsound.library.incoming.row_source import (
     CLASSES,
@@ -37,8 +37,6 @@ from sightsound.media.safe_open import error_line
 
 _FIRST = 256  # rows whose lengths say how long a row is
 _PLACES = 2**16  # rows whose paths are read at once
-_BUFFER = 2**20  # bytes of a column that are read at once
-_STRING_BYTES, _CONTAINER_ITEMS = 2**24, 2**20  # of the metadata of a file, at most
 
 
 class ParquetRows:
@@ -109,20 +107,11 @@ class ParquetRows:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Any]:
-        require_pyarrow()
-        import pyarrow
-        import pyarrow.parquet
-
+        errors = reading_errors()
         try:
-            with pyarrow.parquet.ParquetFile(
-                self.file,
-                buffer_size=_BUFFER,
-                pre_buffer=False,
-                thrift_string_size_limit=_STRING_BYTES,
-                thrift_container_size_limit=_CONTAINER_ITEMS,
-            ) as table:
+            with open_parquet(self.file) as table:
                 yield table
-        except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError) as error:
+        except errors as error:
             raise SightsoundError(
                 f"{self.file}: expected a Parquet file of rows with their paths ({error_line(error)}); make it anew"
             ) from error
