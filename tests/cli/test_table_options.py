@@ -209,3 +209,40 @@ def test_the_ending_of_a_file_says_the_form_of_tags(command, tmp_path):
     assert len(json.loads((tmp_path / "t.json").read_text())) == 1
     done = command(*words, "-o", tmp_path / "t.docx")
     assert done.returncode == 2 and "expected a name that ends in .csv, .json or .parquet" in done.stderr
+
+
+@pytest.mark.parametrize("below", [True, False])
+def test_results_show_paths_as_they_are_typed(command, library, shades, tmp_path, monkeypatch, below):
+    """Relative to the working folder where the file is below it, else absolute, in each command and in JSON."""
+    monkeypatch.chdir(shades.parent if below else library)
+    copy = shades / "blue" / "0 copy.png"
+    copy.write_bytes((shades / "blue" / "0.png").read_bytes())
+    assert command("index", shades, "-l", library, *MODEL).returncode == 1
+    assert command("probe", "fit", "-l", library, *MODEL, "--out", tmp_path / "p.probe").returncode == 0
+    typed = "shades/blue/0 copy.png" if below else str(copy)
+    for words, name in (
+        (("search", shades / "blue" / "0.png", "-l", library, "--copies"), "file"),
+        (("list", "-l", library, "--path", "blue/*"), "file"),
+        (("probe", "predict", tmp_path / "p.probe", "-l", library), "file"),
+        (("probe", "predict", tmp_path / "p.probe", copy), "file"),
+        (("duplicates", "-l", library, "--threshold", "1"), "path"),
+    ):
+        assert typed in command(*words).stdout, words
+        rows = as_rows(command(*words, "--csv").stdout)
+        assert (typed if name == "file" else str(copy)) in {row[name] for row in rows}
+        assert f'"file": {json.dumps(typed)}' in command(*words, "--json").stdout, words
+
+
+def test_tags_show_paths_as_they_are_typed(command, tmp_path, monkeypatch):
+    import made
+
+    made.write_sound(tmp_path / "a" / "b" / "x.wav", seconds=4)
+    made.write_sound(tmp_path / "a" / "c" / "x.wav", 1, seconds=4)
+    monkeypatch.chdir(tmp_path)
+    model = ("-m", "loudness.tiny")
+    command("index", "a", "-l", "lib", *model, "--scores")
+    for words in (("tag", "a"), ("tag", "a/b", "a/c"), ("tag", "-l", "lib"), ("tag", tmp_path / "a")):
+        words = (*words, *model, "--threshold", "0.1")
+        assert {"a/b/x.wav", "a/c/x.wav"} <= set(command(*words).stdout.split())
+        assert {row["file"] for row in as_rows(command(*words, "--csv").stdout)} == {"a/b/x.wav", "a/c/x.wav"}
+        assert {each["file"] for each in json.loads(command(*words, "--json").stdout)} == {"a/b/x.wav", "a/c/x.wav"}

@@ -100,7 +100,7 @@ def _print_groups(found: Duplicates) -> None:
         for each in group.files:
             span = () if each.seconds is None else (f"{each.seconds[0]:.1f}-{each.seconds[1]:.1f}",)
             mark = "keep" if each.keep else ""
-            rows.append((group.number, mark, round(each.similarity, 4), *span, str(each.item), each.reason))
+            rows.append((group.number, mark, round(each.similarity, 4), *span, each.item.shown, each.reason))
     if rows:
         seconds = ["seconds"] if found.windows else []
         output.print_table(["group", "", "similarity", *seconds, "path", "reason"], rows)
@@ -162,6 +162,7 @@ def _group(group: DuplicateGroup) -> dict[str, Any]:
         {
             "path": each.item.path,
             "root": each.item.root,
+            "file": each.item.shown,
             "id": each.item.id,
             "keep": each.keep,
             "similarity": each.similarity,

@@ -200,9 +200,9 @@ def _with_options(function: Callable[..., Any], options: Sequence[Decorator]) ->
 
 def form_of(out: str, parquet: str | None) -> tuple[str | None, str | None, str | None]:
     """Return the form that the ending of a file says, the file, and the one for Parquet, where no form is given."""
-    from sightsound.formats.writing import require_ending
+    from sightsound.formats.writing import FORMATS, require_ending
 
-    ending = require_ending(out)
+    ending = require_ending(out, FORMATS, "; --audacity and --raven write .txt")
     if ending != ".parquet":
         return ending.removeprefix("."), out, parquet
     if parquet:

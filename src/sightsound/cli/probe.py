@@ -188,11 +188,12 @@ def _print_classified(found: Sequence[Classified], top: int) -> None:
     rows: list[Sequence[object]] = []
     for each in found:
         if each.outcome.status != "ok":
-            output.echo(f"{printable(each.item)}: {printable(each.outcome.reason or each.outcome.status)}", err=True)
+            why = printable(each.outcome.reason or each.outcome.status)
+            output.echo(f"{printable(each.item.shown)}: {why}", err=True)
             continue
         best, others = each.top[0], each.top[each.label is not None : top]
         rest = ", ".join(f"{other.label} {other.score:.3f}" for other in others)
-        rows.append((f"{best.score:.3f}", "-" if each.label is None else each.label, each.item, rest))
+        rows.append((f"{best.score:.3f}", "-" if each.label is None else each.label, each.item.shown, rest))
     if rows:
         output.print_table(["score", "class", "path", "then"], rows)
     none = [each.none_below for each in found if each.outcome.status == "ok" and each.label is None]
@@ -201,7 +202,8 @@ def _print_classified(found: Sequence[Classified], top: int) -> None:
 
 
 def _classified_json(found: Classified) -> dict[str, Any]:
-    plain: dict[str, Any] = {"path": found.item.path, "root": found.item.root, "status": found.outcome.status}
+    plain: dict[str, Any] = {"path": found.item.path, "root": found.item.root, "file": found.item.shown}
+    plain["status"] = found.outcome.status
     if found.outcome.status != "ok":
         return {**plain, "reason": found.outcome.reason}
     plain["label"] = found.label

@@ -170,7 +170,7 @@ def tag(
     kept: list[Classified] = []
     try:
         for tags in found:
-            _print_file(tags, _name(tags, paths), one, form)
+            _print_file(tags, one, form)
             kept.append(tags)
     except KeyboardInterrupt:
         if form and kept:
@@ -243,18 +243,9 @@ def _classify_stdin(
         raise KeyboardInterrupt
 
 
-def _name(tags: Classified, paths: Sequence[str]) -> str:
-    """Return the path of a file, with what the user typed before it where several paths were given."""
-    for path in paths if len(paths) > 1 else ():
-        if tags.item.root and tags.item.file.is_relative_to(os.path.abspath(path)):
-            below = os.path.relpath(tags.item.file, os.path.abspath(path))
-            return path if below == os.curdir else os.path.join(path, below)
-    return str(tags.item)
-
-
-def _print_file(tags: Classified, name: str, one: bool, form: str | None) -> None:
+def _print_file(tags: Classified, one: bool, form: str | None) -> None:
     """Print a file: why it failed, or its line among several."""
-    name, outcome = printable(name), tags.outcome
+    name, outcome = printable(tags.item.shown), tags.outcome
     if outcome.status != "ok":
         output.echo(f"{name}: {printable(outcome.reason or outcome.status)}", err=True)
     elif not one and form is None:

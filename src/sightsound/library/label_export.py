@@ -20,9 +20,10 @@ from sightsound.formats.parquet import write_parquet
 from sightsound.library.filters import Filter
 from sightsound.library.item_choice import contains
 from sightsound.library.label_cells import csv_line, escapes_of_bytes, path_cell, value_cell
-from sightsound.library.label_files import PLACE_COLUMNS, SPAN_COLUMNS, TIMES
+from sightsound.library.label_files import PLACE_COLUMNS, RECORDED, SPAN_COLUMNS, TIMES
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.validation import decode_item, decode_range, json_object, text
+from sightsound.media.facts.times import recorded_at
 
 LabelForm = Literal["csv", "json", "parquet", "raven", "audacity"]
 
@@ -96,6 +97,7 @@ class LabelExport:
             Column("low_hz", "number", "the lower end of its band", "Hz"),
             Column("high_hz", "number", "the upper end of its band", "Hz"),
             Column("channel", "integer", "its channel, counted from 0"),
+            Column(RECORDED, "text", "when it was recorded: ISO 8601, with the offset from UTC if it is known"),
         ]
         return [
             Column("path", "path", "path of the file below `root`, with slashes"),
@@ -114,8 +116,10 @@ class LabelExport:
         """
         if self.ranges:
             for item, ranges in self._items_with_ranges():
+                facts = self.library.facts(item.id or 0)
                 for place, labels in _by_place(ranges):
-                    yield from self._rows(item, place, labels, bytes_kept)
+                    when = recorded_at(facts, place[0])
+                    yield from self._rows(item, (*place, when.isoformat() if when else None), labels, bytes_kept)
         else:
             for item, labels in self._items_with_labels():
                 yield from self._rows(item, (), labels, bytes_kept)
@@ -174,7 +178,7 @@ class LabelExport:
                 yield f"\\\t{low}\t{high}"
 
     def _rows(
-        self, item: Item, place: Sequence[float | None], labels: dict[str, list[str]], bytes_kept: bool
+        self, item: Item, place: Sequence[float | str | None], labels: dict[str, list[str]], bytes_kept: bool
     ) -> Iterator[list[Any]]:
         """Yield a row for each label of the column that has most of them, at least one."""
         if not bytes_kept and self._is_ambiguous(item):

@@ -19,8 +19,10 @@ PLACE_COLUMNS = ("path", "root")
 """The columns of a CSV that say which file a row is about."""
 TIMES = ("start", "stop", "end")
 """The columns that tell a CSV of time ranges."""
-SPAN_COLUMNS = (*TIMES, "low_hz", "high_hz", "channel")
-"""The columns of a CSV of time ranges that are no labels."""
+RECORDED = "recorded"
+"""The column with the local time at which a time range begins, which follows from the recording and is not read."""
+SPAN_COLUMNS = (*TIMES, "low_hz", "high_hz", "channel", RECORDED)
+"""The columns of a table of time ranges that are no labels."""
 DEFAULT_COLUMN = "label"
 """The column of labels that come without the name of one: those of folders, and of Audacity."""
 
