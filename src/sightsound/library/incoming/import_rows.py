@@ -138,11 +138,9 @@ def _notes(source: RowSource) -> list[str]:
     scores = source.stated.scores
     if isinstance(scores, str):
         return [f"scores are not imported: {scores}"] if scores else []
-    return (
-        []
-        if scores.complete
-        else [f"of each row the best scores are kept, at most {scores.best}; other classes have 0"]
-    )
+    if scores.complete:
+        return []
+    return [f"of each row the best scores are kept, at most {scores.best}; other classes have 0"]
 
 
 def _own(library: Library, source: RowSource) -> Space | None:
