@@ -1,4 +1,4 @@
-"""Atomic writes: a file appears under its name when it is complete, or not at all."""
+"""Atomic writes: a file or a folder appears under its name when it is complete, or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -95,6 +96,40 @@ def atomic_path(file: PathLike) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def atomic_folder(folder: PathLike) -> Iterator[Path]:
+    """Yield a new folder to write to, and rename it to `folder` when the block ends without an error.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder to create.
+
+    Yields
+    ------
+    pathlib.Path
+        A folder of the same name in a private folder beside it. Both are removed in any other case; what a killed
+        process left of them is removed when the same folder is written again.
+
+    Raises
+    ------
+    SightsoundError
+        If `folder` has files, which are left as they are, or cannot be written.
+    """
+    target = Path(folder)
+    try:
+        with _private_folder(target.absolute()) as private:
+            if target.exists() and (not target.is_dir() or any(target.iterdir())):
+                raise SightsoundError(f"{target}: expected a new or empty folder; name another place")
+            part = private / target.absolute().name
+            part.mkdir()
+            yield part
+            os.replace(part, target)
+            sync_folder(target.absolute().parent)
+    except OSError as error:
+        raise _refused(folder, error.strerror or str(error)) from error
+
+
+@contextlib.contextmanager
 def _private_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target` that no other process uses, and remove it at the end.
 
@@ -145,15 +180,18 @@ def _lock(folder: Path, name: str) -> Iterator[bool]:
 
 
 def _is_emptied(number: int, folder: Path, name: str) -> bool:
-    """Remove the unfinished file `name` from a locked folder; return whether the folder is ours, and now empty."""
+    """Remove the unfinished file or folder `name` from a locked folder; return whether that is ours, and now empty."""
     opened = os.fstat(number)
     try:
         if not os.path.samestat(opened, os.lstat(folder)):
             return False  # another process removed it before it was locked here
         if opened.st_uid != os.geteuid() or opened.st_mode & 0o077 or not {name}.issuperset(os.listdir(number)):
             return False
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=number)
+        for left in os.listdir(number):
+            if stat.S_ISDIR(os.lstat(left, dir_fd=number).st_mode):
+                shutil.rmtree(left, dir_fd=number)
+            else:
+                os.unlink(left, dir_fd=number)
     except OSError:
         return False
     return True

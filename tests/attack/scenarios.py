@@ -223,6 +223,11 @@ SCENARIOS = {
         Scenario("label", ("label", "{media}/red", *LIBRARY, "--set", "species=owl", "--clear", "label"), _labelled),
         Scenario("label --from CSV", ("label", "--from", "{media}/labels.csv", *LIBRARY), _labelled),
         Scenario("label --from ranges", ("label", "--from", "{media}/ranges.csv", *LIBRARY), _labelled),
+        Scenario(
+            "export --for huggingface",
+            ("export", "{case}/lib", "--to", "{case}/out", "--for", "huggingface", "--modality", "image", "--copy"),
+            _indexed,
+        ),
         Scenario("label --to", ("label", "--to", "{case}/out.csv", *LIBRARY), _labelled),
         Scenario("relocate", ("relocate", "{media}", "{media}2", *LIBRARY), _copied),
         Scenario("compact", ("compact", *LIBRARY), _forgotten),

@@ -18,6 +18,7 @@ NAMES = (
     *("forget among many files", "compact", "compact many files", "copy"),
     *("index-build", "index-build in place of another", "compact with an index"),
     *("import", "import into a library", "merge", "merge into one"),
+    "export --for huggingface",
     "import-model",
     *("label", "label --from CSV", "label --from ranges"),
     *("migrate format 1", "migrate format 2", "migrate format 3", "migrate format 4"),
@@ -28,6 +29,12 @@ KILLS = int(os.environ.get("SIGHTSOUND_KILLS", 20))
 @pytest.mark.parametrize("name", ["import into a library", "merge"])
 def test_a_few_kills_are_made_good_by_the_same_command(faulty_forks, tmp_path, name):
     kill(Scene(SCENARIOS[name], tmp_path / "scene", faulty_forks), 2, random.Random(name))
+
+
+def test_what_a_killed_export_left_beside_a_folder_is_removed_by_the_next_one(faulty_forks, tmp_path):
+    scene = Scene(SCENARIOS["export --for huggingface"], tmp_path / "scene", faulty_forks)
+    for nth in (2, scene.calls // 2, scene.calls):
+        scene.attack("kill", nth)
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def test_a_bad_file_is_named_with_its_reason_and_the_exit_code_is_1(command, med
 def test_search_prints_a_table_or_json(command, media, library):
     ran = command("search", media / "red" / "one.png", "--library", library)
     assert ran.returncode == 0, ran.stderr
-    assert [line.split() for line in ran.stdout.splitlines()][1][-2:] == ["red/two.png", "label=red"]
+    assert [line.split() for line in ran.stdout.splitlines()][1][-2:] == [str(media / "red" / "two.png"), "label=red"]
     ran = command("search", f"{media / 'loud' / 'long.wav'}@1.0-2.5", "--library", library, "--json")
     (hit,) = json.loads(ran.stdout)
     assert hit["path"] == "loud/short.wav"

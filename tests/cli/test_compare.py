@@ -51,8 +51,10 @@ def test_a_comparison_is_printed_drawn_and_written_in_every_form(command, sounds
     assert table[0]["runs"] == "cpu, float32, 2 workers of 1 thread, batches of 8"
     assert files["md"].read_text().startswith("| network | linear probe, % |")
     assert files["png"].read_bytes().startswith(b"\x89PNG")
-    done = command("compare", *words, "--json", "--out-plot", files["svg"], "--accuracy", "top1", "--time", "total")
-    assert json.loads(done.stdout)["items"] == 12 and "<svg" in files["svg"].read_text()
+    plot = ("--out-plot", files["svg"], "--accuracy", "top1", "--time", "total")
+    done = command("compare", *words, "--json", *plot, "-o", tmp_path / "o.json")
+    assert json.loads((tmp_path / "o.json").read_text())["items"] == 12 and "<svg" in files["svg"].read_text()
+    assert done.stdout.startswith("network ")
 
 
 def test_a_network_that_fails_and_a_bad_file_are_named_with_exit_code_1(command, shades):
@@ -91,6 +93,8 @@ def test_settings_of_the_command_line_reach_the_process_of_a_network(command, sh
         (("-m", "colours.tiny", "-d", "empty", "--csv", "a.txt", "--json", "a.txt"), "expected a file for each form"),
         (("-m", "colours.tiny", "-d", "empty", "--csv", "--json"), "standard output: expected one form, got several"),
         (("-m", "colours.tiny", "-d", "empty", "--json", "no/a.json"), "no/a.json: cannot be written"),
+        (("-m", "colours.tiny", "-d", "empty", "-o", "a.docx"), "ends in .csv, .json, .md or .parquet"),
+        (("-m", "colours.tiny", "-d", "empty", "-o", "a.csv", "--csv", "b.csv"), "got two for csv; leave one out"),
     ],
 )
 def test_mistakes_are_one_line(command, tmp_path, monkeypatch, words, message):

@@ -101,7 +101,7 @@ def test_predict_prints_classes_and_the_reasons_of_failures(command, fitted, tmp
     (tmp_path / "new" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
     done = command("probe", "predict", fitted, tmp_path / "new")
     assert done.returncode == 1 and "b.png: " in done.stderr
-    assert re.search(r"^\d\.\d{3}  red    a.png  \w+ \d\.\d{3}, \w+ \d\.\d{3}$", done.stdout, re.M)
+    assert re.search(r"^\d\.\d{3}  red    \S+/new/a.png  \w+ \d\.\d{3}, \w+ \d\.\d{3}$", done.stdout, re.M)
     parsed = json.loads(command("probe", "predict", fitted, tmp_path / "new", "--json").stdout)
     assert [each["status"] for each in parsed] == ["ok", "failed"] and parsed[0]["classes"][0]["label"] == "red"
 
@@ -109,7 +109,7 @@ def test_predict_prints_classes_and_the_reasons_of_failures(command, fitted, tmp
 def test_an_image_under_the_threshold_has_a_dash_for_its_class(command, fitted, tmp_path):
     made.write_shade(tmp_path / "new" / "a.png", 0, 200, noise=9)
     done = command("probe", "predict", fitted, tmp_path / "new", "--none-below", "1")
-    assert re.search(r"^0\.\d{3}  -      a.png  red 0\.\d{3}, \w+ 0\.\d{3}, \w+ 0\.\d{3}$", done.stdout, re.M)
+    assert re.search(r"^0\.\d{3}  -      \S+/new/a.png  red 0\.\d{3}, \w+ 0\.\d{3}, \w+ 0\.\d{3}$", done.stdout, re.M)
     assert done.stdout.splitlines()[-1] == "1 of 1 items have no class, as all probabilities are under 1.000"
     for words, label in ((["--none-below", "1"], None), (["--none-below", "0.4"], "red"), ([], "red")):
         (parsed,) = json.loads(command("probe", "predict", fitted, tmp_path / "new", *words, "--json").stdout)
@@ -146,7 +146,7 @@ def test_tag_with_a_probe_gives_no_class_under_the_threshold(command, fitted, tm
         made.write_shade(tmp_path / "new" / f"{i}.png", 0, 200 + i, noise=9)
     words = ("tag", "--probe", fitted, tmp_path / "new", "--none-below", "1")
     done = command(*words)
-    assert re.search(r"^0.png  -: red 0\.\d\d, ", done.stdout, re.M) and "class  files" not in done.stdout
+    assert re.search(r"^\S+/new/0.png  -: red 0\.\d\d, ", done.stdout, re.M) and "class  files" not in done.stdout
     rows = command(*words, "--csv").stdout.splitlines()
     assert len(rows) == 3 and re.match(r"0.png,,,,,0\.\d{4},0\.\d{4},,colours.tiny,ok,", rows[1])
     parsed = json.loads(command(*words, "--json").stdout)

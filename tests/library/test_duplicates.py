@@ -472,7 +472,7 @@ def test_odd_names_survive_the_tables(tiny, tmp_path, command):
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
         table = [*csv.DictReader(file)]
     assert {row["path"] for row in table} == {*(str(folder / name) for name in NAMES), f"{folder}/caf\\xe9.png"}
-    assert [row["path"] for row in table if "not UTF-8" in row["reason"]] == [f"{folder}/caf\\xe9.png"]
+    assert [row["path"] for row in table if "not UTF-8" in row["note"]] == [f"{folder}/caf\\xe9.png"]
     assert {row["group"] for row in table} == {"1"} and sorted(row["keep"] for row in table) == ["no"] * 5 + ["yes"]
     done = command("duplicates", "-l", tmp_path / "lib", "--json")
     ((group,),) = ([*each["groups"]] for each in json.loads(done.stdout))
@@ -503,8 +503,8 @@ def test_the_command_prints_seconds_of_parts(recordings, tmp_path, command):
     assert done.returncode == 0, done.stderr
     with (tmp_path / "d.csv").open(newline="") as file:
         assert [(row["start"], row["stop"]) for row in csv.DictReader(file)] == [
-            ("2.000", "7.000"),
-            ("6.000", "11.000"),
+            ("2.0", "7.0"),
+            ("6.0", "11.0"),
         ]
     done = command("duplicates", "-l", recordings, "--windows", "--threshold", "0.995")
     assert "2.0-7.0" in done.stdout and "1 group of parts of two recordings among 93 windows" in done.stdout
@@ -517,7 +517,7 @@ def test_the_command_prints_seconds_of_parts(recordings, tmp_path, command):
         (("--csv", "out.json"), "out.json: expected a name that ends in .csv or .txt, got .json"),
         (("--csv", "{}/library.sqlite"), "name another place"),
         (("--keep", "newest"), "'newest' is not one of 'best', 'largest', 'oldest'"),
-        (("--calibrate", "9", "--windows"), "--calibrate goes with --space, --device and --json alone"),
+        (("--calibrate", "9", "--windows"), "--calibrate goes with --space, --device and the form of the table alone"),
         (("--calibrate", "0"), "0 is not in the range"),
         (("--against", "nowhere"), "nowhere: nothing of this path is in lib; index it first"),
     ],

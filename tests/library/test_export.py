@@ -6,10 +6,12 @@ import csv
 import io
 import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 from PIL import Image
 
 import made
@@ -27,6 +29,7 @@ from sightsound import (
     index,
     search,
 )
+from sightsound.contract import row_names
 from sightsound.formats import parquet
 from sightsound.library import row_blocks
 from sightsound.library.export.projection import principal_axes
@@ -99,6 +102,7 @@ def test_parquet_has_the_rows_bit_for_bit_with_their_items(where, tmp_path, spac
     assert whos.get("cats/0.png", whos.get("dogs/1.wav")) in (["Tim", "Tom"], ["Rex"])
     metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     assert (metadata["space"], metadata["fingerprint"], metadata["format"]) == (space, meant.fingerprint, "1")
+    assert set(metadata) <= set(row_names.ABOUT), "names that import does not know are taken for columns of an .npz"
     assert str(table.schema.field("embedding").type).startswith("fixed_size_list<") and meant.dim == len(
         rows[0]["embedding"]
     )
@@ -315,6 +319,44 @@ def test_an_atlas_of_sounds_has_a_part_of_each(where, tmp_path):
     assert by_path["copy.wav"]["x"] == by_path["dogs/0.wav"]["x"]
 
 
+def test_an_atlas_has_as_many_neighbours_for_each_item(where, tmp_path, monkeypatch):
+    """Embedding Atlas makes one array of the neighbours of all items."""
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    search_many = Library.search_many
+
+    def without_some(self, *given, **how):
+        first, *others = search_many(self, *given, **how)
+        return [first[:1], *others]
+
+    monkeypatch.setattr(Library, "search_many", without_some)
+    export_atlas(where, tmp_path / "a.parquet", space=IMAGES, media="none")
+    near = [row["neighbors"] for row in read(tmp_path / "a.parquet").to_pylist()]
+    assert (
+        np.stack([each["ids"] for each in near]).shape == np.stack([each["distances"] for each in near]).shape == (3, 2)
+    )
+    assert near[0] == {"ids": [0, 0], "distances": [0.0, 0.0]}
+
+
+@pytest.mark.parametrize(("space", "media"), [(IMAGES, "image"), (SOUNDS, "audio")])
+def test_embedding_atlas_reads_what_is_written(where, tmp_path, space, media):
+    """Its own command makes an application of the file."""
+    atlas = pytest.importorskip("embedding_atlas.cli", reason="needs embedding-atlas")
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    file, out = tmp_path / "a.parquet", tmp_path / "app.zip"
+    export_atlas(where, file, space=space)
+    words = [str(file), "--x", "x", "--y", "y", "--neighbors", "neighbors", "--export-application", str(out)]
+    ran = CliRunner().invoke(atlas.main, words)
+    assert ran.exit_code == 0, ran.output
+    with zipfile.ZipFile(out) as archive:
+        taken = read(io.BytesIO(archive.read("data/dataset.parquet"))).to_pylist()
+        props = json.loads(archive.read("data/metadata.json"))["props"]["data"]
+    assert props["projection"] == {"x": "x", "y": "y"} and props["neighbors"] == "neighbors"
+    for row, own in zip(taken, read(file).to_pylist(), strict=True):
+        assert [row[name] for name in ("x", "y", "path", "neighbors", media)] == [
+            own[name] for name in ("x", "y", "path", "neighbors", media)
+        ]
+
+
 def test_an_atlas_in_small_blocks_is_the_same(where, tmp_path, monkeypatch):
     pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
     export_atlas(where, tmp_path / "a.parquet", space=SOUNDS, media="none")
@@ -411,6 +453,8 @@ def test_the_command_writes_what_the_functions_do(command, where, tmp_path):
     assert done.returncode == 0, done.stderr
     last = f"next: embedding-atlas {tmp_path / 'a.parquet'} --x x --y y --neighbors neighbors"
     assert done.stdout.splitlines() == [f"3 items in {tmp_path / 'a.parquet'}", last]
+    done = command("export", where, "--to", tmp_path / "a.parquet", "--for", "embedding-atlas", "-m", IMAGES)
+    assert done.stdout.splitlines()[1] == f"{last} --image image"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from pathlib import Path
@@ -239,6 +241,44 @@ def test_a_moment_of_a_recording(library):
         .startswith("2026-05-01T04:01:30.5")
     )
     assert recorded_at({}) is None and recorded_at({"recorded": 3}) is None
+
+
+def test_hits_say_when_their_windows_were_recorded(tiny, field, library, tmp_path, command):
+    """Both recordings are of the zone Berlin: the first in UTC in its header, the second by its name."""
+    query = field / "plain.wav"
+    hits = search(query, library, per="window", k=100, host=tiny)
+    times = {(hit.item.path, hit.seconds[0]): hit.recorded and hit.recorded.isoformat() for hit in hits}
+    assert times["20260501_020000.WAV", 0.0] == "2026-05-01T04:00:00+02:00"
+    assert {time for (path, _), time in times.items() if path == "plain.wav"} <= {None}
+    (first, *_) = search(f"{field}/SITE_20260501_223000.wav@0.5-1.5", library, k=1, copies=True, host=tiny)
+    assert (first.item.path, first.seconds) == ("SITE_20260501_223000.wav", (0.5, 1.5))
+    assert first.recorded.isoformat() == "2026-05-01T22:30:00.500000+02:00"
+    several = search(query, [library, library], per="window", k=100, host=tiny)
+    assert [hit.recorded for hit in several] == [hit.recorded for hit in hits]
+    words = ("search", query, "-l", library, "-m", "loudness.tiny", "--per", "window", "-k", "100")
+    listed = json.loads(command(*words, "--json").stdout)
+    assert {(hit["path"], hit["seconds"][0]): hit["recorded"] for hit in listed} == times
+    rows = list(csv.DictReader(io.StringIO(command(*words, "--csv").stdout)))
+    assert {(row["path"], float(row["start"])): row["recorded"] or None for row in rows} == times
+    assert "2026-05-01 04:00:00+02:00" in command(*words).stdout
+    image = json.loads(command("search", field / "noon.jpg", "-l", library, "-m", "colours.tiny", "--json").stdout)
+    assert next(hit for hit in image if hit["path"] == "dawn.jpg")["recorded"] == "2026-05-01T04:12:00+02:00"
+
+
+def test_time_ranges_are_written_with_their_local_times(library, tmp_path, command):
+    rows = ["SITE_20260501_223000.wav,0.5,1.5,owl", "plain.wav,0,1,hum"]
+    (tmp_path / "r.csv").write_text("\n".join(["path,start,stop,kind", *rows]) + "\n")
+    assert command("label", "--from", tmp_path / "r.csv", "-l", library).returncode == 0
+    for name in ("out.csv", "out.json"):
+        assert command("label", "--to", tmp_path / name, "--ranges", "-l", library).returncode == 0
+        assert (
+            command("label", "--from", tmp_path / name, "-l", library).stdout == "2 labels of time ranges of 2 items\n"
+        )
+    listed = {row["path"]: row for row in json.loads((tmp_path / "out.json").read_text())}
+    assert listed["SITE_20260501_223000.wav"]["recorded"] == "2026-05-01T22:30:00.500000+02:00"
+    assert listed["plain.wav"]["recorded"] is None
+    with Library(library) as opened:
+        assert opened.label_columns(ranges=True) == ["kind"]
 
 
 # -- labels ------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from sightsound import (
     UnknownModel,
     check,
     embed,
+    export_rows,
     fit_probe,
     import_rows,
     index,
@@ -28,6 +29,7 @@ from sightsound import (
     predict_stored,
     save_embeddings,
     search,
+    search_tags,
     stats,
     verify_rows,
 )
@@ -453,3 +455,134 @@ def test_files_are_read_block_by_block(tmp_path, monkeypatch, zoo):
             assert count == 7
     before = file_bytes(tmp_path / "lib")
     assert check(tmp_path / "lib") == [] and file_bytes(tmp_path / "lib") == before
+
+
+# -- scores ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scored(tmp_path, zoo, tiny):
+    """A library with the scores of recordings, and what it says of them."""
+    index(zoo / "dogs", tmp_path / "scored", models=["loudness.tiny"], host=tiny, scores=True)
+    return tmp_path / "scored"
+
+
+def scores_in(library, name):
+    with Library(library) as opened:
+        space = next(space for space in opened.spaces if space.name == name)
+        return {kept.outcomes[0].item.path: kept.scores for kept in opened.scores_in(space)}
+
+
+@pytest.mark.parametrize(
+    ("best", "note"), [(5, []), (1, ["of each row the best scores are kept, at most 1; other classes have 0"])]
+)
+def test_scores_of_an_export_come_back(tmp_path, scored, tiny, best, note):
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    wanted = scores_in(scored, "loudness.tiny")
+    export_rows(scored, tmp_path / "r.parquet", best=best)
+    report = import_rows(tmp_path / "r.parquet", tmp_path / "lib")
+    assert report.notes == note and report.scores == report.rows == sum(map(len, wanted.values()))
+    found = scores_in(tmp_path / "lib", "loudness.tiny (imported)")
+    assert found.keys() == wanted.keys()
+    for path, rows in wanted.items():
+        kept = rows if best == 5 else np.where(rows == rows.max(axis=1, keepdims=True), rows, 0)
+        assert np.array_equal(found[path], kept)
+    if best == 5:
+        hits, expected = (search_tags(["loud"], each, host=tiny) for each in (tmp_path / "lib", scored))
+        assert [(hit.item.path, hit.seconds) for hit in hits] == [(each.item.path, each.seconds) for each in expected]
+        assert hits
+        export_rows(tmp_path / "lib", tmp_path / "again.parquet")
+        both = [tag_batch(tmp_path / name) for name in ("r.parquet", "again.parquet")]
+        assert both[0] == both[1] and any(both[0])
+    assert check(tmp_path / "lib") == []
+
+
+def tag_batch(file):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="reads Parquet files")
+    return parquet.read_table(file, columns=["top_labels", "top_ids", "top_scores"]).to_pylist()
+
+
+@pytest.mark.parametrize("best", [1, 5])
+def test_some_scores_join_a_network_and_are_computed_where_all_are_asked_for(tmp_path, zoo, scored, tiny, best):
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    export_rows(scored, tmp_path / "r.parquet", best=best)
+    assert import_rows(tmp_path / "r.parquet", tmp_path / "lib", verify=True, host=tiny).verified[0].rows
+    done = index(zoo / "dogs", tmp_path / "lib", models=["loudness.tiny"], host=tiny, scores=True)
+    assert done.counts["unchanged"] == (0 if best == 1 else 2)
+    found, wanted = scores_in(tmp_path / "lib", "loudness.tiny"), scores_in(scored, "loudness.tiny")
+    assert all(np.array_equal(found[path], rows) for path, rows in wanted.items())
+    done = index(zoo / "dogs", tmp_path / "lib", models=["loudness.tiny"], host=tiny, scores=True)
+    assert done.counts["unchanged"] == 2 and check(tmp_path / "lib") == []
+
+
+def test_wrong_scores_do_not_join_a_network(tmp_path, scored, tiny):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    export_rows(scored, tmp_path / "r.parquet")
+    table = parquet.read_table(tmp_path / "r.parquet")
+    at = table.column_names.index("top_scores")
+    wrong = pyarrow.array([[0.5] * len(row) for row in table["top_scores"].to_pylist()], table.schema.field(at).type)
+    parquet.write_table(table.set_column(at, table.schema.field(at), wrong), tmp_path / "wrong.parquet")
+    with pytest.raises(SpaceMismatch, match="the scores of .* differ; its rows stay imported"):
+        import_rows(tmp_path / "wrong.parquet", tmp_path / "lib", verify=True, host=tiny)
+
+
+CLASSES = {"name": "birds", "labels": ["crane", "owl", "crane"], "ids": ["n1", "n2", "n3"]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({}, ""),
+        ({"classes": None}, "does not say of which classes"),
+        ({"classes": "{"}, "cannot be read"),
+        ({"best": "many"}, "cannot be read"),
+        ({"score_kind": "guess"}, "expected score_kind sigmoid or softmax"),
+        ({"classes": json.dumps({**CLASSES, "ids": []})}, "same name, and no ids"),
+    ],
+)
+def test_scores_are_taken_by_the_ids_of_classes_or_the_report_says_why_not(tmp_path, changed, why):
+    said = {"space": "net.made", "fingerprint": "1" * 64, "score_kind": "softmax", "best": "2"}
+    said |= {"classes": json.dumps(CLASSES)} | changed
+    columns = {"path": ["a.png", "b.png"], "embedding": fixed(some_rows(2))}
+    columns |= {"top_labels": [["crane", "owl"], ["crane"]], "top_ids": [["n3", "n2"], ["n1"]]}
+    columns |= {"top_scores": [[0.75, 0.125], [0.5]]}
+    said = {key: value for key, value in said.items() if value is not None}
+    report = import_rows(write_parquet(tmp_path / "r.parquet", said, **columns), tmp_path / "lib")
+    assert report.rows == 2 and len(report.notes) == 1
+    if why:
+        assert report.notes[0].startswith("scores are not imported: ") and why in report.notes[0]
+        assert report.scores == 0
+    else:
+        found = scores_in(tmp_path / "lib", "net.made (imported)")
+        assert found["a.png"].tolist() == [[0, 0.125, 0.75]] and found["b.png"].tolist() == [[0.5, 0, 0]]
+        with Library(tmp_path / "lib") as library:
+            assert library.facts(1)["scores"] == "best 2"
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"top_ids": [["n3"], ["n9"]]}, "a class is not in the list"),
+        ({"top_ids": [["n3", "n1"], ["n1"]]}, "expected as many as top_ids in each row"),
+        ({"top_scores": [[0.75], [float("nan")]]}, "expected numbers from 0 to 1"),
+    ],
+)
+def test_scores_that_cannot_be_are_an_error_in_one_line(tmp_path, changed, why):
+    said = {"space": "net.made", "fingerprint": "1" * 64, "score_kind": "softmax", "best": "2"}
+    columns = {"path": ["a.png", "b.png"], "embedding": fixed(some_rows(2))}
+    columns |= {"top_ids": [["n3"], ["n1"]], "top_scores": [[0.75], [0.5]]} | changed
+    file = write_parquet(tmp_path / "r.parquet", said | {"classes": json.dumps(CLASSES)}, **columns)
+    with pytest.raises(SightsoundError, match=why):
+        import_rows(file, tmp_path / "lib")
+
+
+def test_the_command_line_says_what_became_of_scores(tmp_path, scored, tiny):
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    export_rows(scored, tmp_path / "r.parquet", best=1)
+    export_rows(scored, tmp_path / "r.npz")
+    words = ["-l", str(tmp_path / "lib")]
+    ran = CliRunner().invoke(import_, [str(tmp_path / "r.parquet"), *words], obj=tiny)
+    assert "of 2 files, with scores, imported into" in ran.output and "of each row the best scores" in ran.output
+    ran = CliRunner().invoke(import_, [str(tmp_path / "r.npz"), "-l", str(tmp_path / "two"), "--json"], obj=tiny)
+    assert json.loads(ran.stdout)["notes"][0].startswith("scores are not imported") and ran.exit_code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import os
 import sqlite3
 from pathlib import Path
@@ -272,11 +273,121 @@ def test_a_path_below_two_roots_needs_the_root(where, zoo, tiny, tmp_path, comma
     assert who[str(tmp_path / "other"), "cats/0.png"] == ("Tom",) and who[str(zoo), "cats/0.png"] is None
 
 
-@pytest.mark.parametrize("ending", [".parquet", ".txt", ".png", ""])
+@pytest.mark.parametrize("ending", [".npz", ".txt", ".png", ""])
 def test_a_name_whose_ending_says_another_form_is_refused(where, tmp_path, command, ending):
     done = command("label", "--to", tmp_path / f"t{ending}", "-l", where)
     assert done.returncode == 2 and "expected a name that ends in .csv" in done.stderr
     assert not (tmp_path / f"t{ending}").exists()
+
+
+def all_ranges(where):
+    with Library(where) as library:
+        return {each.path: library.ranges(each.id) for each in library.items()}
+
+
+@POSIX
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_labels_and_odd_paths_survive_json_and_parquet(tiny, tmp_path, command, form):
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    names = [b"a,b.png", b'q"uote.png', b"new\nline.png", b"=x.png", b"-d.png", b"caf\xe9.png"]
+    for seed, name in enumerate(names):
+        write_image(tmp_path / "in" / os.fsdecode(name), seed)
+    write_sound(tmp_path / "in" / "s.wav", seconds=3)
+    write_sound(tmp_path / "in" / "-t.wav", 1, seconds=3)
+    index(tmp_path / "in", tmp_path / "lib", models=["colours.tiny", "loudness.tiny"], host=tiny)
+    set_labels(tmp_path / "lib", tmp_path / "in" / "a,b.png", put={"text": VALUES, "note": ["x"], "list": ["1", "2.0"]})
+    set_labels(tmp_path / "lib", tmp_path / "in" / os.fsdecode(b"caf\xe9.png"), put={"text": "coffee"})
+    rows = ["s.wav,0.5,1.25,,,,=bark", "s.wav,0.5,1.25,,,,hum", "-t.wav,0,1,100,200.5,1,x"]
+    (tmp_path / "r.csv").write_text("\n".join(["path,start,stop,low_hz,high_hz,channel,kind", *rows]) + "\n")
+    import_labels(tmp_path / "r.csv", tmp_path / "lib")
+    labels, ranges = labels_of(tmp_path / "lib"), all_ranges(tmp_path / "lib")
+    assert {len(each) for each in ranges.values()} == {0, 1, 2}
+    for name, words in ((f"t.{form}", ()), (f"r.{form}", ("--ranges",))):
+        done = command("label", "--to", tmp_path / name, *words, "-l", tmp_path / "lib")
+        assert done.returncode == 0, done.stderr
+    set_labels(tmp_path / "lib", tmp_path / "in", put={"text": "none", "note": "none"}, clear=["list"])
+    set_labels(tmp_path / "lib", tmp_path / "in", clear=["kind"], ranges=True)
+    assert not any(all_ranges(tmp_path / "lib").values())
+    for name in (f"t.{form}", f"r.{form}"):
+        done = command("label", "--from", tmp_path / name, "-l", tmp_path / "lib")
+        assert done.returncode == 0, done.stderr
+    assert labels_of(tmp_path / "lib") == labels and all_ranges(tmp_path / "lib") == ranges
+
+
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_tables_of_other_programs_may_have_lists_and_numbers(where, tmp_path, command, form):
+    records = [
+        {"path": "cats/0.png", "species": ["cat", "pet"], "count": 3, "mood": None},
+        {"path": "cats/1.png", "species": [], "count": None, "mood": "calm"},
+    ]
+    write_records(tmp_path / f"t.{form}", records)
+    assert import_labels(tmp_path / f"t.{form}", where).labels == 4
+    assert labels_of(where)["cats/0.png"] == {"species": ("cat", "pet"), "count": ("3",)}
+    assert labels_of(where)["cats/1.png"] == {"mood": ("calm",)}
+    write_records(tmp_path / f"r.{form}", [{"path": SOUND, "start": 0, "end": 1.5, "channel": 1.0, "kind": "bark"}])
+    assert import_labels(tmp_path / f"r.{form}", where).ranges == 1
+    write_records(tmp_path / f"m.{form}", [{"path": "cats/0.png", "specis": "dog"}])
+    done = command("label", "--from", tmp_path / f"m.{form}", "-l", where)
+    assert (
+        done.returncode == 2
+        and "column 'specis': expected one of the library's, did you mean 'species'?" in done.stderr
+    )
+    done = command("label", "--from", tmp_path / f"t.{form}", "--column", "moot", "-l", where)
+    assert done.returncode == 2 and "did you mean 'mood'?" in done.stderr
+    write_records(tmp_path / f"p.{form}", [{"pth": "cats/0.png", "species": "dog"}])
+    done = command("label", "--from", tmp_path / f"p.{form}", "-l", where)
+    assert done.returncode == 2 and "with a column 'path', got ['pth', 'species']" in done.stderr
+
+
+def write_records(file, records):
+    if file.suffix == ".json":
+        file.write_text(json.dumps(records, indent=1))
+    else:
+        pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+        pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow").write_table(
+            pyarrow.Table.from_pylist(records), file
+        )
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "does not begin with"),
+        ("{}", "does not begin with"),
+        ('[{"path": "a"}, ', "Expecting value"),
+        ('[{"path": "a"}] x', "there is more after its ]"),
+        ('[{"path": "a"}, 3]', "row 2: expected an object"),
+        ('[{"path": {"a": 1}, "x": "y"}]', "row 1: path: expected a text"),
+        ("[" * 100_000, "recursion"),
+    ],
+)
+def test_json_that_cannot_be_read_is_an_error_in_one_line(where, tmp_path, content, why):
+    (tmp_path / "t.json").write_text(content)
+    with pytest.raises(SightsoundError, match="t.json: expected a list of objects in JSON") as raised:
+        import_labels(tmp_path / "t.json", where)
+    assert why in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_parquet_that_cannot_be_read_is_an_error_in_one_line(where, tmp_path):
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    write_records(tmp_path / "t.parquet", [{"path": "cats/0.png", "species": "cat"}])
+    whole = (tmp_path / "t.parquet").read_bytes()
+    for damaged in (b"", whole[:-9], b"PAR1" + bytes(100) + b"PAR1"):
+        (tmp_path / "t.parquet").write_bytes(damaged)
+        with pytest.raises(SightsoundError, match="t.parquet: expected a Parquet file") as raised:
+            import_labels(tmp_path / "t.parquet", where)
+        assert "\n" not in str(raised.value)
+
+
+def test_a_long_json_is_read_in_pieces(where, tmp_path, monkeypatch):
+    from sightsound.library import label_records
+
+    monkeypatch.setattr(label_records, "_CHARACTERS", 7)
+    text = "x" * 100
+    write_records(tmp_path / "t.json", [{"path": f"cats/{i}.png", "species": f"{text}{i}"} for i in range(2)])
+    assert import_labels(tmp_path / "t.json", where).labels == 2
+    assert labels_of(where)["cats/1.png"] == {"species": (f"{text}1",)}
 
 
 def test_only_some_columns_and_items_are_written(where, zoo, tmp_path, command):

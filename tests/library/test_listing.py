@@ -160,7 +160,9 @@ def test_the_table_shows_paths_as_they_are_typed_here(command, where, zoo, monke
 def test_csv_json_and_parquet_have_the_same_items(command, where, tmp_path):
     listed = json.loads(command("list", "-l", where, "--json").stdout)
     assert [row["path"] for row in listed] == ALL
-    assert listed == [json.loads(json.dumps(each.to_json())) for each in list_items(where)]
+    assert listed == [
+        {**json.loads(json.dumps(each.to_json())), "file": str(each.item.file)} for each in list_items(where)
+    ]
     rows = list(csv.DictReader(io.StringIO(command("list", "-l", where, "--csv").stdout)))
     assert [row["path"] for row in rows] == ALL
     assert [row["who"] for row in rows] == ["", "", "Tim; Tom", "", "", "", "Rex"]

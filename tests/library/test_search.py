@@ -470,7 +470,7 @@ def test_the_command_shows_scores_seconds_and_ids(ask, library, zoo, tiny):
         f"{hit.score:.4f}",
         f"{hit.seconds[0]:.2f}-{hit.seconds[1]:.2f}",
         str(hit.item.id),
-        hit.item.path,
+        str(hit.item.file),
     ]
 
 

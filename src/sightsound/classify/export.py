@@ -13,7 +13,9 @@ from typing import Any
 from sightsound.contract.paths import FORMULA, PathLike, csv_text, printable
 from sightsound.contract.results import Classified, Segment
 
-CSV_COLUMNS = ("path", "start", "stop", "label", "id", "mean", "peak", "channel", "model", "status", "reason", "root")
+CSV_COLUMNS = (
+    *("path", "start", "stop", "label", "id", "mean", "peak", "channel", "model", "status", "reason", "root", "file"),
+)
 RAVEN_COLUMNS = (
     *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"),
     *("Begin File", "Begin Path", "File Offset (s)", "Label", "Mean Score", "Peak Score"),
@@ -37,8 +39,8 @@ def csv_table(results: Iterable[Classified]) -> str:
     Returns
     -------
     str
-        The columns are `CSV_COLUMNS`. `path` is relative to `root`. Times are in seconds; `mean` and
-        `peak` of an image are both its score.
+        The columns are `CSV_COLUMNS`. `path` is relative to `root`, `file` to the working folder. Times are in seconds;
+        `mean` and `peak` of an image are both its score.
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -50,7 +52,8 @@ def csv_table(results: Iterable[Classified]) -> str:
 
 def _csv_rows(result: Classified) -> list[tuple[object, ...]]:
     path = _csv_path(result.item.path)
-    end = (result.model, result.outcome.status, csv_text(result.outcome.reason), printable(result.item.root))
+    names = printable(result.item.root), _csv_path(result.item.shown)
+    end = (result.model, result.outcome.status, csv_text(result.outcome.reason), *names)
     rows: list[tuple[object, ...]] = []
     for s in result.segments:
         scores = (f"{s.mean:.4f}", f"{s.peak:.4f}", "" if s.channel is None else s.channel)
@@ -138,6 +141,7 @@ def _json_object(result: Classified) -> dict[str, Any]:
     return {
         "path": result.item.path,
         "root": result.item.root,
+        "file": result.item.shown,
         "model": result.model,
         "status": outcome.status,
         "reason": outcome.reason,

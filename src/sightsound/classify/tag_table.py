@@ -11,6 +11,7 @@ from sightsound.formats.columns import Batch, Column, batches_of
 _FILE = (
     Column("path", "path", "path of the file below `root`, with slashes"),
     Column("root", "path", "absolute path of the folder that was named"),
+    Column("file", "path", "path of the file as it is typed in the working folder"),
 )
 TAG_COLUMNS = (
     _FILE[0],
@@ -24,7 +25,7 @@ TAG_COLUMNS = (
     Column("model", "text", "the name of the model"),
     Column("status", "text", "ok, failed, not-media or no-windows"),
     Column("reason", "text", "why the status is not ok"),
-    _FILE[1],
+    *_FILE[1:],
 )
 """The columns of `tag_batches`, those of `csv_table`."""
 
@@ -50,6 +51,7 @@ def tag_batches(results: Iterable[Classified]) -> Iterator[Batch]:
 
 def _tag_rows(result: Classified) -> list[list[Any]]:
     end = [result.model or None, result.outcome.status, result.outcome.reason or None, result.item.root]
+    end.append(result.item.shown)
     path, rows = result.item.path, list[list[Any]]()
     for s in result.segments:
         rows.append([path, s.start, s.stop, s.label, s.id or None, s.mean, s.peak, s.channel, *end])
@@ -77,5 +79,6 @@ def prediction_batches(results: Iterable[Classified], best: int) -> Iterator[Bat
 def _prediction_row(result: Classified, best: int) -> list[Any]:
     top = result.top[:best]
     score = result.top[0].score if result.top else None
-    file = [result.item.path, result.item.root, result.outcome.status, result.outcome.reason or None]
+    item, outcome = result.item, result.outcome
+    file = [item.path, item.root, item.shown, outcome.status, outcome.reason or None]
     return [*file, result.label, score, [p.label for p in top], [p.score for p in top]]

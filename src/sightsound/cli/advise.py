@@ -10,7 +10,8 @@ import click
 
 from sightsound.cli import output, reports
 from sightsound.cli.destinations import check_destinations
-from sightsound.cli.settings import json_option, library_option
+from sightsound.cli.exports import TableOutput, table_options
+from sightsound.cli.settings import library_option
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -23,22 +24,27 @@ if TYPE_CHECKING:
 @reports.column_option()
 @reports.label_options
 @click.option("--plot", metavar="PNG", help="Draw class counts, accuracies, learning curve and confusions.")
-@json_option()
-def advise(library: str, models: Sequence[str], plot: str | None, as_json: bool, **labels: Any) -> None:
-    """Recommend a method for a labelled collection, and show the evidence."""
+@table_options
+def advise(library: str, models: Sequence[str], plot: str | None, table: TableOutput, **labels: Any) -> None:
+    """Recommend a method for a labelled collection, and show the evidence.
+
+    As CSV or Parquet there is a row for each method; JSON has the evidence, too.
+    """
     from sightsound.learn.advise import advise as recommend
     from sightsound.learn.label_table import Labels
     from sightsound.learn.load import load_datasets
 
-    check_destinations(plot=plot, inputs=[labels["source"]] if labels["source"] else [], library=library)
+    read = [labels["source"]] if labels["source"] else []
+    check_destinations(plot=plot, inputs=read, library=library)
+    table.check(inputs=read, library=library)
     found = recommend(load_datasets(library, models, Labels(**labels)))
     if plot:
         from sightsound.plot.reports import plot_advice
 
         plot_advice(found, plot)
-    if as_json:
-        output.print_json(dataclasses.asdict(found))
-    else:
+    methods = [dataclasses.asdict(each) for each in found.suggestions]
+    table.write_objects(methods, document=lambda: dataclasses.asdict(found))
+    if table.shown:
         _print_advice(found, library)
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import Settings, host, json_option
+from sightsound.cli.exports import TableOutput, table_options
+from sightsound.cli.settings import Settings, host
 
 if TYPE_CHECKING:
     from sightsound.testing import BenchRow, CheckResult
@@ -39,33 +40,34 @@ class _Command(click.Command):
 )
 @click.option("--traceback", is_flag=True, help="Print where a check failed (as `sightsound -v check-model` does).")
 @click.option("--bench", is_flag=True, help="Measure batch sizes and workers instead of checking.")
-@json_option()
+@table_options
 @click.pass_context
 def check_model(
-    context: click.Context, name: str, golden: str | None, traceback: bool, bench: bool, as_json: bool
+    context: click.Context, name: str, golden: str | None, traceback: bool, bench: bool, table: TableOutput
 ) -> None:
     """Check that network NAME keeps to the contract for plugins; exit code 1 if it does not."""
     from sightsound import testing
 
+    table.check(inputs=[golden] if golden else [])
     if bench:
         if golden or traceback:
             raise click.UsageError("--bench: expected without --golden and --traceback; it checks nothing")
-        _print_bench(testing.bench_model(name, host=host(context)), as_json)
+        _print_bench(testing.bench_model(name, host=host(context)), table)
         return
     results = testing.check_model(name, host=host(context), golden=golden)
     settings = context.find_object(Settings)
-    _print_results(results, traceback or (settings is not None and settings.verbose), as_json)
+    _print_results(results, traceback or (settings is not None and settings.verbose), table)
     context.exit(0 if all(result.passed for result in results) else 1)
 
 
-def _print_results(results: Sequence[CheckResult], with_traceback: bool, as_json: bool) -> None:
+def _print_results(results: Sequence[CheckResult], with_traceback: bool, table: TableOutput) -> None:
     from sightsound.testing.run import NOT_RUN
 
-    if as_json:
-        fields = [{**dataclasses.asdict(result), "passed": result.passed} for result in results]
-        output.print_json(
-            [{key: value for key, value in each.items() if with_traceback or key != "traceback"} for each in fields]
-        )
+    fields = [{**dataclasses.asdict(result), "passed": result.passed} for result in results]
+    table.write_objects(
+        [{key: value for key, value in each.items() if with_traceback or key != "traceback"} for each in fields]
+    )
+    if not table.shown:
         return
     words = {"passed": "ok", "failed": "failed", "skipped": "-"}
     not_run = Counter(each.reason for each in results if each.reason.startswith(NOT_RUN))
@@ -82,9 +84,9 @@ def _print_results(results: Sequence[CheckResult], with_traceback: bool, as_json
     output.echo(f"{count['passed']} of {len(results)} checks passed, {failed}{count['skipped']} skipped")
 
 
-def _print_bench(rows: Sequence[BenchRow], as_json: bool) -> None:
-    if as_json:
-        output.print_json([dataclasses.asdict(row) for row in rows])
+def _print_bench(rows: Sequence[BenchRow], table: TableOutput) -> None:
+    table.write_objects([dataclasses.asdict(row) for row in rows])
+    if not table.shown:
         return
     workers = sorted({row.workers for row in rows})
     cells = {(row.batch_size, row.workers): _cell(row) for row in rows}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sightsound.cli import output
 from sightsound.cli.destinations import check_destinations, check_ending
+from sightsound.cli.exports import TableOutput
 from sightsound.cli.settings import Decorator, device_option, host
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
     from sightsound.learn.comparison.results import ModelComparison
 
 _STANDARD_OUTPUT = "-"
-_ENDINGS = {"csv": (".csv", ".txt"), "json": (".json", ".txt"), "markdown": (".md", ".txt")}
+_ENDINGS = {
+    "csv": (".csv", ".txt"),
+    "json": (".json", ".txt"),
+    "markdown": (".md", ".txt"),
+    "parquet": (".parquet",),
+}
 
 
 def _form_option(form: str, what: str) -> Decorator:
@@ -55,6 +62,8 @@ def _form_option(form: str, what: str) -> Decorator:
 @_form_option("csv", "CSV")
 @_form_option("json", "JSON")
 @_form_option("markdown", "a table in Markdown")
+@click.option("--parquet", metavar="FILE", help="Write the table to a Parquet file.")
+@click.option("-o", "--out", metavar="FILE", help="The file to write; .csv, .json, .md and .parquet say the form.")
 @device_option()
 @click.pass_context
 def compare(
@@ -69,6 +78,8 @@ def compare(
     csv: str | None,
     json: str | None,
     markdown: str | None,
+    parquet: str | None,
+    out: str | None,
     device: str,
 ) -> int:
     """Compare networks on your own data and machine: accuracy, time, size and memory.
@@ -76,12 +87,17 @@ def compare(
     DATA has a folder for each class, of images or of sounds. Each network is measured in a process of its own.
     """
     from sightsound.learn.comparison.compare import compare_models
+    from sightsound.learn.comparison.tables import comparison_objects
 
-    forms = {form: out for form, out in (("csv", csv), ("json", json), ("markdown", markdown)) if out}
+    given = {"csv": csv, "json": json, "markdown": markdown, "parquet": parquet}
+    forms = _with_out({form: file for form, file in given.items() if file}, out)
     _check(forms, plot, data)
     found = compare_models(list(models), data, host=host(context), device=device, repeats=repeats)
-    for form, out in forms.items():
-        output.write_text(_text(found, form), None if out == _STANDARD_OUTPUT else out)
+    for form, file in forms.items():
+        if form == "parquet":
+            TableOutput(parquet=file).write_objects(comparison_objects(found))
+        else:
+            output.write_text(_text(found, form), None if file == _STANDARD_OUTPUT else file)
     if _STANDARD_OUTPUT not in forms.values():
         _print(found)
     _print_problems(found)
@@ -90,6 +106,20 @@ def compare(
 
         plot_comparison(found, plot, accuracy=accuracy, time=time)
     return int(bool(found.failures) or any(model.reason for model in found.models))
+
+
+def _with_out(forms: dict[str, str], out: str | None) -> dict[str, str]:
+    """Return the forms with the file of --out: that of the form that has no file, or else of that of its ending."""
+    if out is None:
+        return forms
+    printed = [form for form, file in forms.items() if file == _STANDARD_OUTPUT]
+    ending = Path(out).suffix.lower()
+    form = printed[0] if printed else next((each for each, endings in _ENDINGS.items() if ending == endings[0]), None)
+    if form is None:
+        raise SightsoundError(f"{out}: expected a name that ends in .csv, .json, .md or .parquet; rename it")
+    if not printed and form in forms:
+        raise SightsoundError(f"{out}: expected a file for each form, got two for {form}; leave one out")
+    return {**forms, form: out}
 
 
 def _check(forms: dict[str, str], plot: str | None, data: str) -> None:
@@ -101,6 +131,8 @@ def _check(forms: dict[str, str], plot: str | None, data: str) -> None:
         raise SightsoundError(
             f"{next(iter(files.values()))}: expected a file for each form, got one for two; name another"
         )
+    if "parquet" in forms:
+        TableOutput(parquet=forms["parquet"]).check(inputs=[data])
     for form, out in files.items():
         check_ending(out, _ENDINGS[form])
         check_destinations(out, plot=plot, inputs=[data])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from sightsound.cli import output
-from sightsound.cli.destinations import check_destinations
-from sightsound.cli.settings import device_option, host, json_option, library_option
+from sightsound.cli.exports import TableOutput, table_options_of_files
+from sightsound.cli.settings import device_option, host, library_option
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -46,10 +46,7 @@ _FILES = 100  # that are altered by default
     help=f"Measure the thresholds on altered copies of so many files ({_FILES}), and store them.",
 )
 @device_option()
-@click.option(
-    "--csv", "table", metavar="FILE", help="Write a row for each file: path, group, keep, similarity, reason."
-)
-@json_option()
+@table_options_of_files
 @click.pass_context
 def duplicates(
     context: click.Context,
@@ -62,37 +59,37 @@ def duplicates(
     exact: bool,
     calibrate: int | None,
     device: str,
-    table: str | None,
-    as_json: bool,
+    table: TableOutput,
 ) -> None:
-    """Find files, or parts of recordings, that look or sound the same, and say which to keep. Nothing is deleted."""
+    """Find files, or parts of recordings, that look or sound the same, and say which to keep. Nothing is deleted.
+
+    As CSV or Parquet there is a row for each file: path, group, keep, similarity, reason.
+    """
     chosen = host(context)
+    table.check(inputs=against, library=library)
     if calibrate is not None:
-        if against or windows or exact or table or threshold is not None:
-            raise click.UsageError("--calibrate goes with --space, --device and --json alone")
+        if against or windows or exact or threshold is not None:
+            raise click.UsageError("--calibrate goes with --space, --device and the form of the table alone")
         from sightsound.library.duplicates.calibrate import calibrate_duplicates
 
         measured = calibrate_duplicates(library, space, files=calibrate, host=chosen, device=device)
-        _print_calibrations(measured, as_json)
+        _print_calibrations(measured, table)
         return
     from sightsound.library.duplicates.find import find_duplicates
-    from sightsound.library.duplicates.table import write_duplicates_csv
+    from sightsound.library.duplicates.table import DUPLICATE_COLUMNS, duplicate_batches
 
-    check_destinations(table, endings=(".csv", ".txt"), inputs=against, library=library)
     found = find_duplicates(
         library, space, threshold=threshold, against=list(against), windows=windows, keep=keep, exact=exact
     )
-    if table:
-        write_duplicates_csv(found, table)
-    if as_json:
-        _print_json(found)
+    table.write(DUPLICATE_COLUMNS, lambda: duplicate_batches(found), pieces=lambda: _json_pieces(found))
+    if table.form and not table.out:
         return
     for each in found:
-        if not table:
+        if table.shown:
             _print_groups(each)
         _print_summary(each)
-    if table:
-        output.echo(f"written: {printable(table)}; nothing is deleted")
+    if table.files:
+        output.echo(f"written: {', '.join(map(printable, table.files))}; nothing is deleted")
 
 
 def _print_groups(found: Duplicates) -> None:
@@ -103,7 +100,7 @@ def _print_groups(found: Duplicates) -> None:
         for each in group.files:
             span = () if each.seconds is None else (f"{each.seconds[0]:.1f}-{each.seconds[1]:.1f}",)
             mark = "keep" if each.keep else ""
-            rows.append((group.number, mark, round(each.similarity, 4), *span, str(each.item), each.reason))
+            rows.append((group.number, mark, round(each.similarity, 4), *span, each.item.shown, each.reason))
     if rows:
         seconds = ["seconds"] if found.windows else []
         output.print_table(["group", "", "similarity", *seconds, "path", "reason"], rows)
@@ -137,9 +134,9 @@ def _origin(found: Duplicates) -> str:
     return f"calibrated on {found.calibration.files} files; recall: {recall}"
 
 
-def _print_json(found: Sequence[Duplicates]) -> None:
-    """Print one JSON array with an object for each space, group by group."""
-    output.echo("[")
+def _json_pieces(found: Sequence[Duplicates]) -> Iterator[str]:
+    """Yield one JSON array with an object for each space, group by group."""
+    yield "[\n"
     for number, each in enumerate(found):
         facts = {
             "space": each.space,
@@ -151,13 +148,13 @@ def _print_json(found: Sequence[Duplicates]) -> None:
             "compared": each.compared,
             "approximate": {"kind": each.kind, "recall": each.recall, "pairs": each.measured} if each.kind else None,
         }
-        output.echo(json.dumps(facts)[:-1] + ', "groups": [')
+        yield json.dumps(facts)[:-1] + ', "groups": [\n'
         before = ""
         for group in each:
-            output.echo(before + json.dumps(_group(group)))
+            yield f"{before}{json.dumps(_group(group))}\n"
             before = ","
-        output.echo("]}" + "," * (number < len(found) - 1))
-    output.echo("]")
+        yield "]}" + "," * (number < len(found) - 1) + "\n"
+    yield "]\n"
 
 
 def _group(group: DuplicateGroup) -> dict[str, Any]:
@@ -165,6 +162,7 @@ def _group(group: DuplicateGroup) -> dict[str, Any]:
         {
             "path": each.item.path,
             "root": each.item.root,
+            "file": each.item.shown,
             "id": each.item.id,
             "keep": each.keep,
             "similarity": each.similarity,
@@ -181,10 +179,9 @@ def _calibration(found: Calibration | None) -> dict[str, Any] | None:
     return None if found is None else json.loads(found.to_json())
 
 
-def _print_calibrations(measured: Sequence[Calibration], as_json: bool) -> None:
-    if as_json:
-        rows = [{"space": c.space, "fingerprint": c.fingerprint, **json.loads(c.to_json())} for c in measured]
-        output.print_json(rows)
+def _print_calibrations(measured: Sequence[Calibration], table: TableOutput) -> None:
+    table.write_objects([{"space": c.space, "fingerprint": c.fingerprint, **json.loads(c.to_json())} for c in measured])
+    if not table.shown:
         return
     for found in measured:
         _print_measured(found, "files", found.items)

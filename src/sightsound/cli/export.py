@@ -73,6 +73,8 @@ def export(
             items = export_atlas(opened, out, space=space, where=where, media=media or "small", neighbours=count)
             output.echo(f"{output.count_of(items, 'item')} in {printable(out)}")
             columns = "--x x --y y" + (" --neighbors neighbors" if count else "")
+            if media not in ("path", "none") and opened.chosen_space(space).modality == "image":
+                columns += " --image image"
             output.echo(f"next: embedding-atlas {printable(out)} {columns}")
         else:
             from sightsound.library.export.rows import export_rows

@@ -13,6 +13,7 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.destinations import check_destinations, check_ending
+from sightsound.cli.settings import Decorator
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, printable
 
@@ -35,16 +36,28 @@ class TableOutput:
         A file, whose ending says the form where none is given.
     parquet : str or None
         A file for the table as Parquet.
+    csv : str or None
+        A file for the table as CSV, besides.
     """
 
     form: str | None = None
     out: str | None = None
     parquet: str | None = None
+    csv: str | None = None
 
     @property
     def shown(self) -> bool:
         """Whether the table is to be printed for people."""
-        return not (self.form or self.out or self.parquet)
+        return not (self.form or self.files)
+
+    @property
+    def files(self) -> list[str]:
+        """The files that are written."""
+        return [file for file in (self.out, self.parquet, self.csv) if file]
+
+    def or_else(self, other: TableOutput) -> TableOutput:
+        """Return this one, or another one if this is what results without options."""
+        return other if self == TableOutput() else self
 
     def check(self, *, inputs: Sequence[PathLike] = (), library: str | None = None) -> None:
         """Refuse what cannot be written, or would replace what is read, before the work begins."""
@@ -56,10 +69,37 @@ class TableOutput:
             require_ending(self.out)
         if self.parquet:
             require_ending(self.parquet, (".parquet",))
-        if self.out and self.parquet and os.path.abspath(self.out) == os.path.abspath(self.parquet):
-            raise SightsoundError(f"{self.out}: expected a file for each form, got one for two; name another place")
-        for place in (self.out, self.parquet):
+        if self.csv:
+            check_ending(self.csv, _ENDINGS["csv"])
+        files = self.files
+        if len(set(map(os.path.abspath, files))) < len(files):
+            raise SightsoundError(f"{files[0]}: expected a file for each form, got one for two; name another place")
+        for place in files:
             check_destinations(place, inputs=inputs, library=library)
+
+    def write_objects(
+        self,
+        objects: Sequence[Mapping[str, Any]],
+        names: Sequence[str] = (),
+        *,
+        document: Callable[[], object] | None = None,
+    ) -> None:
+        """Write a small table of objects in the forms that are wanted.
+
+        Parameters
+        ----------
+        objects : sequence of mapping
+            The rows: key -> value.
+        names : sequence of str
+            The first columns, also where there is no row; others follow as they come.
+        document : callable, optional
+            Returns what JSON is instead of the objects.
+        """
+        from sightsound.formats.columns import batch_of_objects, columns_of
+
+        columns = columns_of(objects, names)
+        listed = document or (lambda: list(objects))
+        self.write(columns, lambda: [batch_of_objects(columns, objects)], document=listed)
 
     def write(
         self,
@@ -67,6 +107,7 @@ class TableOutput:
         batches: Callable[[], Iterable[Batch]],
         *,
         objects: Callable[[], Iterable[Mapping[str, Any]]] | None = None,
+        pieces: Callable[[], Iterable[str]] | None = None,
         document: Callable[[], object] | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
@@ -80,6 +121,8 @@ class TableOutput:
             Returns the rows, from the first one on.
         objects : callable, optional
             Returns the objects of the form JSON; those of the columns by default.
+        pieces : callable, optional
+            Returns the text of the form JSON, in pieces.
         document : callable, optional
             Returns what JSON is instead of a list of objects.
         metadata : mapping of str to str, optional
@@ -91,11 +134,15 @@ class TableOutput:
 
         if self.parquet:
             write_table(self.parquet, columns, batches(), metadata)
+        if self.csv:
+            output.write_pieces(csv_text_of(columns, batches()), self.csv)
         form = self.form or (Path(self.out).suffix.lower().removeprefix(".") if self.out else None)
         if form == "csv":
             output.write_pieces(csv_text_of(columns, batches()), self.out)
         elif form == "json" and document:
             output.write_text(output.json_text(document()), self.out)
+        elif form == "json" and pieces:
+            output.write_pieces(pieces(), self.out)
         elif form == "json":
             output.write_pieces(json_text_of(objects() if objects else objects_of(columns, batches())), self.out)
         elif self.out:
@@ -104,23 +151,63 @@ class TableOutput:
 
 def table_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for the forms of a table; the function gets them as `table`, a `TableOutput`."""
+    return _with_options(function, [*_FORMS, _OUT])
 
+
+def table_options_without_out(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `table_options` but for `--out`, which is another file in some commands."""
+    return _with_options(function, _FORMS)
+
+
+def table_of(options: dict[str, Any]) -> TableOutput:
+    """Take the values of the options of `table_options` out of those of a command, and return where its table goes."""
+    as_csv, as_json = options.pop("as_csv"), options.pop("as_json")
+    file = as_csv if isinstance(as_csv, str) and as_csv != _STANDARD_OUTPUT else None
+    if as_csv and as_json and not file:
+        raise click.UsageError("--json and --csv: expected one of them")
+    form = "json" if as_json else "csv" if as_csv and not file else None
+    return TableOutput(form, options.pop("table_file", None), options.pop("parquet"), file)
+
+
+def table_options_of_files(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `table_options`, where `--csv` may have a file, for a command without arguments."""
+    text = "CSV instead of a table, or in FILE."
+    csv = click.option("--csv", "as_csv", is_flag=False, flag_value=_STANDARD_OUTPUT, metavar="[FILE]", help=text)
+    return _with_options(function, [csv, *_FORMS[1:], _OUT])
+
+
+_STANDARD_OUTPUT = "-"
+_FORMS: list[Decorator] = [
+    click.option("--csv", "as_csv", is_flag=True, help="CSV instead of a table."),
+    click.option("--json", "as_json", is_flag=True, help="JSON instead of a table."),
+    click.option("--parquet", metavar="FILE", help="Write the table to a Parquet file."),
+]
+_OUT: Decorator = click.option(
+    *("-o", "--out", "table_file"), metavar="FILE", help="The file to write; .csv, .json and .parquet say the form."
+)
+
+
+def _with_options(function: Callable[..., Any], options: Sequence[Decorator]) -> Callable[..., Any]:
     @functools.wraps(function)
-    def called(*values: Any, as_csv: bool, as_json: bool, out: str | None, parquet: str | None, **named: Any) -> Any:
-        if as_csv and as_json:
-            raise click.UsageError("--json and --csv: expected one of them")
-        form = "csv" if as_csv else "json" if as_json else None
-        return function(*values, table=TableOutput(form, out, parquet), **named)
+    def called(*values: Any, **named: Any) -> Any:
+        return function(*values, table=table_of(named), **named)
 
-    options = [
-        click.option("--csv", "as_csv", is_flag=True, help="CSV instead of a table."),
-        click.option("--json", "as_json", is_flag=True, help="JSON instead of a table."),
-        click.option("--parquet", metavar="FILE", help="Write the table to a Parquet file."),
-        click.option("-o", "--out", metavar="FILE", help="The file to write; .csv, .json and .parquet say the form."),
-    ]
+    decorated: Callable[..., Any] = called
     for option in reversed(options):
-        called = option(called)
-    return called
+        decorated = option(decorated)
+    return decorated
+
+
+def form_of(out: str, parquet: str | None) -> tuple[str | None, str | None, str | None]:
+    """Return the form that the ending of a file says, the file, and the one for Parquet, where no form is given."""
+    from sightsound.formats.writing import FORMATS, require_ending
+
+    ending = require_ending(out, FORMATS, "; --audacity and --raven write .txt")
+    if ending != ".parquet":
+        return ending.removeprefix("."), out, parquet
+    if parquet:
+        raise SightsoundError(f"{out}: expected one file for Parquet, got {parquet}, too; leave one out")
+    return None, None, out
 
 
 def check(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import json_option, library_option, time_options
+from sightsound.cli.exports import TableOutput, table_options
+from sightsound.cli.settings import library_option, time_options
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _SHOWN = 20  # failures that are printed
     metavar="COLUMN",
     help="Write the labels of this column as keywords into sidecar files (photo.jpg.xmp); may be repeated.",
 )
-@json_option()
+@table_options
 @click.pass_context
 def facts(
     context: click.Context,
@@ -39,13 +40,14 @@ def facts(
     time_patterns: Sequence[str],
     stored: bool,
     columns: Sequence[str],
-    as_json: bool,
+    table: TableOutput,
 ) -> None:
     """Read again when, where and with what the files of a library were made, and their keywords; embed nothing.
 
     Prints the facts that items have. They are conditions of `--fact`, `--after`, `--hour` and `--near`. With
     --write-xmp it writes sidecar files instead; the files themselves are never changed. Exit code 1 if a file is
-    missing, or a sidecar file cannot be written.
+    missing, or a sidecar file cannot be written. As CSV or Parquet there is a row for each fact, or for each sidecar
+    file that could not be written.
     """
     from sightsound.library.facts import read_facts, summarise_facts
     from sightsound.library.sidecars import write_sidecars
@@ -54,15 +56,25 @@ def facts(
         raise click.UsageError("--time-zone and --time-pattern go without --stored and --write-xmp")
     if stored and columns:
         raise click.UsageError("--stored and --write-xmp: expected one of them")
+    table.check(library=library)
     if columns:
-        _tell_sidecars(context, write_sidecars(library, columns), as_json)
+        _tell_sidecars(context, write_sidecars(library, columns), table)
     elif stored:
         found = summarise_facts(library)
-        output.print_json({"facts": _facts_json(found)}) if as_json else _print_facts(found)
+        _write(table, found, {"facts": _facts_json(found)})
+        if table.shown:
+            _print_facts(found)
     else:
         report = read_facts(library, time_zone=time_zone, time_patterns=time_patterns or None)
-        output.print_json(_report_json(report)) if as_json else _print_report(report)
+        _write(table, report.facts, _report_json(report))
+        _print_report(report, shown=table.shown)
         context.exit(1 if report.missing else 0)
+
+
+def _write(table: TableOutput, found: Mapping[str, FactSummary], document: object) -> None:
+    """Write a row for each fact."""
+    rows = [{"fact": name, **summary} for name, summary in _facts_json(found).items()]
+    table.write_objects(rows, ("fact", "items", "least", "greatest", "values"), document=lambda: document)
 
 
 def _facts_json(found: Mapping[str, FactSummary]) -> dict[str, Any]:
@@ -78,10 +90,13 @@ def _report_json(report: FactsReport) -> dict[str, Any]:
     return {**counts, **rules, "facts": _facts_json(report.facts)}
 
 
-def _print_report(report: FactsReport) -> None:
-    _print_facts(report.facts)
+def _print_report(report: FactsReport, *, shown: bool) -> None:
+    if shown:
+        _print_facts(report.facts)
     if report.missing:
         output.echo(f"{output.count_of(report.missing, 'file')} cannot be opened; their facts stay", err=True)
+    if not shown:
+        return
     zone = (
         "times without a zone are local" if report.rules.zone == "local" else f"local times are of {report.rules.zone}"
     )
@@ -107,11 +122,11 @@ def _values(summary: FactSummary) -> str:
     return ", ".join(first) + (f" and {more} more" if more else "")
 
 
-def _tell_sidecars(context: click.Context, report: SidecarReport, as_json: bool) -> None:
-    if as_json:
-        failed = [{"path": item.path, "root": item.root, "reason": reason} for item, reason in report.failed]
-        output.print_json({"written": report.written, "unchanged": report.unchanged, "failed": failed})
-    else:
+def _tell_sidecars(context: click.Context, report: SidecarReport, table: TableOutput) -> None:
+    failed = [{"path": item.path, "root": item.root, "reason": reason} for item, reason in report.failed]
+    counts = {"written": report.written, "unchanged": report.unchanged, "failed": failed}
+    table.write_objects(failed, ("path", "root", "reason"), document=lambda: counts)
+    if table.shown:
         for item, reason in report.failed[:_SHOWN]:
             output.echo(f"{printable(item)}: {printable(reason)}", err=True)
         if len(report.failed) > _SHOWN:

@@ -80,10 +80,13 @@ def _print(report: ImportReport, file: str | None) -> None:
     if file is not None:
         names = ", ".join(printable(space.name) for space in report.spaces)
         rows, items = output.count_of(report.rows, "row"), output.count_of(report.items, "file")
-        parts = [f"{rows} of {items} imported into {names}"]
+        scored = ", with scores," if report.scores else ""
+        parts = [f"{rows} of {items}{scored} imported into {names}"]
         parts += [f"{report.unchanged} unchanged"] if report.unchanged else []
         parts += [f"{report.absent} not on this machine"] if report.absent else []
         output.echo("; ".join(parts))
+        for note in report.notes:
+            output.echo(note, err=True)
     for each in report.verified:
         files = output.count_of(each.files, "file")
         output.echo(
@@ -97,9 +100,11 @@ def _json(report: ImportReport) -> dict[str, Any]:
         "items": report.items,
         "unchanged": report.unchanged,
         "rows": report.rows,
+        "scores": report.scores,
         "absent": report.absent,
         "left_out": [vars(row) for row in report.left_out],
         "left_out_count": report.left_out_count,
+        "notes": report.notes,
         "verified": [_verified_json(each) for each in report.verified],
     }
 

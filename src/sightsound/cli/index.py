@@ -25,7 +25,7 @@ _SHOWN = 20  # failed files that are printed; --json and `stats` have all
 @library_option()
 @click.option("-m", "--model", "models", multiple=True, help="A model instead of the default ones; may be repeated.")
 @device_option()
-@click.option("--label-from", metavar="folder|CSV", help="Labels: the folder's name, or a CSV with a `path` column.")
+@click.option("--label-from", metavar="folder|FILE", help="Labels: the folder's name, or a table with a `path` column.")
 @click.option(
     "--scores/--no-scores",
     default=None,

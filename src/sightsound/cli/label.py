@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from sightsound.library.library import Library
 
 _SHOWN = 20  # rows without an item that are printed
-_ENDINGS = {"csv": (".csv",), "raven": (".txt", ".tsv"), "audacity": (".txt", ".tsv")}
+_TABLE_ENDINGS = (".csv", ".json", ".parquet")
+_ENDINGS = {"raven": (".txt", ".tsv"), "audacity": (".txt", ".tsv")}
 
 
 def _assignments(context: click.Context, parameter: click.Parameter, texts: Sequence[str]) -> dict[str, list[str]]:
@@ -46,10 +47,13 @@ def _assignment(name: str, parameter: str, text: str) -> Decorator:
 @_assignment("--remove", "remove", "Take this label away.")
 @click.option("--clear", multiple=True, metavar="COLUMN", help="Take all labels of a column away.")
 @click.option(
-    "--from", "source", metavar="FILE", help="Take labels from a CSV, a table of Raven or a track of Audacity."
+    "--from",
+    "source",
+    metavar="FILE",
+    help="Take labels from a .csv, .json or .parquet, or a file of Raven or Audacity.",
 )
 @click.option("--for", "recording", metavar="RECORDING", help="The recording that the file of --from is of.")
-@click.option("--to", "out", metavar="FILE|-", help="Write labels to a file, or to standard output.")
+@click.option("--to", "out", metavar="FILE|-", help="Write labels to a .csv, .json or .parquet, or to standard output.")
 @click.option("--raven", "form", flag_value="raven", help="--to: a selection table of Raven, of time ranges.")
 @click.option("--audacity", "form", flag_value="audacity", help="--to: label tracks of Audacity, of time ranges.")
 @click.option("--ranges", is_flag=True, help="--to, --clear: the labels of time ranges.")
@@ -83,7 +87,7 @@ def label(
 ) -> None:
     """Label the items at PATH..., or take labels from a table and write them to one.
 
-    A CSV has a column `path` and one for each kind of label; with `start` and `stop` in seconds it is of time ranges.
+    A table has a column `path` and one for each kind of label; with `start` and `stop` in seconds it is of time ranges.
     --from replaces what the items of the file have in its columns. Exit code 1 if some of its rows mean no item.
     """
     from sightsound.library import labels
@@ -104,7 +108,7 @@ def label(
         if out is not None:
             if as_json:
                 raise click.UsageError("--json goes with --from and changes")
-            _write(opened, out, form or "csv", ranges, paths, columns, _where(context, opened, conditions))
+            _write(opened, out, form, ranges, paths, columns, _where(context, opened, conditions))
             return
         if source is not None:
             how: dict[str, Any] = {"columns": columns, "recording": recording, "new_columns": new_column}
@@ -128,7 +132,7 @@ def _where(context: click.Context, library: Library, conditions: dict[str, Any])
 def _write(
     library: Library,
     out: str,
-    form: LabelForm,
+    given: LabelForm | None,
     ranges: bool,
     paths: Sequence[str],
     columns: Sequence[str],
@@ -136,9 +140,10 @@ def _write(
 ) -> None:
     import os
 
-    from sightsound.library.label_export import LabelExport, export_labels
+    from sightsound.library.label_export import LabelExport, export_labels, form_of
 
-    of_ranges = ranges or form != "csv"
+    of_ranges = ranges or given is not None
+    form = given or form_of(out)
     if out == "-":
         with library.snapshot():
             labels = LabelExport(library, paths, where, columns, of_ranges)
@@ -147,17 +152,20 @@ def _write(
     else:
         if not (form == "audacity" and os.path.isdir(out)):
             _check_name(out, form)
-            check_destinations(out, endings=_ENDINGS[form], inputs=paths, library=str(library.path))
+            check_destinations(out, endings=_ENDINGS.get(form, _TABLE_ENDINGS), inputs=paths, library=str(library.path))
         notes = export_labels(library, out, form=form, ranges=of_ranges, paths=paths, where=where, columns=columns)
     for note in notes:
         output.echo(note, err=True)
 
 
 def _check_name(out: str, form: LabelForm) -> None:
-    endings = _ENDINGS[form]
-    if not out.lower().endswith(endings):
-        more = "; --raven and --audacity write .txt" if form == "csv" else ""
-        raise SightsoundError(f"{out}: expected a name that ends in {' or '.join(endings)}{more}; name another place")
+    from sightsound.formats.writing import require_ending
+
+    endings = _ENDINGS.get(form)
+    if endings is None:
+        require_ending(out, _TABLE_ENDINGS, "; --raven and --audacity write .txt")
+    elif not out.lower().endswith(endings):
+        raise SightsoundError(f"{out}: expected a name that ends in {' or '.join(endings)}; name another place")
 
 
 def _print_lines(labels: LabelExport, form: LabelForm) -> None:

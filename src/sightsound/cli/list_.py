@@ -10,7 +10,6 @@ import click
 from sightsound.cli import output
 from sightsound.cli.exports import TableOutput, table_options
 from sightsound.cli.settings import filter_of, filter_options, host, library_option, unknown_names
-from sightsound.contract.paths import from_here
 
 if TYPE_CHECKING:
     from sightsound.library.listing import ListedItem
@@ -54,7 +53,7 @@ def list_(
         table.write(
             listing_columns(spaces, labels),
             lambda: listing_batches(found(), spaces, labels),
-            objects=lambda: (item.to_json() for item in found()),
+            objects=lambda: ({**item.to_json(), "file": item.item.shown} for item in found()),
         )
         if table.shown and not output.print_pages(_header(labels), (_row(item, labels) for item in found())):
             output.echo("nothing found")
@@ -72,4 +71,4 @@ def _row(found: ListedItem, labels: Sequence[str]) -> Sequence[object]:
     seconds = None if found.seconds is None else round(found.seconds, 2)
     vectors = sum(found.windows.values())
     values = [", ".join(found.labels.get(column, ())) for column in labels]
-    return [found.item.id, from_here(found.item.file), seconds, overall(found)[0], vectors, *values]
+    return [found.item.id, found.item.shown, seconds, overall(found)[0], vectors, *values]

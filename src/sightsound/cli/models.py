@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import host, json_option
+from sightsound.cli.exports import TableOutput, table_of, table_options
+from sightsound.cli.settings import host
 
 if TYPE_CHECKING:
     from sightsound.contract.card import Card
@@ -18,22 +19,21 @@ if TYPE_CHECKING:
 
 
 _EXACT = "float32"
+_FIRST = ("name", "modality", "dim")  # columns of a table in a file; the others follow
 
 
 class _Names(click.Group):
     """A group whose commands are `layers`, and every name of a model."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return super().get_command(ctx, cmd_name) or click.Command(
-            cmd_name, callback=click.pass_context(_show), params=[_json_of_one()], help=f"Describe {cmd_name}."
-        )
+        return super().get_command(ctx, cmd_name) or _command_of(cmd_name)
 
 
 @click.group(cls=_Names, invoke_without_command=True, subcommand_metavar="[NAME | layers NAME]")
 @click.option("--table", "as_table", is_flag=True, help="Compare size, accuracy and origin of the networks.")
-@json_option()
+@table_options
 @click.pass_context
-def models(context: click.Context, as_table: bool, as_json: bool) -> None:
+def models(context: click.Context, as_table: bool, table: TableOutput) -> None:
     """List every network: its input and output, its licence, and whether its weights are here.
 
     `models --table` compares depth, size, published accuracy and origin. `models NAME` describes one network with its
@@ -43,13 +43,14 @@ def models(context: click.Context, as_table: bool, as_json: bool) -> None:
         if as_table:
             raise click.UsageError("--table is for all networks; leave the name out")
         return
+    table.check()
     found = host(context)
     if as_table:
-        _print_comparison(found, as_json)
+        _print_comparison(found, table)
         return
     described = [_described(found, card) for card in found.cards.values()]
-    if as_json:
-        output.print_json(described)
+    table.write_objects(described, _FIRST)
+    if not table.shown:
         return
     header = ["name", "takes", "dim", "input", "rate", "classes", "params", "depth", "top-1", "weights", "licence"]
     rows, runtimes = [_cells(model) for model in described], [model["runtime"] for model in described]
@@ -62,12 +63,12 @@ def models(context: click.Context, as_table: bool, as_json: bool) -> None:
     output.echo(f"{len(described)} models; * is the default. Plugins may know more by name: see plugins/README.md")
 
 
-def _print_comparison(found: Host, as_json: bool) -> None:
+def _print_comparison(found: Host, table: TableOutput) -> None:
     """Print the networks by modality and parameters, as `models --table` does."""
     cards = sorted(found.cards.values(), key=lambda card: (card.modality, card.params or 0, card.name))
     rows = [_compared(found, card) for card in cards]
-    if as_json:
-        output.print_json(rows)
+    table.write_objects(rows)
+    if not table.shown:
         return
     header = ["name", "also", "depth", "size on disk", "params (M)", "input", "top-1", "top-1 from", "weights"]
     output.print_table(header, [_compared_cells(row) for row in rows])
@@ -127,23 +128,40 @@ def _origins(sources: Iterable[str]) -> Iterator[str]:
 
 @models.command()
 @click.argument("name")
-@json_option()
+@table_options
 @click.pass_context
-def layers(context: click.Context, name: str, as_json: bool) -> None:
+def layers(context: click.Context, name: str, table: TableOutput) -> None:
     """List the layers of network NAME, to be used as NAME[layer=LAYER], and the shape of their output for one input."""
+    table = _of_either(table, context)
     found = host(context).layers(name)
-    if as_json or (context.parent is not None and context.parent.params["as_json"]):
-        output.print_json([{**dataclasses.asdict(layer), "dim": layer.dim} for layer in found])
+    table.write_objects([{**dataclasses.asdict(layer), "dim": layer.dim} for layer in found])
+    if not table.shown:
         return
     rows = [(layer.name, layer.kind, _shape(layer.shape), layer.dim, layer.calls) for layer in found]
     output.print_table(["layer", "kind", "output", "dim", "calls"], rows)
 
 
-def _json_of_one() -> click.Option:
-    return click.Option(["--json", "as_json"], is_flag=True, help="Print JSON instead of a table.")
+def _command_of(name: str) -> click.Command:
+    """Return the command that describes a network."""
+
+    @click.command(name, help=f"Describe {name}.")
+    @table_options
+    @click.pass_context
+    def describe(context: click.Context, table: TableOutput) -> None:
+        _show(context, _of_either(table, context))
+
+    return describe
 
 
-def _show(context: click.Context, as_json: bool) -> None:
+def _of_either(table: TableOutput, context: click.Context) -> TableOutput:
+    """Return where a table goes by the options after the name, or else by those before it; refuse wrong places."""
+    assert context.parent is not None
+    found = table.or_else(table_of(dict(context.parent.params)))
+    found.check()
+    return found
+
+
+def _show(context: click.Context, table: TableOutput) -> None:
     """Describe the network whose name the command has."""
     from sightsound.host.names import decodings
 
@@ -154,8 +172,8 @@ def _show(context: click.Context, as_json: bool) -> None:
     described["precisions"] = [{"name": each, "difference": apart} for each, apart in precisions.items()]
     described["decodings"] = list(decodings(found.card(name)))
     described["aliases"] = [alias for alias, full in found.aliases.items() if full == described["name"]]
-    if as_json or (context.parent is not None and context.parent.params["as_json"]):
-        output.print_json(described)
+    table.write_objects([described], _FIRST, document=lambda: described)
+    if not table.shown:
         return
     output.print_table(["field", "value"], _fields(described))
     if described["options"]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output
+from sightsound.cli.exports import TableOutput, table_options
 from sightsound.cli.settings import host, json_option
 from sightsound.contract.paths import printable
 
@@ -41,14 +42,15 @@ def tree(context: click.Context, name: str | None, depth: int | None, as_json: b
 
 @ontology.command()
 @click.argument("words", nargs=-1, required=True)
-@json_option()
+@table_options
 @click.pass_context
-def find(context: click.Context, words: tuple[str, ...], as_json: bool) -> None:
+def find(context: click.Context, words: tuple[str, ...], table: TableOutput) -> None:
     """Find kinds of sound by words of their names or descriptions."""
+    table.check()
     found, known = _load(context)
     nodes = found.find(" ".join(words))
-    if as_json:
-        output.print_json([_node_json(node, known) for node in nodes])
+    table.write_objects([_node_json(node, known) for node in nodes], ("id", "name"))
+    if not table.shown:
         return
     rows = [(_marked_name(n, known), n.id, " > ".join(above.name for above in found.lineage(n)[:-1])) for n in nodes]
     output.print_table(["kind of sound", "id", "below"], rows) if rows else output.echo("nothing found")

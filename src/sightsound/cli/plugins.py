@@ -9,28 +9,30 @@ from typing import TYPE_CHECKING
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import host, json_option
+from sightsound.cli.exports import TableOutput, table_options
+from sightsound.cli.settings import host
 
 if TYPE_CHECKING:
     from sightsound.host.discovery import Plugin
 
 
 @click.command()
-@json_option()
+@table_options
 @click.pass_context
-def plugins(context: click.Context, as_json: bool) -> None:
+def plugins(context: click.Context, table: TableOutput) -> None:
     """List every installed plugin, and why one is blocked or broken."""
+    table.check()
     known = host(context)
     found, runtimes = known.plugins, known.offered_runtimes()
-    if as_json:
-        facts = [
-            {
-                "missing": [runtimes[name][1] for name in plugin.runtimes if runtimes[name][1]],
-                "precisions": {name: runtimes[name][0] for name in plugin.runtimes},
-            }
-            for plugin in found
-        ]
-        output.print_json([{**dataclasses.asdict(plugin), **more} for plugin, more in zip(found, facts)])
+    facts = [
+        {
+            "missing": [runtimes[name][1] for name in plugin.runtimes if runtimes[name][1]],
+            "precisions": {name: runtimes[name][0] for name in plugin.runtimes},
+        }
+        for plugin in found
+    ]
+    table.write_objects([{**dataclasses.asdict(plugin), **more} for plugin, more in zip(found, facts)])
+    if not table.shown:
         return
     texts = {
         name: f"{name} ({missing or ', '.join(precisions) or 'nothing without a GPU'})"

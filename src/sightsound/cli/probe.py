@@ -119,7 +119,7 @@ def fit(
         fitted = fit_probe(data, LinearProbe(**settings), curve=curve)
         fitted.save(place)
         reports.draw_report(fitted.report_, plot)
-        reports.print_probe(fitted, as_json)
+        output.print_json(reports.probe_json(fitted)) if as_json else reports.print_probe(fitted)
         if fitted.report_ is None:
             reports.print_notes(data.notes, err=True)
         if not as_json:
@@ -188,11 +188,12 @@ def _print_classified(found: Sequence[Classified], top: int) -> None:
     rows: list[Sequence[object]] = []
     for each in found:
         if each.outcome.status != "ok":
-            output.echo(f"{printable(each.item)}: {printable(each.outcome.reason or each.outcome.status)}", err=True)
+            why = printable(each.outcome.reason or each.outcome.status)
+            output.echo(f"{printable(each.item.shown)}: {why}", err=True)
             continue
         best, others = each.top[0], each.top[each.label is not None : top]
         rest = ", ".join(f"{other.label} {other.score:.3f}" for other in others)
-        rows.append((f"{best.score:.3f}", "-" if each.label is None else each.label, each.item, rest))
+        rows.append((f"{best.score:.3f}", "-" if each.label is None else each.label, each.item.shown, rest))
     if rows:
         output.print_table(["score", "class", "path", "then"], rows)
     none = [each.none_below for each in found if each.outcome.status == "ok" and each.label is None]
@@ -201,7 +202,8 @@ def _print_classified(found: Sequence[Classified], top: int) -> None:
 
 
 def _classified_json(found: Classified) -> dict[str, Any]:
-    plain: dict[str, Any] = {"path": found.item.path, "root": found.item.root, "status": found.outcome.status}
+    plain: dict[str, Any] = {"path": found.item.path, "root": found.item.root, "file": found.item.shown}
+    plain["status"] = found.outcome.status
     if found.outcome.status != "ok":
         return {**plain, "reason": found.outcome.reason}
     plain["label"] = found.label
@@ -225,29 +227,32 @@ def _classified_json(found: Classified) -> dict[str, Any]:
     "--background", metavar="CLASS|unlabelled", help="Items that are none of the classes: how many get a class."
 )
 @click.option("--plot", metavar="PNG", help="Draw confusion matrix and reliability.")
-@json_option()
+@table_options
 def evaluate(
     file: str,
     library: str,
     plot: str | None,
-    as_json: bool,
     ranges: bool,
     min_overlap: float | None,
     others: str | None,
+    table: TableOutput,
     **labels: Any,
 ) -> None:
-    """Evaluate a probe on the labelled items of a library, preferably one that it was not fitted to."""
+    """Evaluate a probe on the labelled items of a library, preferably one that it was not fitted to.
+
+    As CSV or Parquet there is a row for each class; JSON has the whole report.
+    """
     from sightsound.learn.fit import evaluate_stored
     from sightsound.learn.label_table import Labels
 
     read = [file, labels["source"]] if labels["source"] else [file]
     check_destinations(plot=plot, inputs=read, library=library)
+    table.check(inputs=read, library=library)
     windows = reports.window_settings(ranges, min_overlap, others)
     report = evaluate_stored(reports.load_linear_probe(file), library, Labels(**labels, **windows))
     reports.draw_report(report, plot)
-    if as_json:
-        output.print_json(report.to_json())
-    else:
+    reports.write_report(table, report, report.to_json)
+    if table.shown:
         reports.print_report(report)
 
 
@@ -255,17 +260,23 @@ def evaluate(
 @click.argument("file", metavar="PROBE")
 @click.option("--plot", metavar="PNG", help="Draw confusion matrix, reliability and learning curve.")
 @click.option("--reliability", is_flag=True, help="Print the accuracy for each range of probabilities.")
-@json_option()
-def show(file: str, plot: str | None, reliability: bool, as_json: bool) -> None:
-    """Show the classes of a probe, what it was fitted to, and its evaluation."""
+@table_options
+def show(file: str, plot: str | None, reliability: bool, table: TableOutput) -> None:
+    """Show the classes of a probe, what it was fitted to, and its evaluation.
+
+    As CSV or Parquet there is a row for each class; JSON has the whole report.
+    """
     from sightsound.linear.load import load_probe
 
     check_destinations(plot=plot, inputs=[file])
+    table.check(inputs=[file])
     loaded = load_probe(file)
     reports.draw_report(loaded.report_, plot)
-    reports.print_probe(loaded, as_json)
-    if reliability and not as_json:
-        reports.print_reliability(loaded.report_)
+    reports.write_report(table, loaded.report_, lambda: reports.probe_json(loaded))
+    if table.shown:
+        reports.print_probe(loaded)
+        if reliability:
+            reports.print_reliability(loaded.report_)
 
 
 @probe.command()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sightsound.cli import output
+from sightsound.cli.exports import TableOutput
 from sightsound.cli.settings import Decorator
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
@@ -31,9 +33,9 @@ def column_option(*, multiple: bool = False) -> Decorator:
 
 def label_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for the source of labels, and for the columns with folds and groups."""
-    source = "Labels: the folder's name, or a CSV with a `path` column.  [those in the library]"
+    source = "Labels: the folder's name, or a table with a `path` column.  [those in the library]"
     options: list[Decorator] = [
-        click.option("--label-from", "source", metavar="folder|CSV", help=source),
+        click.option("--label-from", "source", metavar="folder|FILE", help=source),
         click.option("--fold-column", metavar="NAME", help="A column with official folds."),
         click.option("--group-column", metavar="NAME", help="A column with groups of items that no split divides."),
     ]
@@ -76,24 +78,32 @@ def load_linear_probe(file: str) -> LinearModel:
     return loaded
 
 
-def print_probe(loaded: Probe, as_json: bool) -> None:
-    """Print the networks, classes and report of a probe or a stack."""
+def probe_json(loaded: Probe) -> dict[str, Any]:
+    """Return the networks, classes and report of a probe or a stack as values for JSON."""
     from sightsound.learn.predict import feature_specs_of
 
     specs = feature_specs_of(loaded)
-    if as_json:
-        output.print_json(
-            {
-                "classes": loaded.classes_.tolist(),
-                "spaces": [
-                    {**spec.to_json(), "use": spec.use, "fingerprint": spec.space.fingerprint} for spec in specs
-                ],
-                "report": loaded.report_.to_json() if loaded.report_ else None,
-                **_fitted_numbers(loaded),
-            }
-        )
-        return
-    for spec in specs:
+    return {
+        "classes": loaded.classes_.tolist(),
+        "spaces": [{**spec.to_json(), "use": spec.use, "fingerprint": spec.space.fingerprint} for spec in specs],
+        "report": loaded.report_.to_json() if loaded.report_ else None,
+        **_fitted_numbers(loaded),
+    }
+
+
+def write_report(table: TableOutput, report: ProbeReport | None, document: Callable[[], object]) -> None:
+    """Write the scores of the classes, a row for each; as JSON the whole report."""
+    from sightsound.linear.report import ClassScore
+
+    names = [field.name for field in dataclasses.fields(ClassScore)]
+    table.write_objects([vars(score) for score in report.classes] if report else [], names, document=document)
+
+
+def print_probe(loaded: Probe) -> None:
+    """Print the networks, classes and report of a probe or a stack."""
+    from sightsound.learn.predict import feature_specs_of
+
+    for spec in feature_specs_of(loaded):
         kind = "windows" if spec.level == "window" else "items"
         place = printable(f"{spec.space.name} ({spec.space.fingerprint[:12]}): {spec.column}")
         what = {"embedding": kind, "scores": f"scores of {kind}", "both": f"embedding and scores of {kind}"}[spec.use]

@@ -200,8 +200,10 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
         "id": hit.item.id,
         "path": hit.item.path,
         "root": hit.item.root,
+        "file": hit.item.shown,
         "score": round(hit.score, 6),
         "seconds": hit.seconds,
+        "recorded": hit.recorded and hit.recorded.isoformat(),
         "query_seconds": hit.query_seconds,
         "labels": {column: list(values) for column, values in hit.labels.items()},
         "spaces": hit.spaces,
@@ -213,20 +215,21 @@ def _print_hits(hits: list[Hit]) -> None:
     if not hits:
         output.echo("nothing found")
         return
-    timed = any(hit.seconds for hit in hits)
+    timed, dated = any(hit.seconds for hit in hits), any(hit.recorded for hit in hits)
     labelled = any(hit.labels for hit in hits)
     several = any(hit.library for hit in hits)
     tagged = any(hit.tag for hit in hits)
     score = "ranks" if any(len(hit.spaces) > 1 for hit in hits) else "score"
     header = [
-        *(score, *(["seconds"] if timed else []), *(["tag"] if tagged else [])),
+        *(score, *(["seconds"] if timed else []), *(["recorded"] if dated else []), *(["tag"] if tagged else [])),
         *(*(["library"] if several else []), "id", "path", *(["labels"] if labelled else [])),
     ]
     rows = []
     for hit in hits:
         seconds = [f"{hit.seconds[0]:.2f}-{hit.seconds[1]:.2f}" if hit.seconds else ""] if timed else []
         labels = [", ".join(f"{c}={v}" for c, values in hit.labels.items() for v in values)] if labelled else []
+        seconds += [hit.recorded.isoformat(" ", "seconds") if hit.recorded else ""] if dated else []
         tag = [hit.tag] if tagged else []
         library = [hit.library] if several else []
-        rows.append([f"{hit.score:.4f}", *seconds, *tag, *library, hit.item.id, hit.item.path, *labels])
+        rows.append([f"{hit.score:.4f}", *seconds, *tag, *library, hit.item.id, hit.item.shown, *labels])
     output.print_table(header, rows)

@@ -10,7 +10,8 @@ import click
 
 from sightsound.cli import output, reports
 from sightsound.cli.destinations import check_destinations
-from sightsound.cli.settings import device_option, host, json_option, library_option
+from sightsound.cli.exports import TableOutput, table_options_without_out
+from sightsound.cli.settings import device_option, host, library_option
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--folds", "cv", type=click.IntRange(2), help="Folds of the cross-validation.  [5]")
 @click.option("--plot", metavar="PNG", help="Draw the accuracies with their intervals.")
 @device_option()
-@json_option()
+@table_options_without_out
 @click.pass_context
 def stack(
     context: click.Context,
@@ -41,7 +42,7 @@ def stack(
     cv: int | None,
     plot: str | None,
     device: str,
-    as_json: bool,
+    table: TableOutput,
     **labels: Any,
 ) -> None:
     """Compare networks alone and combined, and stack them: fit a classifier to the probabilities that each gives."""
@@ -51,6 +52,7 @@ def stack(
 
     read = [labels["source"]] if labels["source"] else []
     check_destinations(out, endings=(".probe", ".safetensors"), plot=plot, inputs=read, library=library)
+    table.check(inputs=read, library=library)
     wanted = Stack(top, combine=combine, cv=cv)
     found = compare_stored(
         library, models, Labels(**labels), stack=wanted, fit=out is not None, host=host(context), device=device
@@ -61,8 +63,8 @@ def stack(
         from sightsound.plot.reports import plot_candidates
 
         plot_candidates(found.candidates, plot)
-    if as_json:
-        output.print_json([dataclasses.asdict(candidate) for candidate in found.candidates])
+    table.write_objects([dataclasses.asdict(candidate) for candidate in found.candidates])
+    if not table.shown:
         return
     _print_candidates(found.candidates)
     reports.print_notes(found.report.notes)

@@ -97,7 +97,11 @@ _STATUS_WORDS = {"ok": "tagged", **output.FAILURE_WORDS}
 @click.option("--audacity", "form", flag_value="audacity", help="Audacity's label track.")
 @click.option("--raven", "form", flag_value="raven", help="Raven's selection table.")
 @click.option("--parquet", metavar="FILE", help="Write a Parquet file with the columns of --csv, too.")
-@click.option("-o", "--out", metavar="FILE", help="The file to write (a folder for --audacity of several files).")
+@click.option(
+    *("-o", "--out"),
+    metavar="FILE",
+    help="The file to write (a folder for --audacity of several files); .csv, .json and .parquet say the form.",
+)
 @click.option("--plot", metavar="PNG", help="Draw a recording: waveform, spectrogram and segments.")
 @click.option("--wordcloud", metavar="PNG", help="Draw a word cloud of the classes, by seconds times score.")
 @click.pass_context
@@ -135,7 +139,7 @@ def tag(
         raise click.UsageError(f"--json and --{form}: expected one of them")
     form = "json" if as_json else form
     if out and not form:
-        raise click.UsageError("--out goes with --json, --csv, --audacity or --raven")
+        form, out, parquet = exports.form_of(out, parquet)
     if bool(paths) == bool(library):
         raise click.UsageError("expected FILE... or --library")
     if library and (probes or none_below is not None or hop is not None or channels != "mean" or plot):
@@ -173,7 +177,7 @@ def tag(
     kept: list[Classified] = []
     try:
         for tags in found:
-            _print_file(tags, _name(tags, paths), one, form)
+            _print_file(tags, one, form)
             kept.append(tags)
     except KeyboardInterrupt:
         if form and kept:
@@ -246,18 +250,9 @@ def _classify_stdin(
         raise KeyboardInterrupt
 
 
-def _name(tags: Classified, paths: Sequence[str]) -> str:
-    """Return the path of a file, with what the user typed before it where several paths were given."""
-    for path in paths if len(paths) > 1 else ():
-        if tags.item.root and tags.item.file.is_relative_to(os.path.abspath(path)):
-            below = os.path.relpath(tags.item.file, os.path.abspath(path))
-            return path if below == os.curdir else os.path.join(path, below)
-    return str(tags.item)
-
-
-def _print_file(tags: Classified, name: str, one: bool, form: str | None) -> None:
+def _print_file(tags: Classified, one: bool, form: str | None) -> None:
     """Print a file: why it failed, or its line among several."""
-    name, outcome = printable(name), tags.outcome
+    name, outcome = printable(tags.item.shown), tags.outcome
     if outcome.status != "ok":
         output.echo(f"{name}: {printable(outcome.reason or outcome.status)}", err=True)
     elif not one and form is None:

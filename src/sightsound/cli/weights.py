@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output, settings
+from sightsound.cli.exports import TableOutput, table_options
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
 
@@ -24,9 +25,9 @@ def weights() -> None:
 
 
 @weights.command("list")
-@settings.json_option()
+@table_options
 @click.pass_context
-def list_(context: click.Context, as_json: bool) -> None:
+def list_(context: click.Context, table: TableOutput) -> None:
     """List every weight file, and AudioSet's ontology: its size, state, identity and licence.
 
     The state is present, fetchable or missing. The identity is what the content is compared with: a published SHA-256,
@@ -35,13 +36,14 @@ def list_(context: click.Context, as_json: bool) -> None:
     """
     from sightsound.classify import ontology_file
 
+    table.check()
     host = settings.host(context)
     rows = [
         _describe_file(host, card.name, card.license, file) for card in host.cards.values() for file in card.weights
     ]
     rows.append(_describe_file(host, "ontology", ontology_file.ONTOLOGY_LICENSE, ontology_file.ONTOLOGY_FILE))
-    if as_json:
-        output.print_json(rows)
+    table.write_objects(rows)
+    if not table.shown:
         return
     cells = [
         (r["model"], r["file"], output.format_size(r["size"]), r["state"], _identity(r), r["license"]) for r in rows
@@ -105,12 +107,13 @@ def path(context: click.Context, name: str) -> None:
 
 @weights.command()
 @click.option("--clear", is_flag=True, help="Remove them; they are made again when they are needed.")
-@settings.json_option()
+@table_options
 @click.pass_context
-def compiled(context: click.Context, clear: bool, as_json: bool) -> None:
+def compiled(context: click.Context, clear: bool, table: TableOutput) -> None:
     """List the networks that runtimes have compiled on this machine, or remove them."""
     from sightsound.host.compiled_files import compiled_files, remove_compiled
 
+    table.check()
     found = compiled_files(settings.host(context).weights.compiled_folder)
     if clear:
         gone = [each for each in found if remove_compiled(each)]
@@ -118,9 +121,9 @@ def compiled(context: click.Context, clear: bool, as_json: bool) -> None:
         busy = f"; {len(found) - len(gone)} in use" if len(gone) < len(found) else ""
         output.echo(f"{len(gone)} removed, {size}{busy}")
         return
-    if as_json:
-        rows = [{"network": each.network, "runtime": each.runtime, "size": each.size} for each in found]
-        output.print_json(rows)
+    names = ("network", "runtime", "size")
+    table.write_objects([{name: getattr(each, name) for name in names} for each in found], names)
+    if not table.shown:
         return
     cells = [(each.network or "?", each.runtime, output.format_size(each.size), _day(each.used)) for each in found]
     output.print_table(["network", "runtime", "size", "last used"], cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Matrix, Seconds
 from sightsound.contract.html import html_table, media_html_of
+from sightsound.contract.paths import from_here
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Item:
     def file(self) -> Path:
         """The path of the file."""
         return Path(self.root, self.path)
+
+    @property
+    def shown(self) -> str:
+        """The path as results show it, and as it is typed in the working folder: absolute if it is not below that."""
+        return from_here(self.file) if self.root else self.path
 
     def stat(self) -> tuple[int, int]:
         """Return the size in bytes and mtime_ns of the file, which tell whether it changed.
@@ -149,6 +156,9 @@ class Hit:
         The class, in a search for tags.
     library : str
         The folder of the library, in a search of several; "" in a search of one.
+    recorded : datetime or None
+        When the window, or the image, was recorded, in the zone of the file; without an offset where that is not known.
+        None where the library does not know it.
     """
 
     item: Item
@@ -159,6 +169,7 @@ class Hit:
     spaces: tuple[str, ...] = ()
     tag: str = ""
     library: str = ""
+    recorded: dt.datetime | None = None
 
     def _repr_html_(self) -> str:
         seconds = None if self.seconds is None else f"{self.seconds[0]:.2f}-{self.seconds[1]:.2f}"

@@ -83,6 +83,40 @@ def batches_of(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Iter
         yield batch_of(columns, part)
 
 
+def columns_of(objects: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> list[Column]:
+    """Return the columns of objects, one for each key: those of `names`, then others in the order in which they come.
+
+    A column has the kind that fits all of its values: whole numbers, numbers, lists of texts, or texts; `path` and
+    `root` are paths.
+    """
+    names = [*dict.fromkeys([*names, *(name for each in objects for name in each)])]
+    kinds = {name: _kind([each[name] for each in objects if each.get(name) is not None]) for name in names}
+    return [Column(name, "path" if name in ("path", "root") else kind) for name, kind in kinds.items()]
+
+
+def batch_of_objects(columns: Sequence[Column], objects: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return objects as a batch of the columns of `columns_of`. What is no number and no text becomes JSON."""
+    return {
+        column.name: [_plain(each.get(column.name), text=column.kind in ("text", "path")) for each in objects]
+        for column in columns
+    }
+
+
+def _kind(values: Sequence[Any]) -> Kind:
+    if values and all(type(value) is int for value in values):
+        return "integer"
+    if values and all(type(value) in (int, float) for value in values):
+        return "number"
+    lists = all(isinstance(value, list | tuple) and all(isinstance(each, str) for each in value) for value in values)
+    return "texts" if values and lists else "text"
+
+
+def _plain(value: Any, *, text: bool) -> Any:
+    if not text or value is None or isinstance(value, str):
+        return value
+    return "yes" if value is True else "no" if value is False else json.dumps(value, default=str)
+
+
 def cells_of(batch: Batch, column: Column) -> Sequence[Any]:
     """Return the cells of a column as Python objects; NaN is an empty cell."""
     cells = batch[column.name]

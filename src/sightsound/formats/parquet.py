@@ -13,6 +13,8 @@ from sightsound.contract.errors import SightsoundError
 from sightsound.formats.columns import Batch, Column, cells_of, count_of
 from sightsound.formats.texts import NOTE, notes, utf8
 
+_BUFFER = 2**20  # bytes of a column that are read at once
+_STRING_BYTES, _CONTAINER_ITEMS = 2**24, 2**20  # of the metadata of a file, at most
 GROUP_ROWS = 2**16
 """Rows of a row group at most."""
 GROUP_BYTES = 2**26
@@ -25,7 +27,40 @@ def require_pyarrow() -> None:
         raise SightsoundError("pyarrow is not installed; run `pip install sightsound[tables]`")
 
 
-def arrow_schema(columns: Sequence[Column], metadata: Mapping[str, str]) -> Any:
+def open_parquet(file: str | os.PathLike[str]) -> Any:
+    """Open a Parquet file that may be anyone's; it is a context.
+
+    Parameters
+    ----------
+    file : path
+        The file. Its metadata may have 16 MiB of texts, and 1,048,576 entries in a list, and a column is read in pieces
+        of 1 MiB.
+
+    Returns
+    -------
+    pyarrow.parquet.ParquetFile
+
+    Raises
+    ------
+    SightsoundError
+        If pyarrow is missing. What a damaged file raises, here and later, is in `reading_errors`.
+    """
+    require_pyarrow()
+    import pyarrow.parquet
+
+    limits = {"thrift_string_size_limit": _STRING_BYTES, "thrift_container_size_limit": _CONTAINER_ITEMS}
+    return pyarrow.parquet.ParquetFile(os.fspath(file), buffer_size=_BUFFER, pre_buffer=False, **limits)
+
+
+def reading_errors() -> tuple[type[BaseException], ...]:
+    """Return the errors that reading a damaged Parquet file raises."""
+    require_pyarrow()
+    import pyarrow
+
+    return (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError)
+
+
+def arrow_schema(columns: Sequence[Column], metadata: Mapping[str, str], *, note: bool = True) -> Any:
     """Return the schema of a table. Its fields bear the meaning and the unit of their columns.
 
     Parameters
@@ -34,6 +69,8 @@ def arrow_schema(columns: Sequence[Column], metadata: Mapping[str, str]) -> Any:
         The columns.
     metadata : mapping of str to str
         What holds for the whole table.
+    note : bool, default=True
+        Whether there is the column `note`.
 
     Returns
     -------
@@ -48,20 +85,23 @@ def arrow_schema(columns: Sequence[Column], metadata: Mapping[str, str]) -> Any:
     import pyarrow as pa
 
     fields = []
-    for column in _with_note(columns):
+    for column in _with_note(columns) if note else columns:
         facts = {"meaning": utf8(column.meaning), "unit": column.unit}
         named = {key: value for key, value in facts.items() if value}
         fields.append(pa.field(utf8(column.name), _type(column), metadata=named or None))
     return pa.schema(fields, metadata={key: utf8(value) for key, value in metadata.items()})
 
 
-def arrow_batches(columns: Sequence[Column], batches: Iterable[Batch], schema: Any) -> Iterator[Any]:
+def arrow_batches(
+    columns: Sequence[Column], batches: Iterable[Batch], schema: Any, *, note: bool = True
+) -> Iterator[Any]:
     """Yield batches as record batches of pyarrow."""
     import pyarrow as pa
 
+    every = _with_note(columns) if note else columns
     for batch in batches:
-        noted = {**batch, NOTE.name: notes(batch, columns, csv=False)}
-        yield pa.record_batch([_array(noted, column) for column in _with_note(columns)], schema=schema)
+        noted = {**batch, NOTE.name: notes(batch, columns, csv=False)} if note else batch
+        yield pa.record_batch([_array(noted, column) for column in every], schema=schema)
 
 
 def arrow_table(columns: Sequence[Column], batches: Iterable[Batch], schema: Any) -> Any:
@@ -72,7 +112,12 @@ def arrow_table(columns: Sequence[Column], batches: Iterable[Batch], schema: Any
 
 
 def write_parquet(
-    file: str | os.PathLike[str], columns: Sequence[Column], batches: Iterable[Batch], metadata: Mapping[str, str]
+    file: str | os.PathLike[str],
+    columns: Sequence[Column],
+    batches: Iterable[Batch],
+    metadata: Mapping[str, str],
+    *,
+    note: bool = True,
 ) -> int:
     """Write a table in row groups; return the number of its rows.
 
@@ -86,14 +131,16 @@ def write_parquet(
         The rows. Small batches are joined to larger row groups.
     metadata : mapping of str to str
         What holds for the whole table; it becomes the metadata of the schema.
+    note : bool, default=True
+        Whether the column `note` is added.
     """
-    schema = arrow_schema(columns, metadata)
+    schema = arrow_schema(columns, metadata, note=note)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     count, rows, size, waiting = 0, 0, 0, list[Any]()
     with pq.ParquetWriter(os.fspath(file), schema, compression="zstd") as writer:
-        for batch in arrow_batches(columns, batches, schema):
+        for batch in arrow_batches(columns, batches, schema, note=note):
             waiting.append(batch)
             count, rows, size = count + batch.num_rows, rows + batch.num_rows, size + batch.nbytes
             if rows >= GROUP_ROWS or size >= GROUP_BYTES:

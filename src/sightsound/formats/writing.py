@@ -18,8 +18,17 @@ FORMATS = (".csv", ".json", ".parquet")
 """The endings of the names of tables."""
 
 
-def require_ending(file: PathLike, endings: Sequence[str] = FORMATS) -> str:
+def require_ending(file: PathLike, endings: Sequence[str] = FORMATS, others: str = "") -> str:
     """Return the ending of a name, in lower case.
+
+    Parameters
+    ----------
+    file : path
+        The name.
+    endings : sequence of str
+        Those that it may have.
+    others : str
+        What the message says of other endings.
 
     Raises
     ------
@@ -29,9 +38,8 @@ def require_ending(file: PathLike, endings: Sequence[str] = FORMATS) -> str:
     ending = Path(file).suffix.lower()
     if ending not in endings:
         expected = ", ".join(endings[:-1]) + " or " + endings[-1] if len(endings) > 1 else endings[0]
-        raise SightsoundError(
-            f"{os.fspath(file)}: expected a name that ends in {expected}, got {ending or 'no ending'}; rename it"
-        )
+        got = f"{ending or 'no ending'}{others}"
+        raise SightsoundError(f"{os.fspath(file)}: expected a name that ends in {expected}, got {got}; rename it")
     if ending == ".parquet":
         require_pyarrow()
     return ending

@@ -1,4 +1,4 @@
-"""Write the labels of a library as CSV, selection table of Raven or label tracks of Audacity, row by row."""
+"""Write the labels of a library as a table, a selection table of Raven or label tracks of Audacity, row by row."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sightsound._atomic import atomic_path
 from sightsound.classify.export import RAVEN_NYQUIST
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, as_list, nearest, printable
 from sightsound.contract.results import Item, TimeRange
+from sightsound.formats.columns import Column, batches_of
+from sightsound.formats.json_file import json_text_of, objects_of
+from sightsound.formats.parquet import write_parquet
 from sightsound.library.filters import Filter
 from sightsound.library.item_choice import contains
 from sightsound.library.label_cells import csv_line, escapes_of_bytes, path_cell, value_cell
-from sightsound.library.label_files import PLACE_COLUMNS, SPAN_COLUMNS, TIMES
+from sightsound.library.label_files import PLACE_COLUMNS, RECORDED, SPAN_COLUMNS, TIMES
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.validation import decode_item, decode_range, json_object, text
+from sightsound.media.facts.times import recorded_at
 
-LabelForm = Literal["csv", "raven", "audacity"]
+LabelForm = Literal["csv", "json", "parquet", "raven", "audacity"]
 
 _RAVEN = (
     *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"),
@@ -85,20 +89,47 @@ class LabelExport:
             else None
         )
 
+    def table_columns(self) -> list[Column]:
+        """Return the columns of a table of each item, or of each time range."""
+        spans = [
+            Column("start", "number", "where the time range starts", "s"),
+            Column("stop", "number", "where it stops", "s"),
+            Column("low_hz", "number", "the lower end of its band", "Hz"),
+            Column("high_hz", "number", "the upper end of its band", "Hz"),
+            Column("channel", "integer", "its channel, counted from 0"),
+            Column(RECORDED, "text", "when it was recorded: ISO 8601, with the offset from UTC if it is known"),
+        ]
+        return [
+            Column("path", "path", "path of the file below `root`, with slashes"),
+            Column("root", "path", "absolute path of the folder that was indexed"),
+            *(spans if self.ranges else ()),
+            *(Column(name, "text", f"a label in the column {name}") for name in self._columns),
+        ]
+
+    def table_rows(self, *, bytes_kept: bool = False) -> Iterator[list[Any]]:
+        """Yield the rows of a table: path, root, numbers of the time range, and a label of each column or None.
+
+        Parameters
+        ----------
+        bytes_kept : bool, default=False
+            Whether the form has names that are not UTF-8 as they are, and not with escapes.
+        """
+        if self.ranges:
+            for item, ranges in self._items_with_ranges():
+                facts = self.library.facts(item.id or 0)
+                for place, labels in _by_place(ranges):
+                    when = recorded_at(facts, place[0])
+                    yield from self._rows(item, (*place, when.isoformat() if when else None), labels, bytes_kept)
+        else:
+            for item, labels in self._items_with_labels():
+                yield from self._rows(item, (), labels, bytes_kept)
+
     def csv_lines(self) -> Iterator[str]:
         """Yield the lines of a CSV: of each item, or of each time range."""
-        if self.ranges:
-            yield csv_line(
-                ["path", "root", "start", "stop", "low_hz", "high_hz", "channel", *map(value_cell, self._columns)]
-            )
-            for item, ranges in self._items_with_ranges():
-                for place, labels in _by_place(ranges):
-                    numbers = ["" if number is None else repr(number) for number in place]
-                    yield from self._csv_rows(item, numbers, labels)
-        else:
-            yield csv_line(["path", "root", *map(value_cell, self._columns)])
-            for item, labels in self._items_with_labels():
-                yield from self._csv_rows(item, [], labels)
+        columns = self.table_columns()
+        yield csv_line([value_cell(column.name) for column in columns])
+        for path, root, *cells in self.table_rows():
+            yield csv_line([path_cell(path), escapes_of_bytes(root), *map(_csv_cell, cells)])
 
     def raven_lines(self) -> Iterator[str]:
         """Yield the lines of a selection table. Times are of all recordings, one after the other."""
@@ -146,15 +177,16 @@ class LabelExport:
                 low, high = (f"{-1 if hz is None else hz:.10g}" for hz in (each.low_hz, each.high_hz))
                 yield f"\\\t{low}\t{high}"
 
-    def _csv_rows(self, item: Item, place: Sequence[str], labels: dict[str, list[str]]) -> Iterator[str]:
+    def _rows(
+        self, item: Item, place: Sequence[float | str | None], labels: dict[str, list[str]], bytes_kept: bool
+    ) -> Iterator[list[Any]]:
         """Yield a row for each label of the column that has most of them, at least one."""
-        if self._is_ambiguous(item):
+        if not bytes_kept and self._is_ambiguous(item):
             self.notes.append(f"{printable(item)}: left out, another item has the name that stands for this one")
             return
-        names = [path_cell(item.path), escapes_of_bytes(item.root), *place]
-        rows = list(zip_longest(*(map(value_cell, labels.get(column, [])) for column in self._columns), fillvalue=""))
-        for cells in rows or [("",) * len(self._columns)]:
-            yield csv_line([*names, *cells])
+        rows = list(zip_longest(*(labels.get(column, []) for column in self._columns)))
+        for cells in rows or [(None,) * len(self._columns)]:
+            yield [item.path, item.root, *place, *cells]
 
     def _is_ambiguous(self, item: Item) -> bool:
         """Return whether the path of an item, with escapes for what is not UTF-8, is that of another item."""
@@ -220,7 +252,7 @@ def export_labels(
     library: PathLike | Library,
     out: PathLike,
     *,
-    form: LabelForm = "csv",
+    form: LabelForm | None = None,
     ranges: bool | None = None,
     paths: PathLike | Sequence[PathLike] = (),
     where: Filter | None = None,
@@ -228,9 +260,9 @@ def export_labels(
 ) -> list[str]:
     r"""Write the labels of a library to a file, which `import_labels` reads again.
 
-    A CSV has a row for each item, also for one without a label, or for each time range; where there are several labels
-    in a column, more rows. A path that begins like a formula is written with `./` before it, such a label with an
-    apostrophe, and a byte of a name that is not UTF-8 as `\xe9`.
+    A table has a row for each item, also for one without a label, or for each time range; where there are several
+    labels in a column, more rows. In CSV a path that begins like a formula is written with `./` before it, such a label
+    with an apostrophe; in CSV and Parquet a byte of a name that is not UTF-8 is written as `\xe9`, JSON keeps it.
 
     Parameters
     ----------
@@ -238,10 +270,10 @@ def export_labels(
         The library.
     out : path-like
         The file to write. For `audacity` it is a folder if several recordings have labels.
-    form : {"csv", "raven", "audacity"}
-        The form. Raven and Audacity are for time ranges.
+    form : {"csv", "json", "parquet", "raven", "audacity"} or None
+        The form. Raven and Audacity are for time ranges. None for that of the ending, which is CSV for other ones.
     ranges : bool or None
-        Whether to write the labels of time ranges. None for what the form has: of whole items for a CSV.
+        Whether to write the labels of time ranges. None for what the form has: of whole items for a table.
     paths, where : sequence of path-like, Filter or None
         Which items, as of `set_labels`; all by default.
     columns : sequence of str
@@ -258,13 +290,33 @@ def export_labels(
         If there is no such column, or the file cannot be written.
     """
     with open_library(library) as opened, opened.snapshot():
-        of_ranges = form != "csv" if ranges is None else ranges
+        form = form or form_of(out)
+        of_ranges = form in ("raven", "audacity") if ranges is None else ranges
         labels = LabelExport(opened, as_list(paths), where, columns, of_ranges)
         if form == "audacity":
             _write_tracks(labels, out)
+        elif form in ("json", "parquet"):
+            _write_table(labels, out, form)
         else:
             _write(out, labels.csv_lines() if form == "csv" else labels.raven_lines())
         return labels.notes
+
+
+def form_of(out: PathLike) -> LabelForm:
+    """Return the form of a table that the ending of a name says, CSV for other endings."""
+    endings: dict[str, LabelForm] = {".json": "json", ".parquet": "parquet"}
+    return endings.get(Path(out).suffix.lower(), "csv")
+
+
+def _write_table(labels: LabelExport, out: PathLike, form: str) -> None:
+    columns = labels.table_columns()
+    batches = batches_of(columns, labels.table_rows(bytes_kept=form == "json"))
+    with atomic_path(out) as part:
+        if form == "parquet":
+            write_parquet(part, columns, batches, {}, note=False)
+        else:
+            with part.open("w", encoding="utf-8") as file:
+                file.writelines(json_text_of(objects_of(columns, batches)))
 
 
 def _write(out: PathLike, lines: Iterable[str]) -> None:
@@ -298,6 +350,10 @@ def _by_place(ranges: Iterable[TimeRange]) -> Iterator[tuple[_Place, dict[str, l
         for each in same:
             labels.setdefault(each.column, []).append(each.value)
         yield place, labels
+
+
+def _csv_cell(cell: Any) -> str:
+    return "" if cell is None else value_cell(cell) if isinstance(cell, str) else repr(cell)
 
 
 def _seconds(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Files with labels: CSV of whole files or of time ranges, selection tables of Raven, label tracks of Audacity."""
+"""Files with labels: tables of whole files or of time ranges, selection tables of Raven, label tracks of Audacity."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from typing import TextIO
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, nearest, printable
 from sightsound.library.label_cells import value_of_cell
+from sightsound.library.label_records import RECORD_FORMS, LabelRecords
 
 PLACE_COLUMNS = ("path", "root")
 """The columns of a CSV that say which file a row is about."""
 TIMES = ("start", "stop", "end")
 """The columns that tell a CSV of time ranges."""
-SPAN_COLUMNS = (*TIMES, "low_hz", "high_hz", "channel")
-"""The columns of a CSV of time ranges that are no labels."""
+RECORDED = "recorded"
+"""The column with the local time at which a time range begins, which follows from the recording and is not read."""
+SPAN_COLUMNS = (*TIMES, "low_hz", "high_hz", "channel", RECORDED)
+"""The columns of a table of time ranges that are no labels."""
 DEFAULT_COLUMN = "label"
 """The column of labels that come without the name of one: those of folders, and of Audacity."""
 
+_TABLES = ("csv", "json", "parquet")
 _BEGIN, _END = "Begin Time (s)", "End Time (s)"
 _RAVEN_COLUMNS = frozenset(
     (
@@ -91,7 +95,7 @@ class LabelFile:
     Parameters
     ----------
     file : path-like
-        The file. A name that ends in .csv is a CSV; of another one the first line decides.
+        The file. A name that ends in .csv, .json or .parquet is such a table; of another one the first line decides.
     columns : sequence of str
         The columns to read, regardless of case where none is spelt like this; for a label track of Audacity the name
         of its column. By default all that are labels.
@@ -100,7 +104,7 @@ class LabelFile:
     ----------
     columns : tuple of str
         The names of the label columns.
-    form : {"csv", "raven", "audacity"}
+    form : {"csv", "json", "parquet", "raven", "audacity"}
         The kind of file.
     ranges : bool
         Whether its labels are of time ranges.
@@ -115,20 +119,28 @@ class LabelFile:
         self.file = file
         self.form, self.ranges = "csv", False
         self._names: list[str] = []
-        with self._opened() as opened:
-            first = opened.readline()
-            opened.seek(0)
-            if not os.fspath(file).lower().endswith(".csv"):
-                self.form = _form(first)
-            if self.form != "audacity":
-                self._names = next(self._reader(opened), [])
-        if self.form == "csv":
+        ending = os.path.splitext(os.fspath(file))[1].lower()
+        self._records = LabelRecords(file, RECORD_FORMS[ending]) if ending in RECORD_FORMS else None
+        if self._records:
+            self.form, self._names = RECORD_FORMS[ending], self._records.names
+        else:
+            self._read_first_line(ending)
+        if self.form in _TABLES:
             self._check_names()
             self.ranges = {"start", "stop"} <= set(self._names) or {"start", "end"} <= set(self._names)
         else:
             self.ranges = True
         self._sources = self._chosen(columns)
         self.columns = tuple(self._sources)
+
+    def _read_first_line(self, ending: str) -> None:
+        with self._opened() as opened:
+            first = opened.readline()
+            opened.seek(0)
+            if ending != ".csv":
+                self.form = _form(first)
+            if self.form != "audacity":
+                self._names = next(self._reader(opened), [])
 
     def rows(self) -> Iterator[LabelRow]:
         """Yield the rows.
@@ -138,11 +150,14 @@ class LabelFile:
         SightsoundError
             If a row cannot be read, with its number.
         """
+        if self._records:
+            yield from (self._table_row(number, cells) for number, cells in enumerate(self._records.rows(), 1))
+            return
         with self._opened() as opened:
             if self.form == "audacity":
                 yield from self._audacity_rows(opened)
                 return
-            read = self._raven_row if self.form == "raven" else self._csv_row
+            read = self._raven_row if self.form == "raven" else self._table_row
             reader = self._reader(opened)
             next(reader, None)
             number = 0
@@ -154,7 +169,7 @@ class LabelFile:
     @property
     def names_recordings(self) -> bool:
         """Whether rows say which file they are about."""
-        return self.form == "csv" or bool({"Begin File", "Begin Path"} & set(self._names))
+        return self.form in _TABLES or bool({"Begin File", "Begin Path"} & set(self._names))
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[TextIO]:
@@ -172,7 +187,8 @@ class LabelFile:
 
     def _check_names(self) -> None:
         if "path" not in self._names:
-            raise SightsoundError(f"{self.file!s}: expected a CSV with a column 'path', got {self._names or None}")
+            what = {"csv": "a CSV", "json": "a table in JSON", "parquet": "a Parquet table"}[self.form]
+            raise SightsoundError(f"{self.file!s}: expected {what} with a column 'path', got {self._names or None}")
         repeated = [name for name in self._names if self._names.count(name) > 1]
         if repeated:
             raise SightsoundError(f"{self.file!s}: expected columns of different names, got {repeated[0]!r} twice")
@@ -185,7 +201,7 @@ class LabelFile:
             return dict.fromkeys(columns or (DEFAULT_COLUMN,), "")
         known = [name for name in self._names if name and not self._is_place(name)]
         if not columns:
-            labels = [name for name in known if self.form == "csv" or not _is_of_raven(name)]
+            labels = [name for name in known if self.form in _TABLES or not _is_of_raven(name)]
             if self.ranges and not labels:
                 raise SightsoundError(
                     f"{self.file!s}: expected a column of labels, got {', '.join(self._names)}; name one with --column"
@@ -208,16 +224,17 @@ class LabelFile:
         return name in PLACE_COLUMNS or (self.ranges and name in SPAN_COLUMNS)
 
     def _values(self, cells: Mapping[str, str]) -> dict[str, str]:
-        return {column: value_of_cell(cells.get(source, "")) for column, source in self._sources.items()}
+        found = {column: cells.get(source, "") for column, source in self._sources.items()}
+        return found if self._records else {column: value_of_cell(cell) for column, cell in found.items()}
 
-    def _csv_row(self, number: int, cells: dict[str, str]) -> LabelRow:
+    def _table_row(self, number: int, cells: dict[str, str]) -> LabelRow:
         path, root = cells.get("path", ""), cells.get("root", "")
         if root and not os.path.isabs(root):
             raise self._wrong(number, "root", "an absolute folder", root)
         span = None
         stop = "stop" if cells.get("stop") or "end" not in cells else "end"
         if self.ranges and (cells.get("start") or cells.get(stop)):
-            channel = cells.get("channel", "")
+            channel = cells.get("channel", "").removesuffix(".0")  # a column of numbers, some of which are missing
             if channel and not channel.isdecimal():
                 raise self._wrong(number, "channel", "a number from 0", channel)
             seconds = self._seconds(number, cells, "start"), self._seconds(number, cells, stop)

@@ -15,7 +15,7 @@ from sightsound.contract.space import Space
 from sightsound.formats.parquet import arrow_schema, arrow_table
 from sightsound.library.filters import Filter
 from sightsound.library.row_blocks import RowBlock, row_blocks
-from sightsound.library.row_table import row_batches, row_columns, row_metadata
+from sightsound.library.row_table import row_batches, row_columns, row_metadata, score_metadata
 from sightsound.library.space_names import meant_space, only_space
 from sightsound.library.space_reader import KeptScores, SpaceReader
 from sightsound.library.space_rows import RowsView
@@ -107,6 +107,17 @@ class LibraryRows(LibraryTables):
         """Return the lists of classes that any rows of some spaces have scores for."""
         return self._reader.class_lists(spaces)
 
+    def scored_classes(self, space: Space) -> tuple[str, ClassList] | None:
+        """Return what the scores in a space are: "sigmoid" or "softmax", and the list of their classes.
+
+        None if there are no scores, or scores of several lists.
+        """
+        return self._reader.scored_classes(space)
+
+    def scores_of(self, space: Space, content: bytes) -> KeptScores | None:
+        """Return the scores of a content, known by its SHA-256, without outcomes; None if it has none in the space."""
+        return self._reader.scores_of(space, content)
+
     def scores_in(self, space: Space, where: Filter | None = None) -> Iterator[KeptScores]:
         """Yield the scores of every content that has some in a space, with the outcomes of its items.
 
@@ -174,7 +185,7 @@ class LibraryRows(LibraryTables):
         chosen = self.chosen_space(space)
         labels = self.label_columns(ranges=False)
         columns = row_columns(chosen, labels, best)
-        schema = arrow_schema(columns, row_metadata(chosen))
+        schema = arrow_schema(columns, {**row_metadata(chosen), **score_metadata(self.scored_classes(chosen), best)})
         batches = row_batches(self.row_blocks(chosen, where, best=best), labels, best)
         return arrow_table(columns, batches, schema)
 

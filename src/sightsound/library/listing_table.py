@@ -13,6 +13,7 @@ _FIXED = (
     Column("id", "integer", "id of the item in the library"),
     Column("path", "path", "path of the file below `root`, with slashes"),
     Column("root", "path", "absolute path of the folder that was indexed"),
+    Column("file", "path", "path of the file as it is typed in the working folder"),
     Column("modality", "text", "image or sound; empty for neither"),
     Column("seconds", "number", "duration that was decoded; empty for images", "s"),
     Column("size", "integer", "size of the file when it was last read", "B"),
@@ -57,8 +58,8 @@ def listing_batches(items: Iterable[ListedItem], spaces: Sequence[str], labels: 
 
 def _row(found: ListedItem, spaces: Sequence[str], labels: Sequence[str]) -> list[Any]:
     item, (status, reason) = found.item, overall(found)
-    row: list[Any] = [item.id, item.path, item.root, found.modality, found.seconds, found.size, found.content]
-    row += [status or None, reason or None]
+    row: list[Any] = [item.id, item.path, item.root, item.shown, found.modality, found.seconds, found.size]
+    row += [found.content, status or None, reason or None]
     for name in spaces:
         row += [found.status.get(name), found.windows.get(name)]
     return row + [list(found.labels.get(column, ())) for column in labels]

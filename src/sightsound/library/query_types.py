@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sightsound.contract import row_names
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, printable
@@ -133,11 +134,11 @@ class Vectors:
 
 def _suffixes(arrays: Any) -> list[str]:
     """Return what follows the names of the arrays of each layer; an empty text for a file without layers."""
-    return [f"[{layer}]" for layer in arrays["layers"].tolist()] if "layers" in arrays else [""]
+    return [f"[{layer}]" for layer in arrays[row_names.LAYERS].tolist()] if row_names.LAYERS in arrays else [""]
 
 
 def _key(arrays: Any, at: str) -> SpaceKey:
-    return str(arrays[f"space{at}"]), str(arrays[f"fingerprint{at}"])
+    return str(arrays[f"{row_names.SPACE}{at}"]), str(arrays[f"{row_names.FINGERPRINT}{at}"])
 
 
 def _checked(rows: Any) -> Floats:

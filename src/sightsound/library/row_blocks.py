@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,24 @@ BLOCK_ROWS = 2**14
 Ints = NDArray[np.int64]
 
 
+class BestClasses(NamedTuple):
+    """The best classes of a row, best first; none whose score is 0.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        Their names.
+    ids : tuple of str
+        Their ids, as `ClassList.ids`; empty if the classes have none.
+    scores : tuple of float
+        Their scores.
+    """
+
+    labels: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class RowBlock:
     """Some rows of a space with their items.
@@ -47,8 +66,8 @@ class RowBlock:
         The vectors.
     spans : ndarray of float64 (n, 2)
         Start and stop in seconds; NaN for images.
-    best : list of (tuple of str, tuple of float)
-        For each row its best classes and their scores, best first. Empty ones for rows without scores.
+    best : list of BestClasses
+        For each row its best classes. Empty ones for rows without scores.
     """
 
     items: list[Item]
@@ -57,7 +76,7 @@ class RowBlock:
     of: Ints
     rows: Floats
     spans: Seconds
-    best: list[tuple[tuple[str, ...], tuple[float, ...]]]
+    best: list[BestClasses]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -206,26 +225,26 @@ def _block(
         )
     ]
     vectors, spans = rows.read(parts)
-    found: list[tuple[tuple[str, ...], tuple[float, ...]]] = []
+    found: list[BestClasses] = []
     for part in parts:
         scores = rows.scores([part]) if best else None
         if scores is None or scores[0] not in lists:
-            found += [((), ())] * part[2]
+            found += [BestClasses()] * part[2]
         else:
-            found += best_classes(scores[1], lists[scores[0]].labels, best)
+            found += best_classes(scores[1], lists[scores[0]], best)
     labels = read_labels_of(database, {item.id or 0 for item in items})
     return RowBlock(items, [labels.get(item.id or 0, {}) for item in items], hashes, of, vectors, spans, found)
 
 
-def best_classes(scores: Floats, labels: Sequence[str], best: int) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
-    """Return the best classes of each row with their scores, best first; none whose score is 0.
+def best_classes(scores: Floats, classes: ClassList, best: int) -> list[BestClasses]:
+    """Return the best classes of each row.
 
     Parameters
     ----------
     scores : ndarray of float32 (n, classes)
         The scores.
-    labels : sequence of str
-        The names of the classes.
+    classes : ClassList
+        The classes.
     best : int
         How many at most.
     """
@@ -234,7 +253,9 @@ def best_classes(scores: Floats, labels: Sequence[str], best: int) -> list[tuple
     values = np.take_along_axis(scores, some, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     some, values = np.take_along_axis(some, order, axis=1), np.take_along_axis(values, order, axis=1)
-    return [
-        (tuple(labels[c] for c, v in zip(row, kept) if v > 0), tuple(v for v in kept if v > 0))
-        for row, kept in zip(some.tolist(), values.tolist())
-    ]
+    found = []
+    for row, kept in zip(some.tolist(), values.tolist()):
+        chosen = [column for column, value in zip(row, kept) if value > 0]
+        labels, ids = (tuple(names[c] for c in chosen) if names else () for names in (classes.labels, classes.ids))
+        found.append(BestClasses(labels, ids, tuple(kept[: len(chosen)])))
+    return found

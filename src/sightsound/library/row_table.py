@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 import sightsound
+from sightsound.contract import row_names
+from sightsound.contract.classlist import ClassList
 from sightsound.contract.space import Space
 from sightsound.formats.columns import Batch, Column
-from sightsound.library.row_blocks import RowBlock
+from sightsound.library.row_blocks import BestClasses, RowBlock
 
 FORMAT = "1"
 """The version of the columns and of the metadata of a table of rows."""
 
 EMBEDDING = "embedding"
-_FIXED = ("item", "path", "root", "content", "start", "stop", "top_labels", "top_scores", EMBEDDING, "note")
+TOP = (row_names.TOP_LABELS, row_names.TOP_IDS, row_names.TOP_SCORES)
+"""The columns of the best classes, as the fields of `BestClasses`."""
+_FIXED = ("item", "path", "root", "content", "start", "stop", *TOP, EMBEDDING, "note")
 
 
 def label_column_names(columns: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
@@ -57,8 +62,9 @@ def row_columns(space: Space, labels: Sequence[str], best: int) -> list[Column]:
     columns += [Column(names[each], "texts", f"labels of the item in the column {each}") for each in labels]
     if best:
         columns += [
-            Column("top_labels", "texts", f"at most {best} classes with the highest scores, best first"),
-            Column("top_scores", "singles", "their scores, from 0 to 1"),
+            Column(row_names.TOP_LABELS, "texts", f"at most {best} classes with the highest scores, best first"),
+            Column(row_names.TOP_IDS, "texts", "their ids, such as those of AudioSet; empty for classes without ids"),
+            Column(row_names.TOP_SCORES, "singles", "their scores, from 0 to 1"),
         ]
     about = "the vector, as the network gave it; compare vectors of one space only, by cosine"
     return [*columns, Column(EMBEDDING, "vector", about, dim=space.dim)]
@@ -67,12 +73,29 @@ def row_columns(space: Space, labels: Sequence[str], best: int) -> list[Column]:
 def row_metadata(space: Space) -> dict[str, str]:
     """Return what holds for all rows of a space, as texts: format, space, fingerprint and what it hashes, writer."""
     return {
-        "format": FORMAT,
-        "space": space.name,
-        "fingerprint": space.fingerprint,
-        "facts": space.facts,
-        "writer": f"sightsound {sightsound.__version__}",
+        row_names.FORMAT: FORMAT,
+        row_names.SPACE: space.name,
+        row_names.FINGERPRINT: space.fingerprint,
+        row_names.FACTS: space.facts,
+        row_names.WRITER: f"sightsound {sightsound.__version__}",
     }
+
+
+def score_metadata(scored: tuple[str, ClassList] | None, best: int) -> dict[str, str]:
+    """Return what the columns of the best classes need to be read as scores again, as texts.
+
+    Parameters
+    ----------
+    scored : tuple of str and ClassList, or None
+        What the scores are, as `LibraryRows.scored_classes` returns it.
+    best : int
+        The number of the best classes that a row has at most.
+    """
+    if scored is None or not best:
+        return {}
+    kind, classes = scored
+    listed = {"name": classes.name, "labels": classes.labels, "ids": classes.ids}
+    return {row_names.SCORE_KIND: kind, row_names.CLASSES: json.dumps(listed), row_names.BEST: str(best)}
 
 
 def row_batches(blocks: Iterator[RowBlock], labels: Sequence[str], best: int) -> Iterator[Batch]:
@@ -93,6 +116,6 @@ def row_batches(blocks: Iterator[RowBlock], labels: Sequence[str], best: int) ->
             values = [list(given.get(column, ())) for given in block.labels]
             batch[names[column]] = [values[i] for i in of]
         if best:
-            batch["top_labels"] = [classes for classes, _ in block.best]
-            batch["top_scores"] = [scores for _, scores in block.best]
+            for name, field in zip(TOP, BestClasses._fields):
+                batch[name] = [getattr(each, field) for each in block.best]
         yield {**batch, EMBEDDING: block.rows}

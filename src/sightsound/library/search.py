@@ -15,6 +15,7 @@ from sightsound.contract.paths import PathLike, nearest
 from sightsound.contract.results import Hit
 from sightsound.host.host import Host
 from sightsound.library.filters import Filter
+from sightsound.library.hit_times import with_times
 from sightsound.library.library import Library, open_library
 from sightsound.library.query import Query, QueryReader
 from sightsound.library.query_types import Per
@@ -136,7 +137,7 @@ def search(
         if found and where is not None and where.modality not in (None, *modalities):
             (modality,) = modalities
             raise SightsoundError(f"modality {where.modality}: expected {modality}, since the query is of {modality}s")
-        hits = opened.search_many(found, k, **how)
+        hits = [with_times(each, opened) for each in opened.search_many(found, k, **how)]
     return hits if isinstance(query, list) else hits[0]
 
 
@@ -185,15 +186,16 @@ def search_tags(
     MissingWeights
         If a subtree is named, and the file of the ontology cannot be had.
     """
-    host = host or Host()
+    host, how = host or Host(), dict[str, Any]()
     if not isinstance(library, str | os.PathLike | Library):
-        how: dict[str, Any] = {"k": k, "models": models, "host": host, "min_score": min_score, "where": where}
+        how = {"k": k, "models": models, "host": host, "min_score": min_score, "where": where}
         return merge_tags(library, k, lambda each: search_tags(tags, each, **how))
     with open_library(library) as opened:
         expanded, ontology = _expanded([tags] if isinstance(tags, str) else tags, opened, host)
         wanted = frozenset().union(*expanded)
         spaces = [host.card(name).name for name in models]
-        return opened.search_tags(wanted, k, spaces=spaces, min_score=min_score, where=where, ontology=ontology)
+        how = {"spaces": spaces, "min_score": min_score, "where": where, "ontology": ontology}
+        return with_times(opened.search_tags(wanted, k, **how), opened)
 
 
 def expand_tags_of(tags: Sequence[str], libraries: Sequence[Library], host: Host) -> tuple[frozenset[str], ...]:

@@ -15,6 +15,7 @@ from sightsound.contract.results import Hit
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
 from sightsound.library.filters import Filter
+from sightsound.library.hit_times import with_times
 from sightsound.library.library import Library, open_library
 from sightsound.library.query import Made, Query, QueryReader
 from sightsound.library.query_types import QueryVectors
@@ -86,7 +87,8 @@ def search_several(
             numbers = list(each.queries)
             found = each.library.search_spaces([each.queries[n] for n in numbers], k, fused=fused, **how)
             answers.append((each, dict(zip(numbers, found))))
-        return [_merged([(each, found.get(n, {})) for each, found in answers], k) for n in range(len(queries))]
+        merged = [_merged([(each, found.get(n, {})) for each, found in answers], k) for n in range(len(queries))]
+        return [_with_times(hits, asked) for hits in merged]
 
 
 def merge_tags(libraries: Iterable[PathLike | Library], k: int, search: Callable[[Library], list[Hit]]) -> list[Hit]:
@@ -178,6 +180,16 @@ def _merged(answers: Sequence[tuple[_Asked, Mapping[Space, list[Hit]]]], k: int)
                 ]
     ranked = {space: sorted(_distinct(hits), key=lambda hit: -hit.score) for space, hits in spaces.items()}
     return (fuse(ranked) if len(ranked) > 1 else [hit for hits in ranked.values() for hit in hits])[:k]
+
+
+def _with_times(hits: Sequence[Hit], asked: Sequence[_Asked]) -> list[Hit]:
+    """Return hits of several libraries with the times of their windows, in the same order."""
+    timed = list(hits)
+    for each in asked:
+        own = [number for number, hit in enumerate(hits) if hit.library == each.name]
+        for number, hit in zip(own, with_times([hits[number] for number in own], each.library)):
+            timed[number] = hit
+    return timed
 
 
 def _distinct(hits: Iterable[Hit]) -> list[Hit]:

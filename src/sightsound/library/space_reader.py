@@ -16,7 +16,7 @@ from sightsound.contract.space import Space
 from sightsound.library.filters import Filter, matching_contents
 from sightsound.library.space_rows import SpaceRows
 from sightsound.library.store.database import Database
-from sightsound.library.store.queries import read_class_lists, read_spaces
+from sightsound.library.store.queries import read_class_lists, read_score_kinds, read_spaces
 from sightsound.library.store.segments import MappedSegment, SegmentGone
 from sightsound.library.store.writer import record_inodes
 
@@ -94,19 +94,22 @@ class SpaceReader:
 
     def vectors(self, space: Space, content: bytes) -> tuple[Floats, Seconds | None] | None:
         """Return the rows of a content, see `Library.vectors`."""
+        if not self._parts(space, content):
+            return None
+        with self.reading(space) as (_, rows):
+            parts = self._parts(space, content)
+            if not parts:
+                return None
+            found, spans = rows.read(rows.mapped(parts))
+        return found, spans if space.modality == "sound" else None
+
+    def _parts(self, space: Space, content: bytes) -> list[tuple[int, int, int]]:
+        """Return where the rows of a content are: number of the segment, first row, and number of rows of each part."""
         query = (
             "SELECT r.segment, r.first, r.count FROM contents c JOIN runs r ON r.content = c.id JOIN spaces s"
             " ON s.id = r.space WHERE c.hash = ? AND s.name = ? AND s.fingerprint = ? ORDER BY r.part"
         )
-        key = content, space.name, space.fingerprint
-        if not self._database.rows(query, *key):
-            return None
-        with self.reading(space) as (_, rows):
-            parts = self._database.rows(query, *key)
-            if not parts:
-                return None
-            found, spans = rows.read_parts(parts)
-        return found, spans if space.modality == "sound" else None
+        return [(row[0], row[1], row[2]) for row in self._database.rows(query, content, space.name, space.fingerprint)]
 
     def contents(self, space: Space, where: Filter) -> Iterator[tuple[list[Item], Floats, Seconds]]:
         """Yield the contents that have matching items, see `Library.contents_in`."""
@@ -130,6 +133,23 @@ class SpaceReader:
         """Return the lists of classes that any rows of some spaces have scores for."""
         ids = [id_ for id_, space in read_spaces(self._database).items() if space in spaces]
         return [classes for id_ in ids for classes in read_class_lists(self._database, id_).values()]
+
+    def scored_classes(self, space: Space) -> tuple[str, ClassList] | None:
+        """Return what the scores in a space are, see `Library.scored_classes`."""
+        id_ = next((id_ for id_, each in read_spaces(self._database).items() if each == space), None)
+        kinds = {} if id_ is None else read_score_kinds(self._database, id_)
+        lists = {} if id_ is None else read_class_lists(self._database, id_)
+        if len(kinds) != 1 or not kinds.keys() <= lists.keys():
+            return None
+        ((number, kind),) = kinds.items()
+        return kind, lists[number]
+
+    def scores_of(self, space: Space, content: bytes) -> KeptScores | None:
+        """Return the scores of a content, see `Library.scores_of`."""
+        with self.reading(space) as (space_id, rows):
+            parts = self._parts(space, content)
+            lists = read_class_lists(self._database, space_id)
+            return self.kept_scores(rows, lists, rows.mapped(parts)) if parts and lists else None
 
     def scores(self, space: Space, where: Filter) -> Iterator[KeptScores]:
         """Yield the scores of the contents that have matching items, see `Library.scores_in`."""

@@ -223,7 +223,7 @@ class SpaceRows:
         found: dict[int, list[tuple[int, int, int]]] = {}
         for content, *part in self._database.rows(query, self._space_id):
             found.setdefault(content, []).append((part[0], part[1], part[2]))
-        return {content: self._mapped(parts) for content, parts in found.items()}
+        return {content: self.mapped(parts) for content, parts in found.items()}
 
     def read(self, parts: list[tuple[MappedSegment, int, int]]) -> tuple[Floats, Seconds]:
         """Return the rows of some (segment, first row, number of rows), and their seconds.
@@ -250,11 +250,8 @@ class SpaceRows:
             return None
         return classes, np.concatenate(scores)
 
-    def read_parts(self, parts: Iterable[tuple[int, int, int]]) -> tuple[Floats, Seconds]:
-        """Return rows and seconds as `read`, of some (number of a segment, first row, number of rows)."""
-        return self.read(self._mapped(parts))
-
-    def _mapped(self, parts: Iterable[tuple[int, int, int]]) -> list[tuple[MappedSegment, int, int]]:
+    def mapped(self, parts: Iterable[tuple[int, int, int]]) -> list[tuple[MappedSegment, int, int]]:
+        """Return what `read` and `scores` take, of some (number of a segment, first row, number of rows)."""
         found, left = [], sum(len(cached.segment) for cached in self._cached.values())
         with self._database.decoding():
             for segment, first, count in parts:

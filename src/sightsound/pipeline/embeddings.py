@@ -14,7 +14,7 @@ import numpy as np
 from sightsound import media
 from sightsound._atomic import atomic_path, check_not_input, check_writable
 from sightsound._progress import bar
-from sightsound.contract import layer_names
+from sightsound.contract import layer_names, row_names
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, SightsoundError, UnknownModel
@@ -360,11 +360,12 @@ def save_embeddings(embeddings: Embeddings, file: PathLike) -> int:
 
 def _arrays_by_space(embeddings: Embeddings, rows: Floats) -> dict[str, Any]:
     spaces, columns = embeddings.spaces(), embeddings.split(rows)
-    arrays: dict[str, Any] = {} if "" in spaces else {"layers": np.array(list(spaces))}
+    arrays: dict[str, Any] = {} if "" in spaces else {row_names.LAYERS: np.array(list(spaces))}
     for layer, space in spaces.items():
         at = f"[{layer}]" if len(spaces) > 1 else ""
         arrays[f"embeddings{at}"] = columns[layer]
-        arrays[f"space{at}"], arrays[f"fingerprint{at}"] = np.array(space.name), np.array(space.fingerprint)
+        arrays[f"{row_names.SPACE}{at}"] = np.array(space.name)
+        arrays[f"{row_names.FINGERPRINT}{at}"] = np.array(space.fingerprint)
     return arrays
 
 

@@ -17,6 +17,7 @@ CSV_COLUMNS = (
     *("published_top1_percent", "relative_network", "relative_total", "network_ms", "total_ms"),
     *("size_bytes", "params", "dim", "memory_bytes", "runs", "matched_classes", "front", "space", "reason"),
 )
+_WHOLE = ("size_bytes", "params", "dim", "memory_bytes", "matched_classes", "front")
 MARKDOWN_COLUMNS = (
     *("network", "linear probe, %", "5 nearest neighbours, %", "top-1, %", "top-5, %", "published top-1, %"),
     *("time", "network, ms", "with decoding, ms", "on disk, MB", "parameters, M", "memory, MB", "front"),
@@ -41,21 +42,33 @@ def comparison_csv(found: ModelComparison) -> str:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(CSV_COLUMNS)
-    front = found.front()
-    for model in found.models:
-        numbers = [text for each in ACCURACIES for text in _bounds(getattr(model, each))]
-        times = (model.relative_network, model.relative_total, model.network_ms, model.total_ms)
-        table.writerow(
-            [
-                *(csv_text(model.name), *numbers, _blank(model.published)),
-                *("" if time is None else f"{time:.4f}" for time in times),
-                *map(_blank, (model.size, model.params, model.dim, model.memory)),
-                csv_text(str(model.execution or "")),
-                *("" if model.reason else model.matched, int(model.name in front), model.space),
-                csv_text(model.reason),
-            ]
-        )
+    for row in comparison_objects(found):
+        table.writerow([_csv_cell(name, value) for name, value in row.items()])
     return text.getvalue()
+
+
+def comparison_objects(found: ModelComparison) -> list[dict[str, object]]:
+    """Return a comparison as a table of numbers and texts: for each network the columns of `CSV_COLUMNS`.
+
+    Parameters
+    ----------
+    found : ModelComparison
+        The comparison.
+
+    Returns
+    -------
+    list of dict
+        What was not measured is None.
+    """
+    front, rows = found.front(), list[dict[str, object]]()
+    for model in found.models:
+        numbers = [bound for each in ACCURACIES for bound in _bounds(getattr(model, each))]
+        times = (model.relative_network, model.relative_total, model.network_ms, model.total_ms)
+        sizes = (model.size, model.params, model.dim, model.memory)
+        how = (str(model.execution or ""), None if model.reason else model.matched, int(model.name in front))
+        cells = (model.name, *numbers, model.published, *times, *sizes, *how, model.space, model.reason)
+        rows.append(dict(zip(CSV_COLUMNS, cells)))
+    return rows
 
 
 def comparison_markdown(found: ModelComparison) -> str:
@@ -142,10 +155,16 @@ def _row(model: ComparedModel, front: bool) -> tuple[object, ...]:
     )
 
 
-def _bounds(estimate: Estimate | None) -> tuple[str, str, str]:
-    if estimate is None:
-        return ("", "", "")
-    return (f"{estimate.value:.6f}", f"{estimate.low:.6f}", f"{estimate.high:.6f}")
+def _bounds(estimate: Estimate | None) -> tuple[float | None, ...]:
+    return (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
+
+
+def _csv_cell(name: str, value: object) -> object:
+    if isinstance(value, str):
+        return csv_text(value)
+    if value is None or name in ("published_top1_percent", *_WHOLE):
+        return "" if value is None else value
+    return f"{value:.6f}" if name.startswith(ACCURACIES) else f"{value:.4f}"
 
 
 def _millions(count: int | None) -> float | None:
@@ -154,10 +173,6 @@ def _millions(count: int | None) -> float | None:
 
 def _fixed(value: float | None, decimals: int) -> str | None:
     return None if value is None else f"{value:.{decimals}f}"
-
-
-def _blank(value: object) -> object:
-    return "" if value is None else value
 
 
 def _cell(value: object) -> str:

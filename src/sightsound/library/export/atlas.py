@@ -160,7 +160,12 @@ class _Table:
         return batch_of(self.columns, cells)
 
     def _near(self, means: list[ItemMean], ids: Any, order: Any) -> list[dict[str, list[Any]]]:
-        """Return the neighbours of items, without the items themselves."""
+        """Return the neighbours of items, without the items themselves.
+
+        All lists have the same length, which Embedding Atlas needs for the ranks of images: where fewer neighbours were
+        found, the item itself stands first, at distance 0.
+        """
+        count = min(self._neighbours, len(ids) - 1)
         queries = [QueryVectors({self._space: mean.row[None]}) for mean in means]
         found = []
         for mean, hits in zip(
@@ -172,7 +177,9 @@ class _Table:
             numbers = order[at] if len(ids) else at
             known = ids[numbers] == wanted
             distances = [max(0.0, 1 - hit.score) for hit, there in zip(others, known) if there]
-            found.append({"ids": numbers[known].tolist(), "distances": distances})
+            own = int(order[np.searchsorted(ids, mean.item.id or 0, sorter=order)])
+            missing = max(0, count - len(distances))
+            found.append({"ids": [own] * missing + numbers[known].tolist(), "distances": [0.0] * missing + distances})
         return found
 
     def _medium(self, mean: ItemMean) -> dict[str, Any]:

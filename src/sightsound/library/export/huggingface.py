@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sightsound._atomic import atomic_folder
 from sightsound._progress import bar
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, printable
@@ -64,7 +62,7 @@ def export_huggingface(
     library : path-like or Library
         The library.
     folder : path-like
-        A new or empty folder. It appears whole or not at all.
+        A new or empty folder. It appears whole or not at all; what a killed run left beside it the next one removes.
     where : Filter or None
         Which items. They must be of one modality.
     files : {"link", "copy"}
@@ -89,7 +87,8 @@ def export_huggingface(
     with open_library(library) as opened:
         require_apart(folder, opened)
         modality = _modality(opened, where)
-        with _new_folder(Path(folder)) as draft:
+        with atomic_folder(folder) as draft:
+            (draft / "train").mkdir()
             export = _Export(opened, where, draft / "train", modality, files)
             with bar(len(opened), "export", progress) as shown:
                 write_table(draft / "train" / f"metadata.{table}", export.columns, export.batches(shown))
@@ -103,21 +102,6 @@ def _modality(library: Library, where: Filter) -> str:
         what = "both" if found else "neither"
         raise SightsoundError(f"{library.path.name}: expected images or sounds, got {what}; filter by modality")
     return str(found.pop())
-
-
-@contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder beside another one, which it becomes when the block ends without an error."""
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise SightsoundError(f"{folder}: expected a new or empty folder; name another place")
-        with tempfile.TemporaryDirectory(prefix=".sightsound-", dir=folder.absolute().parent) as draft:
-            made = Path(draft, folder.name)
-            (made / "train").mkdir(parents=True)
-            yield made
-            os.replace(made, folder)
-    except OSError as error:
-        raise SightsoundError(f"{folder}: cannot be written ({error.strerror}); name another place") from error
 
 
 class _Export:

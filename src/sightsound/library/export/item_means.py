@@ -82,5 +82,5 @@ def _means(block: RowBlock) -> list[ItemMean]:
         start, stop = block.spans[nearest].tolist()
         seconds = None if np.isnan(start) else (start, stop)
         facts = (block.items[number], block.labels[number], block.contents[number], total, rows[nearest])
-        found.append(ItemMean(*facts, seconds, block.best[nearest][0]))
+        found.append(ItemMean(*facts, seconds, block.best[nearest].labels))
     return found

@@ -17,7 +17,7 @@ from sightsound.formats.writing import require_ending, write_table
 from sightsound.library.export.places import require_apart, write_dictionary
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library, open_library
-from sightsound.library.row_table import EMBEDDING, row_batches, row_columns, row_metadata
+from sightsound.library.row_table import EMBEDDING, row_batches, row_columns, row_metadata, score_metadata
 
 ENDINGS = (".parquet", ".csv", ".npz")
 """The endings of the files that `export_rows` writes."""
@@ -91,7 +91,7 @@ def export_rows(
             with atomic_path(file) as path:
                 write_npz(path, columns, map(_npz_batch, batches()), metadata)
         else:
-            write_table(file, columns, batches(), metadata)
+            write_table(file, columns, batches(), {**metadata, **score_metadata(opened.scored_classes(chosen), best)})
         write_dictionary(file, columns, metadata)
         return count
 

@@ -25,11 +25,12 @@ from sightsound.host.host import Host
 from sightsound.library.incoming.open_rows import open_rows
 from sightsound.library.incoming.places import Places
 from sightsound.library.incoming.report import ImportReport
+from sightsound.library.incoming.row_scores import StatedScores
 from sightsound.library.incoming.row_source import RowSource, TableBlock
 from sightsound.library.incoming.verify_rows import largest_difference, verify_spaces
 from sightsound.library.library import Library, open_library
 from sightsound.library.scan import FileScan, scan_files
-from sightsound.library.store.row_table import RowComparison
+from sightsound.library.store.row_table import PARTIAL_SCORES, RowComparison
 from sightsound.library.store.writer import Writer
 
 IMPORTED = " (imported)"
@@ -117,6 +118,7 @@ def import_rows(
                 target = _target(source, opened, name, stated, modality, places, writer)
                 report.spaces.append(target)
                 own = None if space else _own(opened, source)
+                report.notes += _notes(source)
                 run = _Import(source, places, opened, writer, target, report, own)
                 with bar(source.count, "import", progress, unit="row") as shown:
                     for count in run.rows():
@@ -129,6 +131,16 @@ def import_rows(
             there = [each for each in claimed if each in opened.spaces]
             report.verified = verify_spaces(opened, there, host or Host(), device)
     return report
+
+
+def _notes(source: RowSource) -> list[str]:
+    """Return what there is to say of the scores of a source."""
+    scores = source.stated.scores
+    if isinstance(scores, str):
+        return [f"scores are not imported: {scores}"] if scores else []
+    if scores.complete:
+        return []
+    return [f"of each row the best scores are kept, at most {scores.best}; other classes have 0"]
 
 
 def _own(library: Library, source: RowSource) -> Space | None:
@@ -251,6 +263,7 @@ class _Import:
     ) -> None:
         self._source, self._places, self._library, self._writer = source, places, library, writer
         self._space, self._report, self._own = space, report, own
+        self._scores = source.stated.scores if isinstance(source.stated.scores, StatedScores) else None
         self._id: int | None = None
         self._current: _Current | None = None
         self._committed = time.monotonic()
@@ -342,9 +355,9 @@ class _Import:
             for number in good.tolist():
                 into |= dict.fromkeys(values[number])
         spans = None if block.spans is None else block.spans[good]
-        self._store(current, block.vectors[good], spans)
+        self._store(current, block.vectors[good], spans, None if block.scores is None else block.scores[good])
 
-    def _store(self, current: _Current, vectors: Floats, spans: Seconds | None) -> None:
+    def _store(self, current: _Current, vectors: Floats, spans: Seconds | None, scores: Floats | None) -> None:
         if spans is not None and not np.isnan(spans[:, 1]).all():
             current.stop = max(current.stop, float(np.nanmax(spans[:, 1])))
         if current.comparison is not None:
@@ -355,7 +368,7 @@ class _Import:
             if not current.count:
                 self._record_item(current)
             assert current.item is not None
-            self._writer.add_rows(Rows(current.item, spans, vectors), self._space_id())
+            self._writer.add_rows(Rows(current.item, spans, vectors, scores), self._space_id())
         current.count += len(vectors)
 
     def _record_item(self, current: _Current) -> None:
@@ -397,7 +410,9 @@ class _Import:
             self._report.unchanged += 1
         else:
             self._report.items += 1
-            self._report.rows += 0 if compared is not None or current.own else current.count
+            if compared is None and not current.own:
+                self._report.rows += current.count
+                self._report.scores += current.count if self._scores else 0
             if not (current.own and self._writer.outcomes.copy(item, current.content, space)):
                 self._writer.outcomes.record(self._outcome(current), space)
         id_ = self._writer.items.id(item)
@@ -407,6 +422,8 @@ class _Import:
     def _outcome(self, current: _Current) -> Outcome:
         assert current.item is not None
         facts = {"imported": os.path.basename(self._source.file), "content": current.how}
+        if self._scores and not self._scores.complete:
+            facts[PARTIAL_SCORES] = f"best {self._scores.best}"
         seconds = current.stop if self._space.modality == "sound" else None
         return Outcome(current.item, "ok", seconds=seconds, facts=facts)
 
@@ -428,6 +445,8 @@ class _Import:
         """Return the number of the space, which is added before its first row."""
         if self._id is None:
             self._id = self._writer.space_id(self._space)
+            if self._scores:
+                self._writer.keep_scores(self._id, self._scores.kind, self._scores.classes)
         return self._id
 
 

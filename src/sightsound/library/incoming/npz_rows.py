@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract import row_names
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
+from sightsound.library.incoming.row_scores import UNKNOWN_CLASSES, has_scores
 from sightsound.library.incoming.row_source import (
     CONTENTS,
     PATHS,
@@ -33,7 +35,6 @@ from sightsound.media.safe_open import error_line
 
 _MOST_LAYERS = 1000
 _NUMBERS = 2**16  # that are read at once
-_ABOUT = ("space", "fingerprint", "layers", "format", "facts", "writer")
 
 
 class _Array:
@@ -102,7 +103,7 @@ class NpzRows:
         self.file = file
         with _opened(file) as archive:
             arrays = _names(archive)
-            plain = [name for name in arrays if name not in _ABOUT]
+            plain = [name for name in arrays if name not in row_names.ABOUT]
             self._vectors = named(file, plain, [f"{name}{at}" for name in VECTORS], "the rows")
             self._paths = named(file, plain, PATHS, "the path of each row")
             self._roots, self._contents = named(file, plain, ROOTS), named(file, plain, CONTENTS)
@@ -116,8 +117,10 @@ class NpzRows:
                 self._require_length(archive, name)
             complete = self._times[0] or (self._times[1] and self._times[2])
             timed = bool(complete) and _has_numbers(archive, complete)
-            space, fingerprint = (_text(archive, f"{name}{at}", arrays) for name in _ABOUT[:2])
-            self.stated = Stated(tuple(plain), shape[1], timed, space, fingerprint)
+            claimed = (row_names.SPACE, row_names.FINGERPRINT)
+            space, fingerprint = (_text(archive, f"{name}{at}", arrays) for name in claimed)
+            scores = UNKNOWN_CLASSES if has_scores(plain) else ""
+            self.stated = Stated(tuple(plain), shape[1], timed, space, fingerprint, scores)
 
     def _columns(self) -> list[str]:
         return [
@@ -176,7 +179,7 @@ def open_npz(file: str, labels: Sequence[str]) -> Iterator[NpzRows]:
         Arrays of labels.
     """
     with _opened(file) as archive:
-        layers = _layers(archive) if "layers" in _names(archive) else []
+        layers = _layers(archive) if row_names.LAYERS in _names(archive) else []
     for at in [f"[{layer}]" for layer in layers] or [""]:
         yield NpzRows(file, at, labels)
 
@@ -227,7 +230,7 @@ def _text(archive: zipfile.ZipFile, name: str, names: Sequence[str]) -> str:
 
 
 def _layers(archive: zipfile.ZipFile) -> list[str]:
-    array = _small(archive, "layers")
+    array = _small(archive, row_names.LAYERS)
     if array.ndim != 1 or array.dtype.kind != "U" or len(array) > _MOST_LAYERS:
         raise ValueError(f"layers: expected names, got {array.dtype} {array.shape}")
     return [str(name) for name in array.tolist()]

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract import row_names
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
-from sightsound.formats.parquet import require_pyarrow
+from sightsound.formats.parquet import open_parquet, reading_errors
+from sightsound.library.incoming.row_scores import StatedScores, read_scores, stated_scores
 from sightsound.library.incoming.row_source import (
     CLASSES,
     CONTENTS,
@@ -35,8 +37,6 @@ from sightsound.media.safe_open import error_line
 
 _FIRST = 256  # rows whose lengths say how long a row is
 _PLACES = 2**16  # rows whose paths are read at once
-_BUFFER = 2**20  # bytes of a column that are read at once
-_STRING_BYTES, _CONTAINER_ITEMS = 2**24, 2**20  # of the metadata of a file, at most
 
 
 class ParquetRows:
@@ -67,10 +67,12 @@ class ParquetRows:
             self._roots, self._contents = named(file, columns, ROOTS), named(file, columns, CONTENTS)
             self._times = [named(file, columns, names) for names in (SECONDS, STARTS, STOPS)]
             self.count = int(table.metadata.num_rows)
-            space, fingerprint = (_metadata(schema.metadata or {}, name) for name in ("space", "fingerprint"))
+            said = _metadata(schema)
+            space, fingerprint = (row_names.stated(said, name) for name in (row_names.SPACE, row_names.FINGERPRINT))
+            scores = stated_scores(said, columns)
             known = [name for name in _text_lists(schema) if name not in labels] if fingerprint else []
             self._labels = label_columns(file, columns, [*known, *labels])
-            self.stated = Stated(tuple(columns), self._dim(table), self._is_timed(table), space, fingerprint)
+            self.stated = Stated(tuple(columns), self._dim(table), self._is_timed(table), space, fingerprint, scores)
 
     def places(self) -> Iterator[tuple[list[str], list[str]]]:
         """Yield the paths and the roots of all rows, block by block."""
@@ -84,9 +86,12 @@ class ParquetRows:
         """Yield all rows, block by block."""
         names = self._present(self._vectors, self._paths, self._roots, self._contents, *self._times)
         names += [name for name in self._labels.values() if name not in names]
-        first = 0
+        first, scored, wide = 0, self.stated.scores, self.stated.dim
+        if isinstance(scored, StatedScores):
+            names += [name for name in (scored.column, row_names.TOP_SCORES) if name not in names]
+            wide += len(scored.classes)
         with self._opened() as table:
-            for batch in table.iter_batches(rows_at_once(self.stated.dim), columns=names, use_threads=False):
+            for batch in table.iter_batches(rows_at_once(wide), columns=names, use_threads=False):
                 problems: dict[int, str] = {}
                 vectors = self._rows(batch.column(self._vectors), problems)
                 checked(self.file, vectors, problems)
@@ -96,25 +101,17 @@ class ParquetRows:
                 }
                 paths, roots = _texts(batch.column(self._paths)), self._optional(batch, self._roots)
                 contents = _hashes(batch.column(self._contents)) if self._contents else [""] * len(paths)
-                yield TableBlock(first, paths, roots, vectors, problems, self._spans(batch), contents, labels)
+                scores = read_scores(batch, scored) if isinstance(scored, StatedScores) else None
+                yield TableBlock(first, paths, roots, vectors, problems, self._spans(batch), contents, labels, scores)
                 first += len(paths)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Any]:
-        require_pyarrow()
-        import pyarrow
-        import pyarrow.parquet
-
+        errors = reading_errors()
         try:
-            with pyarrow.parquet.ParquetFile(
-                self.file,
-                buffer_size=_BUFFER,
-                pre_buffer=False,
-                thrift_string_size_limit=_STRING_BYTES,
-                thrift_container_size_limit=_CONTAINER_ITEMS,
-            ) as table:
+            with open_parquet(self.file) as table:
                 yield table
-        except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError) as error:
+        except errors as error:
             raise SightsoundError(
                 f"{self.file}: expected a Parquet file of rows with their paths ({error_line(error)}); make it anew"
             ) from error
@@ -195,10 +192,10 @@ def _mask(good: NDArray[np.bool_]) -> Any:
     return pyarrow.array(good)
 
 
-def _metadata(said: dict[bytes, bytes], key: str) -> str:
-    """Return a value of the metadata of a schema, by its name or that name after `sightsound.`."""
-    found = said.get(f"sightsound.{key}".encode()) or said.get(key.encode()) or b""
-    return found.decode("utf-8", "replace")
+def _metadata(schema: Any) -> dict[str, str]:
+    """Return the metadata of a schema as texts."""
+    said: dict[bytes, bytes] = schema.metadata or {}
+    return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in said.items()}
 
 
 def _text_lists(schema: Any) -> list[str]:

@@ -68,6 +68,8 @@ class ImportReport:
         Files whose rows the library had already.
     rows : int
         Rows that were imported.
+    scores : int
+        How many of them have scores.
     absent : int
         Files that are not on this machine, among both.
     left_out : list of LeftOut
@@ -76,16 +78,20 @@ class ImportReport:
         How many there are of these.
     verified : list of Verification
         The spaces whose rows joined that of a network.
+    notes : list of str
+        What became of the scores in the table, where a library does not have them as the table does.
     """
 
     spaces: list[Space] = field(default_factory=list)
     items: int = 0
     unchanged: int = 0
     rows: int = 0
+    scores: int = 0
     absent: int = 0
     left_out: list[LeftOut] = field(default_factory=list)
     left_out_count: int = 0
     verified: list[Verification] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def leave_out(self, row: int, path: str, reason: str) -> None:
         """Count a row that was left out, and name it if there are few.

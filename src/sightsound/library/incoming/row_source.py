@@ -11,6 +11,8 @@ import numpy as np
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
+from sightsound.contract.row_names import TOP_IDS, TOP_LABELS
+from sightsound.library.incoming.row_scores import StatedScores
 
 BLOCK_BYTES = 2**25
 """Bytes of vectors, as float32, that are read at once."""
@@ -23,7 +25,7 @@ STARTS, STOPS, SECONDS = ("start",), ("stop", "end"), ("seconds",)
 """The names that a column may have. The first that a file has is taken."""
 LABELS = "labels."
 """Columns whose names begin with this are taken for labels."""
-CLASSES = ("top_labels",)
+CLASSES = (TOP_LABELS, TOP_IDS)
 """Columns of lists of texts that are no labels: the best classes of a network."""
 
 
@@ -47,6 +49,8 @@ class TableBlock:
         SHA-256 of the files as the table states them, "" where it does not.
     labels : dict of str to list of tuple of str
         The values of each column of labels, for each row.
+    scores : ndarray of float32 (n, classes) or None
+        The scores of all classes that `Stated.scores` has.
     """
 
     first: int
@@ -57,6 +61,7 @@ class TableBlock:
     spans: Seconds | None
     contents: list[str]
     labels: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    scores: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class Stated:
         Whether it has seconds.
     space, fingerprint : str
         The space of sightsound that it claims, "" if none.
+    scores : StatedScores or str
+        What scores it has. A text says why they cannot be taken; it is empty where there are none.
     """
 
     columns: tuple[str, ...]
@@ -80,6 +87,7 @@ class Stated:
     timed: bool
     space: str = ""
     fingerprint: str = ""
+    scores: StatedScores | str = ""
 
 
 class RowSource(Protocol):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.card import Card
 from sightsound.contract.errors import LibraryError, MediaError, SpaceMismatch
 from sightsound.contract.imported_space import origin_of
 from sightsound.contract.paths import PathLike, printable
@@ -17,12 +18,14 @@ from sightsound.host.host import Host
 from sightsound.library.incoming.report import Verification
 from sightsound.library.library import Library, open_library
 from sightsound.library.scan import scan_files
+from sightsound.library.space_reader import KeptScores
 from sightsound.pipeline.reader import Job
 from sightsound.pipeline.stream import embed_items
 
 FILES = 8
 """How many files are embedded again; all of them where a space has fewer."""
 _SECONDS = 1e-3  # by which the seconds of a window may differ
+_SCORES = 2e-3  # by which scores may differ, which are stored as float16 and so to 5e-4
 
 
 def verify_rows(
@@ -94,7 +97,8 @@ def _verified(library: Library, space: Space, host: Host, device: str) -> Verifi
                 raise MediaError(
                     f"{printable(item)}: {found.outcome.reason or found.outcome.status}; rows stay imported"
                 )
-            stored = library.vectors(space, library.content(item.id or 0))
+            content = library.content(item.id or 0)
+            stored = library.vectors(space, content)
             assert stored is not None
             farthest = max(farthest, _difference(space, item, stored, (found.embeddings, found.spans)))
             if farthest > model.card.tolerance:
@@ -102,9 +106,22 @@ def _verified(library: Library, space: Space, host: Host, device: str) -> Verifi
                     f"{space.name}: rows of {printable(item)} differ from those that {origin.space} gives "
                     f"(1 - cosine {farthest:.2g}, expected at most {model.card.tolerance:.2g}); its rows stay imported"
                 )
+            _require_scores(item, library.scores_of(space, content), found.scores, model.card, space)
     with library.writing() as writer:
         rows = writer.join_space(space, own)
     return Verification(space, len(items), farthest, rows)
+
+
+def _require_scores(item: Item, kept: KeptScores | None, made: Floats | None, card: Card, space: Space) -> None:
+    """Raise `SpaceMismatch` if scores that were stored are not those that the network gives. Zeros may be unknown."""
+    if kept is None:
+        return
+    if made is None or card.classes is None or card.classes.fingerprint != kept.classes.fingerprint:
+        raise SpaceMismatch(
+            f"{space.name}: has scores of {kept.classes!r}, {card.name} does not; its rows stay imported"
+        )
+    if (np.abs(made - kept.scores)[kept.scores > 0] > _SCORES).any():
+        raise SpaceMismatch(f"{space.name}: the scores of {printable(item)} differ; its rows stay imported")
 
 
 def _count(library: Library, space: Space) -> int:

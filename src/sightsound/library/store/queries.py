@@ -244,6 +244,14 @@ def read_class_lists(database: Database, space_id: int) -> dict[int, ClassList]:
     return found
 
 
+def read_score_kinds(database: Database, space_id: int) -> dict[int, str]:
+    """Return for each list of classes that rows of a space have scores for, by number, what the scores are."""
+    query = "SELECT DISTINCT classes, scores FROM segments WHERE space = ? AND classes IS NOT NULL AND rows != 0"
+    rows = database.rows(query, space_id)
+    with database.decoding():
+        return {number(classes): text(kind) for classes, kind in rows}
+
+
 def _class_list(name: str, labels: tuple[str, ...], ids: tuple[str, ...]) -> ClassList:
     try:
         return ClassList(name, labels, ids)

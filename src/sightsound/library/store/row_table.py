@@ -21,6 +21,8 @@ from sightsound.library.store.segments import DTYPES, RECORD, SEGMENT_COLUMNS, M
 from sightsound.library.store.transaction import Transaction
 from sightsound.media.safe_open import error_line
 
+PARTIAL_SCORES = "scores"
+"""A fact of items whose rows have only some of the scores of the network: those that a table had."""
 _COPIED = 4096  # rows that `compact` copies at once
 
 
@@ -215,7 +217,7 @@ class RowTable:
 
     def _adds_scores(self, content: int | None, space: int, parts: Sequence[_Part]) -> bool:
         """Return whether rows that are under way have scores, and those that the content has do not."""
-        return parts[0].segment.facts.layout.scores is not None and not self.have_scores(content, space)
+        return parts[0].segment.facts.layout.scores is not None and not self.have_all_scores(content, space)
 
     def have_scores(self, content: int | None, space: int) -> bool:
         """Return whether a content has rows with scores in a space."""
@@ -224,6 +226,15 @@ class RowTable:
             " AND s.scores IS NOT NULL"
         )
         return bool(self._transaction.read(query, content, space))
+
+    def have_all_scores(self, content: int | None, space: int) -> bool:
+        """Return whether a content has rows with scores in a space, and not only some, from a table."""
+        query = (
+            "SELECT 1 FROM outcomes WHERE content IS ? AND space = ?"
+            " AND iif(json_valid(facts), json_extract(facts, ?), NULL) IS NOT NULL"
+        )
+        partial = self._transaction.read(query, content, space, f"$.{PARTIAL_SCORES}")
+        return self.have_scores(content, space) and not partial
 
     def give_up(self, content: int | None, space: int) -> None:
         """Take back the rows of a content that are under way."""

@@ -169,10 +169,10 @@ class Writer:
         self._rows.keep_scores(space, kind, classes)
 
     def lacks_scores(self, content: bytes, space: int) -> bool:
-        """Return whether a content, known by its SHA-256, has rows without scores in a space."""
+        """Return whether a content, known by its SHA-256, has rows without scores, or with some of them, in a space."""
         query = "SELECT id FROM contents WHERE hash = ?"
         ids = [id_ for (id_,) in self._transaction.read(query, content)]
-        return any(self._rows.exist(id_, space) and not self._rows.have_scores(id_, space) for id_ in ids)
+        return any(self._rows.exist(id_, space) and not self._rows.have_all_scores(id_, space) for id_ in ids)
 
     def set_store(self, dtype: str) -> None:
         """Say in what precision the library keeps vectors; raise `LibraryError` if it has some in another one."""
