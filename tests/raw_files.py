@@ -184,6 +184,23 @@ def cr3(path: Path, orientation: int = 1, full: bytes = BIG, preview: bytes = MI
     return path
 
 
+THUMBNAIL = np.random.default_rng(3).integers(0, 256, (96, 128, 3), np.uint8)
+
+
+def bitmap_dng(path: Path, orientation: int = 1) -> Path:
+    """A DNG that LibRaw reads, whose only picture is RGB without compression: `THUMBNAIL`."""
+    made, (width, height) = Written(), (256, 192)
+    strip, data = made.add(THUMBNAIL.tobytes()), bytes(2 * width * height)
+    grid = [(256, SHORT, width), (257, SHORT, height), (258, SHORT, 16), (259, SHORT, 1), (262, SHORT, 32803)]
+    rows = [(273, LONG, made.add(data)), (277, SHORT, 1), (278, SHORT, height), (279, LONG, len(data))]
+    pattern = [(33421, SHORT, (2, 2)), (33422, BYTE, (0, 1, 1, 2)), (50714, LONG, 0), (50717, LONG, 65535)]
+    sensor = made.directory((254, LONG, 0), *grid, *rows, *pattern)
+    main = [(254, LONG, 1), (256, SHORT, 128), (257, SHORT, 96), (258, SHORT, (8, 8, 8)), (259, SHORT, 1)]
+    main += [(262, SHORT, 2), (273, LONG, strip), (277, SHORT, 3), (278, SHORT, 96), (279, LONG, THUMBNAIL.nbytes)]
+    more = [(274, SHORT, orientation), exif_of(made), (50706, BYTE, (1, 4, 0, 0)), (50708, ASCII, b"Maker One\0")]
+    return made.save(path, made.directory(*main, *CAMERA, *more, (330, LONG, sensor)))
+
+
 def without_preview(path: Path) -> Path:
     made = Written()
     return made.save(path, made.directory(*SENSOR, *CAMERA, (273, LONG, 8), (279, LONG, 99)))

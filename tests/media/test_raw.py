@@ -22,8 +22,10 @@ from raw_files import (
     RATIONAL,
     SENSOR,
     SHORT,
+    THUMBNAIL,
     Written,
     arw,
+    bitmap_dng,
     box,
     cr2,
     cr3,
@@ -138,6 +140,16 @@ def test_rawpy_is_asked_where_there_is_no_preview(tmp_path):
     pytest.importorskip("rawpy", reason="rawpy is not installed (the extra raw)")
     with pytest.raises(MediaError, match="without a preview that can be read"):
         media.read_image(without_preview(tmp_path / "a.dng"))
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_the_picture_that_rawpy_finds_is_turned_as_the_file_says(tmp_path, orientation, turns):
+    pytest.importorskip("rawpy", reason="rawpy is not installed (the extra raw)")
+    image = media.read_image(bitmap_dng(tmp_path / "a.dng", orientation))
+    np.testing.assert_array_equal(image.pixels, np.rot90(THUMBNAIL, turns))
+    assert image.facts["format"] == "raw"
+    facts = read_file_facts(Item(str(tmp_path), "a.dng"))
+    assert (facts["recorded"], facts["camera"]) == ("2026-05-01T04:12:09", "Maker One")
 
 
 @pytest.mark.parametrize("write", [dng, nef, cr2, raf, rw2, arw, cr3])
@@ -279,3 +291,16 @@ def test_damaged_heic_is_one_line(tmp_path):
             (tmp_path / "a.heic").write_bytes(damaged)
             read_file_facts(Item(str(tmp_path), "a.heic"))
             assert "\n" not in refusal(tmp_path / "a.heic")
+
+
+@pytest.mark.parametrize("name", [b"meta", b"iinf", b"iloc", b"mdat", b"ftyp"])
+def test_heic_with_sizes_of_boxes_that_cannot_be_is_one_line(tmp_path, name):
+    heic(tmp_path / "a.heic")
+    whole = (tmp_path / "a.heic").read_bytes()
+    at = whole.index(name) - 4
+    for size in (0, 1, 4, 2**31, 2**32 - 1):
+        (tmp_path / "b.heic").write_bytes(whole[:at] + struct.pack(">I", size) + whole[at + 4 :])
+        assert "\n" not in refusal(tmp_path / "b.heic")
+        facts = read_file_facts(Item(str(tmp_path), "b.heic"))
+        assert all("\n" not in note for note in facts.get("fact_notes", ())), size
+    assert read_file_facts(Item(str(tmp_path), "a.heic"))["camera"] == "Phone"

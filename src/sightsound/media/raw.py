@@ -29,6 +29,7 @@ _SENSOR = (32803, 34892)  # photometric interpretations: colour filter array, li
 _OF_CAMERAS = (34713, 32767)  # compressions: Nikon's and Sony's
 _JPEG = (6, 7)
 _FRAMES = (0xC0, 0xC1, 0xC2)  # what JPEG decoders read; 0xC3 is the lossless kind that sensors are stored in
+_OF_FLIPS = {3: 3, 5: 8, 6: 6}  # LibRaw's number of a rotation -> that of EXIF
 _MAX_OFFSET = 2**62  # systems seek no further than twice that
 _HEAD = 2**18  # bytes in which the size of a JPEG is looked for
 
@@ -165,10 +166,10 @@ def _by_rawpy(file: io.FileIO, name: str) -> Preview:
     try:
         file.seek(0)
         with rawpy.imread(file) as picture:
-            thumb = picture.extract_thumb()
+            thumb, turned = picture.extract_thumb(), _OF_FLIPS.get(picture.sizes.flip, 1)
             if thumb.format == rawpy.ThumbFormat.JPEG:
-                return Preview(io.BytesIO(bytes(thumb.data)), 1)
-            return Preview(_encoded(thumb.data), 1)
+                return Preview(io.BytesIO(bytes(thumb.data)), turned)
+            return Preview(_encoded(thumb.data), turned)
     except Exception as error:  # LibRaw's errors, of any damage
         what = f"a raw picture without a preview that can be read ({type(error).__name__})"
         raise MediaError(f"{name}: {what}; convert it to PNG, or leave it out") from error
