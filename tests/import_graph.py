@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,10 @@ class Import:
     typing_only: bool
 
 
-def imports(file: Path, package: str) -> Iterator[Import]:
+@functools.cache
+def imports(file: Path, package: str) -> tuple[Import, ...]:
     """Every import of a file, those inside functions and under TYPE_CHECKING too. Of `from a import b`, `a.b`."""
-    yield from _imports(ast.parse(file.read_text("utf-8")), file, package, at_once=True, typing_only=False)
+    return tuple(_imports(ast.parse(file.read_text("utf-8")), file, package, at_once=True, typing_only=False))
 
 
 def _imports(node: ast.AST, file: Path, package: str, *, at_once: bool, typing_only: bool) -> Iterator[Import]:

@@ -1,7 +1,11 @@
-"""Kills at random moments of every command that changes a library, which the same command makes good."""
+"""Kills at random moments of every command that changes a library, which the same command makes good.
+
+SIGHTSOUND_KILLS is the number of kills of each command.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -18,7 +22,7 @@ NAMES = (
     *("label", "label --from CSV", "label --from ranges"),
     *("migrate format 1", "migrate format 2", "migrate format 3", "migrate format 4"),
 )
-KILLS = 20
+KILLS = int(os.environ.get("SIGHTSOUND_KILLS", 20))
 
 
 @pytest.mark.parametrize("name", ["import into a library", "merge"])

@@ -78,6 +78,7 @@ def test_damage_is_the_same_for_the_same_seed_and_nearly_always_a_change():
     assert len({odd_json(text, random.Random(seed)) for seed in range(50)}) > 20
 
 
+@pytest.mark.slow
 def test_the_limits_of_memory_and_time_hold(forks, tmp_path):
     """A command under too small a limit fails, one that waits is ended."""
     (tmp_path / "a.wav").write_bytes(b"")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from sightsound.cli import COMMANDS
+from sightsound.cli import COMMANDS, module_name
 
 HEAVY = (
     *("torch", "tensorflow", "faiss", "sklearn", "scipy", "librosa", "pandas", "timm", "torchvision", "numpy"),
@@ -32,8 +33,9 @@ def test_help_and_version_import_nothing_heavy():
         "import sys\nsys.argv[1:] = [{!r}]\nfrom sightsound.cli import main\ntry: main()\nexcept SystemExit: pass\n"
         "print('LOADED', *sorted(set(sys.modules) & set({!r})))"
     )
+    commands = [f"sightsound.cli.{module_name(name)}" for name in COMMANDS]
     for option in ("--help", "--version"):
-        script = code.format(option, HEAVY)
+        script = code.format(option, [*HEAVY, *commands])
         ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert "sightsound" in ran.stdout and ran.stdout.splitlines()[-1] == "LOADED", ran.stdout
 
@@ -41,8 +43,8 @@ def test_help_and_version_import_nothing_heavy():
 def test_every_command_is_listed_and_has_help(command):
     listed = command("--help", process=True)
     assert listed.returncode == 0
-    for name in COMMANDS:
-        assert f"\n  {name} " in listed.stdout
+    for name, what in COMMANDS.items():
+        assert re.search(rf"\n  {name} +{re.escape(what)}\n", listed.stdout)
         ran = command(name, "--help")
         assert ran.returncode == 0 and ran.stdout.startswith(f"Usage: sightsound {name} ")
 

@@ -240,3 +240,14 @@ sys.exit(any(thread.is_alive() for thread in threads))
     for _ in range(12):
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=90)
         assert done.returncode == 0, done.stderr
+
+
+def test_the_converter_of_openvino_is_imported_when_a_program_asks_for_it():
+    script = (
+        "import sys; from sightsound_openvino.engine import openvino; name = 'openvino.tools.ovc'\n"
+        "print(name in sys.modules, hasattr(openvino, 'no_such_thing'))\n"
+        "from openvino import convert_model\n"
+        "print(name in sys.modules, convert_model is openvino.convert_model, convert_model.__name__)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "False", "True", "True", "convert_model"]

@@ -18,42 +18,42 @@ import sightsound
 from sightsound.cli.settings import Settings
 from sightsound.contract.errors import SightsoundError
 
-COMMANDS = (
-    "index",
-    "search",
-    "tag",
-    "label",
-    "probe",
-    "stack",
-    "finetune",
-    "advise",
-    "compare",
-    "ontology",
-    "embed",
-    "import",
-    "merge",
-    "models",
-    "plugins",
-    "weights",
-    "list",
-    "export",
-    "stats",
-    "facts",
-    "check",
-    "forget",
-    "relocate",
-    "compact",
-    "copy",
-    "migrate",
-    "index-build",
-    "duplicates",
-    "import-model",
-    "remove-model",
-    "export-model",
-    "check-model",
-    "new-plugin",
-)
-"""The names of the commands in the order of `--help`. Each is in the module of `module_name`."""
+COMMANDS = {
+    "index": "Embed images and sounds into a library.",
+    "search": "Find the most similar items, to the second in sounds.",
+    "tag": "Name what is in images and sounds.",
+    "label": "Give items labels, or take them from a table.",
+    "probe": "Train and apply a classifier of your own classes.",
+    "stack": "Combine several networks in one classifier.",
+    "finetune": "Train the last layers of a network on your own classes.",
+    "advise": "Recommend a method for a labelled collection.",
+    "compare": "Compare networks on your own data and machine.",
+    "ontology": "Explore AudioSet's 632 kinds of sound.",
+    "embed": "Write the embeddings of files to an .npz file.",
+    "import": "Take in embeddings that another program made.",
+    "merge": "Merge two libraries.",
+    "models": "List the networks, or describe one.",
+    "plugins": "List the plugins, and why one is blocked or broken.",
+    "weights": "List, fetch, verify and remove weight files.",
+    "list": "List the items of a library.",
+    "export": "Write the vectors of a library to a file.",
+    "stats": "Show what is in a library.",
+    "facts": "Read again when, where and with what files were made.",
+    "check": "Verify that a library is intact.",
+    "forget": "Remove files or vectors from a library.",
+    "relocate": "Tell a library that a folder has moved.",
+    "compact": "Give back the room of what was removed.",
+    "copy": "Copy a library, also while it is written to.",
+    "migrate": "Bring a library to the present format.",
+    "index-build": "Build an approximate index for large libraries.",
+    "duplicates": "Find files that look or sound the same.",
+    "import-model": "Make a model of a network in a file.",
+    "remove-model": "Remove a model that was imported.",
+    "export-model": "Write a network to a file for other programs.",
+    "check-model": "Check that a network keeps to the contract.",
+    "new-plugin": "Write the package of a new plugin.",
+}
+"""What each command does, in the order of `--help`. Each is in the module of `module_name`."""
 _CLOSED_PIPE = 141
 """The exit code where the reader of the output has left, as a shell reports it for SIGPIPE."""
 _NO_THREAD = "cannot start a thread (memory or processes are limited); set SIGHTSOUND_THREADS=1, or raise the limit"
@@ -69,10 +69,14 @@ def module_name(command: str) -> str:
 
 
 class _Commands(click.Group):
-    """The commands. The module of a command is imported when the command is used."""
+    """The commands. The module of a command is imported when the command is used, and not for the list of all."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:

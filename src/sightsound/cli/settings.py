@@ -151,10 +151,8 @@ def filter_options(*, tags: bool = True) -> Decorator:
         click.option(
             "--min-overlap",
             type=click.FloatRange(0, 1, min_open=True),
-            default=0.5,
-            show_default=True,
             metavar="PART",
-            help="--label: the part of a time range or a window, whichever is shorter, that must overlap.",
+            help="--label: the part of a time range or a window, whichever is shorter, that must overlap.  [0.5]",
         ),
         click.option("--labelled", multiple=True, **_COLUMN, help="Only items with a label, in COLUMN if it is given."),
         click.option(
@@ -187,6 +185,9 @@ def filter_options(*, tags: bool = True) -> Decorator:
 _COLUMN: dict[str, Any] = {"is_flag": False, "flag_value": "", "metavar": "[COLUMN]"}
 
 
+_FILTERS = ("labels", "labelled", "unlabelled", "modality", "facts", "after", "before", "hours", "near", "min_overlap")
+
+
 def take_filter(values: dict[str, Any]) -> Filter:
     """Take the values of `filter_options` but for the tags out of those of a command, and return them as a filter.
 
@@ -194,10 +195,16 @@ def take_filter(values: dict[str, Any]) -> Filter:
     """
     from sightsound.library.filters import Filter
 
-    names = ("labels", "labelled", "unlabelled", "modality", "facts", "after", "before", "hours", "near", "min_overlap")
-    where = Filter(paths=values.pop("globs"), **{name: values.pop(name) for name in names})
+    where = Filter(paths=values.pop("globs"), **{k: v for k in _FILTERS if (v := values.pop(k)) is not None})
     where.metadata_test()
     return where
+
+
+def refuse_filter(values: dict[str, Any]) -> None:
+    """Take the same values where no library is read. Raises `click.UsageError` if there are any."""
+    given = [values.pop(name) for name in ("globs", *_FILTERS)]
+    if any(given):
+        raise click.UsageError("--label, --fact, --after and the like go with --library")
 
 
 def filter_of(library: Library, host: Callable[[], Host], chosen: dict[str, Any]) -> Filter:

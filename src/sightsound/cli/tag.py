@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import exports, output
-from sightsound.cli.settings import device_option, filter_options, host, json_option, none_below_option, take_filter
+from sightsound.cli.settings import (
+    device_option,
+    filter_options,
+    host,
+    json_option,
+    none_below_option,
+    refuse_filter,
+    take_filter,
+)
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -122,7 +130,6 @@ def tag(
     rules take a moment. Exit code 1 if a file failed.
     """
     from sightsound.classify.segments import SegmentRules
-    from sightsound.library.filters import Filter
 
     if as_json and form:
         raise click.UsageError(f"--json and --{form}: expected one of them")
@@ -139,9 +146,9 @@ def tag(
     read = [path for path in (*paths, *probes) if path != "-"]
     files = {"plot": plot, "wordcloud": wordcloud, "parquet": parquet}
     exports.check(form, out, one=one, **files, inputs=read, library=library)
-    where = take_filter(rules)
-    if where != Filter() and not library:
-        raise click.UsageError("--label, --fact, --after and the like go with --library")
+    where = take_filter(rules) if library else None
+    if where is None:
+        refuse_filter(rules)
     given = SegmentRules(**{name: value for name, value in rules.items() if value not in (None, ())})
     settings = {
         "classes": _class_names(classes),

@@ -7,13 +7,15 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import nearest
-from sightsound.library.store.database import Database
 from sightsound.media.facts.read import DECODER_FACTS, FILE_FACTS
 from sightsound.media.facts.times import recorded_at
+
+if TYPE_CHECKING:
+    from sightsound.library.store.database import Database
 
 EARTH_KM = 6371.0088
 """The mean radius of the earth in km (IUGG)."""

@@ -12,14 +12,14 @@ _MAX_BOXES = 10_000  # in one place
 BinaryFile = io.FileIO | io.BytesIO
 
 
-class Span(NamedTuple):
+class Stretch(NamedTuple):
     """Where boxes stand: the offset of the first, and the one behind the last."""
 
     start: int
     stop: int
 
 
-def boxes(file: BinaryFile, inside: Span | None = None) -> Iterator[tuple[bytes, int, int]]:
+def boxes(file: BinaryFile, inside: Stretch | None = None) -> Iterator[tuple[bytes, int, int]]:
     """Yield the name of each box, the offset of its content and the size of it.
 
     A box that would reach beyond the end of what it stands in is the last one, and cut off there; so is one of the size
@@ -29,7 +29,7 @@ def boxes(file: BinaryFile, inside: Span | None = None) -> Iterator[tuple[bytes,
     ----------
     file : binary file
         Its position moves.
-    inside : Span or None
+    inside : Stretch or None
         Where to look; None for the whole file.
 
     Yields
@@ -40,7 +40,7 @@ def boxes(file: BinaryFile, inside: Span | None = None) -> Iterator[tuple[bytes,
         Where the content is.
     """
     end = file.seek(0, io.SEEK_END)
-    offset, stop = inside or Span(0, end)
+    offset, stop = inside or Stretch(0, end)
     stop = min(stop, end)
     for _ in range(_MAX_BOXES):
         file.seek(offset)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sightsound.media.boxes import BinaryFile, Span, boxes
+from sightsound.media.boxes import BinaryFile, Stretch, boxes
 from sightsound.media.tiff import Tiff
 
 _CANON = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
@@ -44,49 +44,49 @@ class Cr3:
 
     def __init__(self, file: BinaryFile) -> None:
         self._file = file
-        self._moov, self._uuids = Span(0, 0), dict[bytes, Span]()
+        self._moov, self._uuids = Stretch(0, 0), dict[bytes, Stretch]()
         for name, offset, size in boxes(file):
             if name == b"moov":
-                self._moov = Span(offset, offset + size)
+                self._moov = Stretch(offset, offset + size)
             elif name == b"uuid":
-                self._uuids.setdefault(self._read(offset, 16), Span(offset + 16, offset + size))
+                self._uuids.setdefault(self._read(offset, 16), Stretch(offset + 16, offset + size))
         self._canon = {}
         for name, offset, size in boxes(file, self._moov):
             if name == b"uuid" and self._read(offset, 16) == _CANON:
-                inner = boxes(file, Span(offset + 16, offset + size))
-                self._canon = {kind: Span(at, at + length) for kind, at, length in inner}
+                inner = boxes(file, Stretch(offset + 16, offset + size))
+                self._canon = {kind: Stretch(at, at + length) for kind, at, length in inner}
         self.exif = self._tiff(b"CMT1")
         found = {tag: self._tiff(name) for tag, name in _PARTS.items()}
         self.parts: Mapping[int, Tiff] = {tag: tiff for tag, tiff in found.items() if tiff is not None}
 
     def xmp(self, most: int) -> bytes:
         """Return the XMP packet, empty without one or if it has more than so many bytes."""
-        start, stop = self._uuids.get(_XMP, Span(0, 0))
+        start, stop = self._uuids.get(_XMP, Stretch(0, 0))
         return self._read(start, stop - start) if stop - start <= most else b""
 
     def jpegs(self) -> Iterator[tuple[int, int]]:
         """Yield the offsets and sizes of what may be JPEGs: of the thumbnail, of the preview, and of tracks."""
         if b"THMB" in self._canon:
             yield from self._jpeg_in(self._canon[b"THMB"])
-        preview = self._uuids.get(_PREVIEW, Span(0, 0))
-        for name, offset, size in boxes(self._file, Span(preview.start + _UNKNOWN, preview.stop)):
+        preview = self._uuids.get(_PREVIEW, Stretch(0, 0))
+        for name, offset, size in boxes(self._file, Stretch(preview.start + _UNKNOWN, preview.stop)):
             if name == b"PRVW":
-                yield from self._jpeg_in(Span(offset, offset + size))
+                yield from self._jpeg_in(Stretch(offset, offset + size))
         for name, offset, size in boxes(self._file, self._moov):
             if name == b"trak":
-                yield from self._sample(Span(offset, offset + size))
+                yield from self._sample(Stretch(offset, offset + size))
 
-    def _jpeg_in(self, place: Span) -> Iterator[tuple[int, int]]:
+    def _jpeg_in(self, place: Stretch) -> Iterator[tuple[int, int]]:
         """Yield where the JPEG of a box is, whose head has a size of its own in each version of the format."""
         at = self._read(place.start, min(_HEAD, place.stop - place.start)).find(b"\xff\xd8\xff")
         if at >= 0:
             yield place.start + at, place.stop - place.start - at
 
-    def _sample(self, track: Span) -> Iterator[tuple[int, int]]:
+    def _sample(self, track: Stretch) -> Iterator[tuple[int, int]]:
         """Yield where the only sample of a track is, by its tables of sizes and offsets."""
         place = track
         for wanted in (b"mdia", b"minf", b"stbl"):
-            found = {name: Span(offset, offset + size) for name, offset, size in boxes(self._file, place)}
+            found = {name: Stretch(offset, offset + size) for name, offset, size in boxes(self._file, place)}
             if wanted not in found:
                 return
             place = found[wanted]

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sightsound.media.boxes import Span, boxes
+from sightsound.media.boxes import Stretch, boxes
 from sightsound.media.cr3 import Cr3, is_cr3
 from sightsound.media.raw import RAF
 from sightsound.media.tiff import Tiff
@@ -189,7 +189,7 @@ def _heif(file: BinaryFile, found: Blocks) -> None:
     for name, offset, size in boxes(file):
         if name == b"meta" and size <= MAX_BLOCK:
             kinds, places = dict[int, bytes](), dict[int, list[tuple[int, int]]]()
-            for inner, start, length in boxes(file, Span(offset + 4, offset + size)):
+            for inner, start, length in boxes(file, Stretch(offset + 4, offset + size)):
                 data = _read(file, start, length)
                 if inner == b"iinf":
                     kinds = _item_kinds(data)
@@ -210,7 +210,7 @@ def _item_kinds(data: bytes) -> dict[int, bytes]:
     found = {}
     inside = io.BytesIO(data)
     first = 6 if data[:1] == b"\0" else 8
-    for name, start, size in boxes(inside, Span(first, len(data))):
+    for name, start, size in boxes(inside, Stretch(first, len(data))):
         entry = data[start : start + size]
         if name == b"infe" and entry[:1] in (b"\2", b"\3"):
             width = 2 if entry[0] == 2 else 4
