@@ -20,7 +20,7 @@ from sightsound import (
     load_datasets,
     set_labels,
 )
-from sightsound.learn.window_labels import matching_windows
+from sightsound.library.window_choice import matching_windows
 
 SPANS = np.array([[0, 1], [0.5, 1.5], [1, 2], [1.5, 2.5], [2, 2.2]])
 

@@ -6,13 +6,15 @@ import csv
 import gzip
 import json
 import os
+import re
 import sqlite3
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from library_files import POSIX, raw_database
-from made import write_image, write_sound
+from made import RATE, loud_and_silent, write_image, write_sound
 from sightsound import (
     Filter,
     Library,
@@ -410,6 +412,174 @@ def test_a_file_with_a_wrong_row_changes_nothing(where, zoo, tmp_path):
 
 
 # -- time ranges ------------------------------------------------------------------------------------------------------
+
+
+def places(where, path=SOUND, column="call"):
+    return [(each.start, each.stop, each.value) for each in ranges_of(where, path) if each.column == column]
+
+
+def test_a_time_range_is_labelled_by_hand(spectral, zoo, command):
+    def label(*words, file="0.wav"):
+        done = command("label", zoo / "dogs" / file, "-l", spectral, *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    before = places(spectral)
+    assert label("--set", "call=owl", "--start", "0.5", "--stop", "1.75") == "1 item labelled\n"
+    assert set(places(spectral)) == {*before, (0.5, 1.75, "owl")}
+    label("--set", "call=wren", "--set", "mood=loud", "--start", "0.5", "--stop", "1.75")
+    assert set(places(spectral)) == {*before, (0.5, 1.75, "wren")}, "in place of that of this very range"
+    label("--add", "call=owl", "--add", "call=wren", "--start", "0.5", "--stop", "1.75")
+    assert set(places(spectral)) == {*before, (0.5, 1.75, "owl"), (0.5, 1.75, "wren")}
+    assert len(places(spectral)) == len(before) + 2, "not twice"
+    label("--remove", "call=hoo", "--start", "0.4", "--stop", "1.6")
+    assert set(places(spectral)) == {(0.25, 0.25, "tick"), (0.5, 1.75, "owl"), (0.5, 1.75, "wren")}
+    assert (0.5, 1.75, "loud") in places(spectral, column="mood"), "of another column"
+    label("--clear", "call", "--start", "0.5", "--stop", "1.75")
+    assert places(spectral) == [(0.25, 0.25, "tick")]
+    label("--add", "call=a,b", "--start", "1", "--stop", "1", file="1.wav")
+    label("--remove", "call=tick", "--ranges")
+    assert places(spectral) == [] and places(spectral, "dogs/1.wav") == [(1, 1, "a,b")]
+    assert "call" not in labels_of(spectral)[SOUND], "the recording itself has no label"
+
+
+def test_labels_of_ranges_and_of_items_do_not_disturb_each_other(spectral, zoo):
+    set_labels(spectral, zoo / SOUND, put={"call": "hoo"})
+    before = ranges_of(spectral)
+    set_labels(spectral, zoo / SOUND, put={"call": "tick"}, clear=["mood"])
+    assert ranges_of(spectral) == before
+    report = set_labels(spectral, zoo / SOUND, clear=["call"], start=0, stop=2)
+    assert (report.items, report.labels, report.ranges) == (1, 0, 0)
+    assert labels_of(spectral)[SOUND] == {"call": ("tick",)} and not places(spectral)
+    assert set_labels(spectral, zoo / "dogs", add={"call": "hoo"}, start=0, stop=1).ranges == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["dogs/0.wav", "--set", "call=a", "--start", "1"],
+            "expected a start of 0 s or more .*, got 1 s to none; give",
+        ),
+        (["dogs/0.wav", "--set", "call=a", "--start", "2", "--stop", "1"], "got 2 s to 1 s"),
+        (["dogs/0.wav", "--set", "call=a", "--start", "-1", "--stop", "1"], "got -1 s to 1 s"),
+        (["dogs/0.wav", "--set", "call=a", "--start", "nan", "--stop", "1"], "got nan s to 1 s"),
+        (["dogs/0.wav", "--set", "call=a", "--start", "1", "--stop", "inf"], "got 1 s to inf s"),
+        (["dogs/0.wav", "--set", "call=a", "--start", "9", "--stop", "10"], "expected a start within its 2 s, got 9"),
+        (["cats/0.png", "--set", "call=a", "--start", "0", "--stop", "1"], "expected a recording, got an image"),
+        (["cats", "dogs", "--set", "call=a", "--start", "0", "--stop", "1"], "expected a recording, got an image"),
+        (["dogs", "--set", "call=a", "--ranges"], "label one with --start and --stop"),
+        (["--to", "x.csv", "--start", "0", "--stop", "1"], "--start and --stop go with --set"),
+        (["dogs", "--remove", "cal=a", "--start", "0", "--stop", "1"], "did you mean 'call'"),
+    ],
+)
+def test_a_range_by_hand_that_cannot_be_meant_changes_nothing(spectral, zoo, command, words, message):
+    before = ranges_of(spectral)
+    done = command("label", *(zoo / word if word[:4] in ("dogs", "cats") else word for word in words), "-l", spectral)
+    assert done.returncode == 2 and re.search(message, done.stderr), done.stderr
+    assert ranges_of(spectral) == before
+
+
+def test_ranges_of_several_files_and_channels_come_back_from_a_selection_table(where, tmp_path, command):
+    rows = [
+        "dogs/0.wav,0.1,0.9,100,700,0,hoo",
+        "dogs/0.wav,0.1,0.9,100,700,1,hoo",
+        "dogs/0.wav,0.1,0.9,200,300,1,hum",
+        "dogs/1.wav,0.1,0.9,100,700,1,hoo",
+        "dogs/1.wav,1.5,2,50,60,0,hoo",
+    ]
+    (tmp_path / "r.csv").write_text("\n".join(["path,start,stop,low_hz,high_hz,channel,call", *rows]) + "\n")
+    import_labels(tmp_path / "r.csv", where)
+    before = ranges_of(where), ranges_of(where, "dogs/1.wav")
+    assert [len(each) for each in before] == [3, 2]
+    assert command("label", "-l", where, "--to", tmp_path / "r.txt", "--raven").returncode == 0
+    lines = [line.split("\t") for line in (tmp_path / "r.txt").read_text().splitlines()[1:]]
+    assert [line[2] for line in lines] == ["1", "2", "2", "2", "1"]
+    assert [line[3] for line in lines][3:] == ["2.100000", "3.500000"], "after the 2 s of the first"
+    with Library(where) as library:
+        set_labels(library, library.roots, clear=["call"], ranges=True)
+    assert command("label", "-l", where, "--from", tmp_path / "r.txt").stdout == "5 labels of time ranges of 2 items\n"
+    assert (ranges_of(where), ranges_of(where, "dogs/1.wav")) == before
+
+
+# -- what `tag` found -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def steps(tiny, tmp_path):
+    """Recordings that are loud and silent in turn, one of them of a name that is not UTF-8."""
+    names = ["a.wav", "b, c.wav", *([os.fsdecode(b"caf\xe9.wav")] if POSIX else [])]
+    (tmp_path / "in").mkdir()
+    for number, name in enumerate(names):
+        samples = loud_and_silent(2 + number, 2, 3, 1)
+        with open(tmp_path / "in" / name, "wb") as file:
+            soundfile.write(file, samples, RATE, "FLOAT", format="WAV")
+    write_image(tmp_path / "in" / "p.png")
+    index(tmp_path / "in", tmp_path / "lib", models=["loudness.tiny"], host=tiny)
+    return tmp_path / "lib"
+
+
+def found_by(command, *words):
+    done = command("tag", *words, "--model", "loudness.tiny", "--threshold", "0.6")
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def rounded_ranges(where):
+    with Library(where) as library:
+        return {
+            (item.path, round(each.start, 3), round(each.stop, 3), each.column, each.value)
+            for item in library.items()
+            for each in library.ranges(item.id)
+        }
+
+
+@pytest.mark.parametrize("form", ["raven", "csv"])
+def test_what_tag_found_comes_in_as_labels_of_ranges(steps, tmp_path, command, form):
+    files = sorted((tmp_path / "in").glob("*.wav"))
+    out = tmp_path / {"raven": "x.raven.txt", "csv": "x.csv"}[form]
+    found_by(command, *files, f"--{form}", "-o", out)
+    segments = json.loads(found_by(command, *files, "--json").stdout)
+    expected = {
+        (os.path.basename(each["path"]), round(s["start"], 3), round(s["stop"], 3), "label", s["label"])
+        for each in segments
+        for s in each["segments"]
+    }
+    assert len(expected) > len(files)
+    done = command("label", "--from", out, "-l", steps)
+    assert done.returncode == 0, done.stderr
+    assert rounded_ranges(steps) == expected
+    again = tmp_path / "again.txt"
+    assert command("label", "--to", again, "--raven", "-l", steps).returncode == 0
+    import_labels(again, steps)
+    assert rounded_ranges(steps) == expected
+
+
+def test_a_label_track_of_tag_comes_in(steps, tmp_path, command):
+    found_by(command, tmp_path / "in" / "a.wav", "--audacity", "-o", tmp_path / "a.txt")
+    done = command("label", "--from", tmp_path / "a.txt", "-l", steps, "--for", tmp_path / "in" / "a.wav")
+    assert done.returncode == 0, done.stderr
+    loud = {each[1:3] for each in rounded_ranges(steps) if each[4] == "loud"}
+    assert loud and all(start < 2 or start > 3 for start, _ in loud)
+
+
+def test_a_probe_of_ranges_finds_ranges_that_are_labels_again(steps, tmp_path, command):
+    rows = ["a.wav,0,2,loud", "a.wav,2,4,still", "a.wav,4,7,loud", '"b, c.wav",0,3,loud', '"b, c.wav",3,5,still']
+    (tmp_path / "r.csv").write_text("\n".join(["path,start,stop,kind", *rows, '"b, c.wav",5,8,loud']) + "\n")
+    import_labels(tmp_path / "r.csv", steps)
+    probe = tmp_path / "kinds.probe"
+    fit = ["probe", "fit", "-l", steps, "-m", "loudness.tiny", "--windows", "--label-column", "kind"]
+    done = command(*fit, "--min-overlap", "1", "--no-curve", "-o", probe)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "x.raven.txt"
+    assert command("tag", tmp_path / "in" / "a.wav", "--probe", probe, "--raven", "-o", out).returncode == 0
+    done = command("label", "--from", out, "-l", steps)
+    assert done.returncode == 0, done.stderr
+    found = [each for each in rounded_ranges(steps) if each[0] == "a.wav" and each[3] == "label"]
+    for _, start, stop, _, value in found:
+        middle = (start + stop) / 2
+        assert value == ("still" if 2 < middle < 4 or middle > 7 else "loud")
+    assert {value for *_, value in found} == {"loud", "still"}
 
 
 def test_time_ranges_come_back_from_a_csv(spectral, tmp_path, command):

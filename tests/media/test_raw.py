@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import sys
 from pathlib import Path
@@ -12,21 +13,34 @@ import pytest
 from PIL import Image
 
 import fact_files
+from raw_files import (
+    BIG,
+    CAMERA,
+    CANON,
+    LONG,
+    MIDDLE,
+    RATIONAL,
+    SENSOR,
+    SHORT,
+    THUMBNAIL,
+    Written,
+    arw,
+    bitmap_dng,
+    box,
+    cr2,
+    cr3,
+    dng,
+    jpeg,
+    nef,
+    raf,
+    rw2,
+    without_preview,
+)
 from sightsound import media
 from sightsound.contract.errors import MediaError
 from sightsound.contract.results import Item
 from sightsound.media.facts.read import read_file_facts
 from sightsound.media.facts.times import TimeRules
-
-SHORT, LONG, ASCII = 3, 4, 2
-
-
-def jpeg(width: int, height: int, seed: int = 0) -> bytes:
-    """A JPEG of smooth colours."""
-    small = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), np.uint8)
-    made = io.BytesIO()
-    Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).save(made, "JPEG", quality=95)
-    return made.getvalue()
 
 
 def decoded(data: bytes) -> np.ndarray:
@@ -42,90 +56,6 @@ def refusal(file: Path) -> str:
     return ""
 
 
-class Written:
-    """A TIFF file in the making: blobs first, directories behind them (TIFF 6.0, section 2)."""
-
-    def __init__(self, order: str = "<", magic: int = 42, head: bytes = b"") -> None:
-        self.order = order
-        self.data = bytearray((b"II" if order == "<" else b"MM") + struct.pack(order + "HI", magic, 0) + head)
-
-    def add(self, blob: bytes) -> int:
-        self.data += b"\0" * (len(self.data) % 2)
-        self.data += blob
-        return len(self.data) - len(blob)
-
-    def directory(self, *fields: tuple[int, int, object], following: int = 0) -> int:
-        entries = b""
-        for tag, kind, value in sorted(fields):
-            data = value if isinstance(value, bytes) else struct.pack(self.order + "HHI"[kind - 2], value)
-            count = len(data) if kind == ASCII else 1
-            content = data.ljust(4, b"\0") if len(data) <= 4 else struct.pack(self.order + "I", self.add(data))
-            entries += struct.pack(self.order + "HHI", tag, kind, count) + content
-        return self.add(struct.pack(self.order + "H", len(fields)) + entries + struct.pack(self.order + "I", following))
-
-    def save(self, path: Path, first: int) -> Path:
-        struct.pack_into(self.order + "I", self.data, 4, first)
-        path.write_bytes(self.data)
-        return path
-
-
-SENSOR = [(256, SHORT, 64), (257, SHORT, 48), (258, SHORT, 16), (259, SHORT, 1), (262, SHORT, 32803), (277, SHORT, 1)]
-CAMERA = [(271, ASCII, b"Maker\0"), (272, ASCII, b"Maker One\0")]
-BIG, SMALL = jpeg(120, 80), jpeg(32, 24, 1)
-
-
-def exif_of(made: Written) -> tuple[int, int, object]:
-    return 0x8769, LONG, made.directory((0x9003, ASCII, b"2026:05:01 04:12:09\0"))
-
-
-def dng(path: Path, order: str = "<", orientation: int = 1) -> Path:
-    """An RGB thumbnail, and below it the sensor and the preview as a strip."""
-    made = Written(order)
-    strip, preview = made.add(bytes(range(192))), made.add(BIG)
-    sensor = made.directory(*SENSOR, (273, LONG, made.add(bytes(64 * 48 * 2))), (279, LONG, 64 * 48 * 2))
-    shown = [(254, LONG, 1), (256, SHORT, 120), (257, SHORT, 80), (259, SHORT, 7), (262, SHORT, 6)]
-    large = made.directory(*shown, (273, LONG, preview), (279, LONG, len(BIG)))
-    both = made.add(struct.pack(order + "II", sensor, large))
-    main = [(254, LONG, 1), (256, SHORT, 8), (257, SHORT, 8), (259, SHORT, 1), (262, SHORT, 2), (273, LONG, strip)]
-    more = [(279, LONG, 192), (274, SHORT, orientation), exif_of(made), (50706, LONG, 0x0401), (330, LONG, both)]
-    first = made.directory(*main, *CAMERA, *more)
-    at = made.data.index(struct.pack(order + "HHI", 330, LONG, 1))
-    struct.pack_into(order + "I", made.data, at + 4, 2)  # two offsets, which stand elsewhere
-    return made.save(path, first)
-
-
-def nef(path: Path) -> Path:
-    """The preview of a directory below, as JPEGInterchangeFormat, and a small one in the second directory."""
-    made = Written(">")
-    large = made.directory((259, SHORT, 6), (513, LONG, made.add(BIG)), (514, LONG, len(BIG)))
-    small = made.directory((259, SHORT, 6), (513, LONG, made.add(SMALL)), (514, LONG, len(SMALL)))
-    sensor = [(259, SHORT, 34713), (262, SHORT, 32803), *CAMERA]
-    return made.save(path, made.directory(*sensor, exif_of(made), (330, LONG, large), following=small))
-
-
-def cr2(path: Path) -> Path:
-    """The preview as the strip of the first directory; the sensor as a lossless JPEG, which is larger."""
-    made = Written(head=b"CR\2\0" + bytes(4))
-    lossless = b"\xff\xd8" + fact_files.segment(0xC3, struct.pack(">BHHB", 14, 4000, 6000, 1) + b"\0" * 3) + bytes(99)
-    sensor = made.directory((259, SHORT, 6), (273, LONG, made.add(lossless)), (279, LONG, len(lossless)))
-    fields = [(259, SHORT, 6), *CAMERA, (273, LONG, made.add(BIG)), (279, LONG, len(BIG)), exif_of(made)]
-    return made.save(path, made.directory(*fields, following=sensor))
-
-
-def raf(path: Path) -> Path:
-    picture = fact_files.photo(path.with_name("inner.jpg"), "2026:05:01 04:12:09", camera=("Maker", "Maker One"))
-    data = picture.read_bytes()
-    picture.unlink()
-    path.write_bytes(b"FUJIFILMCCD-RAW 0201".ljust(84, b"\0") + struct.pack(">II", 200, len(data)) + bytes(108) + data)
-    return path
-
-
-def rw2(path: Path) -> Path:
-    made = Written(magic=0x55)
-    first = made.directory(*CAMERA, exif_of(made), (0x2E, ASCII, BIG))
-    return made.save(path, first)
-
-
 @pytest.mark.parametrize("write", [dng, nef, cr2, rw2])
 def test_the_largest_preview_of_a_raw_picture_is_read(tmp_path, write):
     file = write(tmp_path / f"a.{write.__name__}")
@@ -135,6 +65,42 @@ def test_the_largest_preview_of_a_raw_picture_is_read(tmp_path, write):
     assert [image.facts[key] for key in ("format", "width", "height")] == ["raw", 120, 80]
     facts = read_file_facts(Item(str(tmp_path), file.name), TimeRules("Europe/Berlin"))
     assert (facts["recorded"], facts["camera"]) == ("2026-05-01T04:12:09+02:00", "Maker One")
+
+
+@pytest.mark.parametrize(("write", "camera"), [(arw, "SONY ILCE-7M3"), (cr3, "Canon EOS R6")])
+def test_pixels_and_facts_of_cameras_of_today(tmp_path, write, camera):
+    file = write(tmp_path / f"a.{write.__name__}")
+    image = media.read_image(file)
+    np.testing.assert_array_equal(image.pixels, decoded(BIG))
+    facts = read_file_facts(Item(str(tmp_path), file.name))
+    assert (facts["recorded"], facts["time_zone"]) == ("2026-05-01T04:12:09+02:00", "+02:00")
+    assert (facts["camera"], facts["altitude"]) == (camera, 34.5)
+    assert (facts["latitude"], facts["longitude"]) == (-33.863, 151.2086)
+    assert facts.get("keywords") == (["owl"] if write is cr3 else None) and "fact_notes" not in facts
+    turned = media.read_image(write(tmp_path / "b.raw", orientation=8))
+    np.testing.assert_array_equal(turned.pixels, decoded(BIG).transpose(1, 0, 2)[::-1])
+
+
+def test_the_preview_of_a_cr3_without_a_full_picture(tmp_path):
+    lossless = b"\xff\xd8" + fact_files.segment(0xC3, struct.pack(">BHHB", 14, 4000, 6000, 1) + b"\0" * 3) + bytes(99)
+    image = media.read_image(cr3(tmp_path / "a.cr3", full=lossless))
+    np.testing.assert_array_equal(image.pixels, decoded(MIDDLE))
+    small = media.read_image(cr3(tmp_path / "b.cr3", full=b"no picture", preview=b"nor this"))
+    assert small.pixels.shape == (24, 32, 3), "the thumbnail"
+
+
+@pytest.mark.parametrize("write", [arw, cr3])
+def test_raw_pictures_are_indexed_and_their_facts_are_filters(tmp_path, command, write):
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in" / "a.raw")
+    whole = (tmp_path / "in" / "a.raw").read_bytes()
+    (tmp_path / "in" / "cut.raw").write_bytes(whole[:200])
+    done = command("index", tmp_path / "in", "-l", tmp_path / "lib", "-m", "colours.tiny")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) <= 2, done.stderr
+    found = command("list", "-l", tmp_path / "lib", "--near", "-33.86,151.2,5km", "--hour", "4-5", "--json").stdout
+    assert [each["path"] for each in json.loads(found)] == ["a.raw"]
+    shown = command("facts", "-l", tmp_path / "lib", "--json")
+    assert shown.returncode == 0 and "camera" in shown.stdout
 
 
 def test_the_preview_of_a_raf(tmp_path):
@@ -159,11 +125,6 @@ def test_other_tiff_files_are_no_raw_pictures(tmp_path):
     assert image.facts["format"] == "TIFF" and image.pixels.shape == (20, 24, 3)
 
 
-def without_preview(path: Path) -> Path:
-    made = Written()
-    return made.save(path, made.directory(*SENSOR, *CAMERA, (273, LONG, 8), (279, LONG, 99)))
-
-
 @pytest.mark.parametrize("head", [b"\0\0\0\x18ftypcrx ", b"IIRO\x08\0\0\0", b"IIU\0\x18\0\0\0", b"FUJIFILMCCD-RAW "])
 def test_a_raw_picture_without_a_preview_names_the_package(tmp_path, monkeypatch, head):
     monkeypatch.setitem(sys.modules, "rawpy", None)
@@ -181,7 +142,17 @@ def test_rawpy_is_asked_where_there_is_no_preview(tmp_path):
         media.read_image(without_preview(tmp_path / "a.dng"))
 
 
-@pytest.mark.parametrize("write", [dng, nef, cr2, raf, rw2])
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_the_picture_that_rawpy_finds_is_turned_as_the_file_says(tmp_path, orientation, turns):
+    pytest.importorskip("rawpy", reason="rawpy is not installed (the extra raw)")
+    image = media.read_image(bitmap_dng(tmp_path / "a.dng", orientation))
+    np.testing.assert_array_equal(image.pixels, np.rot90(THUMBNAIL, turns))
+    assert image.facts["format"] == "raw"
+    facts = read_file_facts(Item(str(tmp_path), "a.dng"))
+    assert (facts["recorded"], facts["camera"]) == ("2026-05-01T04:12:09", "Maker One")
+
+
+@pytest.mark.parametrize("write", [dng, nef, cr2, raf, rw2, arw, cr3])
 def test_damage_is_one_line(tmp_path, monkeypatch, write):
     monkeypatch.setitem(sys.modules, "rawpy", None)
     file = write(tmp_path / "a.raw")
@@ -192,6 +163,93 @@ def test_damage_is_one_line(tmp_path, monkeypatch, write):
             file.write_bytes(damaged)
             read_file_facts(Item(str(tmp_path), file.name))
             assert "\n" not in refusal(file)
+
+
+def hostile_tiffs():
+    """Name -> the bytes of a TIFF-based raw picture whose structure is hostile."""
+    found = {}
+
+    def made(name, *fields, patches=()):
+        """`patches` are a tag, the place in its field and a number; None stands for the offset of the directory."""
+        file = Written()
+        first = file.directory(*SENSOR, *CAMERA, *fields)
+        struct.pack_into("<I", file.data, 4, first)
+        for tag, place, number in patches:
+            wanted, field = struct.pack("<H", tag), first + 2
+            while file.data[field : field + 2] != wanted:
+                field += 12
+            struct.pack_into("<I", file.data, field + place, first if number is None else number)
+        found[name] = bytes(file.data), first
+
+    own = [(330, 8, None), (0x8769, 8, None)]
+    made("sub-directory is the first one", (330, LONG, 0), (0x8769, LONG, 0), patches=own)
+    made("sub-directory behind the end", (330, LONG, 2**32 - 1), (0x8825, LONG, 2**32 - 2))
+    made("size of 4 GB", (513, LONG, 8), (514, LONG, 2**32 - 1))
+    made("offset of 4 GB", (513, LONG, 2**32 - 1), (514, LONG, 1000))
+    made("place that is no number", (330, RATIONAL, (1, 0)), (0x8769, RATIONAL, (1, 0)))
+    made("orientation out of range", (274, SHORT, 65535), (513, LONG, 8), (514, LONG, 0))
+    many = [(330, 4, 2**32 - 1), (0x8769, 4, 2**32 - 1), (271, 4, 2**32 - 1)]
+    made("fields of 4 GB", (330, LONG, 0), (0x8769, LONG, 0), patches=many)
+    made("next is the first")
+    data, first = found["next is the first"]
+    after = first + 2 + 12 * struct.unpack_from("<H", data, first)[0]
+    found["next is the first"] = data[:after] + struct.pack("<I", first) + data[after + 4 :], first
+    return {name: data for name, (data, _) in found.items()}
+
+
+def hostile_cr3s(folder):
+    """Name -> the bytes of a CR3 whose boxes are hostile."""
+    whole = cr3(folder / "whole.cr3").read_bytes()
+    kind, rest = whole[:24], whole[24:]
+    assert rest[4:8] == b"moov"
+    nested = box(b"moov")
+    for _ in range(300):
+        nested = box(b"moov", nested)
+    return {
+        "size 0": kind + struct.pack(">I4s", 0, b"moov"),
+        "size 1, and no more": kind + struct.pack(">I4s", 1, b"moov"),
+        "size 1, and one of 64 bits that is too large": kind + struct.pack(">I4sQ", 1, b"moov", 2**64 - 1),
+        "size 1, and one of 64 bits that is too small": kind + struct.pack(">I4sQ", 1, b"moov", 3) + rest[8:],
+        "size 4": kind + struct.pack(">I4s", 4, b"moov") + rest[8:],
+        "size of 4 GB": kind + struct.pack(">I4s", 2**32 - 1, b"moov"),
+        "deep boxes": kind + nested,
+        "very many boxes": kind + box(b"free") * 20_000 + rest,
+        "an identifier that is cut off": kind + box(b"uuid", CANON[:5]),
+        "no blocks": kind + box(b"moov", box(b"uuid", CANON)),
+        "blocks that are none": kind + box(b"moov", box(b"uuid", CANON, box(b"CMT1", b"II"), box(b"CMT2"))),
+    }
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "CR3"])
+def test_a_hostile_structure_is_one_line(tmp_path, monkeypatch, kind):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    for name, data in (hostile_tiffs() if kind == "TIFF" else hostile_cr3s(tmp_path)).items():
+        file = tmp_path / "a.raw"
+        file.write_bytes(data)
+        why = refusal(file)
+        assert why.startswith(str(file)) and "\n" not in why and "; " in why, (name, why)
+        facts = read_file_facts(Item(str(tmp_path), file.name))
+        assert all("\n" not in note for note in facts.get("fact_notes", ())), name
+
+
+def test_places_of_a_cr3_that_cannot_be_leave_the_preview(tmp_path):
+    """Of its two pictures in tracks and its preview, those that stand beyond the end of the file are passed over."""
+    whole = cr3(tmp_path / "a.cr3").read_bytes()
+    for number in (2**32, 2**63, 2**64 - 1):
+        at = whole.index(b"co64") + 12
+        (tmp_path / "b.cr3").write_bytes(whole[:at] + struct.pack(">Q", number) + whole[at + 8 :])
+        np.testing.assert_array_equal(media.read_image(tmp_path / "b.cr3").pixels, decoded(MIDDLE))
+    at = whole.index(b"PRVW") - 4
+    cut = whole[:at] + struct.pack(">I", 2**32 - 1) + whole[at + 4 :]
+    (tmp_path / "c.cr3").write_bytes(cut)
+    np.testing.assert_array_equal(media.read_image(tmp_path / "c.cr3").pixels, decoded(BIG))
+
+
+def test_the_last_box_may_reach_to_the_end_of_the_file(tmp_path):
+    whole = cr3(tmp_path / "a.cr3").read_bytes()
+    at = whole.index(b"mdat") - 4
+    (tmp_path / "b.cr3").write_bytes(whole[:at] + struct.pack(">I", 0) + whole[at + 4 :])
+    np.testing.assert_array_equal(media.read_image(tmp_path / "b.cr3").pixels, decoded(BIG))
 
 
 # -- HEIC --------------------------------------------------------------------------------------------------------
@@ -233,3 +291,16 @@ def test_damaged_heic_is_one_line(tmp_path):
             (tmp_path / "a.heic").write_bytes(damaged)
             read_file_facts(Item(str(tmp_path), "a.heic"))
             assert "\n" not in refusal(tmp_path / "a.heic")
+
+
+@pytest.mark.parametrize("name", [b"meta", b"iinf", b"iloc", b"mdat", b"ftyp"])
+def test_heic_with_sizes_of_boxes_that_cannot_be_is_one_line(tmp_path, name):
+    heic(tmp_path / "a.heic")
+    whole = (tmp_path / "a.heic").read_bytes()
+    at = whole.index(name) - 4
+    for size in (0, 1, 4, 2**31, 2**32 - 1):
+        (tmp_path / "b.heic").write_bytes(whole[:at] + struct.pack(">I", size) + whole[at + 4 :])
+        assert "\n" not in refusal(tmp_path / "b.heic")
+        facts = read_file_facts(Item(str(tmp_path), "b.heic"))
+        assert all("\n" not in note for note in facts.get("fact_notes", ())), size
+    assert read_file_facts(Item(str(tmp_path), "a.heic"))["camera"] == "Phone"

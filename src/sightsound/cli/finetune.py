@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", "name", required=True, metavar="NAME", help="The name of the new model.")
 @reports.column_option(multiple=False)
 @reports.label_options
-@click.option("--multi-label", is_flag=True, help="Items may have several of the classes.")
+@reports.window_options
+@click.option("--multi-label", is_flag=True, help="Items, or windows, may have several of the classes.")
 @click.option(
     "--freeze-until",
     multiple=True,
@@ -72,6 +73,9 @@ def finetune(
     source: str | None,
     fold_column: str | None,
     group_column: str | None,
+    ranges: bool,
+    min_overlap: float | None,
+    others: str | None,
     multi_label: bool,
     freeze_until: tuple[str, ...],
     rate: tuple[float, ...],
@@ -87,11 +91,16 @@ def finetune(
     Its head starts as a linear probe. A fifth of the items are held out: the network of the epoch that is most
     accurate on them is kept, or the network as it is where none is clearly better than the probe. ^C stops after
     the batch; with --resume the same command goes on from there.
+
+    With --windows it learns from the windows of recordings that have labels of time ranges, as probe fit does.
     """
     if not search and max(len(freeze_until), len(rate)) > 1:
         raise click.UsageError("expected one --freeze-until and one --rate, or --search to compare several")
     if (library is None) == (data is None):
         raise click.UsageError("expected --library or --data")
+    windows = reports.window_settings(ranges, min_overlap, others)
+    if ranges and data is not None:
+        raise click.UsageError("--windows goes with --library, which has the labels of time ranges")
     from sightsound._atomic import check_writable
     from sightsound.learn.finetune import finetune as run
     from sightsound.learn.finetune import write_log
@@ -113,7 +122,7 @@ def finetune(
         seed=how["seed"],
         precision=how["precision"],
     )
-    labels = Labels(source, column, fold_column, group_column, multi_label)
+    labels = Labels(source, column, fold_column, group_column, multi_label, **windows)
     with _stopping() as stopped:
         tuned = run(
             library or data or "",
@@ -154,6 +163,7 @@ def _print(tuned: FineTuned, as_json: bool) -> None:
         kept = {"name": tuned.card.name, "parent": tuned.parent, "best": tuned.best, "notes": list(tuned.notes)}
         measured = {each: dataclasses.asdict(getattr(tuned, each)) for each in ("accuracy", "probe")}
         counts = {"items": tuned.items, "held_out": tuned.held_out, "freeze_until": tuned.freeze_until}
+        counts |= {"level": tuned.level}
         output.print_json({**kept, **counts, **measured, "epochs": epochs, "candidates": candidates})
         return
     if tuned.candidates:
@@ -187,9 +197,8 @@ def _print(tuned: FineTuned, as_json: bool) -> None:
     output.print_table(header, rows)
     reports.print_notes(tuned.notes)
     name = printable(tuned.card.name)
-    output.echo(
-        f"{name}: {len(tuned.card.labels)} classes, from {tuned.items} items and {tuned.held_out} held out; * is kept"
-    )
+    classes, learnt = len(tuned.card.labels), output.count_of(tuned.items, tuned.level)
+    output.echo(f"{name}: {classes} classes, from {learnt} and {tuned.held_out} held out; * is kept")
     output.echo(f"accuracy on those held out: {tuned.accuracy}; linear probe: {tuned.probe}")
     output.echo(f"next: sightsound tag FOLDER --model {name}")
 

@@ -47,6 +47,10 @@ def _assignment(name: str, parameter: str, text: str) -> Decorator:
 @_assignment("--remove", "remove", "Take this label away.")
 @click.option("--clear", multiple=True, metavar="COLUMN", help="Take all labels of a column away.")
 @click.option(
+    "--start", type=float, metavar="SECONDS", help="--set, --add, --remove, --clear: of a time range from here,"
+)
+@click.option("--stop", type=float, metavar="SECONDS", help="to here; --remove and --clear: of all that lie in it.")
+@click.option(
     "--from",
     "source",
     metavar="FILE",
@@ -56,7 +60,7 @@ def _assignment(name: str, parameter: str, text: str) -> Decorator:
 @click.option("--to", "out", metavar="FILE|-", help="Write labels to a .csv, .json or .parquet, or to standard output.")
 @click.option("--raven", "form", flag_value="raven", help="--to: a selection table of Raven, of time ranges.")
 @click.option("--audacity", "form", flag_value="audacity", help="--to: label tracks of Audacity, of time ranges.")
-@click.option("--ranges", is_flag=True, help="--to, --clear: the labels of time ranges.")
+@click.option("--ranges", is_flag=True, help="--to, --remove, --clear: the labels of time ranges.")
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="--from, --to: only this column.")
 @click.option("--new-column", is_flag=True, help="A column may be new though its name is similar to another.")
 @click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
@@ -75,6 +79,8 @@ def label(
     add: dict[str, list[str]],
     remove: dict[str, list[str]],
     clear: Sequence[str],
+    start: float | None,
+    stop: float | None,
     source: str | None,
     recording: str | None,
     out: str | None,
@@ -100,8 +106,10 @@ def label(
         raise click.UsageError("--from takes the items that its file names; leave out PATH... and conditions")
     if (recording is not None and source is None) or (form is not None and out is None):
         raise click.UsageError("--for goes with --from, --raven and --audacity with --to")
-    if ranges and (put or add or remove or source):
-        raise click.UsageError("--ranges goes with --to and --clear; time ranges are labelled with --from")
+    if ranges and (put or add or source):
+        raise click.UsageError("--ranges goes with --to, --remove and --clear; label one with --start and --stop")
+    if not changes and (start, stop) != (None, None):
+        raise click.UsageError("--start and --stop go with --set, --add, --remove and --clear")
     if columns and changes:
         raise click.UsageError("--column goes with --from and --to")
     with Library(library) as opened:
@@ -115,6 +123,7 @@ def label(
             report = labels.import_labels(source, opened, **how)
         else:
             settings: dict[str, Any] = {"put": put, "add": add, "remove": remove, "clear": clear, "ranges": ranges}
+            settings |= {"start": start, "stop": stop}
             where = _where(context, opened, conditions)
             report = labels.set_labels(opened, paths, where=where, new_columns=new_column, **settings)
     _print_report(report, as_json, of_file=source is not None)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from sightsound.library.listing import ListedItem
 
 
+_RANGES = 3  # labels of time ranges that are shown of an item
+
+
 @click.command("list")
 @library_option()
 @filter_options()
@@ -35,7 +38,8 @@ def list_(
 ) -> None:
     """List the items of a library: path, seconds, status, vectors and labels of each.
 
-    A table in a file has more columns: root, size, SHA-256, and the status and number of vectors in each space.
+    Labels of time ranges are shown as owl@3-7.5, in seconds. A table in a file has more columns: root, size, SHA-256,
+    the number of labels of time ranges, and the status and number of vectors in each space.
     """
     from sightsound.library.library import Library
     from sightsound.library.listing import list_items
@@ -61,6 +65,14 @@ def list_(
                 output.echo(text, err=True)
 
 
+def _labels(found: ListedItem, column: str) -> str:
+    """Return the labels of an item in a column, and the first of those of its time ranges."""
+    ranges = [each for each in found.ranges if each.column == column]
+    shown = [f"{each.value}@{each.start:.10g}-{each.stop:.10g}" for each in ranges[:_RANGES]]
+    more = [f"and {len(ranges) - _RANGES} more"] if len(ranges) > _RANGES else []
+    return ", ".join([*found.labels.get(column, ()), *shown, *more])
+
+
 def _header(labels: Sequence[str]) -> Sequence[str]:
     return ["id", "path", "seconds", "status", "vectors", *labels]
 
@@ -70,5 +82,5 @@ def _row(found: ListedItem, labels: Sequence[str]) -> Sequence[object]:
 
     seconds = None if found.seconds is None else round(found.seconds, 2)
     vectors = sum(found.windows.values())
-    values = [", ".join(found.labels.get(column, ())) for column in labels]
+    values = [_labels(found, column) for column in labels]
     return [found.item.id, found.item.shown, seconds, overall(found)[0], vectors, *values]

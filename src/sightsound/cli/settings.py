@@ -142,7 +142,18 @@ def filter_options(*, tags: bool = True) -> Decorator:
         Whether `--tag` is among them; without it `take_filter` makes the filter.
     """
     options: list[Decorator] = [
-        click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label."),
+        click.option(
+            *("--label", "labels"),
+            multiple=True,
+            metavar="[COLUMN=]VALUE",
+            help="Only items with this label, or with a time range that has it; of recordings, only windows there.",
+        ),
+        click.option(
+            "--min-overlap",
+            type=click.FloatRange(0, 1, min_open=True),
+            metavar="PART",
+            help="--label: the part of a time range or a window, whichever is shorter, that must overlap.  [0.5]",
+        ),
         click.option("--labelled", multiple=True, **_COLUMN, help="Only items with a label, in COLUMN if it is given."),
         click.option(
             "--unlabelled", multiple=True, **_COLUMN, help="Only items without a label, or without one there."
@@ -174,7 +185,7 @@ def filter_options(*, tags: bool = True) -> Decorator:
 _COLUMN: dict[str, Any] = {"is_flag": False, "flag_value": "", "metavar": "[COLUMN]"}
 
 
-_FILTERS = ("labels", "labelled", "unlabelled", "modality", "facts", "after", "before", "hours", "near")
+_FILTERS = ("labels", "labelled", "unlabelled", "modality", "facts", "after", "before", "hours", "near", "min_overlap")
 
 
 def take_filter(values: dict[str, Any]) -> Filter:
@@ -184,7 +195,7 @@ def take_filter(values: dict[str, Any]) -> Filter:
     """
     from sightsound.library.filters import Filter
 
-    where = Filter(paths=values.pop("globs"), **{name: values.pop(name) for name in _FILTERS})
+    where = Filter(paths=values.pop("globs"), **{k: v for k in _FILTERS if (v := values.pop(k)) is not None})
     where.metadata_test()
     return where
 
@@ -218,7 +229,7 @@ def unknown_names(libraries: Sequence[Library], where: Filter) -> list[str]:
     """Return a text for each name in a filter that no item of the libraries has; call it where nothing was found."""
     texts = []
     labelled = where.labels or where.labelled or where.unlabelled
-    columns = {column for each in libraries for column in each.label_columns(ranges=False)} if labelled else set()
+    columns = {column for each in libraries for column in each.label_columns()} if labelled else set()
     for text in where.labels:
         name, sign, _ = text.partition("=")
         if sign and name not in columns:

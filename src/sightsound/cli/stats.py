@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,6 +52,7 @@ def _stats_json(found: Stats) -> dict[str, Any]:
     plain["indexes"] = {name: dataclasses.asdict(index) for name, index in found.indexes.items()}
     for key in ("outcomes", "labels"):
         plain[key] = [[*pair, count] for pair, count in plain[key].items()]
+    plain["ranges"] = [[*pair, *counts] for pair, counts in found.ranges.items()]
     plain["failed"] = [{"path": o.item.path, "root": o.item.root, "reason": o.reason} for o in found.failed]
     return plain
 
@@ -68,7 +70,9 @@ def _print_stats(found: Stats) -> None:
     for flag, count in sorted(found.flags.items()):
         output.echo(f"{output.count_of(count, 'item')} {_FLAG_WORDS.get(flag) or printable(flag)}")
     if found.labels:
-        _print_labels(found)
+        _print_labels(["column", "label", "items"], {pair: (count,) for pair, count in found.labels.items()})
+    if found.ranges:
+        _print_labels(["column", "label of time ranges", "items", "ranges"], found.ranges)
     if found.tags:
         _print_tags(found)
     for outcome in found.failed:
@@ -94,12 +98,12 @@ def _space_rows(found: Stats) -> list[tuple[object, ...]]:
     ]
 
 
-def _print_labels(found: Stats) -> None:
+def _print_labels(header: Sequence[str], labels: Mapping[tuple[str, str], tuple[int, ...]]) -> None:
     """Print the commonest labels of each column."""
-    columns: dict[str, list[tuple[str, str, int]]] = {}
-    for (column, value), count in sorted(found.labels.items(), key=lambda each: (each[0][0], -each[1], each[0][1])):
-        columns.setdefault(column, []).append((column, value, count))
-    output.print_table(["column", "label", "items"], [row for rows in columns.values() for row in rows[:_TAGS]])
+    columns: dict[str, list[tuple[object, ...]]] = {}
+    for (column, value), counts in sorted(labels.items(), key=lambda each: (each[0][0], -each[1][0], each[0][1])):
+        columns.setdefault(column, []).append((column, value, *counts))
+    output.print_table(header, [row for rows in columns.values() for row in rows[:_TAGS]])
     for column, rows in columns.items():
         if len(rows) > _TAGS:
             output.echo(f"... and {len(rows) - _TAGS} more of {printable(column)}; --json has all")

@@ -22,6 +22,7 @@ from sightsound.learn.finetune_search import Grid, GridPoint, best, search_grid
 from sightsound.learn.label_table import Labels
 from sightsound.learn.training_set import TrainingSet, check_trainable, training_set
 from sightsound.library.library import Library
+from sightsound.linear.features import Level
 from sightsound.linear.report import Estimate
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class FineTuned:
     best : int
         The epoch whose network was kept.
     items, held_out : int
-        How many items it learnt from, and how many said when to stop.
+        How many items, or windows, it learnt from, and how many said when to stop.
     accuracy, probe : Estimate
         Accuracy on the held-out items of what was kept, and of the probe that it started from.
     freeze_until : str or float
@@ -53,6 +54,8 @@ class FineTuned:
         What was compared by cross-validation, in the order of the grid.
     notes : tuple of str
         What was left out, and why.
+    level : {"item", "window"}
+        Whether it learnt from items, or from windows where time ranges are labelled.
     """
 
     card: Card
@@ -66,6 +69,7 @@ class FineTuned:
     freeze_until: str | float
     candidates: tuple[GridPoint, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
+    level: Level = "item"
 
 
 def finetune(
@@ -102,7 +106,8 @@ def finetune(
     name : str
         The name of the new model.
     labels : Labels or None
-        Where the labels come from, see `load_dataset`.
+        Where the labels come from, see `load_dataset`. With `ranges` the network learns from windows of recordings that
+        have labels of time ranges, and all windows of a recording are on one side.
     freeze_until : str or float
         The first stage that is trained, such as "layer3", or the proportion of layers that keep their numbers.
     search : Grid or None
@@ -196,6 +201,7 @@ def finetune(
         freeze_until,
         candidates,
         (*given.data.notes, *given.kept.notes),
+        given.level,
     )
 
 
@@ -229,7 +235,7 @@ def _model_of(fit: Any, given: TrainingSet, name: str, replace: bool, host: Host
         ClassList(name, data.classes),
         head.kind,
         license=card.license,
-        about=f"{card.name}, fine-tuned to {len(data.classes)} classes on {len(fit.train)} items",
+        about=f"{card.name}, fine-tuned to {len(data.classes)} classes on {len(fit.train)} {given.level}s",
     )
     file = folder / f"{name}{SUFFIX}"
     write_state(file, fit.module.state_dict(), head, facts)

@@ -74,7 +74,7 @@ class LabelTable:
     unmatched : tuple of str
         Paths of the source that are not in the library.
     range_columns : tuple of str
-        The columns of time ranges, where these are the classes.
+        The columns of time ranges in the library.
     facts : tuple of str
         The columns that are facts of files. They are classes only where they are named.
     others : tuple of str
@@ -115,12 +115,15 @@ class LabelTable:
 
     def class_column(self, labels: Labels) -> str:
         """Return the column with the classes: the one that is named, `label`, or the only one that is left."""
-        known = sorted({*(column for row in self.values.values() for column in row), *self.range_columns})
+        ranges = self.range_columns if labels.ranges else ()
+        known = sorted({*(column for row in self.values.values() for column in row), *ranges})
         for named in (labels.column, labels.fold_column, labels.group_column):
             if named is not None and named not in known:
                 expected = known or "none: nothing is labelled"
                 near = nearest(named, known) or next(iter(get_close_matches(named, self.others, 1, 0.75)), None)
                 advice = f"did you mean {near!r}?" if near else "see --label-from"
+                if named in self.range_columns:
+                    advice = "it has labels of time ranges: use --windows"
                 raise SightsoundError(f"column {named!r}: expected one of {expected}; {advice}")
         if labels.ranges and not self.range_columns:
             raise SightsoundError(
@@ -129,9 +132,7 @@ class LabelTable:
         if labels.column is not None:
             return labels.column
         left = [
-            column
-            for column in (self.range_columns if labels.ranges else known)
-            if column not in (labels.fold_column, labels.group_column, *self.facts)
+            column for column in ranges or known if column not in (labels.fold_column, labels.group_column, *self.facts)
         ]
         if library_labels.COLUMN in left:
             return library_labels.COLUMN
@@ -162,7 +163,7 @@ def read_label_table(library: Library, labels: Labels) -> LabelTable:
         If a CSV cannot be read, or none of its paths is in the library.
     """
     table = _read(library, labels)
-    return replace(table, range_columns=tuple(library.label_columns(ranges=True))) if labels.ranges else table
+    return replace(table, range_columns=tuple(library.label_columns(ranges=True)))
 
 
 def _read(library: Library, labels: Labels) -> LabelTable:

@@ -1,4 +1,4 @@
-"""What a network is fine-tuned on: labelled items, decoded once, and who of them is held out."""
+"""What a network is fine-tuned on: labelled items or windows, decoded once, and which of them are held out."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ from sightsound.learn.load import load_dataset
 from sightsound.library.index import index
 from sightsound.library.library import Library
 from sightsound.linear import folds, metrics
+from sightsound.linear.features import Level
 from sightsound.linear.report import Estimate
-from sightsound.pipeline.kept_inputs import ArrayStore, KeptInputs, keep_inputs
+from sightsound.pipeline.kept_inputs import ArrayStore, KeptInputs, keep_inputs, keep_windows
 
 if TYPE_CHECKING:
     from sightsound.torch.examples import Augmentation
@@ -37,16 +38,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Labelled items for a network that is to be trained.
+    """Labelled items for a network that is to be trained, or windows where time ranges are labelled.
 
     Parameters
     ----------
     model : Model
         The network.
     data : Dataset
-        The items with their classes.
+        The items or windows with their classes, a row for each.
     kept : KeptInputs
-        The items, decoded.
+        The same, decoded.
     targets : ndarray
         int64 (items,), or float32 (items, classes) for several classes each.
     folds : ndarray of int (items,)
@@ -67,8 +68,13 @@ class TrainingSet:
 
     @property
     def groups(self) -> NDArray[np.intp]:
-        """The group of each item."""
+        """The group of each item or window; those of windows of one recording are equal."""
         return self.data.groups
+
+    @property
+    def level(self) -> Level:
+        """Whether it is of items or of windows."""
+        return "item" if self.data.spans is None else "window"
 
     def sides(self, fold: int) -> tuple[list[int], list[int]]:
         """Return the items that are learnt from while a fold is held out, and those of the fold."""
@@ -154,6 +160,8 @@ class TrainingSet:
     def _name(self, train: Sequence[int], until: str | float, settings: Any, augmentation: Any, patience: int) -> str:
         """Return what makes a training the same as another."""
         items = self.data.content_ids.astype("<u8").tobytes() + np.asarray(train, "<i8").tobytes()
+        if self.data.spans is not None:
+            items += self.data.item_index.astype("<i8").tobytes() + self.data.spans.astype("<f8").tobytes()
         facts = {
             "space": self.model.space.fingerprint,
             "classes": self.data.classes,
@@ -207,14 +215,18 @@ def training_set(
     from sightsound.torch.fitting import FirstOutputs
 
     data = _data(source, model, labels, host, progress)
-    _check_counts(data.truth, data.classes)
+    windows = data.spans is not None
+    _check_counts(data.truth, data.classes, windows)
     if data.single:
         targets = np.searchsorted(np.array(data.classes), data.y).astype(np.int64)
     else:
         targets = data.y.astype(np.float32)
-    kept = keep_inputs(model, data.items, folder, progress)
+    if data.spans is not None:
+        kept = keep_windows(model, data.items, data.item_index, data.spans, folder, progress)
+    else:
+        kept = keep_inputs(model, data.items, folder, progress)
     usable = kept.usable
-    _check_counts(data.truth[usable], data.classes)
+    _check_counts(data.truth[usable], data.classes, windows)
     numbers = np.full(len(usable), -1, np.intp)
     numbers[usable] = _folds(data, usable, seed)
     outputs = FirstOutputs(ArrayStore(folder / "outputs").keep)
@@ -247,11 +259,12 @@ def check_trainable(model: Model, depths: Iterable[str | float]) -> None:
             raise SightsoundError(f"{model.card.name}: {error}") from None
 
 
-def _check_counts(truth: NDArray[np.float64], classes: Sequence[str]) -> None:
+def _check_counts(truth: NDArray[np.float64], classes: Sequence[str], windows: bool) -> None:
+    what = "windows" if windows else "items"
     for name, count in zip(classes, truth.sum(axis=0)):
         if count < 2:
             raise SightsoundError(
-                f"{name}: expected two items or more of each class, got {int(count)}; add some, or leave the class out"
+                f"{name}: expected two {what} or more of each class, got {int(count)}; add some, or leave the class out"
             )
 
 
@@ -278,7 +291,8 @@ def _folds(data: Dataset, usable: NDArray[np.bool_], seed: int) -> NDArray[np.in
         found = folds.split(truth, data.classes, groups, max(2, count), seed=seed, strict=False)
     kept = folds.keep_for_training(found, truth)
     if not (kept >= 0).any():
-        raise SightsoundError("fine-tuning: expected two classes with two groups of items or more, to hold some out")
+        what = "recordings" if data.spans is not None else "groups of items"
+        raise SightsoundError(f"fine-tuning: expected two classes with two {what} or more, to hold some out")
     return kept
 
 

@@ -5,38 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sightsound.contract.arrays import Seconds
-from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item, TimeRange
 from sightsound.library.library import Library
-
-
-def matching_windows(spans: Seconds, start: float, stop: float, min_overlap: float) -> NDArray[np.intp]:
-    """Return the windows that a time range overlaps by enough.
-
-    Parameters
-    ----------
-    spans : ndarray of float64 (n, 2)
-        Start and stop of the windows in seconds.
-    start, stop : float
-        The range in seconds. A moment, whose start and stop are equal, is in each window that contains it.
-    min_overlap : float
-        The least part that must overlap, of the range or of the window, whichever is shorter.
-
-    Returns
-    -------
-    ndarray of int (m,)
-        The numbers of the windows.
-    """
-    starts, stops = spans[:, 0], spans[:, 1]
-    if stop <= start:
-        return np.flatnonzero((starts <= start) & (start < stops))
-    overlap = np.minimum(stops, stop) - np.maximum(starts, start)
-    shorter = np.minimum(stops - starts, stop - start)
-    return np.flatnonzero((overlap > 0) & (overlap >= min_overlap * shorter * (1 - 1e-9)))
+from sightsound.library.window_choice import check_overlap, matching_windows
 
 
 @dataclass(frozen=True)
@@ -63,8 +35,7 @@ class WindowLabels:
     others: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_overlap <= 1:
-            raise SightsoundError(f"min_overlap: expected a number over 0 and up to 1, got {self.min_overlap}")
+        check_overlap(self.min_overlap)
 
     def ranges(self, item: Item, column: str) -> tuple[TimeRange, ...]:
         """Return the time ranges of an item in a column."""

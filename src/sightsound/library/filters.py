@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-from array import array
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from sightsound.classify.segments import SegmentRules
 from sightsound.contract.card import Modality
-from sightsound.contract.results import Item, Outcome
-from sightsound.library.fact_conditions import check_facts, fact_test, hour_test, near_test, time_test
-from sightsound.library.store.validation import decode_item, decode_path, json_object
-
-if TYPE_CHECKING:
-    from sightsound.library.store.database import Database
-
-_CONTENTS = 500  # whose items are read at once
+from sightsound.library.fact_conditions import fact_test, hour_test, near_test, time_test
 
 
 @dataclass(frozen=True)
@@ -32,7 +21,8 @@ class Filter:
     Parameters
     ----------
     labels : tuple of str
-        Labels that an item must have: `VALUE` in any column, or `COLUMN=VALUE`.
+        Labels that an item, or a time range of it, must have: `VALUE` in any column, or `COLUMN=VALUE`. Where windows
+        are found or exported, those of a recording that has a label on time ranges alone must overlap such a range.
     paths : tuple of str
         Globs, one of which the path relative to the root must match.
     facts : tuple of str
@@ -44,7 +34,7 @@ class Filter:
         Sets of labels or ids of classes. An item must have a tag of each set. `sightsound.search` and the command line
         make these sets of names.
     labelled, unlabelled : tuple of str
-        Columns in which an item must have, or must not have, a label; "" stands for any column.
+        Columns in which an item must have, or must not have, a label, be it on a time range; "" stands for any column.
     after, before : str
         When the file was recorded: at this time or later, and before this time. A day or a time of ISO 8601, as
         "2026-05-01" or "2026-05-01T04:30". Without an offset it is compared with the local time of each file; with one
@@ -54,6 +44,8 @@ class Filter:
         A recording counts by its start. Empty for any.
     near : str
         A place and a distance in km or m, "52.5,13.4,10km": degrees of latitude and longitude. Empty for any place.
+    min_overlap : float
+        The least part of a time range or of a window, whichever is shorter, that must overlap; over 0 and up to 1.
     """
 
     labels: tuple[str, ...] = ()
@@ -67,6 +59,7 @@ class Filter:
     before: str = ""
     hours: str = ""
     near: str = ""
+    min_overlap: float = 0.5
 
     @property
     def reads_facts(self) -> bool:
@@ -93,95 +86,6 @@ class Filter:
         return lambda facts: all(test(facts) for test in tests)
 
 
-@dataclass(frozen=True)
-class MatchingContents:
-    """The contents that a search may find, and which of their items.
-
-    Parameters
-    ----------
-    contents : ndarray of int64 (n,) or None
-        Numbers of the contents, sorted; None for all.
-    ids : ndarray of int64 (m,) or None
-        Ids of the items that match, sorted; None for all.
-    """
-
-    contents: NDArray[np.int64] | None
-    ids: NDArray[np.int64] | None
-
-    def items(self, database: Database, space_id: int, contents: Collection[int]) -> dict[int, list[Item]]:
-        """Return the matching items of some contents in a space, in the order of their ids."""
-        found = self.outcomes(database, space_id, contents)
-        return {content: [outcome.item for outcome in outcomes] for content, outcomes in found.items()}
-
-    def outcomes(self, database: Database, space_id: int, contents: Collection[int]) -> dict[int, list[Outcome]]:
-        """Return the outcomes of the matching items of some contents in a space, with their seconds alone."""
-        found: dict[int, list[Outcome]] = {}
-        chosen = sorted(contents)
-        for first in range(0, len(chosen), _CONTENTS):
-            part = chosen[first : first + _CONTENTS]
-            rows = database.rows(
-                "SELECT r.path, i.path, i.id, o.content, o.seconds FROM outcomes o JOIN items i ON i.id = o.item"
-                f" JOIN roots r ON r.id = i.root WHERE o.content IN ({', '.join('?' * len(part))})"
-                " AND o.space = ? AND o.status = 'ok' ORDER BY i.id",
-                *(*part, space_id),
-            )
-            with database.decoding():
-                for root, path, id_, content, seconds in rows:
-                    if self.ids is None or _is_in(self.ids, id_):
-                        length = None if seconds is None else float(seconds)
-                        outcome = Outcome(decode_item(root, path, id_), "ok", seconds=length)
-                        found.setdefault(content, []).append(outcome)
-        return found
-
-
-def _is_in(numbers: NDArray[np.int64], number: int) -> bool:
-    at = int(np.searchsorted(numbers, number))
-    return at < len(numbers) and int(numbers[at]) == number
-
-
-def matching_contents(database: Database, space_id: int, where: Filter) -> MatchingContents:
-    """Return the contents with rows in a space that have an item which matches a filter.
-
-    Parameters
-    ----------
-    database : Database
-        The library; call inside `Database.snapshot` to combine the result with other reads.
-    space_id : int
-        Number of the space.
-    where : Filter
-        The conditions; its modality is not tested.
-
-    Raises
-    ------
-    SightsoundError
-        If a condition has another form, or names a fact that no file has.
-    """
-    test = where.metadata_test()
-    check_facts(database, where.facts)
-    conditions, texts = conditions_on_outcomes(where)
-    conditions = ["o.space = ?", "o.status = 'ok'", *conditions]
-    values: list[int | str] = [space_id, *texts]
-    columns, joined = ["o.content", "o.item"], ""
-    if where.paths:
-        columns, joined = [*columns, "i.path"], "JOIN items i ON i.id = o.item"
-    if where.reads_facts:
-        columns += ["o.seconds", "o.facts"]
-    if len(conditions) == 2 and len(columns) == 2:
-        return MatchingContents(None, None)
-    query = f"SELECT {', '.join(columns)} FROM outcomes o {joined} WHERE {' AND '.join(conditions)}"
-    found = array("q")
-    for content, item, *rest in database.iterate(query, *values):
-        if rest:
-            with database.decoding():
-                path, facts = _decoded(rest, where)
-            if not (where.matches_path(path) and test(facts)):
-                continue
-        with database.decoding():
-            found.extend((content, item))
-    numbers = np.frombuffer(found, np.int64).reshape(-1, 2)
-    return MatchingContents(np.unique(numbers[:, 0]), np.unique(numbers[:, 1]))
-
-
 def conditions_on_outcomes(where: Filter, item: str = "o.item") -> tuple[list[str], list[str]]:
     """Return the SQL conditions for labels and tags on a row `o` of `outcomes`, and their values.
 
@@ -199,12 +103,6 @@ def conditions_on_outcomes(where: Filter, item: str = "o.item") -> tuple[list[st
     return conditions, values
 
 
-def _decoded(values: Sequence[Any], where: Filter) -> tuple[str, dict[str, Any]]:
-    """Return the path and the metadata of an outcome, as far as they are needed."""
-    path = decode_path(values[0]) if where.paths else ""
-    return path, {"seconds": values[-2], **json_object(values[-1])} if where.reads_facts else {}
-
-
 def label_conditions(where: Filter, item: str) -> tuple[list[str], list[str]]:
     """Return the SQL conditions of a filter on the labels of an item, and their values.
 
@@ -217,16 +115,28 @@ def label_conditions(where: Filter, item: str) -> tuple[list[str], list[str]]:
     """
     conditions, values = [], list[str]()
     for label in where.labels:
-        column, sign, value = label.partition("=")
-        condition = 'value = ? AND "column" = ?' if sign else "value = ?"
-        conditions.append(f"{item} IN (SELECT item FROM labels WHERE {condition})")
-        values += [value, column] if sign else [label]
-    for columns, word in ((where.labelled, "EXISTS"), (where.unlabelled, "NOT EXISTS")):
+        condition, texts = label_condition(label)
+        either = " UNION ALL ".join(f"SELECT item FROM {table} WHERE {condition}" for table in _LABEL_TABLES)
+        conditions.append(f"{item} IN ({either})")
+        values += [*texts, *texts]
+    for columns, word in ((where.labelled, ""), (where.unlabelled, "NOT ")):
         for column in columns:
             condition = ' AND l."column" = ?' if column else ""
-            conditions.append(f"{word} (SELECT 1 FROM labels l WHERE l.item = {item}{condition})")
-            values += [column] if column else []
+            either = " OR ".join(
+                f"EXISTS (SELECT 1 FROM {table} l WHERE l.item = {item}{condition})" for table in _LABEL_TABLES
+            )
+            conditions.append(f"{word}({either})")
+            values += [column, column] if column else []
     return conditions, values
+
+
+_LABEL_TABLES = ("labels", "ranges")
+
+
+def label_condition(label: str) -> tuple[str, list[str]]:
+    """Return the SQL condition that a row of `labels` or `ranges` has a label, and its values."""
+    column, sign, value = label.partition("=")
+    return ('value = ? AND "column" = ?', [value, column]) if sign else ("value = ?", [label])
 
 
 def tag_condition(tags: Collection[str]) -> tuple[str, list[str]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from sightsound.classify.export import CSV_COLUMNS
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, nearest, printable
 from sightsound.library.label_cells import value_of_cell
@@ -202,6 +203,8 @@ class LabelFile:
         known = [name for name in self._names if name and not self._is_place(name)]
         if not columns:
             labels = [name for name in known if self.form in _TABLES or not _is_of_raven(name)]
+            if self.form in _TABLES and set(CSV_COLUMNS) <= set(self._names):  # of `tag`, which says more of each label
+                labels = [DEFAULT_COLUMN]
             if self.ranges and not labels:
                 raise SightsoundError(
                     f"{self.file!s}: expected a column of labels, got {', '.join(self._names)}; name one with --column"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class LabelReport:
     items : int
         Number of items that were chosen, or that the file has rows of.
     labels, ranges : int
-        Number of labels of whole items, and of time ranges, that the file gave them.
+        Number of labels of whole items, and of time ranges, that they were given.
     unmatched : tuple of str
         The first 1,000 rows of the file that mean no item of the library: their paths, with the reason where it is
         another.
@@ -75,9 +76,11 @@ def set_labels(
     remove: Values | None = None,
     clear: Sequence[str] = (),
     ranges: bool = False,
+    start: float | None = None,
+    stop: float | None = None,
     new_columns: bool = False,
 ) -> LabelReport:
-    """Change the labels of items, all at once or not at all.
+    """Change the labels of items, or of time ranges of recordings, all at once or not at all.
 
     Parameters
     ----------
@@ -94,7 +97,10 @@ def set_labels(
     clear : sequence of str
         Columns in which an item loses its labels.
     ranges : bool, default=False
-        Whether `clear` is about labels of time ranges, and not of whole items.
+        Whether `remove` and `clear` are about the labels of all time ranges, and not of whole items.
+    start, stop : float or None
+        The time range that is labelled, in seconds; equal for a moment. `put` replaces the labels of exactly this
+        range; `remove` and `clear` take those of all ranges that lie in it.
     new_columns : bool, default=False
         Whether a column may be new although its name is similar to that of another.
 
@@ -108,8 +114,11 @@ def set_labels(
         If no item is at or below one of the paths.
     SightsoundError
         If neither paths nor conditions are given, if a column does not exist or seems to be misspelt, or a column or
-        a label is empty.
+        a label is empty; if only one of `start` and `stop` is given, or one of the items has no such time.
     """
+    span = _span(start, stop)
+    if ranges and (put or add):
+        raise SightsoundError("labels of time ranges: expected start and stop of the range; give both")
     where, given = where or Filter(), as_list(paths)
     putting, adding, removing = (_as_lists(values) for values in (put, add, remove))
     if not given and where == Filter():
@@ -120,19 +129,47 @@ def set_labels(
         for column in [*removing, *clear]:
             _require_column(column, known)
         ids = opened.chosen_items(given, where)
+        if span is not None:
+            _require_recordings(opened, ids, span)
         with opened.writing() as writer:
             changes = writer.labels
             changes.begin()
             changes.choose(map(int, ids))
             for column in clear:
-                changes.clear(column, ranges=ranges)
+                changes.clear(column, ranges=ranges, inside=span)
             for column in putting:
-                changes.clear(column)
+                changes.clear(column, exactly=span)
             for column, values in removing.items():
-                changes.remove(column, values)
+                changes.remove(column, values, ranges=ranges, inside=span)
             for column, values in [*putting.items(), *adding.items()]:
-                changes.put(column, values)
-        return LabelReport(len(ids), len(ids) * sum(map(len, (*putting.values(), *adding.values()))))
+                changes.put(column, values, span)
+        count = len(ids) * sum(map(len, (*putting.values(), *adding.values())))
+        return LabelReport(len(ids), *((count, 0) if span is None else (0, count)))
+
+
+def _span(start: float | None, stop: float | None) -> tuple[float, float] | None:
+    """Return a time range; None where none is given."""
+    if start is None and stop is None:
+        return None
+    if start is None or stop is None or not 0 <= start <= stop < math.inf:
+        shown = ["none" if each is None else f"{each:.10g} s" for each in (start, stop)]
+        raise SightsoundError(
+            f"time range: expected a start of 0 s or more and a stop not before it, got {' to '.join(shown)}; give both"
+        )
+    return start, stop
+
+
+def _require_recordings(library: Library, ids: Iterable[int], span: tuple[float, float]) -> None:
+    """Raise `SightsoundError` if one of some items is no recording that lasts until the start of a time range."""
+    for id_ in map(int, ids):
+        query = "SELECT c.modality, (SELECT max(seconds) FROM outcomes WHERE item = i.id) FROM items i JOIN contents c"
+        for modality, seconds in library.rows(f"{query} ON c.id = i.content WHERE i.id = ?", id_):
+            if modality == "image":
+                raise SightsoundError(f"{library.item(id_)}: expected a recording, got an image; leave the range out")
+            if isinstance(seconds, float) and span[0] > seconds:
+                raise SightsoundError(
+                    f"{library.item(id_)}: expected a start within its {seconds:.10g} s, got {span[0]:.10g}; correct it"
+                )
 
 
 def import_labels(
@@ -178,7 +215,7 @@ def import_labels(
         known = opened.label_columns()
         source = LabelFile(file, columns)
         if source.form == "raven" and not columns:  # whose columns begin with a capital letter
-            by_case = {name.casefold(): name for name in known}
+            by_case = {name.casefold(): name for name in [DEFAULT_COLUMN, *known]}
             source = LabelFile(file, [by_case.get(name.casefold(), name) for name in source.columns])
         check_columns(source.columns, known, new_columns, file)
         if source.names_recordings and recording is not None:

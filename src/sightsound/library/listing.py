@@ -12,12 +12,13 @@ from typing import Any
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike
-from sightsound.contract.results import Item, Status
+from sightsound.contract.results import Item, Status, TimeRange
 from sightsound.library.filters import IS_TAGGED, Filter, class_condition, label_conditions, tag_condition
 from sightsound.library.library import Library, open_library
 from sightsound.library.space_names import named_spaces
 from sightsound.library.store.items import is_missing
-from sightsound.library.store.validation import decode_item, decode_outcome, digest, text
+from sightsound.library.store.queries import RANGE_COLUMNS
+from sightsound.library.store.validation import decode_item, decode_outcome, decode_range, digest, text
 
 _PAGE = 1000  # items that are read at once
 
@@ -45,7 +46,9 @@ class ListedItem:
     windows : mapping of str to int
         Name of a space -> the number of its vectors.
     labels : mapping of str to tuple of str
-        Column -> labels.
+        Column -> labels of the item itself.
+    ranges : tuple of TimeRange
+        The labels of its time ranges, by their beginning.
     facts : mapping of str to object
         Metadata of the file: format, channels, width and so on.
     """
@@ -59,12 +62,14 @@ class ListedItem:
     reasons: Mapping[str, str] = field(default_factory=dict)
     windows: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ranges: tuple[TimeRange, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as values for JSON, with those of the item in place of the item."""
         plain = {name: value for name, value in vars(self).items() if name != "item"}
         plain |= {"labels": {column: list(values) for column, values in self.labels.items()}}
+        plain |= {"ranges": [vars(each) for each in self.ranges]}
         plain |= {name: dict(plain[name]) for name in ("status", "reasons", "windows", "facts")}
         return {"id": self.item.id, "path": self.item.path, "root": self.item.root, **plain}
 
@@ -141,16 +146,18 @@ def _listed(
     last = -1
     while page := library.rows(query, last, *values, _PAGE):
         last, ids = page[-1][0], json.dumps([row[0] for row in page])
-        labels, outcomes, windows = (_grouped(library.rows(q, ids)) for q in (_LABELS, _OUTCOMES, _WINDOWS))
+        found = [_grouped(library.rows(each, ids)) for each in (_LABELS, _RANGES, _OUTCOMES, _WINDOWS)]
         for row in page:
             with library.decoding():
-                id_ = row[0]
-                given = (labels.get(id_, []), outcomes.get(id_, []), windows.get(id_, []))
-                each = _decoded(row, *given, names)
-            yield each
+                decoded = _decoded(row, names, *(of_item.get(row[0], []) for of_item in found))
+            yield decoded
 
 
 _LABELS = 'SELECT item, "column", value FROM labels WHERE item IN (SELECT value FROM json_each(?)) ORDER BY 1, 2, 3'
+_RANGES = (
+    f"SELECT item, {RANGE_COLUMNS} FROM ranges WHERE item IN (SELECT value FROM json_each(?))"
+    " ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"
+)
 _SPACE = "coalesce(s.name, ''), coalesce(s.fingerprint, '')"
 _OUTCOMES = (
     f"SELECT o.item, {_SPACE}, o.status, o.reason, o.flags, o.seconds, o.facts FROM outcomes o"
@@ -193,10 +200,11 @@ def _grouped(rows: Iterable[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]
 
 def _decoded(
     row: tuple[Any, ...],
+    names: Mapping[tuple[str, str], str],
     labels: list[tuple[Any, ...]],
+    ranges: list[tuple[Any, ...]],
     outcomes: list[tuple[Any, ...]],
     windows: list[tuple[Any, ...]],
-    names: Mapping[tuple[str, str], str],
 ) -> tuple[ListedItem, list[Mapping[str, Any]]]:
     """Return an item of the rows of the tables; call it inside `decoding`."""
     id_, root, path, size, content, modality = row
@@ -217,6 +225,7 @@ def _decoded(
         {name: each.reason for name, each in found.items() if each.reason},
         {names.get((name, fingerprint), name): int(count) for name, fingerprint, count in windows},
         by_column,
+        tuple(decode_range(*each) for each in ranges),
         {key: value for each in found.values() for key, value in each.facts.items()},
     )
     return listed, [{"seconds": each.seconds, **each.facts} for each in found.values()]

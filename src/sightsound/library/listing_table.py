@@ -20,6 +20,7 @@ _FIXED = (
     Column("content", "text", "SHA-256 of the file in hexadecimal digits"),
     Column("status", "text", "the worst status of the item: failed, no-windows, not-media or ok"),
     Column("reason", "text", "why the status is not ok"),
+    Column("ranges", "integer", "number of labels of time ranges"),
 )
 _WORST = ("failed", "no-windows", "not-media", "ok")
 
@@ -59,7 +60,7 @@ def listing_batches(items: Iterable[ListedItem], spaces: Sequence[str], labels: 
 def _row(found: ListedItem, spaces: Sequence[str], labels: Sequence[str]) -> list[Any]:
     item, (status, reason) = found.item, overall(found)
     row: list[Any] = [item.id, item.path, item.root, item.shown, found.modality, found.seconds, found.size]
-    row += [found.content, status or None, reason or None]
+    row += [found.content, status or None, reason or None, len(found.ranges)]
     for name in spaces:
         row += [found.status.get(name), found.windows.get(name)]
     return row + [list(found.labels.get(column, ())) for column in labels]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,8 @@ from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.results import Item
 from sightsound.contract.space import Space
-from sightsound.library.filters import Filter, MatchingContents, matching_contents
+from sightsound.library.filters import Filter
+from sightsound.library.matching import MatchingContents, matching_contents
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.space_rows import SpaceRows, members
 from sightsound.library.store.database import Database
@@ -81,6 +83,11 @@ class RowBlock:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def chosen(self, kept: NDArray[np.bool_]) -> RowBlock:
+        """Return some of the rows, with all items."""
+        best = list(itertools.compress(self.best, kept))
+        return replace(self, of=self.of[kept], rows=self.rows[kept], spans=self.spans[kept], best=best)
+
 
 @dataclass
 class _Pieces:
@@ -110,7 +117,7 @@ def row_blocks(database: Database, reader: SpaceReader, space: Space, where: Fil
     space : Space
         A space of the library.
     where : Filter
-        Which items.
+        Which items, and which windows of recordings that have its labels on time ranges.
     best : int
         How many of the best classes of a row to return at most; with 0 no scores are read.
     """
@@ -131,7 +138,11 @@ def row_blocks(database: Database, reader: SpaceReader, space: Space, where: Fil
         found = _with_items(database, matching, space_id, part)
         if found is not None:
             part, items, of, hashes = found
-            yield _block(database, rows, segments, lists, best, part, items, of, hashes)
+            block = _block(database, rows, segments, lists, best, part, items, of, hashes)
+            if matching.windows is not None:
+                block = block.chosen(matching.windows.of_items([item.id or 0 for item in items], of, block.spans))
+            if len(block):
+                yield block
 
 
 def _pieces(rows: SpaceRows, contents: Ints | None) -> _Pieces:

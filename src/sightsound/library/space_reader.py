@@ -13,7 +13,8 @@ from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
-from sightsound.library.filters import Filter, matching_contents
+from sightsound.library.filters import Filter
+from sightsound.library.matching import matching_contents
 from sightsound.library.space_rows import SpaceRows
 from sightsound.library.store.database import Database
 from sightsound.library.store.queries import read_class_lists, read_score_kinds, read_spaces

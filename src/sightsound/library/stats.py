@@ -35,6 +35,8 @@ class Stats:
         are added to a name that two spaces have.
     labels : dict
         (column, value) -> number of items.
+    ranges : dict
+        (column, value) -> (number of items, number of their time ranges).
     seconds : dict
         Name of a space -> seconds of sound.
     tags : dict
@@ -56,6 +58,7 @@ class Stats:
     flags: dict[str, int]
     spaces: dict[str, tuple[str, int, int]]
     labels: dict[tuple[str, str], int]
+    ranges: dict[tuple[str, str], tuple[int, int]]
     seconds: dict[str, float]
     tags: dict[str, tuple[int, float]]
     failed: tuple[Outcome, ...]
@@ -74,6 +77,7 @@ def stats(library: PathLike | Library) -> Stats:
             flags=_flags(opened),
             spaces=_spaces(opened),
             labels={(column, value): count for column, value, count in _counted(opened, _LABELS)},
+            ranges=_ranges(opened),
             seconds={space: float(seconds) for space, seconds in _counted(opened, _SECONDS)},
             tags=_tags(opened),
             failed=tuple(outcome for outcome, _ in opened.outcomes("failed")),
@@ -90,19 +94,28 @@ _LABELS = (
     'SELECT l."column", l.value, count(*) FROM labels l JOIN items i ON i.id = l.item GROUP BY l."column", l.value'
     " ORDER BY 1, 2"
 )
+_RANGES = (
+    'SELECT g."column", g.value, count(DISTINCT g.item), count(*) FROM ranges g JOIN items i ON i.id = g.item'
+    ' GROUP BY g."column", g.value ORDER BY 1, 2'
+)
 _FLAGS = (
     "SELECT flags, count(*) FROM (SELECT group_concat(o.flags, ' ') AS flags FROM outcomes o"
     " JOIN items i ON i.id = o.item WHERE o.flags != '' GROUP BY o.item) GROUP BY flags ORDER BY 1"
 )
 
 
-def _counted(library: Library, query: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a query whose columns are texts, but for the number at the end."""
+def _counted(library: Library, query: str, numbers: int = 1) -> list[tuple[Any, ...]]:
+    """Return the rows of a query whose columns are texts, but for the numbers at the end."""
     rows = library.rows(query)
-    for *texts, _ in rows:
+    for texts in (row[:-numbers] for row in rows):
         if not all(isinstance(text, str) for text in texts):
             raise LibraryError(f"{library.path}: damaged (expected texts); run `sightsound check`")
     return rows
+
+
+def _ranges(library: Library) -> dict[tuple[str, str], tuple[int, int]]:
+    counted = _counted(library, _RANGES, numbers=2)
+    return {(column, value): (items, ranges) for column, value, items, ranges in counted}
 
 
 def _flags(library: Library) -> dict[str, int]:

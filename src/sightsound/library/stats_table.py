@@ -9,9 +9,9 @@ from sightsound.formats.columns import Batch, Column, batches_of
 from sightsound.library.stats import Stats
 
 STATS_COLUMNS = (
-    Column("count_of", "text", "what is counted: space, outcome, flag, label or tag"),
+    Column("count_of", "text", "what is counted: space, outcome, flag, label, range or tag"),
     Column("space", "text", "the name of the space, for spaces and outcomes"),
-    Column("column", "text", "the column of the label"),
+    Column("column", "text", "the column of the label, also of time ranges"),
     Column("name", "text", "the status, flag, label or class; of a space its fingerprint"),
     Column("items", "integer", "number of items"),
     Column("vectors", "integer", "number of vectors of the space"),
@@ -29,5 +29,7 @@ def stats_batches(found: Stats) -> Iterator[Batch]:
         rows.append(["outcome", space or None, None, status, count, None, None])
     rows += [["flag", None, None, flag, count, None, None] for flag, count in found.flags.items()]
     rows += [["label", None, column, value, count, None, None] for (column, value), count in found.labels.items()]
+    for (column, value), (count, _) in found.ranges.items():
+        rows.append(["range", None, column, value, count, None, None])
     rows += [["tag", None, None, label, count, None, seconds or None] for label, (count, seconds) in found.tags.items()]
     return batches_of(STATS_COLUMNS, rows)

@@ -14,7 +14,8 @@ from sightsound.classify.ontology import Ontology
 from sightsound.classify.segments import SegmentRules
 from sightsound.contract.classlist import ClassList, NamedClasses
 from sightsound.contract.results import Hit, Item, Segment
-from sightsound.library.filters import Filter, MatchingContents, class_condition, matching_contents, tag_condition
+from sightsound.library.filters import Filter, class_condition, tag_condition
+from sightsound.library.matching import MatchingContents, matching_contents
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.space_rows import SpaceRows
 from sightsound.library.store.database import Database
@@ -114,8 +115,11 @@ class _Segments:
             if allowed is not None and content not in allowed:
                 continue
             for segment in self._segments(rows, content):
+                seconds = segment.start, segment.stop
+                if matching.windows is not None and not matching.windows.keeps_any(content, seconds):
+                    continue
                 if self.how.min_score is None or segment.mean >= self.how.min_score:
-                    found.append((segment.mean, content, segment.label, (segment.start, segment.stop)))
+                    found.append((segment.mean, content, segment.label, seconds))
                     heapq.heappush(best, segment.mean)
                     if len(best) > max(1, self.how.k):
                         heapq.heappop(best)
@@ -184,6 +188,9 @@ def _with_items(
     if matching.contents is not None:
         allowed = set(matching.contents.tolist())
         found = [each for each in found if each[1] in allowed]
+    windows = matching.windows
+    if windows is not None:
+        found = [each for each in found if each[3] is None or windows.keeps_any(each[1], each[3])]
     if how.min_score is not None:
         found = [each for each in found if each[0] >= how.min_score]
     if len(found) > max(1, how.k):
@@ -194,4 +201,5 @@ def _with_items(
         Hit(item, score, seconds, tag=label, spaces=(name,))
         for score, content, label, seconds in found
         for item in items.get(content, ())
+        if matching.keeps(item, seconds)
     ]

@@ -13,7 +13,8 @@ from sightsound.library.approximate.indexes import Indexes, UsableIndex, VectorI
 from sightsound.library.approximate.kinds import FEW_ROWS
 from sightsound.library.approximate.search import ApproximateSearch
 from sightsound.library.exact_search import ExactSearch, Pair
-from sightsound.library.filters import Filter, MatchingContents, matching_contents
+from sightsound.library.filters import Filter
+from sightsound.library.matching import MatchingContents, matching_contents
 from sightsound.library.query_types import QueryVectors
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.space_rows import SpaceRows, count_of_contents
@@ -121,7 +122,7 @@ class VectorSearch:
             items = matching.items(self._database, space_id, {pair.content for pairs in found for pair in pairs})
             labels = read_labels_of(self._database, {item.id or 0 for each in items.values() for item in each})
             spans = [query.spans.get(space) for query in queries]
-            return [_hits(pairs, items, labels, each, space)[: limits.k] for pairs, each in zip(found, spans)]
+            return [_hits(pairs, matching, items, labels, each, space)[: limits.k] for pairs, each in zip(found, spans)]
 
     def _nearest(
         self,
@@ -136,7 +137,8 @@ class VectorSearch:
         contents, found = matching.contents, dict[int, list[Pair]]()
         large = limits.k > MOST_CONTENTS or any(len(query) > MOST_QUERY_ROWS for query in queries)
         few = contents is not None and count_of_contents(rows.runs, contents) < FEW_ROWS
-        usable = None if limits.exact or large or few else self._indexes.usable(space_id, rows)
+        some_windows = matching.windows is not None
+        usable = None if limits.exact or large or few or some_windows else self._indexes.usable(space_id, rows)
         if usable is not None:
             effort = usable.facts.parameters[f"{usable.index.kind.effort}{'' if contents is None else ' filtered'}"]
             for group in _groups([len(query) for query in queries]):
@@ -149,7 +151,7 @@ class VectorSearch:
         left = [number for number in range(len(queries)) if number not in found]
         if left:
             given = [queries[n] for n in left], limits.k, contents, [own[n] for n in left]
-            found |= zip(left, ExactSearch(rows, *given).pairs())
+            found |= zip(left, ExactSearch(matching.rows(rows), *given).pairs())
         return [found[number] for number in range(len(queries))]
 
     def _tell(self, space: Space, facts: VectorIndex, filtered: bool) -> None:
@@ -160,9 +162,9 @@ class VectorSearch:
         self, rows: SpaceRows, query: Floats, own: int | None, matching: MatchingContents, limits: Limits
     ) -> list[Pair]:
         """Return the best windows of one query, merged where they touch, at least `k` if there are as many."""
-        wanted = _WINDOWS * limits.k
+        wanted, view = _WINDOWS * limits.k, matching.rows(rows)
         while True:
-            found = ExactSearch(rows, [query], wanted, matching.contents, [own], windows=True).pairs()[0]
+            found = ExactSearch(view, [query], wanted, matching.contents, [own], windows=True).pairs()[0]
             merged = _merged(found)
             if len(merged) >= limits.k or len(found) < wanted:
                 return merged
@@ -187,6 +189,7 @@ def _groups(sizes: Sequence[int]) -> Iterator[list[int]]:
 
 def _hits(
     pairs: Sequence[Pair],
+    matching: MatchingContents,
     items: Mapping[int, Sequence[Item]],
     labels: Mapping[int, Mapping[str, tuple[str, ...]]],
     spans: Seconds | None,
@@ -199,7 +202,8 @@ def _hits(
         if spans is not None:
             start, stop = spans[pair.query_row].tolist()
             query_seconds = start, stop
-        for item in items.get(pair.content, ()):
+        copies = items.get(pair.content, ())
+        for item in copies if len(copies) == 1 else [each for each in copies if matching.keeps(each, pair.seconds)]:
             of_item = labels.get(item.id or 0, {})
             hits.append(Hit(item, pair.score, pair.seconds, query_seconds, of_item, (space.name,)))
     return hits

@@ -1,7 +1,7 @@
 """Raw pictures: the JPEG that a camera puts into them to be looked at. The data of the sensor are not developed.
 
-DNG, CR2, NEF, ARW and others are TIFF files, in which it is found without another package; so it is in RAF. rawpy finds
-it in the rest.
+DNG, CR2, NEF, ARW and others are TIFF files, in which it is found without another package; so it is in RAF and CR3.
+rawpy finds it in the rest.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sightsound.contract.errors import MediaError
+from sightsound.media.cr3 import Cr3, is_cr3
 from sightsound.media.tiff import Directory, Tiff
 
 MAX_PREVIEW = 2**26
@@ -28,6 +29,8 @@ _SENSOR = (32803, 34892)  # photometric interpretations: colour filter array, li
 _OF_CAMERAS = (34713, 32767)  # compressions: Nikon's and Sony's
 _JPEG = (6, 7)
 _FRAMES = (0xC0, 0xC1, 0xC2)  # what JPEG decoders read; 0xC3 is the lossless kind that sensors are stored in
+_OF_FLIPS = {3: 3, 5: 8, 6: 6}  # LibRaw's number of a rotation -> that of EXIF
+_MAX_OFFSET = 2**62  # systems seek no further than twice that
 _HEAD = 2**18  # bytes in which the size of a JPEG is looked for
 
 
@@ -69,10 +72,12 @@ def find_preview(file: io.FileIO, name: str, *, sure: bool) -> Preview | None:
     MediaError
         If it is one, and has no such JPEG.
     """
-    file.seek(0)
-    if file.read(len(RAF)) == RAF:
+    if _head(file).startswith(RAF):
         found = [place for place in [_raf_preview(file)] if place is not None]
         orientation = 1
+    elif is_cr3(_head(file)):
+        picture = Cr3(file)
+        found, orientation = list(picture.jpegs()), _orientation(picture.exif)
     else:
         try:
             tiff = Tiff(file)
@@ -83,8 +88,7 @@ def find_preview(file: io.FileIO, name: str, *, sure: bool) -> Preview | None:
             if not sure and not _is_raw(tiff, images):
                 return None
             found = [place for image in images for place in _places(tiff, image)]
-            turned = tiff.numbers(tiff.first(), _ORIENTATION)
-            orientation = int(turned[0]) if turned and 1 <= turned[0] <= 8 else 1
+            orientation = _orientation(tiff)
         elif not sure:
             return None
     sizes = {place: pixels for place in found if (pixels := _pixels(file, *place))}
@@ -93,6 +97,16 @@ def find_preview(file: io.FileIO, name: str, *, sure: bool) -> Preview | None:
     offset, size = max(sizes, key=lambda place: sizes[place])
     file.seek(offset)
     return Preview(io.BytesIO(file.read(size) or b""), orientation)
+
+
+def _head(file: io.FileIO) -> bytes:
+    file.seek(0)
+    return file.read(len(RAF)) or b""
+
+
+def _orientation(tiff: Tiff | None) -> int:
+    turned = tiff.numbers(tiff.first(), _ORIENTATION) if tiff is not None else ()
+    return int(turned[0]) if turned and 1 <= turned[0] <= 8 else 1
 
 
 def _raf_preview(file: io.FileIO) -> tuple[int, int] | None:
@@ -128,7 +142,7 @@ def _places(tiff: Tiff, image: Directory) -> Iterator[tuple[int, int]]:
 
 def _pixels(file: io.FileIO, offset: int, size: int) -> int:
     """Return the number of pixels of the JPEG at an offset, 0 if there is none that decoders read (T.81, B.2.2)."""
-    if not 4 <= size <= MAX_PREVIEW:
+    if not 4 <= size <= MAX_PREVIEW or offset > _MAX_OFFSET:
         return 0
     file.seek(offset)
     data = file.read(min(size, _HEAD)) or b""
@@ -152,10 +166,10 @@ def _by_rawpy(file: io.FileIO, name: str) -> Preview:
     try:
         file.seek(0)
         with rawpy.imread(file) as picture:
-            thumb = picture.extract_thumb()
+            thumb, turned = picture.extract_thumb(), _OF_FLIPS.get(picture.sizes.flip, 1)
             if thumb.format == rawpy.ThumbFormat.JPEG:
-                return Preview(io.BytesIO(bytes(thumb.data)), 1)
-            return Preview(_encoded(thumb.data), 1)
+                return Preview(io.BytesIO(bytes(thumb.data)), turned)
+            return Preview(_encoded(thumb.data), turned)
     except Exception as error:  # LibRaw's errors, of any damage
         what = f"a raw picture without a preview that can be read ({type(error).__name__})"
         raise MediaError(f"{name}: {what}; convert it to PNG, or leave it out") from error

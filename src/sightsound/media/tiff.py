@@ -115,7 +115,7 @@ class Tiff:
             seen.add(offset)
             directory, following = self.directory(offset)
             yield directory
-            waiting += map(int, self.numbers(directory, SUB_DIRECTORIES))
+            waiting += self.offsets(directory, SUB_DIRECTORIES)
             waiting += [following] if following else []
 
     def numbers(self, directory: Directory, tag: int) -> tuple[float, ...]:
@@ -131,6 +131,10 @@ class Tiff:
             return tuple(a / b if b else math.nan for a, b in zip(parts[::2], parts[1::2]))
         code = _CODES.get(entry.type)
         return self._unpacked(f"{entry.count}{code}", data) if code else ()
+
+    def offsets(self, directory: Directory, tag: int) -> list[int]:
+        """Return the numbers of a field that may be offsets in the file."""
+        return [int(number) for number in self.numbers(directory, tag) if 0 <= number < 2**32]  # False for NaN
 
     def text(self, directory: Directory, tag: int) -> str:
         """Return the text of a field up to its first null character, without blanks around; "" without the field."""

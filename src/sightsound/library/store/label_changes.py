@@ -12,6 +12,9 @@ StagedRange = tuple[
 """Item, start, stop, low and high Hz, channel, column, value, and what tells the views of one selection apart from
 other selections. Without a start the item has no range in the column; without a value it is of no use."""
 
+Seconds = tuple[float, float]
+"""Start and stop of a time range."""
+
 _RANGE = 'item, start, stop, low_hz, high_hz, channel, "column", value'
 _STAGING = (
     "CREATE TEMP TABLE IF NOT EXISTS chosen (item INTEGER PRIMARY KEY)",
@@ -59,27 +62,56 @@ class LabelChanges:
         """Choose the items that `put`, `remove` and `clear` change."""
         self._transaction.execute_many("INSERT OR IGNORE INTO temp.chosen VALUES (?)", ((id_,) for id_ in ids))
 
-    def put(self, column: str, values: Sequence[str]) -> None:
-        """Add labels of a column to the chosen items."""
-        for value in values:
+    def put(self, column: str, values: Sequence[str], span: Seconds | None = None) -> None:
+        """Add labels of a column to the chosen items, or to a time range of each."""
+        for value in map(storable, values):
+            if span is None:
+                query = "INSERT OR IGNORE INTO labels SELECT item, ?, ? FROM temp.chosen ORDER BY item"
+                self._transaction.execute(query, storable(column), value)
+                continue
+            place = (*span, storable(column), value)
             self._transaction.execute(
-                "INSERT OR IGNORE INTO labels SELECT item, ?, ? FROM temp.chosen ORDER BY item",
-                *(storable(column), storable(value)),
+                f"INSERT INTO ranges ({_RANGE}) SELECT c.item, ?, ?, NULL, NULL, NULL, ?, ? FROM temp.chosen c"
+                " WHERE NOT EXISTS (SELECT 1 FROM ranges g WHERE g.item = c.item AND g.start = ? AND g.stop = ?"
+                ' AND g."column" = ? AND g.value = ?) ORDER BY c.item',
+                *(*place, *place),
             )
 
-    def remove(self, column: str, values: Sequence[str]) -> None:
-        """Remove labels of a column from the chosen items."""
-        for value in values:
-            self._transaction.execute(
-                'DELETE FROM labels WHERE "column" = ? AND value = ? AND item IN (SELECT item FROM temp.chosen)',
-                *(storable(column), storable(value)),
-            )
+    def remove(
+        self, column: str, values: Sequence[str], *, ranges: bool = False, inside: Seconds | None = None
+    ) -> None:
+        """Remove labels of a column, from what `clear` does."""
+        for value in map(storable, values):
+            self._delete(column, " AND value = ?", [value], ranges, inside)
 
-    def clear(self, column: str, *, ranges: bool = False) -> None:
-        """Remove all labels of a column from the chosen items, or those of their time ranges."""
-        table = "ranges" if ranges else "labels"
+    def clear(
+        self, column: str, *, ranges: bool = False, inside: Seconds | None = None, exactly: Seconds | None = None
+    ) -> None:
+        """Remove all labels of a column from the chosen items, or from time ranges of theirs.
+
+        Parameters
+        ----------
+        column : str
+            The column.
+        ranges : bool
+            Whether from all time ranges.
+        inside, exactly : tuple of float or None
+            Start and stop in seconds: only from the time ranges that lie there, or that are this one.
+        """
+        if exactly is not None:
+            self._delete(column, " AND start = ? AND stop = ?", [*exactly], ranges=True)
+        else:
+            self._delete(column, "", [], ranges, inside)
+
+    def _delete(
+        self, column: str, condition: str, values: list[str | float], ranges: bool, inside: Seconds | None = None
+    ) -> None:
+        if inside is not None:
+            condition, values = f"{condition} AND start >= ? AND stop <= ?", [*values, *inside]
+        table = "ranges" if ranges or inside is not None else "labels"
         self._transaction.execute(
-            f'DELETE FROM {table} WHERE "column" = ? AND item IN (SELECT item FROM temp.chosen)', storable(column)
+            f'DELETE FROM {table} WHERE "column" = ?{condition} AND item IN (SELECT item FROM temp.chosen)',
+            *(storable(column), *values),
         )
 
     def stage_labels(self, rows: Iterable[tuple[int, str, str | None]]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
+from sightsound.media.boxes import Stretch, boxes
+from sightsound.media.cr3 import Cr3, is_cr3
 from sightsound.media.raw import RAF
 from sightsound.media.tiff import Tiff
 
@@ -30,6 +32,8 @@ class Blocks:
     ----------
     exif : Tiff or None
         The EXIF block.
+    apart : mapping of int to Tiff
+        Parts of EXIF that stand in blocks of their own, by the tags that point to them elsewhere.
     xmp : bytes
         The XMP packet, empty without one.
     iptc : bytes
@@ -37,6 +41,7 @@ class Blocks:
     """
 
     exif: Tiff | None = None
+    apart: Mapping[int, Tiff] = field(default_factory=dict)
     xmp: bytes = b""
     iptc: bytes = b""
 
@@ -166,6 +171,11 @@ def _tiff(file: BinaryFile, found: Blocks) -> None:
 
 def _raw(file: BinaryFile, found: Blocks) -> None:
     head = _read(file, 0, 92)
+    if is_cr3(head):
+        picture = Cr3(file)
+        found.exif, found.xmp = picture.exif, picture.xmp(MAX_BLOCK)
+        found.apart = picture.parts
+        return
     if not head.startswith(RAF):
         _tiff(file, found)
         return
@@ -176,10 +186,10 @@ def _raw(file: BinaryFile, found: Blocks) -> None:
 
 def _heif(file: BinaryFile, found: Blocks) -> None:
     """Look for the items `Exif` and `mime` (ISO/IEC 14496-12, 8.11, and 23008-12, annex A)."""
-    for name, offset, size in _boxes(file, 0, 2**62):
+    for name, offset, size in boxes(file):
         if name == b"meta" and size <= MAX_BLOCK:
             kinds, places = dict[int, bytes](), dict[int, list[tuple[int, int]]]()
-            for inner, start, length in _boxes(file, offset + 4, offset + size):
+            for inner, start, length in boxes(file, Stretch(offset + 4, offset + size)):
                 data = _read(file, start, length)
                 if inner == b"iinf":
                     kinds = _item_kinds(data)
@@ -195,28 +205,12 @@ def _heif(file: BinaryFile, found: Blocks) -> None:
             return
 
 
-def _boxes(file: BinaryFile, offset: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the name of each box, the offset of its content and the size of it."""
-    for _ in range(_MAX_STEPS):
-        head = _read(file, offset, 16) if offset < end else b""
-        if len(head) < 8:
-            return
-        size, name = struct.unpack(">I4s", head[:8])
-        skipped = 8
-        if size == 1 and len(head) == 16:
-            (size,), skipped = struct.unpack(">Q", head[8:]), 16
-        if size < skipped or size > 2**62:  # 0: it reaches to the end of the file
-            return
-        yield name, offset + skipped, size - skipped
-        offset += size
-
-
 def _item_kinds(data: bytes) -> dict[int, bytes]:
     """Return the kind of each item, of entries of version 2 and 3."""
     found = {}
     inside = io.BytesIO(data)
     first = 6 if data[:1] == b"\0" else 8
-    for name, start, size in _boxes(inside, first, len(data)):
+    for name, start, size in boxes(inside, Stretch(first, len(data))):
         entry = data[start : start + size]
         if name == b"infe" and entry[:1] in (b"\2", b"\3"):
             width = 2 if entry[0] == 2 else 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from sightsound.media.facts.times import EARLIEST, LATEST, TimeRules, parse_offset
@@ -15,7 +16,9 @@ _LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE =
 _FORMATS = ("%Y:%m:%d %H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y:%m:%d %H:%M")
 
 
-def exif_facts(tiff: Tiff, rules: TimeRules, notes: list[str]) -> dict[str, Any]:
+def exif_facts(
+    tiff: Tiff, rules: TimeRules, notes: list[str], apart: Mapping[int, Tiff] | None = None
+) -> dict[str, Any]:
     """Return the facts of an EXIF block.
 
     Parameters
@@ -26,6 +29,8 @@ def exif_facts(tiff: Tiff, rules: TimeRules, notes: list[str]) -> dict[str, Any]
         How times are read.
     notes : list of str
         What the user should know is added to it.
+    apart : mapping of int to Tiff, optional
+        Parts that stand in blocks of their own, by the tags that point to them elsewhere.
 
     Returns
     -------
@@ -33,13 +38,17 @@ def exif_facts(tiff: Tiff, rules: TimeRules, notes: list[str]) -> dict[str, Any]
         `recorded` and its zone, `latitude` and `longitude` (degrees, WGS 84), `altitude` (m), `camera`; each if it is
         there.
     """
-    main = tiff.first()
-    return {**_time(tiff, _below(tiff, main, _EXIF), rules, notes), **_place(tiff, main), **_camera(tiff, main)}
+    main, apart = tiff.first(), apart or {}
+    exif, gps = (_below(tiff, main, tag, apart) for tag in (_EXIF, _GPS))
+    return {**_time(*exif, rules, notes), **_place(*gps), **_camera(tiff, main)}
 
 
-def _below(tiff: Tiff, main: Directory, tag: int) -> Directory:
-    offsets = tiff.numbers(main, tag)
-    return tiff.directory(int(offsets[0]))[0] if offsets else {}
+def _below(tiff: Tiff, main: Directory, tag: int, apart: Mapping[int, Tiff]) -> tuple[Tiff, Directory]:
+    """Return a part of EXIF, and the block that it is in."""
+    if tag in apart:
+        return apart[tag], apart[tag].first()
+    offsets = tiff.offsets(main, tag)
+    return tiff, tiff.directory(offsets[0])[0] if offsets else {}
 
 
 def _time(tiff: Tiff, exif: Directory, rules: TimeRules, notes: list[str]) -> dict[str, Any]:
@@ -63,8 +72,7 @@ def _parsed(text: str) -> dt.datetime | None:
     return None
 
 
-def _place(tiff: Tiff, main: Directory) -> dict[str, float]:
-    gps = _below(tiff, main, _GPS)
+def _place(tiff: Tiff, gps: Directory) -> dict[str, float]:
     latitude = _degrees(tiff, gps, _LATITUDE, _LATITUDE_REF, "NS", 90)
     longitude = _degrees(tiff, gps, _LONGITUDE, _LONGITUDE_REF, "EW", 180)
     if latitude is None or longitude is None:

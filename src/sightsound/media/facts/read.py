@@ -114,7 +114,7 @@ def _of_sound(wav: recorders.WavTexts | None, item: Item, rules: TimeRules, note
 
 
 def _of_exif(blocks: Blocks, rules: TimeRules, notes: list[str]) -> dict[str, Any]:
-    return exif.exif_facts(blocks.exif, rules, notes) if blocks.exif else {}
+    return exif.exif_facts(blocks.exif, rules, notes, blocks.apart) if blocks.exif else {}
 
 
 def _of_sidecars(file: PathLike, notes: list[str]) -> Iterable[str]:
