@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 from PIL import Image
 
 import made
@@ -27,6 +28,7 @@ from sightsound import (
     index,
     write_duplicates_csv,
 )
+from sightsound.cli.duplicates import duplicates
 from sightsound.contract.arrays import unit_rows
 from sightsound.contract.results import Outcome, Rows
 from sightsound.contract.space import Space
@@ -366,6 +368,14 @@ def test_nearby_lists_have_nearly_all_pairs_and_the_recall_is_measured(tmp_path,
         assert ("2008", "2009") in mine and ("8", "9") not in mine
         (few,) = find_duplicates(library, threshold=0.95, against=["/made/19", "/made/2009"])
         assert few.kind == "" and {tuple(group) for group in paths([few])} == {("18", "19"), ("2008", "2009")}
+        ran = CliRunner().invoke(duplicates, ["-l", os.fspath(tmp_path / "lib"), "--threshold", "0.95"])
+        assert f"in nearby lists only: recall of similar pairs {found.recall:.3f} (of {found.measured})" in ran.output
+        ran = CliRunner().invoke(duplicates, ["-l", os.fspath(tmp_path / "lib"), "--json", "--threshold", "0.95"])
+        assert json.loads(ran.output)[0]["approximate"] == {
+            "kind": "lists",
+            "recall": found.recall,
+            "pairs": found.measured,
+        }
         monkeypatch.setattr(graph, "FEW_ROWS", 10)
         (few,) = find_duplicates(library, threshold=0.95, against=["/made/19", "/made/2009"])
         assert few.kind == "lists" and {tuple(group) for group in paths([few])} == {("18", "19"), ("2008", "2009")}
@@ -423,6 +433,7 @@ def test_equal_files_in_great_number_have_few_links(monkeypatch):
     same[:, 0] += 1e-4 * np.random.default_rng(0).random(3000, np.float32)
     found = similarity_graph(ArrayRows(same := unit_rows(same)), 0.99, "nearly the same")
     assert found.kind == "lists" and len(found.a) <= 3000 * graph.NEIGHBOURS
+    assert found.recall == 1, "what is missing is beyond the greatest number of neighbours"
     kept, similarity = around_kept(ArrayRows(same), found, np.arange(3000)[::-1].copy(), 0.99)
     assert set(kept.tolist()) == {2999} and similarity.min() > 0.99
 

@@ -32,7 +32,7 @@ MOST_LISTS = 32
 
 _TRIED = 2**20  # comparisons that are timed for the estimate
 _LONG = 30.0  # seconds, from which on the estimate is shown
-_WAITING = 2**23  # pairs that wait until those that were found twice are discarded
+_WAITING = 2**23  # pairs that are gathered, at least, before those that were found twice are discarded
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ def approximate_graph(
     """Compare each row with those in the lists that are nearest to it, and measure what is missed by that.
 
     Up to `MEASURED` rows are compared with all others. Half of their similar pairs decide how many lists are looked
-    into, the other half tells the recall.
+    into, the other half tells the recall. A pair counts as found, too, if one of the rows has `NEIGHBOURS` others.
 
     Parameters
     ----------
@@ -166,19 +166,21 @@ def approximate_graph(
         shown.update(len(sample))
         lists = Lists(rows)
         nearest = lists.nearest(None, _lists_to_look_into(lists, a[::2], b[::2], chosen), shown.update)
-        expected = (a * len(rows) + b)[1::2]
-        parts: list[Pairs] = []
+        expected_a, expected_b = a[1::2], b[1::2]
+        parts, most = list[Pairs](), _WAITING
         for inside, near in entries_by_list(nearest, len(lists)):
             if chosen is not None:
                 near = np.intersect1d(near, chosen, assume_unique=True)
             asking, among = (inside, near) if chosen is None else (near, inside)
             if len(asking) and len(among):
                 parts += similar_pairs([rows], least, most=NEIGHBOURS, chosen=asking, among=among, owners=owners)
-            if sum(len(a) for a, _, _ in parts) > _WAITING:
+            if sum(len(each) for each, _, _ in parts) > most:
                 parts = [best_of_each(_gathered(parts), NEIGHBOURS)]
+                most = max(_WAITING, 2 * len(parts[0][0]))
             shown.update(len(inside))
     a, b, similarity = _gathered(parts)
-    found = np.isin(expected, a * len(rows) + b)
+    full = np.bincount(a, minlength=len(rows)) + np.bincount(b, minlength=len(rows)) >= NEIGHBOURS
+    found = np.isin(expected_a * len(rows) + expected_b, a * len(rows) + b) | full[expected_a] | full[expected_b]
     return SimilarityGraph(a, b, similarity, float(found.mean()) if len(found) else None, len(found), "lists")
 
 
