@@ -1,13 +1,12 @@
-"""Near-duplicates among many images: seconds, memory and recall, exact and through an approximate index.
+"""Near-duplicates among many images: seconds, memory and recall, in nearby lists and with all comparisons.
 
-    python tests/benchmarks/duplicates.py [--rows 100000] [--dim 1024] [--kind auto] [--exact] [--folder FOLDER]
+    python tests/benchmarks/duplicates.py [--rows 100000] [--dim 1024] [--exact] [--folder FOLDER]
 
 The library has an image for each row. The rows are around 1,000 random centres, as those of photographs of a thousand
 kinds; every tenth one is a copy of the one before it with noise, so that their cosine is about 0.98, and all others are
 under the threshold of 0.95. Printed are, each of a new process:
 
-    build       seconds of `build_index`, and its recall@10 as measured then
-    find        seconds of `find_duplicates` to the first group, and of all groups
+    find        seconds of `find_duplicates` to the first group, and of all groups; seconds of the processor
     memory      the most anonymous memory of that process, without the rows, which are mapped, before and at the end
     recall      proportion of the copies in one group with their originals; as stated by `find_duplicates`
     exact       the same, comparing all rows, with `--exact`: a million rows of 1,024 take hours on two cores
@@ -28,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sightsound import Item, Library, build_index
+from sightsound import Item, Library
 from sightsound.contract.results import Outcome, Rows
 from sightsound.contract.space import Space
 
@@ -47,16 +46,17 @@ def watch():
     while not done.wait(0.05):
         peak[0] = max(peak[0], anonymous())
 watching = threading.Thread(target=watch); watching.start()
-before = time.perf_counter()
+before, processor = time.perf_counter(), time.process_time()
 (found,) = find_duplicates(sys.argv[1], threshold=float(sys.argv[2]), exact=sys.argv[3] == "exact", progress=False)
 first, right = time.perf_counter() - before, 0
 for group in found:
     numbers = sorted(int(each.item.path) for each in group.files)
     right += len(numbers) == 2 and numbers[1] == numbers[0] + 1 and numbers[1] % 10 == 9
-seconds = time.perf_counter() - before
+seconds, processor = time.perf_counter() - before, time.process_time() - processor
 done.set(); watching.join()
-print(json.dumps({"first": first, "seconds": seconds, "start": start, "peak": peak[0], "groups": found.groups,
-                  "right": right, "kind": found.kind, "recall": found.recall, "measured": found.measured}))
+print(json.dumps({"first": first, "seconds": seconds, "processor": processor, "start": start, "peak": peak[0],
+                  "groups": found.groups, "right": right, "kind": found.kind, "recall": found.recall,
+                  "measured": found.measured}))
 """
 
 
@@ -64,7 +64,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=1024)
-    parser.add_argument("--kind", default="auto")
     parser.add_argument("--exact", action="store_true")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
@@ -75,10 +74,6 @@ def main() -> None:
         print(f"made        {options.rows:,} rows of {options.dim} in {time.perf_counter() - before:.0f} s")
         if options.exact:
             report("exact", place, options.rows)
-        before = time.perf_counter()
-        (built,) = build_index(place, kind=options.kind, progress=False).values()
-        if built is not None:
-            print(f"build       {time.perf_counter() - before:.0f} s, {built.kind}, recall@10 {built.recall['10']:.3f}")
         report("find", place, options.rows)
 
 
@@ -108,7 +103,10 @@ def report(name: str, place: Path, rows: int) -> None:
     words = [sys.executable, "-c", FIND, str(place), str(THRESHOLD), name]
     found = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
     kind = found["kind"] or "exact"
-    print(f"{name:<11} {found['first']:.1f} s to the first group, {found['seconds']:.1f} s for all ({kind})")
+    print(
+        f"{name:<11} {found['first']:.1f} s to the first group, {found['seconds']:.1f} s for all ({kind});"
+        f" {found['processor']:.1f} s of the processor"
+    )
     print(f"memory      {found['start']:.0f} MB before, {found['peak']:.0f} MB at most")
     stated = "" if found["recall"] is None else f"; stated {found['recall']:.3f} of {found['measured']} pairs"
     print(

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 from PIL import Image
 
 import made
@@ -27,13 +28,15 @@ from sightsound import (
     index,
     write_duplicates_csv,
 )
+from sightsound.cli.duplicates import duplicates
 from sightsound.contract.arrays import unit_rows
 from sightsound.contract.results import Outcome, Rows
 from sightsound.contract.space import Space
 from sightsound.library.approximate import measuring
-from sightsound.library.duplicates import find, graph, pairs, rows
-from sightsound.library.duplicates.graph import SimilarityGraph, approximate_graph, exact_graph
+from sightsound.library.duplicates import graph, identical, lists, pairs, rows
+from sightsound.library.duplicates.graph import SimilarityGraph, approximate_graph, exact_graph, similarity_graph
 from sightsound.library.duplicates.groups import around_kept
+from sightsound.library.duplicates.identical import first_of_each
 from sightsound.library.duplicates.keep import quality
 from sightsound.library.duplicates.pairs import similar_pairs
 from sightsound.library.duplicates.rows import ArrayRows, StoredRows, item_rows, recording_row
@@ -321,7 +324,7 @@ def test_facts_that_cannot_be_are_no_reason_to_fail():
             assert np.isfinite(quality(rule, facts, None, 0, 2**63 - 1).key).all()
 
 
-# -- through an index ----------------------------------------------------------------------------------------------
+# -- many rows -----------------------------------------------------------------------------------------------------
 
 DIM = 24
 NET = Space("net.made", json.dumps({"dim": DIM, "modality": "image", "stages": []}))
@@ -345,44 +348,106 @@ def add(library, vectors, first=0):
             writer.outcomes.record(Outcome(item, "ok", facts={"width": 1, "height": 1}), space)
 
 
-@pytest.mark.parametrize("kind", ["hnsw", "ivf-sq8"])
-def test_the_index_of_the_library_is_used_and_its_recall_measured(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(user_key, "key_file", lambda: tmp_path / "data" / "index.key")
+def pairs_of(found):
+    return set(zip(found.a.tolist(), found.b.tolist()))
+
+
+def test_nearby_lists_have_nearly_all_pairs_and_the_recall_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(segments, "MAX_BYTES", 4 * DIM * 1200)
-    monkeypatch.setattr(find, "FEW_ROWS", 100)
-    monkeypatch.setattr(measuring, "HELD_OUT", 15)
+    monkeypatch.setattr(graph, "FEW_ROWS", 100)
     with Library(tmp_path / "lib", create=True) as library:
         add(library, planted(2000, 0))
-        build_index(library, kind=kind)
         add(library, planted(200, 1), 2000)
-        add(library, planted(2000, 0)[:1] * 1.001, 3000)  # new, and like an old one
         forget("/made/8", library)
         (found,) = find_duplicates(library, threshold=0.95)
         (exact,) = find_duplicates(library, threshold=0.95, exact=True)
-        assert exact.kind == "" and exact.recall is None and exact.groups == 220
-        assert found.kind == kind and found.recall >= 0.95 and found.measured > 50
+        assert exact.kind == "" and exact.recall is None and exact.groups == 219
+        assert found.kind == "lists" and found.recall >= 0.95 and found.measured > 50
         expected, mine = ({tuple(group) for group in paths([each])} for each in (exact, found))
-        assert len(mine & expected) >= 0.95 * len(expected) and mine <= expected
-        assert ("0", "3000") in mine and ("2008", "2009") in mine and ("8", "9") not in mine
-        (new,) = find_duplicates(library, threshold=0.95, against=["/made/19", "/made/3000"])
-        assert new.kind == kind and {tuple(group) for group in paths([new])} == {("18", "19"), ("0", "3000")}
+        assert len(mine & expected) >= 0.99 * len(expected) and mine <= expected
+        assert ("2008", "2009") in mine and ("8", "9") not in mine
+        (few,) = find_duplicates(library, threshold=0.95, against=["/made/19", "/made/2009"])
+        assert few.kind == "" and {tuple(group) for group in paths([few])} == {("18", "19"), ("2008", "2009")}
+        ran = CliRunner().invoke(duplicates, ["-l", os.fspath(tmp_path / "lib"), "--threshold", "0.95"])
+        assert f"in nearby lists only: recall of similar pairs {found.recall:.3f} (of {found.measured})" in ran.output
+        ran = CliRunner().invoke(duplicates, ["-l", os.fspath(tmp_path / "lib"), "--json", "--threshold", "0.95"])
+        assert json.loads(ran.output)[0]["approximate"] == {
+            "kind": "lists",
+            "recall": found.recall,
+            "pairs": found.measured,
+        }
+        monkeypatch.setattr(graph, "FEW_ROWS", 10)
+        (few,) = find_duplicates(library, threshold=0.95, against=["/made/19", "/made/2009"])
+        assert few.kind == "lists" and {tuple(group) for group in paths([few])} == {("18", "19"), ("2008", "2009")}
 
 
-def test_what_an_index_misses_lowers_the_recall(tmp_path, monkeypatch):
+@pytest.mark.parametrize("chosen", [None, np.arange(0, 2000, 3)])
+@pytest.mark.parametrize("owners", [None, np.arange(2000) // 10])
+def test_pairs_in_nearby_lists_are_those_that_are_asked_for(monkeypatch, chosen, owners):
+    monkeypatch.setattr(lists, "_ENTRIES", 100)
+    monkeypatch.setattr(graph, "_WAITING", 50)
+    vectors = unit_rows(planted(2000, 2))
+    found = approximate_graph(ArrayRows(vectors), 0.6, chosen=chosen, owners=owners)
+    there = exact_graph(ArrayRows(vectors), 0.6, "all", chosen=chosen, owners=owners)
+    assert pairs_of(found) <= pairs_of(there) and len(there.a) > 200
+    assert len(found.a) >= 0.95 * len(there.a) and found.recall >= 0.9
+
+
+def test_what_is_in_other_lists_lowers_the_recall(monkeypatch):
+    monkeypatch.setattr(graph, "LEAST_LISTS", 1)
+    monkeypatch.setattr(graph, "MOST_LISTS", 1)
+    rows = ArrayRows(unit_rows(planted(2000, 0)))
+    mine, there = approximate_graph(rows, 0.65), exact_graph(rows, 0.65, "all")
+    share = len(mine.a) / len(there.a)
+    assert pairs_of(mine) < pairs_of(there) and len(there.a) > 500 and 0.1 < share < 0.9
+    assert mine.recall == pytest.approx(share, abs=0.05) and mine.measured > 200 and there.recall is None
+
+
+def test_as_many_lists_are_looked_into_as_the_recall_needs(monkeypatch):
+    rows, looked = ArrayRows(unit_rows(planted(3000, 0))), []
+    nearest = lists.Lists.nearest
+    monkeypatch.setattr(lists.Lists, "nearest", lambda *of: looked.append(of[2]) or nearest(*of))
+    for least in (0.95, 0.6):
+        approximate_graph(rows, least)
+    assert looked == [32, 8, 32, looked[-1]] and looked[-1] > 8
+
+
+def test_identical_rows_are_linked_with_one_of_them_and_zeros_with_none(monkeypatch):
+    monkeypatch.setattr(identical, "_ROWS", 7)
+    vectors = unit_rows(np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32))
+    vectors[[3, 9, 30]] = vectors[20]
+    vectors[[1, 2]] = 0
+    assert np.flatnonzero(first_of_each(ArrayRows(vectors)) != np.arange(40)).tolist() == [9, 20, 30]
+    found = similarity_graph(ArrayRows(vectors), 0.999, "some")
+    assert pairs_of(found) == {(3, 9), (3, 20), (3, 30)} and (found.similarity == 1).all()
+    new = similarity_graph(ArrayRows(vectors), 0.999, "some", chosen=np.array([30]))
+    assert (3, 30) in pairs_of(new)
+    assert len(first_of_each(ArrayRows(vectors[:0]))) == 0
+
+
+def test_equal_files_in_great_number_have_few_links(monkeypatch):
+    monkeypatch.setattr(graph, "FEW_ROWS", 100)
+    same = np.tile(unit_rows(np.ones((1, 5), np.float32)), (3000, 1))
+    found = similarity_graph(ArrayRows(same), 0.99, "same")
+    assert len(found.a) == 2999 and found.kind == ""
+    same[:, 0] += 1e-4 * np.random.default_rng(0).random(3000, np.float32)
+    found = similarity_graph(ArrayRows(same := unit_rows(same)), 0.99, "nearly the same")
+    assert found.kind == "lists" and len(found.a) <= 3000 * graph.NEIGHBOURS
+    assert found.recall == 1, "what is missing is beyond the greatest number of neighbours"
+    kept, similarity = around_kept(ArrayRows(same), found, np.arange(3000)[::-1].copy(), 0.99)
+    assert set(kept.tolist()) == {2999} and similarity.min() > 0.99
+
+
+def test_an_index_that_is_older_than_the_rows_makes_no_difference(tmp_path, monkeypatch):
     monkeypatch.setattr(user_key, "key_file", lambda: tmp_path / "data" / "index.key")
+    monkeypatch.setattr(measuring, "HELD_OUT", 15)
+    monkeypatch.setattr(graph, "FEW_ROWS", 100)
     with Library(tmp_path / "lib", create=True) as library:
-        monkeypatch.setattr(measuring, "HELD_OUT", 15)
-        add(library, planted(2000, 0))
-        build_index(library, kind="ivf")
-        usable = library.usable_index(NET)
-        monkeypatch.setitem(usable.facts.parameters, "nprobe", 1)
-        stored = StoredRows(library.mapped_rows(NET)[2])
-        mine, exact = approximate_graph(stored, usable, 0.65), exact_graph(stored, 0.65, "all")
-        found, there = (set(zip(each.a.tolist(), each.b.tolist())) for each in (mine, exact))
-        assert found < there and len(there) > 500
-        share = len(found) / len(there)
-        assert mine.recall == pytest.approx(share, abs=0.05) and 0.1 < share < 0.9
-        assert mine.measured > 200 and exact.recall is None
+        add(library, planted(300, 0))
+        build_index(library, kind="hnsw")
+        add(library, planted(300, 0)[:1] * 1.001, 3000)  # new, and like an old one
+        (found,) = find_duplicates(library, threshold=0.95)
+        assert found.kind == "lists" and ["0", "3000"] in paths([found]) and found.groups == 31
 
 
 # -- parts of recordings -------------------------------------------------------------------------------------------

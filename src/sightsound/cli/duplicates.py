@@ -36,7 +36,7 @@ _FILES = 100  # that are altered by default
     show_default=True,
     help="Which file of a group to keep.",
 )
-@click.option("--exact", is_flag=True, help="Compare all vectors, also where there is an approximate index.")
+@click.option("--exact", is_flag=True, help="Compare all vectors, also more than 50,000.")
 @click.option(
     "--calibrate",
     is_flag=False,
@@ -119,7 +119,7 @@ def _print_summary(found: Duplicates) -> None:
     if found.kind:
         recall = "unknown, since no pair was found" if found.recall is None else f"{found.recall:.3f}"
         output.echo(
-            f"approximate ({found.kind}): recall of similar pairs {recall} (of {found.measured}); --exact compares all"
+            f"in nearby lists only: recall of similar pairs {recall} (of {found.measured}); --exact compares all"
         )
 
 

@@ -13,7 +13,7 @@ from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Hit
 from sightsound.contract.space import Space
-from sightsound.library.approximate.indexes import UsableIndex, VectorIndex
+from sightsound.library.approximate.indexes import VectorIndex
 from sightsound.library.filters import Filter
 from sightsound.library.library_rows import LibraryRows
 from sightsound.library.query_types import Per, QueryVectors
@@ -176,10 +176,6 @@ class LibrarySearch(LibraryRows):
         spaces = read_spaces(self._database).items()
         found = {space: self._vector_search.index_facts(id_, space) for id_, space in spaces}
         return {space: facts for space, facts in found.items() if facts is not None}
-
-    def usable_index(self, space: Space) -> UsableIndex | None:
-        """Return the approximate index of a space, open, or None if it has none that this user may use here."""
-        return self._vector_search.usable_index(space)
 
     def search_tags(
         self,

@@ -159,7 +159,6 @@ class SharedLibrary(Library):
     chosen_space = _in_reader(Library.chosen_space)
     mapped_rows = _in_reader(Library.mapped_rows)
     indexes = _in_reader(Library.indexes)
-    usable_index = _in_reader(Library.usable_index)
     ranges = _in_reader(Library.ranges)
     facts = _in_reader(Library.facts)
     fact_names = _in_reader(Library.fact_names)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.results import Hit, Item
 from sightsound.contract.space import Space
-from sightsound.library.approximate.indexes import Indexes, UsableIndex, VectorIndex
+from sightsound.library.approximate.indexes import Indexes, VectorIndex
 from sightsound.library.approximate.kinds import FEW_ROWS
 from sightsound.library.approximate.search import ApproximateSearch
 from sightsound.library.exact_search import ExactSearch, Pair
@@ -91,11 +91,6 @@ class VectorSearch:
     def index_facts(self, space_id: int, space: Space) -> VectorIndex | None:
         """Return what was measured of the index of a space, None if it has none."""
         return self._indexes.facts(space_id, space.fingerprint, space.dim)
-
-    def usable_index(self, space: Space) -> UsableIndex | None:
-        """Return the approximate index of a space that fits its present rows, open; None if there is none."""
-        with self._reader.reading(space) as (space_id, rows):
-            return self._indexes.usable(space_id, rows)
 
     def search(self, space: Space, queries: Sequence[QueryVectors], limits: Limits) -> list[list[Hit]]:
         """Return the nearest items or windows for each query, best first.

@@ -20,15 +20,17 @@ HNSW_ROWS = 200_000
 """Up to so many rows `auto` takes a graph, which is the fastest to search and the slowest to build."""
 SAMPLE_BYTES = 2**29
 """Of rows, as float32, that an index is trained on."""
+SAMPLE_PER_LIST = 64
+"""Rows of this sample for each list of an IVF index."""
+ITERATIONS = 8
+"""Of k-means."""
 
-_PER_LIST = 64  # rows of the sample for each list of an IVF index
 _NEIGHBOURS = 32  # of a row in the graph
 _CONSTRUCTION = 80  # candidates when a row is added to the graph
 _GRAPH_BYTES = 4 * 2 * _NEIGHBOURS + 24  # of the graph, for each row
 _PQ_CENTROIDS = 256
 _PQ_SAMPLE = 64  # rows for each centroid of a product quantizer
 _LARGEST_LISTS = 2**16
-_TRAINED = 8  # iterations of k-means
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def list_count(rows: int) -> int:
 
 def sample_count(kind: IndexKind, rows: int, dim: int) -> int:
     """Return how many rows an index is trained on."""
-    wanted = max(_PQ_CENTROIDS * _PQ_SAMPLE, _PER_LIST * (list_count(rows) if kind.effort == "nprobe" else 1))
+    wanted = max(_PQ_CENTROIDS * _PQ_SAMPLE, SAMPLE_PER_LIST * (list_count(rows) if kind.effort == "nprobe" else 1))
     return max(1, min(wanted, rows, SAMPLE_BYTES // (4 * dim)))
 
 
@@ -179,10 +181,10 @@ def trained(kind: IndexKind, sample: Floats, rows: int) -> Any:
     else:
         index = faiss.IndexIVFPQ(quantizer, dim, lists, _parts(dim), 8, product)
         points = index.pq.cp
-        points.niter, points.min_points_per_centroid, points.max_points_per_centroid = _TRAINED, 1, _PQ_SAMPLE
+        points.niter, points.min_points_per_centroid, points.max_points_per_centroid = ITERATIONS, 1, _PQ_SAMPLE
     index.own_fields = True
     quantizer.this.disown()
-    index.cp.niter, index.cp.min_points_per_centroid = _TRAINED, 1
+    index.cp.niter, index.cp.min_points_per_centroid = ITERATIONS, 1
     index.train(sample)
     return index
 

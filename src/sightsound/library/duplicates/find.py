@@ -11,9 +11,8 @@ from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import LibraryError, SightsoundError
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.space import Space
-from sightsound.library.approximate.kinds import FEW_ROWS
 from sightsound.library.duplicates.files import ids_below, items_of_contents, read_files
-from sightsound.library.duplicates.graph import SimilarityGraph, approximate_graph, exact_graph
+from sightsound.library.duplicates.graph import SimilarityGraph, similarity_graph
 from sightsound.library.duplicates.groups import around_kept
 from sightsound.library.duplicates.keep import Keep
 from sightsound.library.duplicates.results import Duplicates, Members
@@ -65,7 +64,8 @@ def find_duplicates(
         channels; then lossless before lossy formats, then the most bytes. "largest" has the most pixels or seconds,
         "oldest" was made first, by its metadata where the library has them, else by the time of the file.
     exact : bool
-        Whether to compare all rows also where `build_index` has built an approximate index.
+        Whether to compare all rows also where there are over 50,000. Else only rows in nearby lists are compared then
+        (with `against`, from as many comparisons on), and the recall is measured.
     progress : bool or None
         Whether to show a progress bar. None stands for "on a terminal".
 
@@ -171,7 +171,15 @@ class _Finder:
         if self._new is not None:
             of_new = np.unique(contents[members(items, self._new)])
             chosen = np.flatnonzero(members(rows.contents, of_new))
-        graph = self._graph(rows, chosen)
+        graph = similarity_graph(
+            rows,
+            self._threshold,
+            self._space.name,
+            chosen=chosen,
+            owners=rows.contents if self._windows else None,
+            exact=self._exact,
+            progress=self._progress,
+        )
         if self._windows:
             assert isinstance(rows, StoredRows)
             found = self._parts(matching_runs(rows, graph, self._space, self._threshold), items, contents)
@@ -191,18 +199,6 @@ class _Finder:
             graph.measured,
             self._place,
             found,
-        )
-
-    def _graph(self, rows: StoredRows | ArrayRows, chosen: Ints | None) -> SimilarityGraph:
-        owners = rows.contents if self._windows else None
-        if isinstance(rows, StoredRows) and not self._exact and len(rows) >= FEW_ROWS:
-            usable = self._library.usable_index(self._space)
-            if usable is not None:
-                return approximate_graph(
-                    rows, usable, self._threshold, chosen=chosen, owners=owners, progress=self._progress
-                )
-        return exact_graph(
-            rows, self._threshold, self._space.name, chosen=chosen, owners=owners, progress=self._progress
         )
 
     def _files(self, rows: StoredRows | ArrayRows, graph: SimilarityGraph, items: Ints, contents: Ints) -> Members:

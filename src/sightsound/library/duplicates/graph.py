@@ -1,4 +1,4 @@
-"""The graph of similar rows of a space: exact, block by block, or through the approximate index of the library."""
+"""The graph of similar rows of a space: exact, block by block, or of rows in nearby lists only."""
 
 from __future__ import annotations
 
@@ -11,21 +11,28 @@ import numpy as np
 
 from sightsound._progress import bar
 from sightsound.contract.arrays import Floats
-from sightsound.library.approximate.indexes import UsableIndex
-from sightsound.library.duplicates.pairs import Pairs, best_of_each, cosines, similar_pairs
-from sightsound.library.duplicates.rows import Ints, StoredRows, UnitRows
+from sightsound.library.approximate.kinds import FEW_ROWS
+from sightsound.library.duplicates.identical import first_of_each
+from sightsound.library.duplicates.lists import Lists, entries_by_list, needed
+from sightsound.library.duplicates.pairs import Pairs, best_of_each, joined, similar_pairs
+from sightsound.library.duplicates.rows import Ints, SomeRows, UnitRows
 
 log = logging.getLogger(__name__)
 
 NEIGHBOURS = 32
-"""How many neighbours a row has in the graph at most, the nearest, which bounds its memory: 16 bytes each."""
+"""How many neighbours a row has in the graph at most, the nearest, which bounds its memory: 20 bytes each."""
 MEASURED = 1000
-"""Rows that are compared exactly to tell the recall of an approximate graph."""
+"""Rows that are compared with all others, to choose how many lists to look into and to tell the recall."""
+TARGET = 0.995
+"""Proportion of the similar pairs that is to be found, where `MOST_LISTS` are enough."""
+LEAST_LISTS = 8
+"""How many of its nearest lists each row is looked for in at least: a sample may have few pairs, or none."""
+MOST_LISTS = 32
+"""The same at most."""
 
-_ASKED = 1024  # rows that an index is asked about at once
-_MOST_ASKED = 256  # neighbours of a row that are asked for, since an index knows rows only roughly
 _TRIED = 2**20  # comparisons that are timed for the estimate
 _LONG = 30.0  # seconds, from which on the estimate is shown
+_WAITING = 2**23  # pairs that are gathered, at least, before those that were found twice are discarded
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +46,11 @@ class SimilarityGraph:
     similarity : ndarray of float32 (m,)
         Their cosines.
     recall : float or None
-        Proportion of the exact pairs of some rows that were found; None if all were compared exactly.
+        Proportion of the similar pairs of some rows that were found; None if all were compared, or there are none.
     measured : int
         How many pairs the recall was measured on.
-    kind : str
-        The kind of the index, "" without one.
+    kind : {"", "lists"}
+        Which rows were compared: all, or those in nearby lists.
     """
 
     a: Ints
@@ -52,6 +59,55 @@ class SimilarityGraph:
     recall: float | None = None
     measured: int = 0
     kind: str = ""
+
+
+def similarity_graph(
+    rows: UnitRows,
+    least: float,
+    name: str,
+    *,
+    chosen: Ints | None = None,
+    owners: Ints | None = None,
+    exact: bool = False,
+    progress: bool | None = None,
+) -> SimilarityGraph:
+    """Compare rows, and keep the nearest neighbours of each.
+
+    Up to as many comparisons as those of `FEW_ROWS` rows with one another are done all, else those in nearby lists. Of
+    rows that are identical one is compared, and the others are linked with it; not so with `owners`.
+
+    Parameters
+    ----------
+    rows : UnitRows
+        The rows.
+    least : float
+        The least cosine of a pair.
+    name : str
+        What is compared, for the estimate of the time.
+    chosen, owners : ndarray of int64, optional
+        As of `similar_pairs`.
+    exact : bool
+        Whether to compare all rows, however many there are.
+    progress : bool, optional
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    SimilarityGraph
+    """
+    first = np.arange(len(rows)) if owners is not None else first_of_each(rows)
+    distinct = np.flatnonzero(first == np.arange(len(rows)))
+    compared = rows if len(distinct) == len(rows) else SomeRows(rows, distinct)
+    if chosen is not None:
+        chosen = np.searchsorted(distinct, np.unique(first[chosen]))
+    if exact or _comparisons(len(compared), chosen) <= _comparisons(FEW_ROWS, None):
+        found = exact_graph(compared, least, name, chosen=chosen, owners=owners, progress=progress)
+    else:
+        found = approximate_graph(compared, least, chosen=chosen, owners=owners, progress=progress)
+    copies = np.flatnonzero(first != np.arange(len(rows)))
+    same = first[copies], copies, np.ones(len(copies), np.float32)
+    pairs = _gathered([(distinct[found.a], distinct[found.b], found.similarity), same])
+    return SimilarityGraph(*pairs, found.recall, found.measured, found.kind)
 
 
 def exact_graph(
@@ -67,112 +123,94 @@ def exact_graph(
 
     Parameters
     ----------
-    rows : UnitRows
-        The rows.
-    least : float
-        The least cosine of a pair.
-    name : str
-        What is compared, for the estimate of the time.
-    chosen, owners : ndarray of int64, optional
-        As of `similar_pairs`.
-    progress : bool, optional
-        Whether to show a progress bar.
+    rows, least, name, chosen, owners, progress
+        As of `similarity_graph`.
 
     Returns
     -------
     SimilarityGraph
     """
-    count = len(rows)
-    total = count * (count + 1) // 2 if chosen is None else count * len(chosen)
+    total = _comparisons(len(rows), chosen)
     _estimate(rows, total, name)
     with bar(total, "compare", progress, unit="pair") as shown:
-        return SimilarityGraph(
-            *_gathered(
-                similar_pairs([rows], least, most=NEIGHBOURS, chosen=chosen, owners=owners, advance=shown.update)
-            )
-        )
+        found = similar_pairs([rows], least, most=NEIGHBOURS, chosen=chosen, owners=owners, advance=shown.update)
+        return SimilarityGraph(*_gathered(found))
 
 
 def approximate_graph(
-    rows: StoredRows,
-    usable: UsableIndex,
+    rows: UnitRows,
     least: float,
     *,
     chosen: Ints | None = None,
     owners: Ints | None = None,
     progress: bool | None = None,
 ) -> SimilarityGraph:
-    """Ask an index for the neighbours of each row, compare these exactly, and measure what was missed.
+    """Compare each row with those in the lists that are nearest to it, and measure what is missed by that.
 
-    Rows that are newer than the index are compared with all rows.
+    Up to `MEASURED` rows are compared with all others. Half of their similar pairs decide how many lists are looked
+    into, the other half tells the recall. A pair counts as found, too, if one of the rows has `NEIGHBOURS` others.
 
     Parameters
     ----------
-    rows : StoredRows
-        The rows.
-    usable : UsableIndex
-        The index of their space.
-    least, chosen, owners, progress
-        As of `exact_graph`.
+    rows, least, chosen, owners, progress
+        As of `similarity_graph`.
 
     Returns
     -------
     SimilarityGraph
     """
-    index, effort = usable.index, usable.facts.parameters[usable.index.kind.effort]
-    known = rows.known_to(index.stamp)
     asked = np.arange(len(rows)) if chosen is None else chosen
-    newer, asked = asked[~known[asked]], asked[known[asked]]
-    count = min(index.stamp.rows, _MOST_ASKED, int(np.ceil(index.kind.spare * NEIGHBOURS)) + 1)
-    parts: list[Pairs] = []
-    with bar(len(asked), "compare", progress, unit="row") as shown:
-        for start in range(0, len(asked), _ASKED):
-            part = asked[start : start + _ASKED]
-            found = rows.numbers_of(index.stamp, index.ask(rows.take(part), count, effort, None))
-            parts.append(_close(rows, np.repeat(part, found.shape[1]), found.ravel(), least, owners))
-            shown.update(len(part))
-    parts += similar_pairs([rows], least, most=NEIGHBOURS, chosen=newer, owners=owners) if len(newer) else []
+    sample = np.sort(np.random.default_rng(0).choice(asked, min(MEASURED, len(asked)), replace=False))
+    with bar(len(sample) + 2 * len(rows), "compare", progress, unit="row") as shown:
+        a, b, _ = _gathered(similar_pairs([rows], least, most=NEIGHBOURS, chosen=sample, owners=owners))
+        shown.update(len(sample))
+        lists = Lists(rows)
+        nearest = lists.nearest(None, _lists_to_look_into(lists, a[::2], b[::2], chosen), shown.update)
+        expected_a, expected_b = a[1::2], b[1::2]
+        parts, most = list[Pairs](), _WAITING
+        for inside, near in entries_by_list(nearest, len(lists)):
+            if chosen is not None:
+                near = np.intersect1d(near, chosen, assume_unique=True)
+            asking, among = (inside, near) if chosen is None else (near, inside)
+            if len(asking) and len(among):
+                parts += similar_pairs([rows], least, most=NEIGHBOURS, chosen=asking, among=among, owners=owners)
+            if sum(len(each) for each, _, _ in parts) > most:
+                parts = [best_of_each(_gathered(parts), NEIGHBOURS)]
+                most = max(_WAITING, 2 * len(parts[0][0]))
+            shown.update(len(inside))
     a, b, similarity = _gathered(parts)
-    recall, measured = _recall(rows, a, b, asked, least, owners)
-    return SimilarityGraph(a, b, similarity, recall, measured, usable.facts.kind)
+    full = np.bincount(a, minlength=len(rows)) + np.bincount(b, minlength=len(rows)) >= NEIGHBOURS
+    found = np.isin(expected_a * len(rows) + expected_b, a * len(rows) + b) | full[expected_a] | full[expected_b]
+    return SimilarityGraph(a, b, similarity, float(found.mean()) if len(found) else None, len(found), "lists")
 
 
-def _close(rows: StoredRows, a: Ints, b: Ints, least: float, owners: Ints | None) -> Pairs:
-    wanted = (b >= 0) & (a != b)
-    if owners is not None:
-        wanted[wanted] = owners[a[wanted]] != owners[b[wanted]]
-    a, b = a[wanted], b[wanted]
-    similarity = cosines(rows, a, b)
-    close = similarity >= least
-    a, b, similarity = best_of_each((a[close], b[close], similarity[close]), NEIGHBOURS)
-    return np.minimum(a, b), np.maximum(a, b), similarity
+def _lists_to_look_into(lists: Lists, a: Ints, b: Ints, chosen: Ints | None) -> int:
+    """Return how many lists to look into to find `TARGET` of some pairs, each from one of its rows that is chosen."""
+    if not len(a):
+        return LEAST_LISTS
+    involved = np.unique(np.concatenate([a, b]))
+    nearest = lists.nearest(involved, MOST_LISTS)
+    near_a, near_b = (nearest[np.searchsorted(involved, each)] for each in (a, b))
+    from_a, from_b = needed(near_a, near_b), needed(near_b, near_a)
+    if chosen is not None:
+        from_a, from_b = (
+            np.where(np.isin(*of), n, MOST_LISTS) for of, n in (((a, chosen), from_a), ((b, chosen), from_b))
+        )
+    wanted = int(np.quantile(np.minimum(from_a, from_b), TARGET, method="higher"))
+    return min(MOST_LISTS, max(LEAST_LISTS, wanted))
+
+
+def _comparisons(count: int, chosen: Ints | None) -> int:
+    return count * (count + 1) // 2 if chosen is None else count * len(chosen)
 
 
 def _gathered(parts: Iterable[Pairs]) -> Pairs:
     """Join pairs, each once, sorted by their rows."""
-    found = [*parts]
-    if not found:
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-    a, b, similarity = (np.concatenate(each) for each in zip(*found))
+    a, b, similarity = joined([*parts])
     order = np.lexsort((b, a))
     a, b = a[order], b[order]
     new = np.append(True, (a[1:] != a[:-1]) | (b[1:] != b[:-1])) if len(a) else np.empty(0, np.bool_)
     return a[new], b[new], similarity[order][new]
-
-
-def _recall(
-    rows: StoredRows, a: Ints, b: Ints, asked: Ints, least: float, owners: Ints | None
-) -> tuple[float | None, int]:
-    """Return which part of the exact pairs of some rows is among those found, and how many these are."""
-    if not len(asked):
-        return None, 0
-    sample = np.sort(np.random.default_rng(0).choice(asked, min(MEASURED, len(asked)), replace=False))
-    exact_a, exact_b, _ = _gathered(similar_pairs([rows], least, most=NEIGHBOURS, chosen=sample, owners=owners))
-    if not len(exact_a):
-        return None, 0
-    count = len(rows)
-    found = np.isin(exact_a * count + exact_b, a * count + b)
-    return float(found.mean()), len(exact_a)
 
 
 def _estimate(rows: UnitRows, total: int, name: str) -> None:
@@ -187,7 +225,7 @@ def _estimate(rows: UnitRows, total: int, name: str) -> None:
     seconds = (time.perf_counter() - before) / 4 / side**2 * total
     if seconds >= _LONG:
         log.warning(
-            "%s: all pairs of %s are compared, which takes about %s; `sightsound index-build` makes it faster",
+            "%s: all pairs of %s are compared, which takes about %s",
             *(name, f"{len(rows):,}", _duration(seconds)),
         )
 

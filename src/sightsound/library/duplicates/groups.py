@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats
 from sightsound.library.duplicates.graph import SimilarityGraph
@@ -17,9 +14,10 @@ _MEMBERS = 2**14  # that are compared at once with the one to keep
 def around_kept(rows: UnitRows, graph: SimilarityGraph, preferred: Ints, least: float) -> tuple[Ints, Floats]:
     """Divide the rows of a graph into groups.
 
-    The best row of each connected part of the graph is kept first, with all rows of that part that are similar to it
-    itself; then the best of what is left, and so on. So a chain, in which each row is similar to the next one only, is
-    no group: every row is similar to the one for which it would be given up.
+    The best row is kept first, with all rows that are similar to it itself and that are linked with it, directly or
+    through each other; then the best of what is left, and so on. So a chain, in which each row is similar to the next
+    one only, is no group: every row is similar to the one for which it would be given up. A row is compared with the
+    neighbours of a group only, so the time grows with the number of links.
 
     Parameters
     ----------
@@ -40,36 +38,59 @@ def around_kept(rows: UnitRows, graph: SimilarityGraph, preferred: Ints, least: 
         The cosine with that row, 1 with itself.
     """
     order = np.argsort(preferred)
-    places = [order[np.searchsorted(preferred, each, sorter=order)] for each in (graph.a, graph.b)]
+    neighbours = _Neighbours(
+        len(preferred), *(order[np.searchsorted(preferred, each, sorter=order)] for each in (graph.a, graph.b))
+    )
     kept, similarity = preferred.copy(), np.ones(len(preferred), np.float32)
-    for members in _parts(len(preferred), *places):
-        left = members
-        while len(left) > 1:
-            scores = _scores(rows, preferred[left[0]], preferred[left])
-            scores[0] = 1
+    free, asked = np.ones(len(preferred), np.bool_), np.full(len(preferred), -1)
+    for node in neighbours.linked.tolist():
+        if not free[node]:
+            continue
+        free[node] = False
+        row, reached = rows.take(preferred[[node]])[0], np.array([node])
+        while len(reached):
+            near = neighbours.of(reached)
+            near = near[free[near] & (asked[near] != node)]
+            asked[near] = node
+            scores = _scores(rows, row, preferred[near])
             close = scores >= least
-            kept[left[close]], similarity[left[close]] = preferred[left[0]], scores[close]
-            left = left[~close]
+            reached = near[close]
+            kept[reached], similarity[reached], free[reached] = preferred[node], scores[close], False
     return kept, similarity
 
 
-def _parts(count: int, a: NDArray[np.intp], b: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """Yield the connected parts of two nodes or more, each sorted."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
+class _Neighbours:
+    """The links of a graph, from both ends.
 
-    links = coo_matrix((np.ones(len(a), np.bool_), (a, b)), shape=(count, count))
-    _, part = connected_components(links, directed=False)
-    order = np.argsort(part, kind="stable")
-    sizes = np.bincount(part, minlength=1)
-    ends = np.cumsum(sizes)
-    for number in np.flatnonzero(sizes > 1).tolist():
-        yield order[ends[number] - sizes[number] : ends[number]]
+    Parameters
+    ----------
+    count : int
+        Number of nodes.
+    a, b : ndarray of int64 (m,)
+        The nodes of each link.
+
+    Attributes
+    ----------
+    linked : ndarray of int64
+        The nodes that have links, ascending.
+    """
+
+    def __init__(self, count: int, a: Ints, b: Ints) -> None:
+        starts, ends = np.concatenate([a, b]), np.concatenate([b, a])
+        self._ends = ends[np.argsort(starts, kind="stable")]
+        degrees = np.bincount(starts, minlength=count)
+        self._stops = np.cumsum(degrees)
+        self._begins = self._stops - degrees
+        self.linked = np.flatnonzero(degrees)
+
+    def of(self, nodes: Ints) -> Ints:
+        """Return the nodes that are linked with some nodes, sorted, each once."""
+        found = [self._ends[start:stop] for start, stop in zip(self._begins[nodes], self._stops[nodes])]
+        return np.unique(np.concatenate(found))
 
 
-def _scores(rows: UnitRows, one: int, others: Ints) -> Floats:
+def _scores(rows: UnitRows, row: Floats, others: Ints) -> Floats:
     """Return the cosines of a row with others."""
-    row = rows.take(np.array([one]))[0]
     parts = [rows.take(others[at : at + _MEMBERS]) @ row for at in range(0, len(others), _MEMBERS)]
-    found: Floats = np.clip(np.concatenate(parts), -1, 1)
+    found: Floats = np.clip(np.concatenate([*parts, np.empty(0, np.float32)]), -1, 1)
     return found

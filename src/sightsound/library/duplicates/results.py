@@ -114,11 +114,11 @@ class Duplicates:
         Whether the groups are of parts of recordings.
     compared : int
         How many files, or windows, were compared.
-    kind : str
-        The kind of the approximate index that was used, "" if all were compared exactly.
+    kind : {"", "lists"}
+        "lists" if only rows in nearby lists were compared, "" if all were.
     recall : float or None
-        Of an approximate index: which part of the similar pairs of up to 1,000 rows it found. None without an index,
-        and where these have no similar pairs.
+        Proportion of similar pairs that were found in nearby lists, of pairs of up to 1,000 rows that were compared
+        with all others. None if all rows were, and where these have no similar pairs.
     measured : int
         How many pairs this was measured on.
     library : path or Library

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Seconds, unit_rows
 from sightsound.contract.errors import LibraryError
-from sightsound.library.approximate.opened import Stamp
 from sightsound.library.space_rows import RowsView, SegmentRuns
 from sightsound.media.safe_open import error_line
 
@@ -61,6 +60,32 @@ class ArrayRows:
     def take(self, numbers: Ints) -> Floats:
         """Return any rows, float32 (n, dim)."""
         return self._rows[numbers]
+
+
+class SomeRows:
+    """Some of other rows.
+
+    Parameters
+    ----------
+    rows : UnitRows
+        The others.
+    numbers : ndarray of int64 (n,)
+        Which of them.
+    """
+
+    def __init__(self, rows: UnitRows, numbers: Ints) -> None:
+        self._rows, self._numbers = rows, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def block(self, start: int, stop: int) -> Floats:
+        """Return consecutive rows, float32 (stop - start, dim)."""
+        return self._rows.take(self._numbers[start:stop])
+
+    def take(self, numbers: Ints) -> Floats:
+        """Return any rows, float32 (n, dim)."""
+        return self._rows.take(self._numbers[numbers])
 
 
 class StoredRows:
@@ -117,34 +142,6 @@ class StoredRows:
             records = self._segments[at].take_records(local)
             found[inside, 0], found[inside, 1] = records["start"], records["stop"]
         return found
-
-    def numbers_of(self, stamp: Stamp, rows: Ints) -> Ints:
-        """Return the numbers of rows of an index, of any shape; -1 for rows that cannot be found."""
-        found = np.full(rows.shape, -1, np.int64)
-        order = {segment.facts.id: at for at, segment in enumerate(self._segments)}
-        first = 0
-        for id_, _, count in stamp.segments:
-            inside = (rows >= first) & (rows < first + count)
-            if id_ in order:
-                at, local = order[id_], rows[inside] - first
-                places = self._places[at]
-                if places is None:
-                    found[inside] = local + self._firsts[at]
-                elif len(places):
-                    near = np.minimum(np.searchsorted(places, local), len(places) - 1)
-                    found[inside] = np.where(places[near] == local, near + self._firsts[at], -1)
-            first += count
-        return found
-
-    def known_to(self, stamp: Stamp) -> NDArray[np.bool_]:
-        """Return which rows are in an index, bool (n,)."""
-        counts = {id_: count for id_, _, count in stamp.segments}
-        known = np.zeros(len(self), np.bool_)
-        for at, (segment, places) in enumerate(zip(self._segments, self._places)):
-            count = counts.get(segment.facts.id, 0)
-            inside = min(count, len(segment)) if places is None else int(np.searchsorted(places, count))
-            known[self._firsts[at] : self._firsts[at] + inside] = True
-        return known
 
     def _count(self, at: int) -> int:
         return int(self._firsts[at + 1] - self._firsts[at])
