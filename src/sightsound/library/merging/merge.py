@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -76,9 +76,11 @@ class Merge:
         self._writer.commit()
 
     def _take(self, found: FoundItem, stat: tuple[int, int], modality: Modality | None) -> None:
-        item, known = decode_item(found.root, found.path, found.id), self._writer.intake.lookup
-        item = Item(item.root, item.path)
+        known = self._writer.intake.lookup
         same = known.item(found.root, found.path)
+        place = same or found
+        item = decode_item(place.root, place.path, place.id)
+        item = Item(item.root, item.path)
         decided = decide(found, same, known, self._source.lookup, self._prefer)
         self._report.conflicts += len(decided.conflicts)
         if self._record(item, found, same, stat, modality):
@@ -120,7 +122,7 @@ class Merge:
 
     def _take_outcome(self, item: Item, stored: StoredOutcome) -> None:
         """Take in an outcome, unless there is a better one, and the rows that it has."""
-        intake, outcome = self._writer.intake, stored.outcome
+        intake, outcome = self._writer.intake, replace(stored.outcome, item=item)
         space = self._space(stored.space)
         there = intake.outcome(item, space)
         if stored.space == 0 and there is None and self._writer.outcomes.exist(item):
