@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import gzip
 import json
 import os
@@ -339,7 +340,7 @@ def test_tables_of_other_programs_may_have_lists_and_numbers(where, tmp_path, co
     assert done.returncode == 2 and "did you mean 'mood'?" in done.stderr
     write_records(tmp_path / f"p.{form}", [{"pth": "cats/0.png", "species": "dog"}])
     done = command("label", "--from", tmp_path / f"p.{form}", "-l", where)
-    assert done.returncode == 2 and "with a column 'path', got ['pth', 'species']" in done.stderr
+    assert done.returncode == 2 and "with a column 'path', got pth, species; name" in done.stderr
 
 
 def write_records(file, records):
@@ -735,6 +736,10 @@ def test_a_selection_table_over_several_files_names_them(where, zoo, tmp_path, t
         ("t.csv", "path,start,stop,low_hz,who\ndogs/0.wav,0,1,-3,x\n", "row 1: low_hz: expected Hz, got '-3'"),
         ("t.csv", "path,start,stop,channel,who\ndogs/0.wav,0,1,x,x\n", "row 1: channel: expected a number from 0"),
         ("t.csv", "path,start,stop\ndogs/0.wav,0,1\n", "expected a column of labels, got path, start, stop"),
+        ("t.csv", "path,who\ndogs/0.wav,x\ndogs/0.wav,x,y\n", "row 2: expected 2 cells, got 3; put a cell"),
+        ("t.csv", "path;who\ndogs/0.wav;x\n", "got path;who; separate its cells by commas"),
+        ("t.csv", "", "got an empty file"),
+        ("t.csv", b"path,who\ndogs/0.wav,\xe9\n", "; save it in UTF-8"),
         ("t.csv", "path,root,who\ndogs/0.wav,here,x\n", "row 1: root: expected an absolute folder, got 'here'"),
         ("t.csv", "path,start,stop,who\n" + "dogs/0.wav,0,1," + "x" * 200000, "cannot be read as CSV"),
         ("t.txt", raven((1, "S", 0, 0, 1, 0, 1, "x"), columns=["A"]), "row 1: Channel: expected a number from 1"),
@@ -828,3 +833,41 @@ def test_a_library_of_format_4_gets_the_table_and_can_be_labelled(tmp_path):
         assert old.execute("PRAGMA user_version").fetchone() == (4,)
     (tmp_path / "r.csv").write_text("path,start,stop,call\nnoise.wav,0,1,hiss\n")
     assert import_labels(tmp_path / "r.csv", tmp_path).ranges == 1
+
+
+def test_tables_of_other_commands_are_not_taken_for_labels(where, tmp_path, command):
+    """Their other columns, such as the SHA-256, would become labels."""
+    set_labels(where, tmp_path / "zoo", put={"who": ["Tim", "Tom"]})
+    before = labels_of(where)
+    for words in (
+        ("list", "-l", where),
+        ("search", tmp_path / "zoo" / "cats" / "0.png", "-l", where),
+        ("duplicates", "-l", where, "--threshold", "0.01"),
+    ):
+        assert command(*words, "-o", tmp_path / "t.csv").returncode == 0
+        done = command("label", "-l", where, "--from", tmp_path / "t.csv")
+        assert done.returncode == 2 and f"got one of `{words[0]}`; write one with `sightsound label --to`" in done.stderr
+    assert command("export", where, "-m", "colours.tiny", "--to", tmp_path / "r.csv").returncode == 0
+    done = command("label", "-l", where, "--from", tmp_path / "r.csv")
+    assert done.returncode == 2 and "got one of `export`" in done.stderr
+    assert labels_of(where) == before
+    assert command("list", "-l", where, "-o", tmp_path / "l.csv").returncode == 0
+    set_labels(where, tmp_path / "zoo", put={"who": ["nobody"]})
+    done = command("label", "-l", where, "--from", tmp_path / "l.csv", "--column", "who")
+    assert done.returncode == 0 and labels_of(where) == before
+
+
+def test_a_time_in_a_parquet_table_is_a_text(where, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
+    columns = {"path": [SOUND], "day": [datetime.date(2026, 5, 1)], "time": [datetime.datetime(2026, 5, 1, 4, 30)]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    import_labels(tmp_path / "t.parquet", where)
+    assert labels_of(where)[SOUND] == {"day": ("2026-05-01",), "time": ("2026-05-01 04:30:00",)}
+
+
+def test_a_table_that_clears_labels_of_files_speaks_of_files(where, tmp_path, command):
+    set_labels(where, tmp_path / "zoo", put={"who": "Tim"})
+    (tmp_path / "t.csv").write_text(f"path,who\n{SOUND},\n")
+    assert command("label", "-l", where, "--from", tmp_path / "t.csv").stdout == "0 labels of 1 item\n"
+    assert labels_of(where)[SOUND] == {}

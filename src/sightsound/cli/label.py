@@ -203,7 +203,7 @@ def _print_report(report: LabelReport, as_json: bool, *, of_file: bool) -> None:
     items = output.count_of(report.items, "item")
     if not of_file:
         output.echo(f"{items} labelled")
-    elif report.ranges or not report.labels:
+    elif report.ranges:
         output.echo(f"{output.count_of(report.ranges, 'label')} of time ranges of {items}")
     else:
         output.echo(f"{output.count_of(report.labels, 'label')} of {items}")

@@ -7,14 +7,17 @@ import csv
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TextIO
 
 from sightsound.classify.export import CSV_COLUMNS
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, nearest, printable
+from sightsound.formats.texts import BETWEEN
 from sightsound.library.label_cells import value_of_cell
 from sightsound.library.label_records import RECORD_FORMS, LabelRecords
+from sightsound.media.safe_open import error_line
 
 PLACE_COLUMNS = ("path", "root")
 """The columns of a CSV that say which file a row is about."""
@@ -28,6 +31,13 @@ DEFAULT_COLUMN = "label"
 """The column of labels that come without the name of one: those of folders, and of Audacity."""
 
 _TABLES = ("csv", "json", "parquet")
+_OTHER_TABLES = {
+    "list": {"id", "file", "content", "status"},
+    "search": {"id", "file", "score"},
+    "duplicates": {"group", "keep", "similarity"},
+    "export": {"item", "root", "content"},
+}
+"""Commands -> columns that tell their tables, most of whose other columns are no labels."""
 _BEGIN, _END = "Begin Time (s)", "End Time (s)"
 _RAVEN_COLUMNS = frozenset(
     (
@@ -152,20 +162,27 @@ class LabelFile:
             If a row cannot be read, with its number.
         """
         if self._records:
-            yield from (self._table_row(number, cells) for number, cells in enumerate(self._records.rows(), 1))
+            read = {*PLACE_COLUMNS, *SPAN_COLUMNS, *self._sources.values()}
+            yield from (self._table_row(number, cells) for number, cells in enumerate(self._records.rows(read), 1))
             return
         with self._opened() as opened:
             if self.form == "audacity":
                 yield from self._audacity_rows(opened)
                 return
-            read = self._raven_row if self.form == "raven" else self._table_row
+            row_of = self._raven_row if self.form == "raven" else self._table_row
             reader = self._reader(opened)
             next(reader, None)
-            number = 0
+            number, joined = 0, self._other_table()
             for cells in reader:
                 if cells:
                     number += 1
-                    yield read(number, dict(zip(self._names, cells)))
+                    if self.form == "csv" and any(cells[len(self._names) :]):
+                        raise SightsoundError(
+                            f"{self.file!s}: row {number}: expected {len(self._names)} cells, got {len(cells)}; put a "
+                            "cell that has a comma in quotes"
+                        )
+                    row = row_of(number, dict(zip(self._names, cells)))
+                    yield from self._parts(row) if joined else [row]
 
     @property
     def names_recordings(self) -> bool:
@@ -179,7 +196,10 @@ class LabelFile:
                 yield opened
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             kind = {"csv": "CSV", "raven": "a selection table", "audacity": "a label track"}[self.form]
-            raise SightsoundError(f"{self.file!s}: cannot be read as {kind} ({error})") from error
+            step = "save it in UTF-8" if isinstance(error, UnicodeDecodeError) else "make it anew"
+            if isinstance(error, OSError):
+                step = "name a file that can be read"
+            raise SightsoundError(f"{self.file!s}: cannot be read as {kind} ({error_line(error)}); {step}") from error
 
     def _reader(self, opened: TextIO) -> Iterator[list[str]]:
         if self.form == "raven":
@@ -189,7 +209,10 @@ class LabelFile:
     def _check_names(self) -> None:
         if "path" not in self._names:
             what = {"csv": "a CSV", "json": "a table in JSON", "parquet": "a Parquet table"}[self.form]
-            raise SightsoundError(f"{self.file!s}: expected {what} with a column 'path', got {self._names or None}")
+            have = ", ".join(map(printable, self._names)) or "an empty file"
+            apart = len(self._names) == 1 and set(self._names[0]) & set(";\t")
+            step = "separate its cells by commas" if apart else "name the column of the files so"
+            raise SightsoundError(f"{self.file!s}: expected {what} with a column 'path', got {have}; {step}")
         repeated = [name for name in self._names if self._names.count(name) > 1]
         if repeated:
             raise SightsoundError(f"{self.file!s}: expected columns of different names, got {repeated[0]!r} twice")
@@ -205,6 +228,11 @@ class LabelFile:
             labels = [name for name in known if self.form in _TABLES or not _is_of_raven(name)]
             if self.form in _TABLES and set(CSV_COLUMNS) <= set(self._names):  # of `tag`, which says more of each label
                 labels = [DEFAULT_COLUMN]
+            if other := self._other_table():
+                raise SightsoundError(
+                    f"{self.file!s}: expected a table of labels, got one of `{other}`; write one with `sightsound label "
+                    "--to`, or name its columns of labels (--column)"
+                )
             if self.ranges and not labels:
                 raise SightsoundError(
                     f"{self.file!s}: expected a column of labels, got {', '.join(self._names)}; name one with --column"
@@ -220,6 +248,18 @@ class LabelFile:
                 raise SightsoundError(f"{self.file!s}: expected a column {column!r}; {step}")
             found[column] = source
         return found
+
+    def _other_table(self) -> str | None:
+        """Return the command that writes such a table of other things, None if it is one of labels."""
+        names = set(self._names if self.form in _TABLES else ())
+        return next((command for command, told in _OTHER_TABLES.items() if told <= names), None)
+
+    @staticmethod
+    def _parts(row: LabelRow) -> Iterator[LabelRow]:
+        """Yield a row for each label of a cell that has several, as the tables of other commands have them in CSV."""
+        cells = [cell.split(BETWEEN) for cell in row.values.values()]
+        for values in zip_longest(*cells, fillvalue=""):
+            yield replace(row, values=dict(zip(row.values, values)))
 
     def _is_place(self, name: str) -> bool:
         if self.form == "raven":
