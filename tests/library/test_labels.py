@@ -846,7 +846,9 @@ def test_tables_of_other_commands_are_not_taken_for_labels(where, tmp_path, comm
     ):
         assert command(*words, "-o", tmp_path / "t.csv").returncode == 0
         done = command("label", "-l", where, "--from", tmp_path / "t.csv")
-        assert done.returncode == 2 and f"got one of `{words[0]}`; write one with `sightsound label --to`" in done.stderr
+        assert (
+            done.returncode == 2 and f"got one of `{words[0]}`; write one with `sightsound label --to`" in done.stderr
+        )
     assert command("export", where, "-m", "colours.tiny", "--to", tmp_path / "r.csv").returncode == 0
     done = command("label", "-l", where, "--from", tmp_path / "r.csv")
     assert done.returncode == 2 and "got one of `export`" in done.stderr
@@ -871,3 +873,13 @@ def test_a_table_that_clears_labels_of_files_speaks_of_files(where, tmp_path, co
     (tmp_path / "t.csv").write_text(f"path,who\n{SOUND},\n")
     assert command("label", "-l", where, "--from", tmp_path / "t.csv").stdout == "0 labels of 1 item\n"
     assert labels_of(where)[SOUND] == {}
+
+
+def test_items_to_label_are_chosen_by_all_filters_of_search(where, tmp_path, command):
+    set_labels(where, tmp_path / "zoo" / "cats" / "0.png", put={"who": "Tim"})
+    done = command("label", "-l", where, "--unlabelled", "who", "--modality", "image", "--set", "mood=calm")
+    assert done.returncode == 0, done.stderr
+    with Library(where) as library:
+        images = {each.path for each in library.items() if each.path.endswith(".png")}
+    assert {path for path, labels in labels_of(where).items() if "mood" in labels} == images - {"cats/0.png"}
+    assert command("label", "-l", where, "--after", "2020", "--set", "mood=new").stdout == "0 items labelled\n"

@@ -341,7 +341,9 @@ def test_a_file_below_another_root_is_known(tiny, tmp_path):
     for a, b, known in (("above", "below", 2), ("below", "above", 2)):
         report = merge_libraries(tmp_path / a, tmp_path / b, tmp_path / f"of {a}", prefer="b")
         with Library(tmp_path / f"of {a}") as merged:
-            found = {item.file: merged.rows("SELECT value FROM labels WHERE item = ?", item.id) for item in merged.items()}
+            found = {
+                item.file: merged.rows("SELECT value FROM labels WHERE item = ?", item.id) for item in merged.items()
+            }
             assert len(found) == len(list(merged.items())) == 3
         assert found[deep / "0.png"] == [("they" if b == "below" else "we",)] and found[deep / "1.png"] == [("both",)]
         assert report.known == known and check(tmp_path / f"of {a}") == []

@@ -9,7 +9,7 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.exports import TableOutput, table_options
-from sightsound.cli.settings import filter_of, filter_options, host, library_option, unknown_names
+from sightsound.cli.settings import filter_of, filter_options, host, library_option
 
 if TYPE_CHECKING:
     from sightsound.library.listing import ListedItem
@@ -61,8 +61,6 @@ def list_(
         )
         if table.shown and not output.print_pages(_header(labels), (_row(item, labels) for item in found())):
             output.echo("nothing found")
-            for text in unknown_names([opened], where):
-                output.echo(text, err=True)
 
 
 def _labels(found: ListedItem, column: str) -> str:

@@ -112,8 +112,7 @@ def decide(item: FoundItem, same: FoundItem | None, a: Lookup, b: Lookup, prefer
         ours = [(each, labels[column]) for each, labels in known if column in labels]
         differing = [(each, found) for each, found in ours if found != values]
         decided.conflicts += [
-            Conflict(*_place(item), column, tuple(sorted(found)), tuple(sorted(values)))
-            for _, found in differing
+            Conflict(*_place(item), column, tuple(sorted(found)), tuple(sorted(values))) for _, found in differing
         ]
         if not differing:
             decided.labels[column] = values
