@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,11 @@ from sightsound.contract import row_names
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.space import Space
 from sightsound.formats.columns import Batch, Column
+from sightsound.library.fact_columns import fact_cells
 from sightsound.library.row_blocks import BestClasses, RowBlock
+
+FactsOf = Callable[[Collection[int]], Iterable[tuple[int, dict[str, Any]]]]
+"""Returns the ids and the facts of some items, as `Library.facts_of`."""
 
 FORMAT = "1"
 """The version of the columns and of the metadata of a table of rows."""
@@ -38,7 +43,7 @@ def label_column_names(columns: Sequence[str], taken: Sequence[str]) -> dict[str
     return found
 
 
-def row_columns(space: Space, labels: Sequence[str], best: int) -> list[Column]:
+def row_columns(space: Space, labels: Sequence[str], facts: Sequence[Column], best: int) -> list[Column]:
     """Return the columns of the rows of a space.
 
     Parameters
@@ -47,6 +52,8 @@ def row_columns(space: Space, labels: Sequence[str], best: int) -> list[Column]:
         The space.
     labels : sequence of str
         The columns of labels.
+    facts : sequence of Column
+        The columns of facts, as of `Library.fact_columns`.
     best : int
         The number of the best classes that a row has at most; without columns for them if it is 0.
     """
@@ -58,7 +65,7 @@ def row_columns(space: Space, labels: Sequence[str], best: int) -> list[Column]:
         Column("start", "number", "where the window starts in the recording; empty for images", "s"),
         Column("stop", "number", "where the window stops in the recording; empty for images", "s"),
     ]
-    names = label_column_names(labels, _FIXED)
+    names = label_column_names(labels, [*_FIXED, *(column.name for column in facts)])
     columns += [Column(names[each], "texts", f"labels of the item in the column {each}") for each in labels]
     if best:
         columns += [
@@ -66,6 +73,7 @@ def row_columns(space: Space, labels: Sequence[str], best: int) -> list[Column]:
             Column(row_names.TOP_IDS, "texts", "their ids, such as those of AudioSet; empty for classes without ids"),
             Column(row_names.TOP_SCORES, "singles", "their scores, from 0 to 1"),
         ]
+    columns += facts
     about = "the vector, as the network gave it; compare vectors of one space only, by cosine"
     return [*columns, Column(EMBEDDING, "vector", about, dim=space.dim)]
 
@@ -98,9 +106,11 @@ def score_metadata(scored: tuple[str, ClassList] | None, best: int) -> dict[str,
     return {row_names.SCORE_KIND: kind, row_names.CLASSES: json.dumps(listed), row_names.BEST: str(best)}
 
 
-def row_batches(blocks: Iterator[RowBlock], labels: Sequence[str], best: int) -> Iterator[Batch]:
+def row_batches(
+    blocks: Iterator[RowBlock], labels: Sequence[str], facts: Sequence[Column], facts_of: FactsOf, best: int
+) -> Iterator[Batch]:
     """Yield blocks of rows as batches of the columns of `row_columns`."""
-    names = label_column_names(labels, _FIXED)
+    names = label_column_names(labels, [*_FIXED, *(column.name for column in facts)])
     for block in blocks:
         of = block.of.tolist()
         hashes = [content.hex() for content in block.contents]
@@ -115,6 +125,10 @@ def row_batches(blocks: Iterator[RowBlock], labels: Sequence[str], best: int) ->
         for column in labels:
             values = [list(given.get(column, ())) for given in block.labels]
             batch[names[column]] = [values[i] for i in of]
+        known = dict(facts_of({item.id for item in block.items if item.id is not None})) if facts else {}
+        cells = [fact_cells(facts, known.get(item.id, {})) for item in block.items]
+        for number, fact in enumerate(facts):
+            batch[fact.name] = [cells[i][number] for i in of]
         if best:
             for name, field in zip(TOP, BestClasses._fields):
                 batch[name] = [getattr(each, field) for each in block.best]

@@ -217,7 +217,7 @@ def _text_lists(schema: Any) -> list[str]:
     import pyarrow
 
     lists = [each.name for each in schema if pyarrow.types.is_list(each.type) and _is_text(each.type.value_type)]
-    return [name for name in lists if name not in CLASSES and not name.startswith(LABELS)]
+    return [name for name in lists if name not in CLASSES and not name.startswith((LABELS, row_names.FACT))]
 
 
 def _is_text(kind: Any) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
-from sightsound.contract.row_names import TOP_IDS, TOP_LABELS, TOP_SCORES
+from sightsound.contract.row_names import FACT, TOP_IDS, TOP_LABELS, TOP_SCORES
 from sightsound.formats.texts import NOTE
 from sightsound.library.incoming.row_scores import StatedScores
 
@@ -187,7 +187,7 @@ def not_taken(columns: Sequence[str], labels: Iterable[str]) -> list[str]:
         Those that are taken as labels.
     """
     known = {*VECTORS, *PATHS, *ROOTS, *CONTENTS, *STARTS, *STOPS, *SECONDS, *CLASSES, TOP_SCORES, NOTE.name, *labels}
-    return [name for name in columns if name not in known]
+    return [name for name in columns if name not in known and not name.startswith(FACT)]
 
 
 def label_values(value: Any) -> tuple[str, ...]:

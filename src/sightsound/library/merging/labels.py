@@ -45,7 +45,8 @@ class Conflict:
 
     def __str__(self) -> str:
         what = self.column or "content"
-        return f"{printable(self.item.shown)}: {what} is {', '.join(self.a)} in the first, {', '.join(self.b)} in the second"
+        ours, theirs = ", ".join(self.a), ", ".join(self.b)
+        return f"{printable(self.item.shown)}: {what} is {ours} in the first, {theirs} in the second"
 
 
 class MergeConflict(LibraryError):
