@@ -100,17 +100,15 @@ def host(cache):
 
 
 @pytest.mark.parametrize("name", ["small.test", "heard.test"])
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 11])
-def test_rows_are_those_of_torch_for_any_number_of_inputs(host, name, count):
+def test_rows_are_those_of_torch_for_any_number_of_inputs(host, name):
     ours, plain = host().load(name, "cpu"), host(runtime="none").load(name, "cpu")
     assert (ours.execution.runtime, plain.execution.runtime) == ("openvino", "")
     assert ours.space == plain.space
-    inputs = np.resize(example_inputs(plain.embedder), (count, *plain.card.input_shape))
-    if not count:
-        assert ours.embed(inputs).embeddings.shape == (0, 24)
-        return
-    apart = difference(plain.embed(inputs.copy()), ours.embed(inputs.copy()))
-    assert apart.rows < 1e-6 and apart.lengths < 1e-5
+    assert ours.embed(np.empty((0, *plain.card.input_shape), np.float32)).embeddings.shape == (0, 24)
+    for count in (1, 2, 3, 8, 11):
+        inputs = np.resize(example_inputs(plain.embedder), (count, *plain.card.input_shape))
+        apart = difference(plain.embed(inputs.copy()), ours.embed(inputs.copy()))
+        assert apart.rows < 1e-6 and apart.lengths < 1e-5, count
 
 
 def test_a_network_is_built_once_and_found_again(host, cache):
