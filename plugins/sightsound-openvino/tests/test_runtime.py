@@ -123,7 +123,14 @@ def test_a_network_is_built_once_and_found_again(host, cache):
 
 
 @pytest.mark.parametrize("damaged", ["batch2.blob", "network.xml"])
-@pytest.mark.parametrize("content", [b"", b"damaged", None], ids=["empty", "other", "cut"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty", marks=pytest.mark.slow),
+        pytest.param(b"damaged", id="other", marks=pytest.mark.slow),
+        pytest.param(None, id="cut"),
+    ],
+)
 def test_a_damaged_file_is_made_anew(host, cache, damaged, content):
     inputs = example_inputs(host().load("small.test", "cpu").embedder)
     rows = host().load("small.test", "cpu").embed(inputs).embeddings
@@ -179,6 +186,7 @@ def test_it_is_used_by_itself_on_a_cpu_alone(monkeypatch):
         assert ours.fits(IMAGE, "cpu") and ours.fits(IMAGE, "auto") is not there and not ours.fits(IMAGE, "cuda")
 
 
+@pytest.mark.slow
 def test_a_picture_is_classified_without_torch(cache, tmp_path):
     try:
         host = Host()

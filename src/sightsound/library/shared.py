@@ -154,6 +154,8 @@ class SharedLibrary(Library):
     vectors = _in_reader(Library.vectors)
     sample_rows = _in_reader(Library.sample_rows)
     class_lists = _in_reader(Library.class_lists)
+    scored_classes = _in_reader(Library.scored_classes)
+    scores_of = _in_reader(Library.scores_of)
     to_arrow = _in_reader(Library.to_arrow)
     to_pandas = _in_reader(Library.to_pandas)
     chosen_space = _in_reader(Library.chosen_space)
