@@ -22,6 +22,8 @@ FOLDERS = 1_000  # of the items; the paths are below `media`
 REAL = 10  # of these folders have real files
 CLASSES = ClassList("made", tuple(f"class{number}" for number in range(20)))
 
+ATLAS = "export lib -o out.parquet --for embedding-atlas --media none"
+
 
 def fill(folder: Path, name: str, items: range, windows: int, dim: int) -> None:
     """Make a library of recordings, each with `windows` random vectors, scores, and every second one with a label."""
@@ -107,7 +109,7 @@ STEPS = {
     "import npz": "import rows.npz -l out --space mine --root media",
     "export parquet": "export lib -o rows.parquet",
     "import parquet": "import rows.parquet -l out --space mine",
-    "export embedding-atlas, no neighbours": "export lib -o out.parquet --for embedding-atlas --neighbours 0 --media none",
+    "export embedding-atlas, no neighbours": f"{ATLAS} --neighbours 0",
     "export huggingface, 1 of 100 items": "export lib -o out --for huggingface --path 00[0-9]/*",
     "merge into a new library": "merge lib other --into out",
     "merge into one of them": "merge lib other --into other",
@@ -127,7 +129,7 @@ STEPS = {
     "copy": "copy lib out",
     "index-build": "index-build -l lib",
     "search, index": "search -l lib --vector query.npy",
-    "export embedding-atlas, index": "export lib -o out.parquet --for embedding-atlas --media none",
+    "export embedding-atlas, index": ATLAS,
     "duplicates --against 1 of 1,000 folders": "duplicates -l lib --against media/001 --csv out.csv",
     "duplicates": "duplicates -l lib --csv out.csv",
     "duplicates --windows, index": "duplicates -l lib --windows --csv out.csv",

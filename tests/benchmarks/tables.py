@@ -4,11 +4,11 @@
         [--limit 20] [--only TEXT] [--keep]
 
 The library has recordings of `--windows` random vectors each, with the scores of 20 classes, and a label for every
-second one; a second library has a tenth as many items, half of which are those of the first. Each command of `large_library.py` runs in a
-process of its own, and is stopped after `--limit` minutes. Printed are its seconds of wall and of CPU, the peak of its
-anonymous memory in MB, and the MB that it wrote to disk. Run it where the folder is on a local disk, and has room for
-about six times the vectors. The files are removed at the end; `--keep` leaves them in the folder, and a later run
-takes the libraries that it finds there.
+second one; a second library has a tenth as many items, half of which are those of the first. Each command of
+`large_library.py` runs in a process of its own, and is stopped after `--limit` minutes of CPU. Printed are its seconds
+of CPU and of wall, the peak of its anonymous memory in MB, and the MB that it wrote to disk. Run it where the folder is
+on a local disk, and has room for about six times the vectors. The files are removed at the end; `--keep` leaves them in
+the folder, and a later run takes the libraries that it finds there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,7 +39,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=10)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--limit", type=float, default=20, metavar="MINUTES", help="of each command")
+    parser.add_argument("--limit", type=float, default=20, metavar="MINUTES", help="of CPU, for each command")
     parser.add_argument("--only", default="", metavar="TEXT", help="only commands whose name has TEXT")
     parser.add_argument("--keep", action="store_true", help="leave the libraries, and take those that were left")
     options = parser.parse_args()
@@ -49,7 +51,7 @@ def main() -> None:
         print(f"{'command':<42} {'CPU, s':>8} {'wall, s':>8} {'MB anonymous':>13} {'MB written':>11}", flush=True)
         for step, words in STEPS.items():
             if options.only in step:
-                print(f"{step:<42} {measure(folder, words.split(), 60 * options.limit)}", flush=True)
+                print(f"{step:<42} {measure(folder, words.split(), round(60 * options.limit))}", flush=True)
                 remove_outputs(folder)
 
 
@@ -69,7 +71,7 @@ def remove_outputs(folder: Path) -> None:
         shutil.rmtree(file) if file.is_dir() else file.unlink()
 
 
-def measure(folder: Path, words: list[str], limit: float) -> str:
+def measure(folder: Path, words: list[str], limit: int) -> str:
     """Run a command and return a line of what it took."""
     with open(folder / "errors", "w+b") as errors:
         before = time.monotonic()
@@ -79,22 +81,20 @@ def measure(folder: Path, words: list[str], limit: float) -> str:
             env={**os.environ, "TMPDIR": str(folder)},
             stdout=subprocess.DEVNULL,
             stderr=errors,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
         )
-        peak, exceeded = 0.0, False
+        peak = 0.0
         while True:
             pid, status, usage = os.wait4(running.pid, os.WNOHANG)
             if pid:
                 break
             peak = max(peak, anonymous_megabytes(running.pid))
-            if not exceeded and time.monotonic() - before > limit:
-                exceeded = True
-                running.kill()
             time.sleep(EVERY)
         running.returncode = os.waitstatus_to_exitcode(status)
         wall = time.monotonic() - before
         cpu, written = usage.ru_utime + usage.ru_stime, usage.ru_oublock * 512 / 1e6
         line = f"{cpu:8.1f} {wall:8.1f} {peak:13.0f} {written:11.0f}"
-        if exceeded:
+        if running.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
             return f"{line}  stopped: exceeded the limit"
         if running.returncode == 1:
             return f"{line}  exit code 1"

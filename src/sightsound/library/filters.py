@@ -125,16 +125,18 @@ class MatchingContents:
             )
             with database.decoding():
                 for root, path, id_, content, seconds in rows:
-                    if self.ids is None or _is_in(self.ids, id_):
-                        length = None if seconds is None else float(seconds)
-                        outcome = Outcome(decode_item(root, path, id_), "ok", seconds=length)
+                    length = None if seconds is None else float(seconds)
+                    outcome = Outcome(decode_item(root, path, id_), "ok", seconds=length)
+                    if self.has(outcome.item):
                         found.setdefault(content, []).append(outcome)
         return found
 
-
-def _is_in(numbers: NDArray[np.int64], number: int) -> bool:
-    at = int(np.searchsorted(numbers, number))
-    return at < len(numbers) and int(numbers[at]) == number
+    def has(self, item: Item) -> bool:
+        """Return whether an item matches."""
+        if self.ids is None:
+            return True
+        at = int(np.searchsorted(self.ids, item.id or 0))
+        return at < len(self.ids) and int(self.ids[at]) == item.id
 
 
 def matching_contents(database: Database, space_id: int, where: Filter) -> MatchingContents:

@@ -103,6 +103,26 @@ class LibraryRows(LibraryTables):
         self.require(space)
         return self._reader.vectors_by_content(space, where or Filter())
 
+    def items_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[Item, Floats, Seconds]]:
+        """Yield every item that has rows in a space, in the order of their ids; memory does not grow with their number.
+
+        Parameters
+        ----------
+        space : Space
+            A space of the library; `SpaceMismatch` is raised for any other.
+        where : Filter or None
+            Which items; None for all.
+
+        Yields
+        ------
+        item : Item
+            The item.
+        rows, spans
+            As of `contents_in`.
+        """
+        self.require(space)
+        return self._reader.vectors_by_item(space, where or Filter())
+
     def class_lists(self, spaces: Iterable[Space]) -> list[ClassList]:
         """Return the lists of classes that any rows of some spaces have scores for."""
         return self._reader.class_lists(spaces)

@@ -14,6 +14,7 @@ from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item
 from sightsound.library.store.transaction import Transaction, storable
 
+_MOST_IDS = 10_000  # that are kept in memory
 _TIME_STEP = 2.0  # seconds; the coarsest file times, those of FAT
 
 
@@ -54,9 +55,10 @@ class ItemTable:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self._ids: dict[Item, int] = {}
+        self._ids: dict[Item, int] = {}  # of items that were used lately
         self._roots: dict[str, int] = {}
         self._unexamined: dict[int, deque[tuple[int, bytes, bytes]]] = {}  # items by content that may be renamed
+        self._last_id: int | None = None  # of the items that were there before this writer
         self._roots_with_files: dict[str, bool] = {}
 
     def clear_cache(self) -> None:
@@ -64,6 +66,7 @@ class ItemTable:
         self._ids.clear()
         self._roots.clear()
         self._unexamined.clear()
+        self._last_id = None
         self._roots_with_files.clear()
 
     def find(self, item: Item) -> KnownItem | None:
@@ -74,14 +77,22 @@ class ItemTable:
         )
         values = os.fsencode(item.root), os.fsencode(item.path)
         for id_, size, mtime_ns, content, modality in self._transaction.read(query, *values):
-            self._ids[item] = id_
+            self._remember(item, id_)
             valid = isinstance(content, bytes) and modality in (None, "image", "sound")
             return KnownItem(id_, (size, mtime_ns), content if valid else None, modality)
         return None
 
     def id(self, item: Item) -> int:
         """Return the id of an item that was passed to `find` or `record` before."""
+        if item not in self._ids:
+            self.find(item)
         return self._ids[item]
+
+    def _remember(self, item: Item, id_: int) -> None:
+        """Keep the id of an item, which its rows and outcomes ask for. `id` reads that of an older one again."""
+        if len(self._ids) >= _MOST_IDS:
+            self._ids.clear()
+        self._ids[item] = id_
 
     def record(
         self,
@@ -128,7 +139,7 @@ class ItemTable:
         )
         if before and before[1] not in (None, content_id):
             self.delete_content_if_unused(before[1])
-        self._ids[item] = id_
+        self._remember(item, id_)
         return id_
 
     def content_of(self, id_: int) -> int | None:
@@ -253,13 +264,17 @@ class ItemTable:
         """
         if content is None:
             return None
+        if self._last_id is None:
+            ((self._last_id,),) = self._transaction.execute("SELECT coalesce(max(id), 0) FROM items").fetchall()
         query = (
-            "SELECT i.id, r.path, i.path FROM items i JOIN roots r ON r.id = i.root WHERE i.content = ?"
+            "SELECT i.id, r.path, i.path FROM items i JOIN roots r ON r.id = i.root WHERE i.content = ? AND i.id <= ?"
             " AND typeof(r.path) = 'blob' AND typeof(i.path) = 'blob' ORDER BY i.id"
         )
-        if content not in self._unexamined:
-            self._unexamined[content] = deque(self._transaction.execute(query, content).fetchall())
-        others = self._unexamined[content]
+        others = self._unexamined.get(content)
+        if others is None:
+            others = deque(self._transaction.execute(query, content, self._last_id).fetchall())
+            if others:
+                self._unexamined[content] = others
         while others:
             id_, old_root, path = others.popleft()
             if self._is_renamed(os.fsdecode(old_root), path, new) and self._has_content(id_, content):
