@@ -10,11 +10,11 @@ import json
 import numpy as np
 import pytest
 
-from sightsound import ClassList, Filter, Item, Library, forget, list_items
+from sightsound import ClassList, Filter, Item, Library, check, compact, forget, list_items
 from sightsound.contract.results import Outcome, Rows
 from sightsound.contract.space import Space
 from sightsound.library import space_reader
-from sightsound.library.store import items
+from sightsound.library.store import items, row_table
 
 SPACE = Space("net.made", json.dumps({"dim": 4, "modality": "sound", "stages": []}))
 CLASSES = ClassList("made", ("bark", "song"))
@@ -88,7 +88,7 @@ def test_a_writer_keeps_few_of_the_items_that_it_records(tmp_path, monkeypatch):
         new = [Item("/made", f"new/{number}.wav") for number in range(50)]
         ids = [writer.items.record(item, (1, 1), item.path.encode().ljust(32), "sound") for item in new]
         assert [writer.items.id(item) for item in new] == ids
-        assert len(writer.items._ids) <= 7 and not writer.items._unexamined
+        assert len(writer.items._ids) <= 7 and not writer.items._renamed._unexamined
 
 
 @pytest.mark.parametrize("read", ["contents_in", "vectors_in", "scores_in", "items_in"])
@@ -119,3 +119,25 @@ def test_items_come_with_their_rows_in_the_order_of_their_ids(tmp_path):
             assert np.array_equal(rows, expected) and np.array_equal(spans, seconds)
         where = Filter(labels=("odd=1",))
         assert [item.id for item, _, _ in library.items_in(SPACE, where)] == [2, 12, 22]
+
+
+def test_what_was_forgotten_one_after_the_other_is_one_range(tmp_path):
+    where = made(tmp_path / "lib", 60)
+    forget([f"/made/{number % 10}/{number}.wav" for number in range(20, 50)], where)
+    with Library(where) as library:
+        assert len(list(library.items_in(SPACE))) == 30
+        (segment,) = library._reader._rows[1]._cached.values()
+        assert segment.removed == [(40, 60)]
+
+
+def test_compact_reads_some_runs_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_table, "_RUNS", 7)
+    where = made(tmp_path / "lib", 60)
+    forget("/made/3", where)
+    with Library(where) as library:
+        before = {item: rows for item, rows, _ in library.items_in(SPACE)}
+    assert compact(where) > 0 and check(where) == []
+    with Library(where) as library:
+        after = {item: rows for item, rows, _ in library.items_in(SPACE)}
+    assert len(after) == 54 and after.keys() == before.keys()
+    assert all(np.array_equal(rows, before[item]) for item, rows in after.items())

@@ -86,19 +86,15 @@ class LibraryRows(LibraryTables):
 
         Parameters
         ----------
-        space : Space
-            A space of the library; `SpaceMismatch` is raised for any other.
-        where : Filter or None
-            Which items; None for all.
+        space, where : Space, Filter or None
+            As of `contents_in`.
 
         Yields
         ------
         outcomes : list of Outcome
             Of the items that have the content, and match the filter. At least one.
-        rows : ndarray of float32 (n, dim)
-            The vectors of its windows.
-        spans : ndarray of float64 (n, 2)
-            Start and stop of the windows in seconds; NaN for images.
+        rows, spans
+            As of `contents_in`.
         """
         self.require(space)
         return self._reader.vectors_by_content(space, where or Filter())
@@ -108,10 +104,8 @@ class LibraryRows(LibraryTables):
 
         Parameters
         ----------
-        space : Space
-            A space of the library; `SpaceMismatch` is raised for any other.
-        where : Filter or None
-            Which items; None for all.
+        space, where : Space, Filter or None
+            As of `contents_in`.
 
         Yields
         ------
@@ -132,10 +126,8 @@ class LibraryRows(LibraryTables):
 
         Parameters
         ----------
-        space : Space
-            A space of the library; `SpaceMismatch` is raised for any other.
-        where : Filter or None
-            Which items; None for all.
+        space, where : Space, Filter or None
+            As of `contents_in`.
 
         Yields
         ------

@@ -16,7 +16,7 @@ from sightsound.contract.results import Item, Status
 from sightsound.library.filters import IS_TAGGED, Filter, class_condition, label_conditions, tag_condition
 from sightsound.library.library import Library, open_library
 from sightsound.library.space_names import named_spaces
-from sightsound.library.store.items import is_missing
+from sightsound.library.store.renamed import is_missing
 from sightsound.library.store.validation import decode_item, decode_outcome, digest, text
 
 _PAGE = 1000  # items that are read at once

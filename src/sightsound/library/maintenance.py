@@ -15,7 +15,7 @@ from sightsound.library.copying import copy_library
 from sightsound.library.library import Library, open_library
 from sightsound.library.space_names import meant_space
 from sightsound.library.store.files import library_bytes
-from sightsound.library.store.items import is_missing
+from sightsound.library.store.renamed import is_missing
 from sightsound.library.store.validation import decode_item
 
 _PAGE = 1000  # items that are read at once

@@ -13,7 +13,7 @@ from sightsound.contract.classlist import ClassList
 from sightsound.contract.results import Item
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter, MatchingContents, matching_contents
-from sightsound.library.pieces import Ints, Pieces, find_pieces
+from sightsound.library.row_places import Ints, RowPlaces, find_places
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.space_rows import SpaceRows, members
 from sightsound.library.store.database import Database
@@ -85,7 +85,7 @@ def row_blocks(database: Database, reader: SpaceReader, space: Space, where: Fil
         lists = read_class_lists(database, space_id) if best else {}
         segments = [runs.segment for runs in rows.runs]
         most = min(BLOCK_ROWS, BLOCK_BYTES // (4 * (space.dim + max(map(len, lists.values()), default=0))))
-        pieces = _divided(find_pieces(rows, matching.contents), max(1, most))
+        pieces = _divided(find_places(rows, matching.contents), max(1, most))
         if where.modality not in (None, space.modality):
             return
     ends = np.cumsum(pieces.count)
@@ -100,19 +100,19 @@ def row_blocks(database: Database, reader: SpaceReader, space: Space, where: Fil
             yield _block(database, rows, segments, lists, best, part, items, of, hashes)
 
 
-def _divided(pieces: Pieces, most: int) -> Pieces:
+def _divided(pieces: RowPlaces, most: int) -> RowPlaces:
     """Return pieces of at most so many rows."""
     times = np.maximum(1, -(-pieces.count // most))
     if not len(times) or times.max() == 1:
         return pieces
     content, segment, first, count = (np.repeat(values, times) for values in vars(pieces).values())
     number = np.arange(len(content)) - np.repeat(np.cumsum(times) - times, times)
-    return Pieces(content, segment, first + number * most, np.minimum(most, count - number * most))
+    return RowPlaces(content, segment, first + number * most, np.minimum(most, count - number * most))
 
 
 def _with_items(
-    database: Database, matching: MatchingContents, space_id: int, pieces: Pieces
-) -> tuple[Pieces, list[Item], Ints, list[bytes]] | None:
+    database: Database, matching: MatchingContents, space_id: int, pieces: RowPlaces
+) -> tuple[RowPlaces, list[Item], Ints, list[bytes]] | None:
     """Return the pieces that have items, with the items, the piece of each row's item, and their contents.
 
     A piece whose content several items have is there for each of them.
@@ -137,7 +137,7 @@ def _with_items(
             which += at
             of += [item] * len(at)
     chosen = np.array(which, np.int64)
-    repeated = Pieces(*(values[chosen] for values in vars(pieces).values()))
+    repeated = RowPlaces(*(values[chosen] for values in vars(pieces).values()))
     items = [item for _, item, _ in listed]
     return repeated, items, np.repeat(np.array(of, np.int64), repeated.count), [value for *_, value in listed]
 
@@ -148,12 +148,12 @@ def _block(
     segments: Sequence[MappedSegment],
     lists: Mapping[int, ClassList],
     best: int,
-    pieces: Pieces,
+    pieces: RowPlaces,
     items: list[Item],
     of: Ints,
     hashes: list[bytes],
 ) -> RowBlock:
-    """Read the rows of some pieces. Pieces that follow each other on disk are read at once."""
+    """Read the rows of some pieces. Those that follow each other on disk are read at once."""
     joins = (pieces.segment[1:] != pieces.segment[:-1]) | (pieces.first[1:] != (pieces.first + pieces.count)[:-1])
     starts = np.flatnonzero(np.append(True, joins))
     counts = np.add.reduceat(pieces.count, starts)

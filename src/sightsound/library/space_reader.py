@@ -14,7 +14,7 @@ from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter, matching_contents
-from sightsound.library.pieces import Part, find_pieces
+from sightsound.library.row_places import Part, find_places
 from sightsound.library.space_rows import SpaceRows
 from sightsound.library.store.database import Database
 from sightsound.library.store.queries import read_class_lists, read_spaces
@@ -129,7 +129,7 @@ class SpaceReader:
         """
         with self.reading(space) as (space_id, rows):
             matching = matching_contents(self._database, space_id, where)
-            pieces, segments = find_pieces(rows, matching.contents), [runs.segment for runs in rows.runs]
+            pieces, segments = find_places(rows, matching.contents), [runs.segment for runs in rows.runs]
         contents = pieces.content[np.append(True, np.diff(pieces.content) > 0)[: len(pieces.content)]]
         for first in range(0, len(contents), _PAGE):
             page = contents[first : first + _PAGE].tolist()
@@ -146,7 +146,7 @@ class SpaceReader:
         )
         with self.reading(space) as (space_id, rows):
             matching = matching_contents(self._database, space_id, where)
-            pieces, segments = find_pieces(rows, matching.contents), [runs.segment for runs in rows.runs]
+            pieces, segments = find_places(rows, matching.contents), [runs.segment for runs in rows.runs]
         last = -1
         while page := self._database.rows(query, space_id, last, _PAGE):
             last = page[-1][2]

@@ -17,7 +17,7 @@ Part = tuple[MappedSegment, int, int]
 
 
 @dataclass
-class Pieces:
+class RowPlaces:
     """Runs of rows of one content each, in the order of contents: parallel arrays.
 
     Parameters
@@ -35,9 +35,9 @@ class Pieces:
     first: Ints
     count: Ints
 
-    def chosen(self, index: NDArray[np.bool_] | slice) -> Pieces:
+    def chosen(self, index: NDArray[np.bool_] | slice) -> RowPlaces:
         """Return some of the pieces."""
-        return Pieces(self.content[index], self.segment[index], self.first[index], self.count[index])
+        return RowPlaces(self.content[index], self.segment[index], self.first[index], self.count[index])
 
     def parts_of(self, content: int, segments: Sequence[MappedSegment]) -> list[Part]:
         """Return where the rows of a content are, in the order of its parts; empty if it has none.
@@ -54,7 +54,7 @@ class Pieces:
         return [(segments[segment], first, count) for segment, first, count in zip(*numbers)]
 
 
-def find_pieces(rows: SpaceRows, contents: Ints | None) -> Pieces:
+def find_places(rows: SpaceRows, contents: Ints | None) -> RowPlaces:
     """Return where the rows of all or some contents are.
 
     Parameters
@@ -70,7 +70,7 @@ def find_pieces(rows: SpaceRows, contents: Ints | None) -> Pieces:
         counts = (runs.stops - runs.starts)[chosen]
         found.append((runs.contents[chosen], np.full(len(counts), number), runs.starts[chosen], counts))
     columns = [np.concatenate([np.empty(0, np.int64), *(each[i] for each in found)]) for i in range(4)]
-    pieces = Pieces(*columns)
+    pieces = RowPlaces(*columns)
     several = rows.in_parts()
     if several:  # `compact` may have changed the order of their parts
         numbers = {id(runs.segment): number for number, runs in enumerate(rows.runs)}
@@ -84,6 +84,6 @@ def find_pieces(rows: SpaceRows, contents: Ints | None) -> Pieces:
             for segment, first, count in parts
         ]
         more = np.array(ordered, np.int64).reshape(-1, 4)
-        pieces = Pieces(*(np.concatenate([old, new]) for old, new in zip(vars(pieces).values(), more.T)))
+        pieces = RowPlaces(*(np.concatenate([old, new]) for old, new in zip(vars(pieces).values(), more.T)))
     order = np.argsort(pieces.content, kind="stable")
-    return Pieces(*(values[order] for values in vars(pieces).values()))
+    return RowPlaces(*(values[order] for values in vars(pieces).values()))
