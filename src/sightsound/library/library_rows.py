@@ -202,24 +202,9 @@ class LibraryRows(LibraryTables):
         return arrow_table(columns, batches, schema)
 
     def to_pandas(self, space: Space | str | None = None, where: Filter | None = None, *, best: int = 5) -> Any:
-        """Return the rows of a space as a data frame of pandas, as `to_arrow`.
+        """Return the rows of a space as a data frame of pandas, with arguments and errors as of `to_arrow`.
 
-        Parameters
-        ----------
-        space, where, best
-            As of `to_arrow`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            The column `embedding` has an array for each row: `np.stack(frame["embedding"])` has them all.
-
-        Raises
-        ------
-        LibraryError
-            If the library does not have the space.
-        SightsoundError
-            If pyarrow or pandas is missing (extra `tables`).
+        The column `embedding` has an array for each row: `np.stack(frame["embedding"])` has them all.
         """
         if find_spec("pandas") is None:
             raise SightsoundError("pandas is not installed; run `pip install sightsound[tables]`")
