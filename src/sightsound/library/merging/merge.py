@@ -16,9 +16,7 @@ from sightsound.library.merging.labels import Prefer, decide
 from sightsound.library.merging.source import MergeSource, StoredOutcome
 from sightsound.library.store.lookup import FoundItem
 from sightsound.library.store.validation import decode_item
-from sightsound.library.store.writer import Writer
-
-_COMMIT_SECONDS = 0.2
+from sightsound.library.store.writer import COMMIT_SECONDS, Writer
 
 
 @dataclass
@@ -69,7 +67,7 @@ class Merge:
             for item, stat, modality in self._source.items():
                 self._take(item, stat, modality)
                 shown.update()
-                if time.monotonic() - committed > _COMMIT_SECONDS:
+                if time.monotonic() - committed > COMMIT_SECONDS:
                     self._writer.commit()
                     self._writer.items.clear_cache()
                     committed = time.monotonic()
