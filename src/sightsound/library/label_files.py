@@ -230,8 +230,8 @@ class LabelFile:
                 labels = [DEFAULT_COLUMN]
             if other := self._other_table():
                 raise SightsoundError(
-                    f"{self.file!s}: expected a table of labels, got one of `{other}`; write one with `sightsound label "
-                    "--to`, or name its columns of labels (--column)"
+                    f"{self.file!s}: expected a table of labels, got one of `{other}`; write one with `sightsound "
+                    "label --to`, or name its columns of labels (--column)"
                 )
             if self.ranges and not labels:
                 raise SightsoundError(
