@@ -33,7 +33,7 @@ class TableOutput:
     form : {"csv", "json"} or None
         The form for standard output, or for `out`.
     out : str or None
-        A file, whose ending says the form where none is given.
+        A file, whose ending says the form where none is given; "-" is standard output, with a form.
     parquet : str or None
         A file for the table as Parquet.
     csv : str or None
@@ -51,9 +51,13 @@ class TableOutput:
         return not (self.form or self.files)
 
     @property
+    def _file(self) -> str | None:
+        return None if self.out == "-" else self.out
+
+    @property
     def files(self) -> list[str]:
         """The files that are written."""
-        return [file for file in (self.out, self.parquet, self.csv) if file]
+        return [file for file in (self._file, self.parquet, self.csv) if file]
 
     def or_else(self, other: TableOutput) -> TableOutput:
         """Return this one, or another one if this is what results without options."""
@@ -63,10 +67,12 @@ class TableOutput:
         """Refuse what cannot be written, or would replace what is read, before the work begins."""
         from sightsound.formats.writing import require_ending
 
-        if self.out and self.form:
-            check_ending(self.out, _ENDINGS[self.form])
-        elif self.out:
-            require_ending(self.out)
+        if self.out == "-" and not self.form:
+            raise SightsoundError("-: expected --csv or --json for standard output, got neither; give one")
+        if self._file and self.form:
+            check_ending(self._file, _ENDINGS[self.form])
+        elif self._file:
+            require_ending(self._file)
         if self.parquet:
             require_ending(self.parquet, (".parquet",))
         if self.csv:
@@ -136,17 +142,17 @@ class TableOutput:
             write_table(self.parquet, columns, batches(), metadata)
         if self.csv:
             output.write_pieces(csv_text_of(columns, batches()), self.csv)
-        form = self.form or (Path(self.out).suffix.lower().removeprefix(".") if self.out else None)
+        form = self.form or (Path(self._file).suffix.lower().removeprefix(".") if self._file else None)
         if form == "csv":
-            output.write_pieces(csv_text_of(columns, batches()), self.out)
+            output.write_pieces(csv_text_of(columns, batches()), self._file)
         elif form == "json" and document:
-            output.write_text(output.json_text(document()), self.out)
+            output.write_text(output.json_text(document()), self._file)
         elif form == "json" and pieces:
-            output.write_pieces(pieces(), self.out)
+            output.write_pieces(pieces(), self._file)
         elif form == "json":
-            output.write_pieces(json_text_of(objects() if objects else objects_of(columns, batches())), self.out)
-        elif self.out:
-            write_table(self.out, columns, batches(), metadata)
+            output.write_pieces(json_text_of(objects() if objects else objects_of(columns, batches())), self._file)
+        elif self._file:
+            write_table(self._file, columns, batches(), metadata)
 
 
 def table_options(function: Callable[..., Any]) -> Callable[..., Any]:
