@@ -523,6 +523,11 @@ def test_facts_of_files_are_columns_of_every_table(command, tmp_path, tiny):
     with Library(tmp_path / "lib") as library:
         assert library.to_pandas(IMAGES).columns.tolist() == exported.columns.tolist()
         assert "fact.sample_rate" in library.to_pandas(SOUNDS).columns
+    export_atlas(tmp_path / "lib", tmp_path / "a.parquet", space=IMAGES, neighbours=0, media="none")
+    assert pandas.read_parquet(tmp_path / "a.parquet")["fact.width"].tolist() == [32, 64]
+    export_huggingface(tmp_path / "lib", tmp_path / "out", where=Filter(modality="image"))
+    with (tmp_path / "out" / "train" / "metadata.csv").open(newline="") as opened:
+        assert [row["fact.recorded"] for row in csv.DictReader(opened)] == ["2026-05-01T04:30:00", ""]
     report = import_rows(f"{table}.parquet", tmp_path / "new", host=tiny)
     assert report.rows == 2 and not any("fact" in note for note in report.notes)
     with Library(tmp_path / "new") as library:

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sightsound.contract.card import Modality
 from sightsound.contract.row_names import FACT
-from sightsound.contract.space import Space
 from sightsound.formats.columns import Column, Kind
 from sightsound.library.store.database import Database
 
 
-def read_fact_columns(database: Database, space: Space | None = None) -> list[Column]:
+def read_fact_columns(database: Database, modality: Modality | None = None) -> list[Column]:
     """Return a column `fact.NAME` for each fact that items of a library have, sorted by name.
 
     Its kind fits all values: whole numbers, numbers, lists of texts, else texts. It reads all outcomes.
@@ -21,19 +21,14 @@ def read_fact_columns(database: Database, space: Space | None = None) -> list[Co
     ----------
     database : Database
         The library.
-    space : Space or None
-        Of the items that have an outcome in this space; None for all.
+    modality : {"image", "sound"} or None
+        Of items of this modality; None for all.
     """
     types: dict[str, set[str]] = {}
     query = "SELECT DISTINCT j.key, j.type FROM outcomes o, json_each(o.facts) j WHERE j.type <> 'null'"
-    values: list[str] = []
-    if space is not None:
-        query += (
-            " AND o.item IN (SELECT p.item FROM outcomes p JOIN spaces s ON s.id = p.space"
-            " WHERE s.name = ? AND s.fingerprint = ?)"
-        )
-        values = [space.name, space.fingerprint]
-    for name, kind in database.rows(query, *values):
+    if modality is not None:
+        query += " AND o.item IN (SELECT i.id FROM items i JOIN contents c ON c.id = i.content WHERE c.modality = ?)"
+    for name, kind in database.rows(query, *([] if modality is None else [modality])):
         if isinstance(name, str):
             types.setdefault(name, set()).add(kind)
     return [Column(FACT + name, _kind(types[name]), f"the fact {name} of the file") for name in sorted(types)]

@@ -172,7 +172,7 @@ class LabelFile:
             row_of = self._raven_row if self.form == "raven" else self._table_row
             reader = self._reader(opened)
             next(reader, None)
-            number, joined = 0, self._other_table()
+            number, joined = 0, _other_command(self._names)
             for cells in reader:
                 if cells:
                     number += 1
@@ -182,7 +182,7 @@ class LabelFile:
                             "cell that has a comma in quotes"
                         )
                     row = row_of(number, dict(zip(self._names, cells)))
-                    yield from self._parts(row) if joined else [row]
+                    yield from _parts(row) if joined else [row]
 
     @property
     def names_recordings(self) -> bool:
@@ -228,7 +228,7 @@ class LabelFile:
             labels = [name for name in known if self.form in _TABLES or not _is_of_raven(name)]
             if self.form in _TABLES and set(CSV_COLUMNS) <= set(self._names):  # of `tag`, which says more of each label
                 labels = [DEFAULT_COLUMN]
-            if other := self._other_table():
+            if other := _other_command(self._names):
                 raise SightsoundError(
                     f"{self.file!s}: expected a table of labels, got one of `{other}`; write one with `sightsound "
                     "label --to`, or name its columns of labels (--column)"
@@ -248,18 +248,6 @@ class LabelFile:
                 raise SightsoundError(f"{self.file!s}: expected a column {column!r}; {step}")
             found[column] = source
         return found
-
-    def _other_table(self) -> str | None:
-        """Return the command that writes such a table of other things, None if it is one of labels."""
-        names = set(self._names if self.form in _TABLES else ())
-        return next((command for command, told in _OTHER_TABLES.items() if told <= names), None)
-
-    @staticmethod
-    def _parts(row: LabelRow) -> Iterator[LabelRow]:
-        """Yield a row for each label of a cell that has several, as the tables of other commands have them in CSV."""
-        cells = [cell.split(BETWEEN) for cell in row.values.values()]
-        for values in zip_longest(*cells, fillvalue=""):
-            yield replace(row, values=dict(zip(row.values, values)))
 
     def _is_place(self, name: str) -> bool:
         if self.form == "raven":
@@ -382,3 +370,15 @@ def _form(line: str) -> str:
     if not line or (len(fields) > 1 and _number(fields[0]) is not None):
         return "audacity"
     return "csv"
+
+
+def _other_command(names: Sequence[str]) -> str | None:
+    """Return the command that writes a table with these columns, None if it is one of labels."""
+    return next((command for command, told in _OTHER_TABLES.items() if told <= set(names)), None)
+
+
+def _parts(row: LabelRow) -> Iterator[LabelRow]:
+    """Yield a row for each label of a cell that has several, as the tables of other commands have them in CSV."""
+    cells = [cell.split(BETWEEN) for cell in row.values.values()]
+    for values in zip_longest(*cells, fillvalue=""):
+        yield replace(row, values=dict(zip(row.values, values)))

@@ -195,7 +195,7 @@ class LibraryRows(LibraryTables):
             If pyarrow is missing (extra `tables`).
         """
         chosen = self.chosen_space(space)
-        labels, facts = self.label_columns(ranges=False), self.fact_columns(chosen)
+        labels, facts = self.label_columns(ranges=False), self.fact_columns(chosen.modality)
         columns = row_columns(chosen, labels, facts, best)
         schema = arrow_schema(columns, {**row_metadata(chosen), **score_metadata(self.scored_classes(chosen), best)})
         batches = row_batches(self.row_blocks(chosen, where, best=best), labels, facts, self.facts_of, best)

@@ -126,7 +126,7 @@ def row_batches(
             values = [list(given.get(column, ())) for given in block.labels]
             batch[names[column]] = [values[i] for i in of]
         known = dict(facts_of({item.id for item in block.items if item.id is not None})) if facts else {}
-        cells = [fact_cells(facts, known.get(item.id, {})) for item in block.items]
+        cells = [fact_cells(facts, known.get(item.id or 0, {})) for item in block.items]
         for number, fact in enumerate(facts):
             batch[fact.name] = [cells[i][number] for i in of]
         if best:

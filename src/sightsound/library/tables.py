@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract.card import Modality
 from sightsound.contract.errors import SpaceMismatch
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item, Outcome, Status, TimeRange
@@ -131,9 +132,9 @@ class LibraryTables:
         """Raise `SightsoundError` if a filter names a fact that no file has or can have, with the nearest one."""
         check_facts(self._database, where.facts)
 
-    def fact_columns(self, space: Space | None = None) -> list[Column]:
-        """Return the columns that tables have for the facts of items, or of those with an outcome in a space."""
-        return read_fact_columns(self._database, space)
+    def fact_columns(self, modality: Modality | None = None) -> list[Column]:
+        """Return the columns that tables have for the facts of items, all or those of a modality."""
+        return read_fact_columns(self._database, modality)
 
     def fact_names(self) -> list[str]:
         """Return the names of all facts that items have or can have, sorted."""

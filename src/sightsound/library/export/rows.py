@@ -76,7 +76,7 @@ def export_rows(
     with open_library(library) as opened:
         require_apart(file, opened)
         chosen, labels = opened.chosen_space(space), opened.label_columns(ranges=False)
-        facts = opened.fact_columns(chosen)
+        facts = opened.fact_columns(chosen.modality)
         columns, metadata = row_columns(chosen, labels, facts, best), row_metadata(chosen)
         count = 0
 
