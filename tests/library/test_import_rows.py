@@ -624,7 +624,8 @@ def test_names_that_are_not_utf8_come_back_from_an_export(tmp_path, tiny, ending
 
 
 def test_columns_of_texts_that_are_no_labels_are_named(tmp_path, zoo):
-    file = write_npz(tmp_path / "r.npz", ["zoo/cats/0.png"], some_rows(1), species=["cat"], weight=[2.5])
+    other = {"weight": [2.5], "made": np.array([{"by": "me"}], object)}  # objects are not looked at
+    file = write_npz(tmp_path / "r.npz", ["zoo/cats/0.png"], some_rows(1), species=["cat"], **other)
     report = import_rows(file, tmp_path / "lib", space="mine")
     assert report.notes == ["not taken as labels: species; --labels species takes them"]
     assert import_rows(file, tmp_path / "other", space="mine", labels=["species"]).notes == []
