@@ -725,6 +725,51 @@ def test_a_selection_table_over_several_files_names_them(where, zoo, tmp_path, t
     assert "2 files of this name; write their paths" in unmatched
 
 
+def test_times_of_several_recordings_one_after_the_other_are_not_taken_for_those_in_each(where, zoo, tmp_path, command):
+    """Raven counts the seconds from the start of the first recording. Without the offsets they mean nothing."""
+    names = ("Begin File", "File Offset (s)", "Species")
+    rows = (1, "S", 1, 0.5, 1, 0, 800, "0.wav", 0.5, "hoo"), (2, "S", 1, 2.25, 3.5, 0, 800, "1.wav", "", "bark")
+    for name, table in {
+        "none.txt": raven(*((*row[:8], row[9]) for row in rows), columns=("Begin File", "Species")),
+        "empty.txt": raven(*rows, columns=names),
+        "first.txt": raven(*rows[::-1], columns=names),
+    }.items():
+        (tmp_path / name).write_text(table)
+        done = command("label", "--from", tmp_path / name, "-l", where)
+        assert done.returncode == 2 and "File Offset (s): expected seconds in each row" in done.stderr
+    assert ranges_of(where) == ranges_of(where, "dogs/1.wav") == []
+    (tmp_path / "one.txt").write_text(raven((*rows[0][:8], "hoo"), columns=("Begin File", "Species")))
+    assert import_labels(tmp_path / "one.txt", where).ranges == 1
+
+
+def test_a_path_on_another_machine_means_the_file_with_most_of_its_folders(where, zoo, tmp_path, tiny):
+    write_sound(zoo / "more" / "1.wav", 9)
+    index(zoo, where, models=["loudness.tiny"], host=tiny)
+    for begin, found in (("Z:\\field\\more\\1.wav", "more/1.wav"), ("/field/dogs/1.wav", "dogs/1.wav")):
+        table = raven((1, "S", 1, 0.5, 1, 0, 800, begin, found), columns=("Begin Path", "Species"))
+        (tmp_path / "t.txt").write_text(table)
+        assert import_labels(tmp_path / "t.txt", where).items == 1
+        assert [each.value for each in ranges_of(where, found)] == [found]
+
+
+def test_ranges_that_their_recording_does_not_have_are_named_and_left_out(where, zoo, tmp_path, command):
+    rows = ("0.wav,0.5,99,,whole", "0.wav,99,100,,late", "1.wav,0,1,1,right", "1.wav,0,1,0,left", "1.wav,99,99,,late")
+    (tmp_path / "t.csv").write_text("path,start,stop,channel,who\n" + "".join(f"dogs/{row}\n" for row in rows))
+    done = command("label", "--from", tmp_path / "t.csv", "-l", where)
+    assert done.returncode == 1 and done.stdout == "3 labels of time ranges of 2 items\n"
+    assert done.stderr.splitlines() == [
+        "no item for row 2 of dogs/0.wav, which starts at 99 s, after its end at 2 s",
+        "no item for row 5 of dogs/1.wav, which starts at 99 s, after its end at 2 s",
+        "1 time ranges are of a channel that their recording does not have, the first: "
+        "row 3 of dogs/1.wav: channel 1, counted from 0, of 1",
+    ]
+    assert [each.value for each in ranges_of(where) + ranges_of(where, "dogs/1.wav")] == ["whole", "left", "right"]
+    (tmp_path / "t.txt").write_text("99\t100\tlate\n")
+    with pytest.raises(SightsoundError, match="and times within them, none of 1 is .the first: row 1 of the recording"):
+        import_labels(tmp_path / "t.txt", where, columns=["who"], recording=zoo / SOUND)
+    assert [each.value for each in ranges_of(where)] == ["whole"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
@@ -735,6 +780,19 @@ def test_a_selection_table_over_several_files_names_them(where, zoo, tmp_path, t
         ("t.csv", "path,start,stop,low_hz,who\ndogs/0.wav,0,1,-3,x\n", "row 1: low_hz: expected Hz, got '-3'"),
         ("t.csv", "path,start,stop,channel,who\ndogs/0.wav,0,1,x,x\n", "row 1: channel: expected a number from 0"),
         ("t.csv", "path,start,stop\ndogs/0.wav,0,1\n", "expected a column of labels, got path, start, stop"),
+        (
+            "t.csv",
+            "path,start,stop,low_hz,high_hz,who\ndogs/0.wav,0,1,9,8,x\n",
+            "row 1: band: expected a low frequency",
+        ),
+        ("t.csv", "path,start,stop,lowhz,who\ndogs/0.wav,0,1,9,x\n", "column 'lowhz': .* did you mean 'low_hz'"),
+        ("t.csv", "path,strat,stop,who\ndogs/0.wav,0,1,x\n", "expected a column 'start' too, got none; rename 'strat'"),
+        ("t.csv", "path,start,who\ndogs/0.wav,0,x\n", "expected a column 'stop' too, got none; add it"),
+        ("t.csv", "Path,who\ndogs/0.wav,x\n", "with a column 'path', .*; rename 'Path'"),
+        ("t.csv", "path;who\ndogs/0.wav;x\n", "with a column 'path', .*; write commas between the columns"),
+        ("t.csv", "file,who\ndogs/0.wav,x\n", "with a column 'path', .*; rename the column that has the files"),
+        ("t.txt", "0,5\t1,5\thoo\n", "with a column 'path', .*; a label track begins with seconds and a point"),
+        ("t.csv", b"path,who\ndogs/0.wav,caf\xe9\n", "cannot be read as CSV .*; save it as UTF-8"),
         ("t.csv", "path,root,who\ndogs/0.wav,here,x\n", "row 1: root: expected an absolute folder, got 'here'"),
         ("t.csv", "path,start,stop,who\n" + "dogs/0.wav,0,1," + "x" * 200000, "cannot be read as CSV"),
         ("t.txt", raven((1, "S", 0, 0, 1, 0, 1, "x"), columns=["A"]), "row 1: Channel: expected a number from 1"),

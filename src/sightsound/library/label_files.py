@@ -22,19 +22,21 @@ TIMES = ("start", "stop", "end")
 """The columns that tell a CSV of time ranges."""
 RECORDED = "recorded"
 """The column with the local time at which a time range begins, which follows from the recording and is not read."""
-SPAN_COLUMNS = (*TIMES, "low_hz", "high_hz", "channel", RECORDED)
+OF_SPANS = ("low_hz", "high_hz", "channel")
+"""The columns that a table of time ranges may have beside their times."""
+SPAN_COLUMNS = (*TIMES, *OF_SPANS, RECORDED)
 """The columns of a table of time ranges that are no labels."""
 DEFAULT_COLUMN = "label"
 """The column of labels that come without the name of one: those of folders, and of Audacity."""
 
 _TABLES = ("csv", "json", "parquet")
-_BEGIN, _END = "Begin Time (s)", "End Time (s)"
+_BEGIN, _END, _OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 _RAVEN_COLUMNS = frozenset(
     (
         *("Selection", "View", "Channel", _BEGIN, _END, "Low Freq (Hz)", "High Freq (Hz)"),
-        *("Begin File", "End File", "Begin Path", "End Path", "File Offset (s)", "Begin Date", "End Date"),
-        *("Begin Hour", "Begin Clock Time", "End Clock Time", "Begin Sample", "End Sample"),
-        *("Confidence", "Score", "Mean Score", "Peak Score", "Rank", "Occupancy", "Type"),
+        *("Begin File", "End File", "Begin Path", "End Path", _OFFSET, "Begin Date", "End Date"),
+        *("Begin Hour", "Begin Clock Time", "End Clock Time", "Begin Date Time", "Begin Sample", "End Sample"),
+        *("PFC Num Inf Pts", "Confidence", "Score", "Mean Score", "Peak Score", "Rank", "Occupancy", "Type"),
     )
 )
 """Columns of Raven Pro 1.6, of detectors and of `tag --raven` that are no labels. Nor are the measurements of Raven:
@@ -161,11 +163,11 @@ class LabelFile:
             read = self._raven_row if self.form == "raven" else self._table_row
             reader = self._reader(opened)
             next(reader, None)
-            number = 0
-            for cells in reader:
-                if cells:
-                    number += 1
-                    yield read(number, dict(zip(self._names, cells)))
+            records: Iterator[dict[str, str]] = (dict(zip(self._names, cells)) for cells in reader if cells)
+            if self.form == "raven":
+                records = _with_offsets(records, self.file)
+            for number, record in enumerate(records, 1):
+                yield read(number, record)
 
     @property
     def names_recordings(self) -> bool:
@@ -179,7 +181,8 @@ class LabelFile:
                 yield opened
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             kind = {"csv": "CSV", "raven": "a selection table", "audacity": "a label track"}[self.form]
-            raise SightsoundError(f"{self.file!s}: cannot be read as {kind} ({error})") from error
+            step = "; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+            raise SightsoundError(f"{self.file!s}: cannot be read as {kind} ({error}){step}") from error
 
     def _reader(self, opened: TextIO) -> Iterator[list[str]]:
         if self.form == "raven":
@@ -189,10 +192,22 @@ class LabelFile:
     def _check_names(self) -> None:
         if "path" not in self._names:
             what = {"csv": "a CSV", "json": "a table in JSON", "parquet": "a Parquet table"}[self.form]
-            raise SightsoundError(f"{self.file!s}: expected {what} with a column 'path', got {self._names or None}")
+            got, step = self._names or None, _path_step(self._names)
+            raise SightsoundError(f"{self.file!s}: expected {what} with a column 'path', got {got}; {step}")
         repeated = [name for name in self._names if self._names.count(name) > 1]
         if repeated:
             raise SightsoundError(f"{self.file!s}: expected columns of different names, got {repeated[0]!r} twice")
+
+    def _check_times(self) -> None:
+        """Raise `SightsoundError` for a table that has a start or a stop, and not both."""
+        found = [name for name in TIMES if name in self._names]
+        if found and not self.ranges:
+            other = "stop" if "start" in found else "start"
+            similar = nearest(other, [name for name in self._names if name not in (*PLACE_COLUMNS, *TIMES)])
+            step = f"rename {similar!r}" if similar else "add it, or name the columns of labels (--column)"
+            raise SightsoundError(
+                f"{self.file!s}: column {found[0]!r}: expected a column {other!r} too, got none; {step}"
+            )
 
     def _chosen(self, columns: Sequence[str]) -> dict[str, str]:
         """Return the name of each label column -> the name that the file has for it."""
@@ -202,6 +217,8 @@ class LabelFile:
             return dict.fromkeys(columns or (DEFAULT_COLUMN,), "")
         known = [name for name in self._names if name and not self._is_place(name)]
         if not columns:
+            if self.form in _TABLES:
+                self._check_times()
             labels = [name for name in known if self.form in _TABLES or not _is_of_raven(name)]
             if self.form in _TABLES and set(CSV_COLUMNS) <= set(self._names):  # of `tag`, which says more of each label
                 labels = [DEFAULT_COLUMN]
@@ -247,8 +264,8 @@ class LabelFile:
 
     def _raven_row(self, number: int, cells: dict[str, str]) -> LabelRow:
         start, stop = self._seconds(number, cells, _BEGIN), self._seconds(number, cells, _END)
-        if cells.get("File Offset (s)") and self.names_recordings:  # times are of all files, one after the other
-            length, start = stop - start, self._seconds(number, cells, "File Offset (s)")
+        if cells.get(_OFFSET) and self.names_recordings:  # times are of all files, one after the other
+            length, start = stop - start, self._seconds(number, cells, _OFFSET)
             stop = round(start + length, 9)
         channel = cells.get("Channel", "")
         if channel and not (channel.isdecimal() and int(channel)):
@@ -301,6 +318,8 @@ class LabelFile:
     ) -> Span:
         if not 0 <= start <= stop:
             raise self._wrong(number, "times", "a start of 0 s or more and a stop not before it", f"{start} to {stop}")
+        if low is not None and high is not None and low > high:
+            raise self._wrong(number, "band", "a low frequency not above the high one", f"{low:.10g} to {high:.10g} Hz")
         return Span(start, stop, low, high, channel, selection)
 
     def _seconds(self, number: int, cells: Mapping[str, str], name: str) -> float:
@@ -328,6 +347,34 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def _with_offsets(records: Iterator[dict[str, str]], file: PathLike) -> Iterator[dict[str, str]]:
+    """Yield the rows of a selection table, whose times are of all its recordings, one after the other.
+
+    Raises `SightsoundError` where it has several recordings and a row does not say where in its own one it begins.
+    """
+    first, lacking = None, False
+    for cells in records:
+        recording = cells.get("Begin Path") or cells.get("Begin File") or None
+        first = recording if first is None else first
+        lacking = lacking or not cells.get(_OFFSET)
+        if lacking and recording != first:
+            raise SightsoundError(
+                f"{file!s}: {_OFFSET}: expected seconds in each row, since times are of several recordings one after "
+                "the other, got none; show the column in Raven, or fill it with the times in each recording"
+            )
+        yield cells
+
+
+def _path_step(names: Sequence[str]) -> str:
+    """Return what to do about a table that has no column `path`."""
+    if len(names) == 1 and ";" in names[0]:
+        return "write commas between the columns, in place of semicolons"
+    if any("\t" in name for name in names):
+        return "a label track begins with seconds and a point for decimals"
+    by_case = [name for name in names if name.casefold() == "path"]
+    return f"rename {by_case[0]!r}" if by_case else "rename the column that has the files"
 
 
 def _is_of_raven(name: str) -> bool:
