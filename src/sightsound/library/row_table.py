@@ -38,15 +38,24 @@ def label_column_names(columns: Sequence[str], taken: Sequence[str]) -> dict[str
     return found
 
 
-def row_columns(space: Space, labels: Sequence[str], best: int) -> list[Column]:
+def range_column(column: str) -> str:
+    """Return the name of the column with the labels that windows have from time ranges in a column of labels."""
+    return f"{row_names.WINDOW}{column}"
+
+
+def _label_names(labels: Sequence[str], ranges: Sequence[str]) -> dict[str, str]:
+    return label_column_names(labels, (*_FIXED, *map(range_column, ranges)))
+
+
+def row_columns(space: Space, labels: Sequence[str], ranges: Sequence[str], best: int) -> list[Column]:
     """Return the columns of the rows of a space.
 
     Parameters
     ----------
     space : Space
         The space.
-    labels : sequence of str
-        The columns of labels.
+    labels, ranges : sequence of str
+        The columns of labels of items, and of time ranges.
     best : int
         The number of the best classes that a row has at most; without columns for them if it is 0.
     """
@@ -58,8 +67,10 @@ def row_columns(space: Space, labels: Sequence[str], best: int) -> list[Column]:
         Column("start", "number", "where the window starts in the recording; empty for images", "s"),
         Column("stop", "number", "where the window stops in the recording; empty for images", "s"),
     ]
-    names = label_column_names(labels, _FIXED)
+    names = _label_names(labels, ranges)
     columns += [Column(names[each], "texts", f"labels of the item in the column {each}") for each in labels]
+    about = "labels of the time ranges that the window overlaps, in the column"
+    columns += [Column(range_column(each), "texts", f"{about} {each}") for each in ranges]
     if best:
         columns += [
             Column(row_names.TOP_LABELS, "texts", f"at most {best} classes with the highest scores, best first"),
@@ -98,9 +109,9 @@ def score_metadata(scored: tuple[str, ClassList] | None, best: int) -> dict[str,
     return {row_names.SCORE_KIND: kind, row_names.CLASSES: json.dumps(listed), row_names.BEST: str(best)}
 
 
-def row_batches(blocks: Iterator[RowBlock], labels: Sequence[str], best: int) -> Iterator[Batch]:
+def row_batches(blocks: Iterator[RowBlock], labels: Sequence[str], ranges: Sequence[str], best: int) -> Iterator[Batch]:
     """Yield blocks of rows as batches of the columns of `row_columns`."""
-    names = label_column_names(labels, _FIXED)
+    names = _label_names(labels, ranges)
     for block in blocks:
         of = block.of.tolist()
         hashes = [content.hex() for content in block.contents]
@@ -115,6 +126,8 @@ def row_batches(blocks: Iterator[RowBlock], labels: Sequence[str], best: int) ->
         for column in labels:
             values = [list(given.get(column, ())) for given in block.labels]
             batch[names[column]] = [values[i] for i in of]
+        for column in ranges:
+            batch[range_column(column)] = [list(given.get(column, ())) for given in block.range_labels]
         if best:
             for name, field in zip(TOP, BestClasses._fields):
                 batch[name] = [getattr(each, field) for each in block.best]

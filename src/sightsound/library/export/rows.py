@@ -74,14 +74,15 @@ def export_rows(
     ending = require_ending(file, ENDINGS)
     with open_library(library) as opened:
         require_apart(file, opened)
-        chosen, labels = opened.chosen_space(space), opened.label_columns(ranges=False)
-        columns, metadata = row_columns(chosen, labels, best), row_metadata(chosen)
+        chosen = opened.chosen_space(space)
+        labels = opened.label_columns(ranges=False), opened.label_columns(ranges=True)
+        columns, metadata = row_columns(chosen, *labels, best), row_metadata(chosen)
         count = 0
 
         def batches() -> Iterator[Batch]:
             nonlocal count
             with bar(opened.spaces[chosen], "export", progress, unit="row") as shown:
-                for batch in row_batches(opened.row_blocks(chosen, where, best=best), labels, best):
+                for batch in row_batches(opened.row_blocks(chosen, where, best=best), *labels, best):
                     yield batch
                     count += count_of(batch)
                     shown.update(count_of(batch))
