@@ -125,6 +125,17 @@ def test_a_condition_chooses_items_without_paths_and_within_them(where, zoo, whe
     assert set_labels(where, zoo / "cats", where=where_, add={"seen": "no"}).items == len(within)
 
 
+def test_what_is_labelled_is_chosen_by_all_conditions_of_a_search(where, command):
+    """Also by the time of a file, which none of these has, and by labels."""
+    label = ["label", "-l", where, "--add", "mood=calm"]
+    assert command(*label, "--hour", "22-4").stdout == command(*label, "--after", "2026-05-01").stdout
+    assert command(*label, "--labelled", "--path", "dogs/0.wav").stdout == "0 items labelled\n"
+    assert command(*label, "--unlabelled", "mood", "--path", "dogs/0.wav").stdout == "1 item labelled\n"
+    assert command(*label, "--labelled", "mood").stdout == "1 item labelled\n"
+    misspelt = command(*label, "--label", "moood=calm")
+    assert misspelt.stdout == "0 items labelled\n" and "--label moood=calm: expected one of mood" in misspelt.stderr
+
+
 def test_a_path_that_is_not_in_the_library_changes_nothing(where, zoo):
     with pytest.raises(LibraryError, match="nothing of this path is in lib; see `sightsound stats`"):
         set_labels(where, [zoo, zoo / "cat"], put={"species": "cat"})
@@ -654,6 +665,30 @@ def test_label_tracks_of_several_recordings_go_into_a_folder(spectral, tmp_path,
     assert command(*words, tmp_path / "tracks").returncode == 0
     assert (tmp_path / "tracks" / "1.txt").read_text() == "0.000000\t1.000000\tbark\n"
     assert sorted(path.name for path in (tmp_path / "tracks").iterdir()) == ["0.txt", "1.txt"]
+    refused = command(*words, tmp_path / "more")
+    assert "ends in .txt or .tsv; or make the folder, for the tracks of several" in refused.stderr
+
+
+def test_a_label_track_is_named_where_recordings_share_a_name_and_says_what_it_cannot_have(
+    where, zoo, tmp_path, tiny, command
+):
+    for folder in ("a/dogs", "b/dogs", "c"):
+        write_sound(zoo / folder / "1.wav", len(folder))
+    index(zoo, where, models=["loudness.tiny"], host=tiny)
+    rows = "".join(f"{name}/1.wav,0,1,{i},bark\n" for i, name in enumerate(("dogs", "a/dogs", "b/dogs", "c")))
+    (tmp_path / "r.csv").write_text(f"path,start,end,channel,call\n{rows}".replace("c/1.wav,0,1,3", "c/1.wav,0,1,"))
+    import_labels(tmp_path / "r.csv", where)
+    (tmp_path / "tracks").mkdir()
+    done = command("label", "--audacity", "-l", where, "--to", tmp_path / "tracks")
+    assert done.returncode == 0 and done.stderr.splitlines() == [
+        "a/dogs/1.wav: in 1 (dogs).txt, since another recording has the same name",
+        "b/dogs/1.wav: in 1 (2).txt, since another recording has the same name",
+        "c/1.wav: in 1 (c).txt, since another recording has the same name",
+        "3 labels without their channel, which a label track cannot have; write a CSV",
+    ]
+    assert len(list((tmp_path / "tracks").iterdir())) == 4
+    done = command("label", zoo / "dogs" / "1.wav", "--audacity", "-l", where, "--to", tmp_path / "one.txt")
+    assert done.stderr == "1 labels without their channel, which a label track cannot have; write a CSV\n"
 
 
 def test_a_label_track_of_audacity_is_read_with_its_spectral_rows(where, zoo, tmp_path):

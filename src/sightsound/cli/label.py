@@ -9,7 +9,15 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.destinations import check_destinations
-from sightsound.cli.settings import Decorator, host, json_option, library_option
+from sightsound.cli.settings import (
+    Decorator,
+    filter_of,
+    filter_options,
+    host,
+    json_option,
+    library_option,
+    unknown_names,
+)
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
 
@@ -63,11 +71,7 @@ def _assignment(name: str, parameter: str, text: str) -> Decorator:
 @click.option("--ranges", is_flag=True, help="--to, --remove, --clear: the labels of time ranges.")
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="--from, --to: only this column.")
 @click.option("--new-column", is_flag=True, help="A column may be new though its name is similar to another.")
-@click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
-@click.option("--tag", "tags", multiple=True, metavar="CLASS", help="Only items that were tagged with this class.")
-@click.option("--modality", type=click.Choice(["image", "sound"]), help="Only images, or only sounds.")
-@click.option("--path", "globs", multiple=True, metavar="GLOB", help="Only paths that match.")
-@click.option("--fact", "facts", multiple=True, metavar="KEY=VALUE", help="Only files with this metadata.")
+@filter_options()
 @json_option()
 @click.pass_context
 def label(
@@ -116,7 +120,8 @@ def label(
         if out is not None:
             if as_json:
                 raise click.UsageError("--json goes with --from and changes")
-            _write(opened, out, form, ranges, paths, columns, _where(context, opened, conditions))
+            where = filter_of(opened, lambda: host(context), conditions)
+            _write(opened, out, form, ranges, paths, columns, where)
             return
         if source is not None:
             how: dict[str, Any] = {"columns": columns, "recording": recording, "new_columns": new_column}
@@ -124,18 +129,12 @@ def label(
         else:
             settings: dict[str, Any] = {"put": put, "add": add, "remove": remove, "clear": clear, "ranges": ranges}
             settings |= {"start": start, "stop": stop}
-            where = _where(context, opened, conditions)
+            where = filter_of(opened, lambda: host(context), conditions)
             report = labels.set_labels(opened, paths, where=where, new_columns=new_column, **settings)
+            for text in () if report.items else unknown_names([opened], where):
+                output.echo(text, err=True)
     _print_report(report, as_json, of_file=source is not None)
     context.exit(1 if report.unmatched_count else 0)
-
-
-def _where(context: click.Context, library: Library, conditions: dict[str, Any]) -> Filter:
-    from sightsound.library.filters import Filter
-    from sightsound.library.search import expand_tags
-
-    tags = expand_tags(conditions["tags"], library, host(context)) if conditions["tags"] else ()
-    return Filter(conditions["labels"], conditions["globs"], conditions["facts"], conditions["modality"], tags)
 
 
 def _write(
@@ -174,7 +173,8 @@ def _check_name(out: str, form: LabelForm) -> None:
     if endings is None:
         require_ending(out, _TABLE_ENDINGS, "; --raven and --audacity write .txt")
     elif not out.lower().endswith(endings):
-        raise SightsoundError(f"{out}: expected a name that ends in {' or '.join(endings)}; name another place")
+        step = "name another place" if form == "raven" else "or make the folder, for the tracks of several recordings"
+        raise SightsoundError(f"{out}: expected a name that ends in {' or '.join(endings)}; {step}")
 
 
 def _print_lines(labels: LabelExport, form: LabelForm) -> None:

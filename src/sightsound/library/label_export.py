@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, zip_longest
+from itertools import chain, count, groupby, zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -163,8 +163,13 @@ class LabelExport:
         if len(self._columns) != 1:
             got = ", ".join(self._columns) or "none"
             raise SightsoundError(f"label tracks: expected one column of time ranges, got {got}; name it with --column")
+        without = 0
         for item, ranges in self._items_with_ranges():
-            yield item, self._audacity_lines(self._on_lines(item, ranges))
+            kept = self._on_lines(item, ranges)
+            without += sum(each.channel is not None for each in kept)
+            yield item, self._audacity_lines(kept)
+        if without:
+            self.notes.append(f"{without} labels without their channel, which a label track cannot have; write a CSV")
 
     def count_recordings(self) -> int:
         """Return how many recordings have time ranges in the columns."""
@@ -331,16 +336,20 @@ def _write_tracks(labels: LabelExport, out: PathLike) -> None:
         raise SightsoundError(f"{out!s}: expected a folder for the label tracks of several recordings; make it first")
     taken: set[str] = set()
     for item, lines in labels.audacity_tracks():
-        if not is_folder:
-            _write(out, lines)
-            return
-        stem = name = Path(escapes_of_bytes(item.path)).stem
-        while name in taken:
-            name = f"{stem} ({len(taken)})"
-        taken.add(name)
-        _write(os.path.join(out, f"{name}.txt"), lines)
+        path = Path(escapes_of_bytes(os.fspath(item.file)))
+        name = _track_name(path, taken)
+        taken.add(name.casefold())
+        _write(os.path.join(out, f"{name}.txt") if is_folder else out, lines)
+        if name != path.stem:
+            labels.notes.append(f"{printable(item)}: in {name}.txt, since another recording has the same name")
     if not is_folder and not taken:
         _write(out, ())
+
+
+def _track_name(path: Path, taken: Collection[str]) -> str:
+    """Return a name for the label track of a recording: its own, with its folder or a number if that is taken."""
+    names = chain((path.stem, f"{path.stem} ({path.parent.name})"), (f"{path.stem} ({i})" for i in count(2)))
+    return next(name for name in names if name.casefold() not in taken)
 
 
 def _by_place(ranges: Iterable[TimeRange]) -> Iterator[tuple[_Place, dict[str, list[str]]]]:
