@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+_SEPARATOR = os.fsencode(os.sep)
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,20 @@ class Lookup:
         self._read = read
 
     def item(self, root: bytes, path: bytes) -> FoundItem | None:
-        """Return the item of a path, None if there is none."""
-        rows = self._read(f"{self._ITEMS} WHERE r.path = ? AND i.path = ?", root, path)
-        return next((FoundItem(*row) for row in rows), None)
+        """Return the item of a file, also where it is below another root here; None if there is none."""
+        for each in ((root, path), *self._below_other_roots(root, path)):
+            rows = self._read(f"{self._ITEMS} WHERE r.path = ? AND i.path = ?", *each)
+            if found := next((FoundItem(*row) for row in rows), None):
+                return found
+        return None
+
+    def _below_other_roots(self, root: bytes, path: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield each other root that is above a file, and the path of the file below it."""
+        file = os.path.join(root, path.replace(b"/", _SEPARATOR))
+        for (other,) in self._read("SELECT path FROM roots"):
+            above = os.path.join(other, b"")
+            if other != root and file.startswith(above):
+                yield other, file[len(above) :].replace(_SEPARATOR, b"/")
 
     def items_of(self, hash_: bytes | None) -> list[FoundItem]:
         """Return the items of a content, known by its SHA-256; none for None."""
