@@ -679,14 +679,17 @@ def test_a_label_track_is_named_where_recordings_share_a_name_and_says_what_it_c
     (tmp_path / "r.csv").write_text(f"path,start,end,channel,call\n{rows}".replace("c/1.wav,0,1,3", "c/1.wav,0,1,"))
     import_labels(tmp_path / "r.csv", where)
     (tmp_path / "tracks").mkdir()
+    (tmp_path / "tracks" / "1 (c).txt").write_text("what I heard there")
+    command("label", "--audacity", "-l", where, "--to", tmp_path / "tracks")
     done = command("label", "--audacity", "-l", where, "--to", tmp_path / "tracks")
     assert done.returncode == 0 and done.stderr.splitlines() == [
-        "a/dogs/1.wav: in 1 (dogs).txt, since another recording has the same name",
-        "b/dogs/1.wav: in 1 (2).txt, since another recording has the same name",
-        "c/1.wav: in 1 (c).txt, since another recording has the same name",
+        "a/dogs/1.wav: in 1 (dogs).txt, since 1.txt is another file",
+        "b/dogs/1.wav: in 1 (2).txt, since 1.txt is another file",
+        "c/1.wav: in 1 (3).txt, since 1.txt is another file",
         "3 labels without their channel, which a label track cannot have; write a CSV",
     ]
-    assert len(list((tmp_path / "tracks").iterdir())) == 4
+    assert len(list((tmp_path / "tracks").iterdir())) == 5, "tracks are replaced, and no other text is"
+    assert (tmp_path / "tracks" / "1 (c).txt").read_text() == "what I heard there"
     done = command("label", zoo / "dogs" / "1.wav", "--audacity", "-l", where, "--to", tmp_path / "one.txt")
     assert done.stderr == "1 labels without their channel, which a label track cannot have; write a CSV\n"
 

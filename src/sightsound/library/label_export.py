@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count, groupby, zip_longest
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
 from sightsound._atomic import atomic_path
-from sightsound.classify.export import RAVEN_NYQUIST
+from sightsound.classify.export import RAVEN_NYQUIST, TrackNames
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, as_list, nearest, printable
 from sightsound.contract.results import Item, TimeRange
@@ -334,22 +334,16 @@ def _write_tracks(labels: LabelExport, out: PathLike) -> None:
     is_folder = os.path.isdir(out)
     if not is_folder and labels.count_recordings() > 1:
         raise SightsoundError(f"{out!s}: expected a folder for the label tracks of several recordings; make it first")
-    taken: set[str] = set()
+    names, written = TrackNames(out if is_folder else None), 0
     for item, lines in labels.audacity_tracks():
         path = Path(escapes_of_bytes(os.fspath(item.file)))
-        name = _track_name(path, taken)
-        taken.add(name.casefold())
-        _write(os.path.join(out, f"{name}.txt") if is_folder else out, lines)
+        name = names.take(path.stem, path.parent.name)
         if name != path.stem:
-            labels.notes.append(f"{printable(item)}: in {name}.txt, since another recording has the same name")
-    if not is_folder and not taken:
+            labels.notes.append(f"{printable(item)}: in {name}.txt, since {path.stem}.txt is another file")
+        _write(os.path.join(out, f"{name}.txt") if is_folder else out, lines)
+        written += 1
+    if not is_folder and not written:
         _write(out, ())
-
-
-def _track_name(path: Path, taken: Collection[str]) -> str:
-    """Return a name for the label track of a recording: its own, with its folder or a number if that is taken."""
-    names = chain((path.stem, f"{path.stem} ({path.parent.name})"), (f"{path.stem} ({i})" for i in count(2)))
-    return next(name for name in names if name.casefold() not in taken)
 
 
 def _by_place(ranges: Iterable[TimeRange]) -> Iterator[tuple[_Place, dict[str, list[str]]]]:
