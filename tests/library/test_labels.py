@@ -272,6 +272,16 @@ def test_rows_that_mean_no_item_are_told_and_the_others_taken(where, zoo, tmp_pa
         import_labels(tmp_path / "t.csv", where)
 
 
+def test_a_file_that_is_no_item_is_named_once_and_further_ones_are_counted(where, zoo, tmp_path, tiny, command):
+    rows = "".join(f"dogs/gone{i}.wav,x\n" for i in [*range(22), *range(22)])
+    (tmp_path / "t.csv").write_text(f"path,who\ndogs/0.wav,x\n{rows}")
+    told = command("label", "--from", tmp_path / "t.csv", "-l", where).stderr.splitlines()
+    assert told[0] == "no item for dogs/gone0.wav (2 rows)" and told[20:] == ["... and 4 more rows"]
+    done = command("index", zoo, "-l", where, "--model", "loudness.tiny", "--label-from", tmp_path / "t.csv")
+    told = done.stderr.splitlines()
+    assert told[0] == "dogs/gone0.wav: in the label table, but not in the library" and told[20:] == ["... and 2 more"]
+
+
 def test_a_path_below_two_roots_needs_the_root(where, zoo, tiny, tmp_path, command):
     write_image(tmp_path / "other" / "cats" / "0.png", 77)
     index(tmp_path / "other", where, models=["colours.tiny"], host=tiny)
