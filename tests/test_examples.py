@@ -237,6 +237,7 @@ def test_a_wide_resnet_of_another_depth_is_refused(wide_resnet, depth):
         wide_resnet.WideResNet(depth, 1, 10)
 
 
+@pytest.mark.slow
 def test_a_wide_resnet_needs_two_classes(wide_resnet, place):
     (place / "one" / "class").mkdir(parents=True)
     Image.new("RGB", (9, 9)).save(place / "one" / "class" / "a.png")

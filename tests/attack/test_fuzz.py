@@ -51,6 +51,7 @@ def test_the_least_tried_part_of_a_target_comes_first(tmp_path, monkeypatch):
     assert state.tried == {"often": 15, "seldom": 5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in KINDS if not name.startswith(("fault: ", "damage: ", "media: "))])
 def test_each_other_kind_of_attack_is_survived(forks, faulty_forks, tmp_path, name, monkeypatch):
     monkeypatch.setattr("attack.kinds.SCENARIOS", {each: SCENARIOS[each] for each in ("index", "embed")})

@@ -31,6 +31,7 @@ def test_a_few_kills_are_made_good_by_the_same_command(faulty_forks, tmp_path, n
     kill(Scene(SCENARIOS[name], tmp_path / "scene", faulty_forks), 2, random.Random(name))
 
 
+@pytest.mark.slow
 def test_what_a_killed_export_left_beside_a_folder_is_removed_by_the_next_one(faulty_forks, tmp_path):
     scene = Scene(SCENARIOS["export --for huggingface"], tmp_path / "scene", faulty_forks)
     for nth in (2, scene.calls // 2, scene.calls):

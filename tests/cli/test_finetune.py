@@ -50,6 +50,7 @@ def test_a_library_and_json(run, shades, tmp_path):
     assert [epoch["number"] for epoch in found["epochs"]] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_depths_and_rates_are_searched(run, shades):
     given = ("finetune", "--data", shades, "-m", "small.acme", "-o", "mine", *FAST, "--search")
     done = run(*given, "--freeze-until", "1", "--freeze-until", "3", "--rate", "0.01")

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -110,6 +111,18 @@ def test_a_table_without_rows_has_its_columns_in_every_format(tmp_path):
     pq = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
     writing.write_table(tmp_path / "t.parquet", COLUMNS, [])
     assert pq.read_table(tmp_path / "t.parquet").num_rows == 0
+
+
+def test_texts_of_an_npz_take_little_room_and_numbers_are_stored_as_they_are(tmp_path):
+    rows = [[f"a/long/folder/{number}.wav", number] for number in range(1000)]
+    columns = [Column("path", "path"), Column("item", "integer")]
+    write_npz(tmp_path / "t.npz", columns, [batch_of(columns, rows)], {})
+    with zipfile.ZipFile(tmp_path / "t.npz") as archive:
+        texts, numbers = (archive.getinfo(f"{name}.npy") for name in ("path", "item"))
+    assert texts.compress_size < texts.file_size / 5
+    assert numbers.compress_size == numbers.file_size > 8000
+    with np.load(tmp_path / "t.npz", allow_pickle=False) as found:
+        assert found["path"].tolist() == [path for path, _ in rows]
 
 
 def test_npz_has_an_array_for_each_column(tmp_path, monkeypatch):

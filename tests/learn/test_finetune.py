@@ -147,6 +147,7 @@ def test_with_all_frozen_only_the_head_learns(host, shades):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_another_others(host, woven):
     tuned(host, woven, "one", settings=LONG)
     tuned(host, woven, "two", settings=LONG)

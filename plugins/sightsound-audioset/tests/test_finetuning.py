@@ -112,6 +112,7 @@ def test_vggish_learns_and_the_new_model_has_its_scores(host, sounds):
     np.testing.assert_allclose(found.scores, embedder.linear_head(rows), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_vggish_of_its_own_size_takes_a_step():
     """With 72 million numbers, of which the last three layers are trained."""
     torch.manual_seed(0)

@@ -94,6 +94,7 @@ def rows_in_batches(embedder, count, sizes):
         assert cosines(parts, whole).min() > 0.999999
 
 
+@pytest.mark.slow
 def test_batches_of_any_size_give_the_same_rows(published):
     rows_in_batches(published, 32, sizes=(1, 8))
 

@@ -419,6 +419,7 @@ def test_an_imported_network_conforms(check: Check, subject: Subject) -> None:
         pytest.skip(str(reason))
 
 
+@pytest.mark.slow
 def test_an_imported_network_is_indexed_searched_and_probed(
     keras: Any, tiny: Any, images: Any, tmp_path: Path, command: Callable[..., Any]
 ) -> None:

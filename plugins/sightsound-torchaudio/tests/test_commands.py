@@ -30,7 +30,7 @@ def test_recordings_are_indexed_and_found(bundles: Path, tmp_path: Path, capsys:
     soundfile.write(tmp_path / "part.wav", soundfile.read(sounds / "440.wav")[0][8_000:24_000], 16_000)
     run(["search", str(tmp_path / "part.wav"), "--library", library, "-k", "1"], monkeypatch)
     best = capsys.readouterr().out.splitlines()[-1].split()
-    assert float(best[0]) > 0.99999 and best[1] == "0.50-1.50" and best[-1] == "440.wav"
+    assert float(best[0]) > 0.99999 and best[1] == "0.50-1.50" and best[-1] == str(sounds / "440.wav")
     run(["models", "layers", "wavlm_tiny"], monkeypatch)
     assert "EncoderLayer" in capsys.readouterr().out
 

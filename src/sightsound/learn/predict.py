@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from sightsound.contract.arrays import Floats, Seconds, scores_as_kept
 from sightsound.contract.paths import PathLike, as_list
@@ -121,14 +124,15 @@ def predict_stored(
     """
     specs, least = feature_specs_of(probe), threshold(probe, none_below)
     with open_library(library) as opened:
-        stored = [_stored_features(opened, spec, where) for spec in specs]
-        for item in sorted({item for items in stored for item in items}, key=lambda item: item.id or 0):
-            missing = [spec.space.name for spec, items in zip(specs, stored) if item not in items]
+        stored = [_stored_features(opened, number, spec, where) for number, spec in enumerate(specs)]
+        for item, group in groupby(heapq.merge(*stored, key=_id_of), key=itemgetter(0)):
+            found = {number: features for _, number, features in group}
+            missing = [spec.space.name for number, spec in enumerate(specs) if number not in found]
             if missing:
                 reason = f"no vectors in {', '.join(missing)}; index it with that model"
                 yield Classified(item, Outcome(item, "failed", reason))
             else:
-                yield _classify(probe, [items[item] for items in stored], least)
+                yield _classify(probe, list(found.values()), least)
 
 
 @dataclass(frozen=True)
@@ -151,18 +155,22 @@ def _file_features(spec: FeatureSpec, found: Embedded, kind: str | None) -> _Fea
     return _Features(found.outcome, rows, found.spans if spec.level == "window" else None)
 
 
-def _stored_features(library: Library, spec: FeatureSpec, where: Filter | None) -> dict[Item, _Features]:
+def _stored_features(
+    library: Library, number: int, spec: FeatureSpec, where: Filter | None
+) -> Iterator[tuple[Item, int, _Features]]:
+    """Yield each item of the space of a probe, the number of the probe, and the features, by the ids of items."""
     has_spans = spec.level == "window" and spec.space.modality == "sound"
-    found: dict[Item, _Features] = {}
     kept = kept_features(library, spec, where) if spec.uses_scores else None
     lacks = spec.lacks(None if kept is None else kept.classes)
-    for items, vectors, spans in library.contents_in(spec.space, where):
-        for item in items:
-            rows = None if lacks else _stored_rows(spec, vectors, kept, item)
-            reason = lacks or spec.lacks(None) or ""
-            outcome = Outcome(item, "ok") if rows is not None else Outcome(item, "failed", reason)
-            found[item] = _Features(outcome, rows, spans if has_spans else None)
-    return found
+    for item, vectors, spans in library.items_in(spec.space, where):
+        rows = None if lacks else _stored_rows(spec, vectors, kept, item)
+        reason = lacks or spec.lacks(None) or ""
+        outcome = Outcome(item, "ok") if rows is not None else Outcome(item, "failed", reason)
+        yield item, number, _Features(outcome, rows, spans if has_spans else None)
+
+
+def _id_of(found: tuple[Item, int, _Features]) -> int:
+    return found[0].id or 0
 
 
 def _stored_rows(spec: FeatureSpec, vectors: Floats, kept: KeptFeatures | None, item: Item) -> Floats | None:

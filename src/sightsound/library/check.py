@@ -144,7 +144,7 @@ def _coverage(database: Database, segment: MappedSegment) -> Iterator[Problem]:
         " ORDER BY first"
     )
     expected = 0
-    for first, count in database.rows(query, segment.facts.id, segment.facts.id):
+    for first, count in database.iterate(query, segment.facts.id, segment.facts.id):
         if first != expected or count < 1:
             yield Problem(f"segment {segment.facts.id}: expected a run at row {expected}, got {first}", _NEW_LIBRARY)
             return

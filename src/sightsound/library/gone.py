@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.library.library import Library
-from sightsound.library.store.items import is_missing
+from sightsound.library.store.renamed import is_missing
 
 
 @dataclass(frozen=True)

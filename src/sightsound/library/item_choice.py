@@ -77,8 +77,9 @@ def _ids_below(database: Database, top: str, roots: Sequence[tuple[int, str]]) -
             yield from (id_ for (id_,) in database.iterate(query, number))
         elif _is_below(top, root):
             path = os.fsencode(os.path.relpath(top, root).replace(os.sep, "/"))
-            inside = f"{query} AND (path = ? OR (path >= ? AND path < ?))"  # "0" is the byte after "/"
-            yield from (id_ for (id_,) in database.iterate(inside, number, path, path + b"/", path + b"0"))
+            yield from (id_ for (id_,) in database.iterate(f"{query} AND path = ?", number, path))
+            inside = f"{query} AND path >= ? AND path < ?"  # "0" is the byte after "/"
+            yield from (id_ for (id_,) in database.iterate(inside, number, path + b"/", path + b"0"))
 
 
 def _is_below(path: str, folder: str) -> bool:

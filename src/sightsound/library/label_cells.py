@@ -10,6 +10,7 @@ from sightsound.contract.paths import FORMULA
 _SURROGATE = re.compile("[\udc80-\udcff]")
 _ESCAPE = re.compile(r"\\x([89a-f][0-9a-f])")
 _GUARDED = re.compile(r"'+[=+\-@]")
+_QUOTED = re.compile('[,"\r\n]')
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
@@ -42,4 +43,4 @@ def value_of_cell(cell: str) -> str:
 
 def csv_line(cells: Iterable[str]) -> str:
     """Return a line of a CSV, each cell in quotes that has a comma, a quote or an end of a line."""
-    return ",".join(f'"{cell.replace(chr(34), chr(34) * 2)}"' if set(cell) & set(',"\r\n') else cell for cell in cells)
+    return ",".join(f'"{cell.replace(chr(34), chr(34) * 2)}"' if _QUOTED.search(cell) else cell for cell in cells)

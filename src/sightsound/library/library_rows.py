@@ -86,22 +86,36 @@ class LibraryRows(LibraryTables):
 
         Parameters
         ----------
-        space : Space
-            A space of the library; `SpaceMismatch` is raised for any other.
-        where : Filter or None
-            Which items; None for all.
+        space, where : Space, Filter or None
+            As of `contents_in`.
 
         Yields
         ------
         outcomes : list of Outcome
             Of the items that have the content, and match the filter. At least one.
-        rows : ndarray of float32 (n, dim)
-            The vectors of its windows.
-        spans : ndarray of float64 (n, 2)
-            Start and stop of the windows in seconds; NaN for images.
+        rows, spans
+            As of `contents_in`.
         """
         self.require(space)
         return self._reader.vectors_by_content(space, where or Filter())
+
+    def items_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[Item, Floats, Seconds]]:
+        """Yield every item that has rows in a space, in the order of their ids; memory does not grow with their number.
+
+        Parameters
+        ----------
+        space, where : Space, Filter or None
+            As of `contents_in`.
+
+        Yields
+        ------
+        item : Item
+            The item.
+        rows, spans
+            As of `contents_in`.
+        """
+        self.require(space)
+        return self._reader.vectors_by_item(space, where or Filter())
 
     def class_lists(self, spaces: Iterable[Space]) -> list[ClassList]:
         """Return the lists of classes that any rows of some spaces have scores for."""
@@ -123,10 +137,8 @@ class LibraryRows(LibraryTables):
 
         Parameters
         ----------
-        space : Space
-            A space of the library; `SpaceMismatch` is raised for any other.
-        where : Filter or None
-            Which items; None for all.
+        space, where : Space, Filter or None
+            As of `contents_in`.
 
         Yields
         ------
@@ -190,24 +202,9 @@ class LibraryRows(LibraryTables):
         return arrow_table(columns, batches, schema)
 
     def to_pandas(self, space: Space | str | None = None, where: Filter | None = None, *, best: int = 5) -> Any:
-        """Return the rows of a space as a data frame of pandas, as `to_arrow`.
+        """Return the rows of a space as a data frame of pandas, with arguments and errors as of `to_arrow`.
 
-        Parameters
-        ----------
-        space, where, best
-            As of `to_arrow`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            The column `embedding` has an array for each row: `np.stack(frame["embedding"])` has them all.
-
-        Raises
-        ------
-        LibraryError
-            If the library does not have the space.
-        SightsoundError
-            If pyarrow or pandas is missing (extra `tables`).
+        The column `embedding` has an array for each row: `np.stack(frame["embedding"])` has them all.
         """
         if find_spec("pandas") is None:
             raise SightsoundError("pandas is not installed; run `pip install sightsound[tables]`")

@@ -16,8 +16,8 @@ from sightsound.contract.results import Item, Status, TimeRange
 from sightsound.library.filters import IS_TAGGED, Filter, class_condition, label_conditions, tag_condition
 from sightsound.library.library import Library, open_library
 from sightsound.library.space_names import named_spaces
-from sightsound.library.store.items import is_missing
 from sightsound.library.store.queries import RANGE_COLUMNS
+from sightsound.library.store.renamed import is_missing
 from sightsound.library.store.validation import decode_item, decode_outcome, decode_range, digest, text
 
 _PAGE = 1000  # items that are read at once
@@ -180,11 +180,12 @@ def _conditions(where: Filter, *, failed: bool) -> tuple[list[str], list[Any]]:
     for names in where.tags:
         of_tags, tag_values = tag_condition(names)
         of_classes, class_values = class_condition(names)
-        own = "content IN (SELECT content FROM outcomes WHERE item = i.id AND status = 'ok')"
-        classes = f"h.class IN (SELECT id FROM classes WHERE {of_classes})"
+        # The plus keeps SQLite from reading all contents of a class for each item.
+        classes = f"+h.class IN (SELECT id FROM classes WHERE {of_classes})"
         conditions.append(
-            f"(EXISTS (SELECT 1 FROM tags WHERE {own} AND {of_tags})"
-            f" OR EXISTS (SELECT 1 FROM highest h WHERE h.{own} AND {classes} AND {IS_TAGGED}))"
+            "EXISTS (SELECT 1 FROM outcomes o WHERE o.item = i.id AND o.status = 'ok'"
+            f" AND (EXISTS (SELECT 1 FROM tags WHERE content = o.content AND {of_tags})"
+            f" OR EXISTS (SELECT 1 FROM highest h WHERE h.content = o.content AND {classes} AND {IS_TAGGED})))"
         )
         values += [*tag_values, *class_values]
     if failed:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike, as_list
@@ -13,7 +15,10 @@ from sightsound.library.copying import copy_library
 from sightsound.library.library import Library, open_library
 from sightsound.library.space_names import meant_space
 from sightsound.library.store.files import library_bytes
-from sightsound.library.store.items import is_missing
+from sightsound.library.store.renamed import is_missing
+from sightsound.library.store.validation import decode_item
+
+_PAGE = 1000  # items that are read at once
 
 
 def forget(paths: PathLike | Sequence[PathLike], library: PathLike | Library) -> list[Item]:
@@ -38,42 +43,17 @@ def forget(paths: PathLike | Sequence[PathLike], library: PathLike | Library) ->
     """
     with open_library(library) as opened:
         given = as_list(paths)
-        require_names(given)
-        tops = [os.path.normcase(os.path.abspath(path)) for path in given]
-        below = _items_below(tops, opened.items())
-        for path, top in zip(given, tops):
-            if not below[top]:
-                raise LibraryError(
-                    f"{os.fspath(path)}: nothing of this path is in {opened.path.name}; see `sightsound stats`"
-                )
-        return _forget(opened, {item.id: item for top in tops for item in below[top]}.values())
+        return _forget(opened, _items_of(opened, opened.chosen_items(given).tolist()) if given else [])
 
 
-def _items_below(tops: Sequence[str], items: Iterable[Item]) -> dict[str, list[Item]]:
-    """Return the items at or below each path. Many of both take linear time."""
-    below: dict[str, list[Item]] = {top: [] for top in tops}
-    for top, item in tops_of_items(tops, items):
-        below[top].append(item)
-    return below
-
-
-def tops_of_items(tops: Sequence[str], items: Iterable[Item]) -> Iterator[tuple[str, Item]]:
-    """Yield each path that an item is at or below, with the item.
-
-    Parameters
-    ----------
-    tops : sequence of str
-        Absolute, in normal case.
-    items : iterable of Item
-        Taken one by one.
-    """
-    wanted, sizes = set(tops), sorted({len(top) for top in tops})
-    for item in items:
-        file = os.path.normcase(os.path.normpath(os.path.join(item.root, item.path)))
-        for size in sizes:
-            top = file[:size]
-            if top in wanted and (top == file or top.endswith(os.sep) or file[size] == os.sep):
-                yield top, item
+def _items_of(library: Library, ids: Sequence[int]) -> list[Item]:
+    """Return the items of some ids."""
+    query = (
+        "SELECT r.path, i.path, i.id FROM items i JOIN roots r ON r.id = i.root"
+        " WHERE i.id IN (SELECT value FROM json_each(?)) ORDER BY i.id"
+    )
+    pages = (json.dumps(ids[first : first + _PAGE]) for first in range(0, len(ids), _PAGE))
+    return [item for page in pages for item in library.decoded(query, decode_item, page)]
 
 
 def forget_missing(library: PathLike | Library, *, yes: bool = False) -> list[Item]:
@@ -98,34 +78,37 @@ def forget_missing(library: PathLike | Library, *, yes: bool = False) -> list[It
         If `yes` would be needed; nothing is removed then.
     """
     with open_library(library) as opened:
-        by_root: dict[str, list[Item]] = {}
-        for item in opened.items():
-            by_root.setdefault(item.root, []).append(item)
-        return _forget(opened, [item for root, items in by_root.items() for item in _missing(root, items, yes)])
+        counts, missing = Counter[str](), dict[str, list[Item]]()
+        for item in opened.each_item():
+            counts[item.root] += 1
+            if is_missing(item.file):
+                missing.setdefault(item.root, []).append(item)
+        if not yes:
+            for root, items in missing.items():
+                _require_plugged_in(root, items, counts[root])
+        return _forget(opened, [item for items in missing.values() for item in items])
 
 
-def _missing(root: str, items: Sequence[Item], yes: bool) -> list[Item]:
-    missing = [item for item in items if is_missing(item.file)]
-    if not yes and not os.path.isdir(root):
+def _require_plugged_in(root: str, missing: Sequence[Item], count: int) -> None:
+    """Raise `LibraryError` if the missing items of a root, of so many in all, may be on an unplugged drive."""
+    if not os.path.isdir(root):
         raise LibraryError(
             f"{root}: the folder is not there (an unplugged drive?); plug it in, `sightsound relocate` it, "
-            f"or forget its {len(items)} items all the same (--yes)"
+            f"or forget its {count} items all the same (--yes)"
         )
-    if not yes and 2 * len(missing) > len(items):
+    if 2 * len(missing) > count:
         raise LibraryError(
-            f"{root}: {len(missing)} of {len(items)} items are missing, more than half; "
+            f"{root}: {len(missing)} of {count} items are missing, more than half; "
             "see that the drive is mounted, or forget them all the same (--yes)"
         )
-    if not yes and (empty := _empty_folder(root, missing)):
+    if empty := _empty_folder(root, missing):
         raise LibraryError(
             f"{empty}: the folder is empty now (an unplugged drive?); plug it in, delete the folder, "
             "or forget its items all the same (--yes)"
         )
-    return missing
 
 
-def _forget(library: Library, items: Iterable[Item]) -> list[Item]:
-    items = list(items)
+def _forget(library: Library, items: list[Item]) -> list[Item]:
     with library.writing() as writer:
         writer.forget(item.id for item in items if item.id is not None)
     return items
@@ -262,5 +245,6 @@ def relocate(old: PathLike, new: PathLike, library: PathLike | Library) -> int:
     if not os.path.isdir(target):
         raise LibraryError(f"{os.fspath(new)}: expected the folder that the files are in now; no such folder")
     with open_library(library) as opened, opened.writing() as writer:
-        opened.items()  # raises LibraryError for paths that cannot be decoded
+        for _ in opened.each_item():  # raises LibraryError for paths that cannot be decoded
+            pass
         return writer.items.relocate(os.path.abspath(old), target)

@@ -66,11 +66,15 @@ class MatchingContents:
             )
             with database.decoding():
                 for root, path, id_, content, seconds in rows:
-                    if self.ids is None or _is_in(self.ids, id_):
-                        length = None if seconds is None else float(seconds)
-                        outcome = Outcome(decode_item(root, path, id_), "ok", seconds=length)
+                    length = None if seconds is None else float(seconds)
+                    outcome = Outcome(decode_item(root, path, id_), "ok", seconds=length)
+                    if self.has(outcome.item):
                         found.setdefault(content, []).append(outcome)
         return found
+
+    def has(self, item: Item) -> bool:
+        """Return whether an item matches."""
+        return self.ids is None or _is_in(self.ids, item.id or 0)
 
 
 def _is_in(numbers: NDArray[np.int64], number: int) -> bool:

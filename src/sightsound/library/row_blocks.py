@@ -17,6 +17,7 @@ from sightsound.contract.results import Item, TimeRange
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter
 from sightsound.library.matching import MatchingContents, matching_contents
+from sightsound.library.row_places import Ints, RowPlaces, find_places
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.space_rows import SpaceRows, members
 from sightsound.library.store.database import Database
@@ -29,8 +30,6 @@ BLOCK_BYTES = 2**25
 """Bytes of the vectors and scores of a block at most, but for items that share a content."""
 BLOCK_ROWS = 2**14
 """Rows of a block at most."""
-
-Ints = NDArray[np.int64]
 
 
 class BestClasses(NamedTuple):
@@ -94,19 +93,6 @@ class RowBlock:
         return replace(self, of=of, rows=rows, spans=spans, best=best, range_labels=labels)
 
 
-@dataclass
-class _Pieces:
-    """Runs of rows of one content each, in the order of contents: parallel arrays."""
-
-    content: Ints
-    segment: Ints
-    first: Ints
-    count: Ints
-
-    def chosen(self, index: NDArray[np.bool_] | slice) -> _Pieces:
-        return _Pieces(self.content[index], self.segment[index], self.first[index], self.count[index])
-
-
 def row_blocks(database: Database, reader: SpaceReader, space: Space, where: Filter, best: int) -> Iterator[RowBlock]:
     """Yield the rows of the items that match a filter, in the order of the numbers of their contents.
 
@@ -131,7 +117,7 @@ def row_blocks(database: Database, reader: SpaceReader, space: Space, where: Fil
         lists = read_class_lists(database, space_id) if best else {}
         segments = [runs.segment for runs in rows.runs]
         most = min(BLOCK_ROWS, BLOCK_BYTES // (4 * (space.dim + max(map(len, lists.values()), default=0))))
-        pieces = _divided(_pieces(rows, matching.contents), max(1, most))
+        pieces = _divided(find_places(rows, matching.contents), max(1, most))
         if where.modality not in (None, space.modality):
             return
     ends = np.cumsum(pieces.count)
@@ -150,46 +136,19 @@ def row_blocks(database: Database, reader: SpaceReader, space: Space, where: Fil
                 yield block
 
 
-def _pieces(rows: SpaceRows, contents: Ints | None) -> _Pieces:
-    """Return where the rows of all or some contents are."""
-    found = []
-    for number, runs in enumerate(rows.runs):
-        chosen = runs.alive if contents is None else runs.alive & members(runs.contents, contents)
-        counts = (runs.stops - runs.starts)[chosen]
-        found.append((runs.contents[chosen], np.full(len(counts), number), runs.starts[chosen], counts))
-    columns = [np.concatenate([np.empty(0, np.int64), *(each[i] for each in found)]) for i in range(4)]
-    pieces = _Pieces(*columns)
-    several = rows.in_parts()
-    if several:  # `compact` may have changed the order of their parts
-        numbers = {id(runs.segment): number for number, runs in enumerate(rows.runs)}
-        numbered = np.array([*several], np.int64)
-        present = set(numbered[members(numbered, np.unique(pieces.content))].tolist())
-        pieces = pieces.chosen(~np.isin(pieces.content, numbered))
-        ordered = [
-            (content, numbers[id(segment)], first, count)
-            for content, parts in several.items()
-            if content in present
-            for segment, first, count in parts
-        ]
-        more = np.array(ordered, np.int64).reshape(-1, 4)
-        pieces = _Pieces(*(np.concatenate([old, new]) for old, new in zip(vars(pieces).values(), more.T)))
-    order = np.argsort(pieces.content, kind="stable")
-    return _Pieces(*(values[order] for values in vars(pieces).values()))
-
-
-def _divided(pieces: _Pieces, most: int) -> _Pieces:
+def _divided(pieces: RowPlaces, most: int) -> RowPlaces:
     """Return pieces of at most so many rows."""
     times = np.maximum(1, -(-pieces.count // most))
     if not len(times) or times.max() == 1:
         return pieces
     content, segment, first, count = (np.repeat(values, times) for values in vars(pieces).values())
     number = np.arange(len(content)) - np.repeat(np.cumsum(times) - times, times)
-    return _Pieces(content, segment, first + number * most, np.minimum(most, count - number * most))
+    return RowPlaces(content, segment, first + number * most, np.minimum(most, count - number * most))
 
 
 def _with_items(
-    database: Database, matching: MatchingContents, space_id: int, pieces: _Pieces
-) -> tuple[_Pieces, list[Item], Ints, list[bytes]] | None:
+    database: Database, matching: MatchingContents, space_id: int, pieces: RowPlaces
+) -> tuple[RowPlaces, list[Item], Ints, list[bytes]] | None:
     """Return the pieces that have items, with the items, the piece of each row's item, and their contents.
 
     A piece whose content several items have is there for each of them.
@@ -214,7 +173,7 @@ def _with_items(
             which += at
             of += [item] * len(at)
     chosen = np.array(which, np.int64)
-    repeated = _Pieces(*(values[chosen] for values in vars(pieces).values()))
+    repeated = RowPlaces(*(values[chosen] for values in vars(pieces).values()))
     items = [item for _, item, _ in listed]
     return repeated, items, np.repeat(np.array(of, np.int64), repeated.count), [value for *_, value in listed]
 
@@ -225,13 +184,13 @@ def _block(
     segments: Sequence[MappedSegment],
     lists: Mapping[int, ClassList],
     best: int,
-    pieces: _Pieces,
+    pieces: RowPlaces,
     items: list[Item],
     of: Ints,
     hashes: list[bytes],
     min_overlap: float,
 ) -> RowBlock:
-    """Read the rows of some pieces. Pieces that follow each other on disk are read at once."""
+    """Read the rows of some pieces. Those that follow each other on disk are read at once."""
     joins = (pieces.segment[1:] != pieces.segment[:-1]) | (pieces.first[1:] != (pieces.first + pieces.count)[:-1])
     starts = np.flatnonzero(np.append(True, joins))
     counts = np.add.reduceat(pieces.count, starts)

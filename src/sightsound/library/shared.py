@@ -95,20 +95,28 @@ class SharedLibrary(Library):
         return self._run(lambda: super(SharedLibrary, self).approximated)
 
     def contents_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[list[Item], Floats, Seconds]]:
-        """Yield every content that has rows in a space; all are read at once."""
-        yield from self._run(lambda: list(super(SharedLibrary, self).contents_in(space, where)))
+        """Yield every content that has rows in a space."""
+        yield from self._steps(lambda: super(SharedLibrary, self).contents_in(space, where))
+
+    def items_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[Item, Floats, Seconds]]:
+        """Yield every item that has rows in a space, in the order of their ids."""
+        yield from self._steps(lambda: super(SharedLibrary, self).items_in(space, where))
+
+    def each_item(self) -> Iterator[Item]:
+        """Yield all items in the order of their ids."""
+        yield from self._steps(super().each_item)
 
     def scores_in(self, space: Space, where: Filter | None = None) -> Iterator[KeptScores]:
-        """Yield the scores of every content that has some in a space; all are read at once."""
-        yield from self._run(lambda: list(super(SharedLibrary, self).scores_in(space, where)))
+        """Yield the scores of every content that has some in a space."""
+        yield from self._steps(lambda: super(SharedLibrary, self).scores_in(space, where))
 
     def row_blocks(self, space: Space, where: Filter | None = None, *, best: int = 0) -> Iterator[RowBlock]:
         """Yield the rows of a space with their items, block by block."""
         yield from self._steps(lambda: super(SharedLibrary, self).row_blocks(space, where, best=best))
 
     def vectors_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[list[Outcome], Floats, Seconds]]:
-        """Yield the rows of every content that has some in a space; all are read at once."""
-        yield from self._run(lambda: list(super(SharedLibrary, self).vectors_in(space, where)))
+        """Yield the rows of every content that has some in a space."""
+        yield from self._steps(lambda: super(SharedLibrary, self).vectors_in(space, where))
 
     def iterate(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of an SQL query one by one."""
@@ -154,6 +162,8 @@ class SharedLibrary(Library):
     vectors = _in_reader(Library.vectors)
     sample_rows = _in_reader(Library.sample_rows)
     class_lists = _in_reader(Library.class_lists)
+    scored_classes = _in_reader(Library.scored_classes)
+    scores_of = _in_reader(Library.scores_of)
     to_arrow = _in_reader(Library.to_arrow)
     to_pandas = _in_reader(Library.to_pandas)
     chosen_space = _in_reader(Library.chosen_space)

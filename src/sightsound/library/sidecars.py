@@ -13,7 +13,7 @@ from sightsound.contract.errors import MediaError, SightsoundError
 from sightsound.contract.paths import PathLike, nearest, printable
 from sightsound.contract.results import Item
 from sightsound.library.library import Library, open_library
-from sightsound.library.store.items import is_missing
+from sightsound.library.store.renamed import is_missing
 from sightsound.media.facts import sidecars
 from sightsound.media.facts.read import clean_word
 from sightsound.media.facts.xmp import XmpError

@@ -15,12 +15,15 @@ from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter
 from sightsound.library.matching import matching_contents
+from sightsound.library.row_places import Part, find_places
 from sightsound.library.space_rows import SpaceRows
 from sightsound.library.store.database import Database
 from sightsound.library.store.queries import read_class_lists, read_score_kinds, read_spaces
 from sightsound.library.store.segments import MappedSegment, SegmentGone
+from sightsound.library.store.validation import decode_item, number
 from sightsound.library.store.writer import record_inodes
 
+_PAGE = 1000  # contents or items whose outcomes are read at once
 _ATTEMPTS = 5
 """How often a snapshot is taken anew because a file was replaced meanwhile."""
 
@@ -114,21 +117,49 @@ class SpaceReader:
 
     def contents(self, space: Space, where: Filter) -> Iterator[tuple[list[Item], Floats, Seconds]]:
         """Yield the contents that have matching items, see `Library.contents_in`."""
-        with self.reading(space) as (space_id, rows):
-            matching = matching_contents(self._database, space_id, where)
-            items = matching.items(self._database, space_id, rows.contents().tolist())
-            places = rows.places(np.array(sorted(items), np.int64))
-        for content, parts in places.items():
-            yield items[content], *rows.read(parts)
+        for outcomes, rows, spans in self.vectors_by_content(space, where):
+            yield [outcome.item for outcome in outcomes], rows, spans
 
     def vectors_by_content(self, space: Space, where: Filter) -> Iterator[tuple[list[Outcome], Floats, Seconds]]:
         """Yield the rows of the contents that have matching items, see `Library.vectors_in`."""
+        for rows, outcomes, parts in self._by_content(space, where):
+            yield outcomes, *rows.read(parts)
+
+    def _by_content(self, space: Space, where: Filter) -> Iterator[tuple[SpaceRows, list[Outcome], list[Part]]]:
+        """Yield each content that has matching items: their outcomes, and where its rows are.
+
+        Outcomes are read a thousand contents at a time, so that memory does not grow with their number. The rows are
+        those of the last commit when the first is asked for; an item that is changed meanwhile may be left out.
+        """
         with self.reading(space) as (space_id, rows):
             matching = matching_contents(self._database, space_id, where)
-            outcomes = matching.outcomes(self._database, space_id, rows.contents().tolist())
-            places = rows.places(np.array(sorted(outcomes), np.int64))
-        for content, parts in places.items():
-            yield outcomes[content], *rows.read(parts)
+            pieces, segments = find_places(rows, matching.contents), [runs.segment for runs in rows.runs]
+        contents = pieces.content[np.append(True, np.diff(pieces.content) > 0)[: len(pieces.content)]]
+        for first in range(0, len(contents), _PAGE):
+            page = contents[first : first + _PAGE].tolist()
+            outcomes = matching.outcomes(self._database, space_id, page)
+            for content in page:
+                if content in outcomes:
+                    yield rows, outcomes[content], pieces.parts_of(content, segments)
+
+    def vectors_by_item(self, space: Space, where: Filter) -> Iterator[tuple[Item, Floats, Seconds]]:
+        """Yield the rows of the items that match, see `Library.items_in`."""
+        query = (
+            "SELECT r.path, i.path, i.id, o.content FROM outcomes o JOIN items i ON i.id = o.item JOIN roots r"
+            " ON r.id = i.root WHERE o.space = ? AND o.status = 'ok' AND o.item > ? ORDER BY o.item LIMIT ?"
+        )
+        with self.reading(space) as (space_id, rows):
+            matching = matching_contents(self._database, space_id, where)
+            pieces, segments = find_places(rows, matching.contents), [runs.segment for runs in rows.runs]
+        last = -1
+        while page := self._database.rows(query, space_id, last, _PAGE):
+            last = page[-1][2]
+            with self._database.decoding():
+                items = [(decode_item(*row), number(content)) for *row, content in page]
+            for item, content in items:
+                parts = pieces.parts_of(content, segments) if matching.has(item) else []
+                if parts:
+                    yield item, *rows.read(parts)
 
     def class_lists(self, spaces: Iterable[Space]) -> list[ClassList]:
         """Return the lists of classes that any rows of some spaces have scores for."""
@@ -154,17 +185,14 @@ class SpaceReader:
 
     def scores(self, space: Space, where: Filter) -> Iterator[KeptScores]:
         """Yield the scores of the contents that have matching items, see `Library.scores_in`."""
-        with self.reading(space) as (space_id, rows):
+        with self.reading(space) as (space_id, _):
             lists = read_class_lists(self._database, space_id)
-            if not lists:
-                return
-            matching = matching_contents(self._database, space_id, where)
-            outcomes = matching.outcomes(self._database, space_id, rows.contents().tolist())
-            places = rows.places(np.array(sorted(outcomes), np.int64))
-        for content, parts in places.items():
+        if not lists:
+            return
+        for rows, outcomes, parts in self._by_content(space, where):
             kept = self.kept_scores(rows, lists, parts)
             if kept is not None:
-                yield replace(kept, outcomes=outcomes[content])
+                yield replace(kept, outcomes=outcomes)
 
     def kept_scores(
         self, rows: SpaceRows, lists: Mapping[int, ClassList], parts: Sequence[tuple[MappedSegment, int, int]]

@@ -150,13 +150,15 @@ class SpaceRows:
     def _read_removed(self) -> dict[int, list[tuple[int, int]]]:
         query = (
             "SELECT r.segment, r.first, r.count FROM segments s JOIN removed r ON r.segment = s.id"
-            " WHERE s.space = ? AND r.generation > ?"
+            " WHERE s.space = ? AND r.generation > ? ORDER BY r.segment, r.first"
         )
         found: dict[int, list[tuple[int, int]]] = {}
-        rows = self._database.rows(query, self._space_id, self._generation)
-        with self._database.decoding():
-            for segment, first, count in rows:
-                found.setdefault(segment, []).append((number(first), number(count)))
+        for segment, first, count in self._database.iterate(query, self._space_id, self._generation):
+            with self._database.decoding():
+                ranges, first, count = found.setdefault(segment, []), number(first), number(count)
+            if ranges and sum(ranges[-1]) == first:  # as where the items of a folder were forgotten
+                first, count = ranges[-1][0], ranges.pop()[1] + count
+            ranges.append((first, count))
         return found
 
     def _taken_up(self, facts: SegmentFacts, removed: list[tuple[int, int]]) -> _Cached:

@@ -74,6 +74,10 @@ class LibraryTables:
 
     def items(self) -> list[Item]:
         """Return all items in the order of their ids."""
+        return list(self.each_item())
+
+    def each_item(self) -> Iterator[Item]:
+        """Yield all items in the order of their ids, in memory that does not grow with their number."""
         return read_items(self._database)
 
     def item(self, id_: int) -> Item:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from sightsound.contract.results import Item
 from sightsound.library.duplicates.keep import Keep, quality
 from sightsound.library.duplicates.rows import Ints
 from sightsound.library.library import Library
-from sightsound.library.maintenance import require_names, tops_of_items
+from sightsound.library.maintenance import require_names
 from sightsound.library.store.validation import decode_item, json_object, number
 
 _AT_ONCE = 500  # values of a query
@@ -108,7 +108,7 @@ def ids_below(library: Library, paths: Sequence[PathLike]) -> Ints:
     require_names(paths)
     tops = [os.path.normcase(os.path.abspath(path)) for path in paths]
     found, reached = array("q"), set[str]()
-    for top, item in tops_of_items(tops, _items(library)):
+    for top, item in _tops_of_items(tops, library.each_item()):
         reached.add(top)
         found.append(item.id or 0)
     for path, top in zip(paths, tops):
@@ -120,9 +120,12 @@ def ids_below(library: Library, paths: Sequence[PathLike]) -> Ints:
     return np.unique(np.frombuffer(found, np.int64))
 
 
-def _items(library: Library) -> Iterator[Item]:
-    query = "SELECT r.path, i.path, i.id FROM items i JOIN roots r ON r.id = i.root"
-    for row in library.iterate(query):
-        with library.decoding():
-            item = decode_item(*row)
-        yield item
+def _tops_of_items(tops: Sequence[str], items: Iterable[Item]) -> Iterator[tuple[str, Item]]:
+    """Yield each path that an item is at or below, with the item. Many of both take linear time."""
+    wanted, sizes = set(tops), sorted({len(top) for top in tops})
+    for item in items:
+        file = os.path.normcase(os.path.normpath(os.path.join(item.root, item.path)))
+        for size in sizes:
+            top = file[:size]
+            if top in wanted and (top == file or top.endswith(os.sep) or file[size] == os.sep):
+                yield top, item

@@ -31,11 +31,10 @@ from sightsound.library.incoming.verify_rows import largest_difference, verify_s
 from sightsound.library.library import Library, open_library
 from sightsound.library.scan import FileScan, scan_files
 from sightsound.library.store.row_table import PARTIAL_SCORES, RowComparison
-from sightsound.library.store.writer import Writer
+from sightsound.library.store.writer import COMMIT_SECONDS, Writer
 
 IMPORTED = " (imported)"
 """Follows the name of a network in the name of the space of rows that claim to be made by it."""
-_COMMIT_SECONDS = 0.2
 _LOOKED_AT = 1000  # paths that are looked at for the modality
 _KEPT_BYTES = 2**26  # of rows of one file that are kept to be compared with stored ones
 _EQUAL = 1e-6  # 1 - cosine of rows that are taken for the same, of equal files in different batches
@@ -389,7 +388,7 @@ class _Import:
             self._report.leave_out(current.row, current.key[0], current.refused)
         elif current.count:
             self._record(current)
-        if time.monotonic() - self._committed > _COMMIT_SECONDS:
+        if time.monotonic() - self._committed > COMMIT_SECONDS:
             self._writer.commit()
             self._writer.items.clear_cache()
             self._committed = time.monotonic()
@@ -403,7 +402,6 @@ class _Import:
             return
         if compared is not None or current.own:
             self._record_item(current)
-        self._writer.items.find(item)
         space = self._writer.space_id(self._own) if current.own and self._own else self._space_id()
         self._report.absent += current.scan.content is None
         if (compared is not None or current.own) and self._writer.outcomes.status(item, space) == "ok":

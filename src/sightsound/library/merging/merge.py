@@ -17,10 +17,8 @@ from sightsound.library.merging.labels import Prefer, decide
 from sightsound.library.merging.source import MergeSource, StoredOutcome
 from sightsound.library.store.lookup import FoundItem
 from sightsound.library.store.validation import decode_item
-from sightsound.library.store.writer import Writer
+from sightsound.library.store.writer import COMMIT_SECONDS, Writer
 from sightsound.media.files import item_of
-
-_COMMIT_SECONDS = 0.2
 
 
 @dataclass
@@ -72,7 +70,7 @@ class Merge:
             for item, stat, modality in self._source.items():
                 self._take(item, stat, modality)
                 shown.update()
-                if time.monotonic() - committed > _COMMIT_SECONDS:
+                if time.monotonic() - committed > COMMIT_SECONDS:
                     self._writer.commit()
                     self._writer.items.clear_cache()
                     committed = time.monotonic()

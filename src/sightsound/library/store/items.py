@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sightsound.contract.card import Modality
 from sightsound.contract.errors import LibraryError
-from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item
+from sightsound.library.store.renamed import RenamedItems
 from sightsound.library.store.transaction import Transaction, storable
 
-_TIME_STEP = 2.0  # seconds; the coarsest file times, those of FAT
+_MOST_IDS = 10_000  # that are kept in memory
 
 
 @dataclass(frozen=True)
@@ -54,17 +53,15 @@ class ItemTable:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self._ids: dict[Item, int] = {}
+        self._ids: dict[Item, int] = {}  # of items that were used lately
         self._roots: dict[str, int] = {}
-        self._unexamined: dict[int, deque[tuple[int, bytes, bytes]]] = {}  # items by content that may be renamed
-        self._roots_with_files: dict[str, bool] = {}
+        self._renamed = RenamedItems(transaction)
 
     def clear_cache(self) -> None:
         """Forget the ids that were looked up, after a rollback."""
         self._ids.clear()
         self._roots.clear()
-        self._unexamined.clear()
-        self._roots_with_files.clear()
+        self._renamed.clear_cache()
 
     def find(self, item: Item) -> KnownItem | None:
         """Return what the library knows of an item, or None."""
@@ -74,14 +71,22 @@ class ItemTable:
         )
         values = os.fsencode(item.root), os.fsencode(item.path)
         for id_, size, mtime_ns, content, modality in self._transaction.read(query, *values):
-            self._ids[item] = id_
+            self._remember(item, id_)
             valid = isinstance(content, bytes) and modality in (None, "image", "sound")
             return KnownItem(id_, (size, mtime_ns), content if valid else None, modality)
         return None
 
     def id(self, item: Item) -> int:
         """Return the id of an item that was passed to `find` or `record` before."""
+        if item not in self._ids:
+            self.find(item)
         return self._ids[item]
+
+    def _remember(self, item: Item, id_: int) -> None:
+        """Keep the id of an item, which its rows and outcomes ask for. `id` reads that of an older one again."""
+        if len(self._ids) >= _MOST_IDS:
+            self._ids.clear()
+        self._ids[item] = id_
 
     def record(
         self,
@@ -120,7 +125,7 @@ class ItemTable:
         content_id = None if content is None else self._content_id(content, modality)
         known = self._transaction.execute("SELECT id, content FROM items WHERE root = ? AND path = ?", root, path)
         before: tuple[int, int | None] | None = known.fetchone()
-        old = None if before or not renamed else self._renamed_id(content_id, item)
+        old = None if before or not renamed else self._renamed.find(content_id, item)
         id_ = before[0] if before else old or self._new_id(root, path)
         self._transaction.execute(
             "UPDATE items SET root = ?, path = ?, size = ?, mtime_ns = ?, content = ? WHERE id = ?",
@@ -128,7 +133,7 @@ class ItemTable:
         )
         if before and before[1] not in (None, content_id):
             self.delete_content_if_unused(before[1])
-        self._ids[item] = id_
+        self._remember(item, id_)
         return id_
 
     def content_of(self, id_: int) -> int | None:
@@ -244,83 +249,6 @@ class ItemTable:
         new = self._transaction.execute("INSERT INTO items (root, path) VALUES (?, ?) RETURNING id", root, path)
         ((id_,),) = new.fetchall()
         return int(id_)
-
-    def _renamed_id(self, content: int | None, new: Item) -> int | None:
-        """Return an item of this content whose file is gone, so that a new file may be it; None if none is.
-
-        Each item is examined once, so that many files of one content do not take quadratic time. Files that were
-        recorded by this writer exist.
-        """
-        if content is None:
-            return None
-        query = (
-            "SELECT i.id, r.path, i.path FROM items i JOIN roots r ON r.id = i.root WHERE i.content = ?"
-            " AND typeof(r.path) = 'blob' AND typeof(i.path) = 'blob' ORDER BY i.id"
-        )
-        if content not in self._unexamined:
-            self._unexamined[content] = deque(self._transaction.execute(query, content).fetchall())
-        others = self._unexamined[content]
-        while others:
-            id_, old_root, path = others.popleft()
-            if self._is_renamed(os.fsdecode(old_root), path, new) and self._has_content(id_, content):
-                return int(id_)
-        return None
-
-    def _is_renamed(self, old_root: str, path: bytes, new: Item) -> bool:
-        """Return whether a new file may be one that is gone from a root, and not because a drive is unplugged.
-
-        The mount point of an unplugged drive is an empty folder. A file that was renamed into another root must leave
-        other files of the library behind.
-        """
-        old = os.path.join(os.fsencode(old_root), path)
-        if not os.path.isdir(old_root) or not is_missing(old) or not _may_have_left(old, new):
-            return False
-        return old_root == new.root or self._has_files(old_root)
-
-    def _has_files(self, root: str) -> bool:
-        """Return whether any file of a root exists."""
-        if root not in self._roots_with_files:
-            folder = os.fsencode(root)
-            rows = self._transaction.execute(
-                "SELECT i.path FROM items i JOIN roots r ON r.id = i.root WHERE r.path = ? AND typeof(i.path) = 'blob'",
-                folder,
-            )
-            self._roots_with_files[root] = any(os.path.lexists(os.path.join(folder, path)) for (path,) in rows)
-        return self._roots_with_files[root]
-
-    def _has_content(self, id_: int, content: int) -> bool:
-        return bool(
-            self._transaction.execute("SELECT 1 FROM items WHERE id = ? AND content = ?", id_, content).fetchone()
-        )
-
-
-def _may_have_left(old: bytes, new: Item) -> bool:
-    """Return whether a file may have been renamed: the nearest folder that is left is no unused mount point.
-
-    A folder changes when a file leaves it, which is not before the new file is there. An empty folder that has not
-    changed since then has not lost the file.
-    """
-    folder = os.path.dirname(old)
-    while is_missing(folder):
-        folder = os.path.dirname(folder)
-    try:
-        with os.scandir(folder) as entries:
-            if next(entries, None) is not None:
-                return True
-        return os.stat(folder).st_mtime + _TIME_STEP >= os.stat(new.file).st_ctime
-    except OSError:
-        return False
-
-
-def is_missing(path: PathLike | bytes) -> bool:
-    """Return whether a file does not exist; one that may not be examined is not missing."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except (OSError, ValueError):  # ValueError: a null character, in a library that somebody made up
-        return False
-    return False
 
 
 def storable_stat(stat: tuple[int, int]) -> tuple[int, int]:

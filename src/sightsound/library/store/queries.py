@@ -99,12 +99,13 @@ def count_items(database: Database) -> int:
     return int(count)
 
 
-def read_items(database: Database) -> list[Item]:
-    """Return all items in the order of their ids."""
+def read_items(database: Database) -> Iterator[Item]:
+    """Yield all items in the order of their ids."""
     query = "SELECT r.path, i.path, i.id FROM items i JOIN roots r ON r.id = i.root ORDER BY i.id"
-    rows = database.rows(query)
-    with database.decoding():
-        return [decode_item(*row) for row in rows]
+    for row in database.iterate(query):
+        with database.decoding():
+            item = decode_item(*row)
+        yield item
 
 
 def read_item(database: Database, id_: int) -> Item:

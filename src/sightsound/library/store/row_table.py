@@ -24,6 +24,7 @@ from sightsound.media.safe_open import error_line
 PARTIAL_SCORES = "scores"
 """A fact of items whose rows have only some of the scores of the network: those that a table had."""
 _COPIED = 4096  # rows that `compact` copies at once
+_RUNS = 10_000  # that it reads at once
 
 
 @dataclass
@@ -317,22 +318,23 @@ class RowTable:
 
     def _copy_rows(self, source: MappedSegment) -> None:
         space = source.facts.space
-        query = "SELECT content, part, first, count FROM runs WHERE segment = ? ORDER BY first"
+        query = f"SELECT content, part, first, count FROM runs WHERE segment = ? ORDER BY first LIMIT {_RUNS}"
         end = 0
-        for content, part, first, count in self._transaction.read(query, source.facts.id):
-            if type(first) is not int or type(count) is not int or not end <= first < first + count <= len(source):
-                raise self._damaged("a run is not in its segment, or in another run")
-            end = first + count
-            target = self._files.free_segment(space, count)
-            self._transaction.execute(
-                "UPDATE runs SET segment = ?, first = ? WHERE content = ? AND space = ? AND part = ?",
-                *(target.id, target.tail, content, space, part),
-            )
-            for at in range(first, first + count, _COPIED):
-                size = min(_COPIED, first + count - at)
-                target.append(source.parts(at, size))
-            target.complete = target.tail
-            target.busy = False
+        while runs := self._transaction.read(query, source.facts.id):  # those that were copied are in another segment
+            for content, part, first, count in runs:
+                if type(first) is not int or type(count) is not int or not end <= first < first + count <= len(source):
+                    raise self._damaged("a run is not in its segment, or in another run")
+                end = first + count
+                target = self._files.free_segment(space, count)
+                self._transaction.execute(
+                    "UPDATE runs SET segment = ?, first = ? WHERE content = ? AND space = ? AND part = ?",
+                    *(target.id, target.tail, content, space, part),
+                )
+                for at in range(first, first + count, _COPIED):
+                    size = min(_COPIED, first + count - at)
+                    target.append(source.parts(at, size))
+                target.complete = target.tail
+                target.busy = False
 
     def _damaged(self, what: str) -> LibraryError:
         return LibraryError(f"{self._files.folder}: damaged ({what}); run `sightsound check`, restore it from a copy")

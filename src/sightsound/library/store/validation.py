@@ -115,6 +115,7 @@ def json_object(value: object) -> Mapping[str, Any]:
     return found
 
 
+@functools.lru_cache(maxsize=256)  # every item has one of few
 def decode_root(path: object) -> str:
     """Return the path of a root; raise `ValueError` unless it is absolute. Call it inside `decoding`."""
     root = os.fsdecode(path) if isinstance(path, bytes) else ""

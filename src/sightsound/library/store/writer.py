@@ -25,6 +25,10 @@ from sightsound.library.store.segments import DTYPES
 from sightsound.library.store.transaction import Transaction, write_lock
 from sightsound.media.facts.times import TimeRules
 
+COMMIT_SECONDS = 2.0
+"""Between two commits of what is copied. Each writes the pages of the indexes that were touched, which are all over the
+database: commits in quick succession would write many times what they add."""
+
 
 @contextlib.contextmanager
 def open_writer(file: Path, *, max_bytes: int | None = None) -> Iterator[Writer]:

@@ -1,0 +1,143 @@
+"""What a command reads and keeps grows with the items of a library no more than it has to."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from sightsound import ClassList, Filter, Item, Library, check, compact, forget, list_items
+from sightsound.contract.results import Outcome, Rows
+from sightsound.contract.space import Space
+from sightsound.library import space_reader
+from sightsound.library.store import items, row_table
+
+SPACE = Space("net.made", json.dumps({"dim": 4, "modality": "sound", "stages": []}))
+CLASSES = ClassList("made", ("bark", "song"))
+
+
+def made(where, count):
+    """A library of recordings of two windows, every second one with a label; all of them have the class `bark`."""
+    random = np.random.default_rng(0)
+    with Library(where, create=True) as library, library.writing() as writer:
+        id_ = writer.space_id(SPACE)
+        writer.keep_scores(id_, "sigmoid", CLASSES)
+        for number in range(count):
+            item = Item("/made", f"{number % 10}/{number}.wav")
+            own = writer.items.record(item, (1, 1), hashlib.sha256(item.path.encode()).digest(), "sound")
+            spans = np.array([[0.0, 1], [1, 2]])
+            rows = random.standard_normal((2, 4), dtype=np.float32)
+            scores = np.array([[0.9, number % 2], [0.5, 0]], np.float32)
+            writer.add_rows(Rows(item, spans, rows, scores), id_)
+            writer.outcomes.record(Outcome(item, "ok", seconds=2.0), id_)
+            if number % 2:
+                writer.items.label(own, "odd", [str(number % 5)])
+    return where
+
+
+@pytest.fixture
+def sizes(tmp_path):
+    """Two libraries, of which one is eight times as large as the other."""
+    return [made(tmp_path / "small", 100), made(tmp_path / "large", 800)]
+
+
+@contextlib.contextmanager
+def counted(library, every=100):
+    """Count the steps of SQLite, or hundreds of them, for reading a library."""
+    steps = []
+    connection = library._database._connection
+    connection.set_progress_handler(lambda: steps.append(1), every)
+    yield steps
+    connection.set_progress_handler(None, 0)
+
+
+def test_a_list_by_tags_takes_steps_in_proportion_to_the_items(sizes):
+    found = []
+    for where in sizes:
+        with Library(where) as library, counted(library) as steps:
+            tagged = list(list_items(library, where=Filter(tags=(frozenset(["song"]),))))
+            assert len(tagged) == len(library) // 2
+        found.append(len(steps))
+    assert 0 < found[1] < 12 * found[0]
+
+
+def test_a_file_is_forgotten_without_reading_all_items(sizes):
+    found = []
+    for where in sizes:
+        with Library(where) as library, counted(library, every=1) as steps:
+            assert [item.path for item in forget("/made/3/3.wav", library)] == ["3/3.wav"]
+        found.append(len(steps))
+    assert 0 < found[1] < 2 * found[0]
+
+
+def test_nothing_is_forgotten_where_no_path_is_named(sizes):
+    assert forget([], sizes[0]) == []
+    with Library(sizes[0]) as library:
+        assert len(library) == 100
+
+
+def test_a_writer_keeps_few_of_the_items_that_it_records(tmp_path, monkeypatch):
+    """A thousand bytes for each file that is indexed would be a gigabyte for a million."""
+    monkeypatch.setattr(items, "_MOST_IDS", 7)
+    made(tmp_path / "lib", 20)
+    with Library(tmp_path / "lib") as library, library.writing() as writer:
+        new = [Item("/made", f"new/{number}.wav") for number in range(50)]
+        ids = [writer.items.record(item, (1, 1), item.path.encode().ljust(32), "sound") for item in new]
+        assert [writer.items.id(item) for item in new] == ids
+        assert len(writer.items._ids) <= 7 and not writer.items._renamed._unexamined
+
+
+@pytest.mark.parametrize("read", ["contents_in", "vectors_in", "scores_in", "items_in"])
+def test_rows_are_read_with_few_items_at_a_time(tmp_path, monkeypatch, read):
+    monkeypatch.setattr(space_reader, "_PAGE", 10)
+    with Library(made(tmp_path / "lib", 60)) as library:
+        most, count = 0, 0
+        for _ in getattr(library, read)(SPACE):
+            count += 1
+            most = max(most, sum(isinstance(each, Item) for each in gc.get_objects()))
+        assert count == 60
+        assert most < 35
+
+
+def test_items_come_with_their_rows_in_the_order_of_their_ids(tmp_path):
+    made(tmp_path / "lib", 30)
+    with Library(tmp_path / "lib") as library:
+        with library.writing() as writer:  # an older item gets a newer content
+            item = library.item(3)
+            writer.items.record(item, (2, 2), b"n" * 32, "sound")
+            id_ = writer.space_id(SPACE)
+            writer.add_rows(Rows(item, np.array([[0.0, 1]]), np.ones((1, 4), np.float32)), id_)
+            writer.outcomes.record(Outcome(item, "ok", seconds=1.0), id_)
+        found = list(library.items_in(SPACE))
+        assert [item.id for item, _, _ in found] == list(range(1, 31))
+        for item, rows, spans in found:
+            expected, seconds = library.vectors(SPACE, library.content(item.id))
+            assert np.array_equal(rows, expected) and np.array_equal(spans, seconds)
+        where = Filter(labels=("odd=1",))
+        assert [item.id for item, _, _ in library.items_in(SPACE, where)] == [2, 12, 22]
+
+
+def test_what_was_forgotten_one_after_the_other_is_one_range(tmp_path):
+    where = made(tmp_path / "lib", 60)
+    forget([f"/made/{number % 10}/{number}.wav" for number in range(20, 50)], where)
+    with Library(where) as library:
+        assert len(list(library.items_in(SPACE))) == 30
+        (segment,) = library._reader._rows[1]._cached.values()
+        assert segment.removed == [(40, 60)]
+
+
+def test_compact_reads_some_runs_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_table, "_RUNS", 7)
+    where = made(tmp_path / "lib", 60)
+    forget("/made/3", where)
+    with Library(where) as library:
+        before = {item: rows for item, rows, _ in library.items_in(SPACE)}
+    assert compact(where) > 0 and check(where) == []
+    with Library(where) as library:
+        after = {item: rows for item, rows, _ in library.items_in(SPACE)}
+    assert len(after) == 54 and after.keys() == before.keys()
+    assert all(np.array_equal(rows, before[item]) for item, rows in after.items())
