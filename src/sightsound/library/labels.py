@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sightsound.contract.errors import LibraryError, SightsoundError
 from sightsound.contract.paths import PathLike, as_list, printable
 from sightsound.contract.results import Item
 from sightsound.library.filters import Filter
-from sightsound.library.item_finder import Found, ItemFinder, Read
+from sightsound.library.item_finder import Found, ItemFinder
 from sightsound.library.label_files import DEFAULT_COLUMN, OF_SPANS, PLACE_COLUMNS, TIMES, LabelFile, LabelRow, Span
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.label_changes import StagedRange
@@ -28,7 +29,7 @@ COLUMN = DEFAULT_COLUMN
 
 _BATCH = 1000  # rows that are gathered at once
 _MOST_UNMATCHED = 1000  # that a report names
-_LENGTH = (
+_LIMITS = (  # the seconds and the channels of a recording
     "SELECT max(seconds), max(CASE WHEN json_valid(facts) THEN json_extract(facts, '$.channels') END)"
     " FROM outcomes WHERE item = ?"
 )
@@ -267,6 +268,7 @@ def store_labels(
     """
     changes, unmatched, count, empty, channels, first_channel = writer.labels, list[str](), 0, 0, 0, None
     changes.begin()
+    limits = lru_cache(maxsize=1)(lambda id_: writer.read(_LIMITS, id_)[0])  # rows of one recording often follow
     rows = file.rows()
     while batch := list(islice(rows, _BATCH)):
         matched: list[tuple[int, LabelRow]] = []
@@ -275,7 +277,8 @@ def store_labels(
             if isinstance(found, Found) and file.ranges and found.modality == "image":
                 found = f"{row.paths[0] if row.paths else 'the recording'}: an image, expected a recording"
             if isinstance(found, Found) and row.span is not None:
-                late, other = _beyond(writer.read, found, row, row.span)
+                seconds, of_recording = limits(found.id)
+                late, other = _beyond(seconds, of_recording, row, row.span)
                 found = late or found
                 channels += other is not None
                 first_channel = first_channel or other
@@ -303,12 +306,11 @@ def store_labels(
     return LabelReport(items, labels, ranges, tuple(unmatched), count, tuple(notes))
 
 
-def _beyond(read: Read, found: Found, row: LabelRow, span: Span) -> tuple[str | None, str | None]:
-    """Return what to tell the user about a time range that its recording does not have.
+def _beyond(seconds: object, channels: object, row: LabelRow, span: Span) -> tuple[str | None, str | None]:
+    """Return what to tell the user about a time range that its recording, so long and of so many channels, lacks.
 
     Of one that starts after the end, which has no place, and of one of a channel that is not there.
     """
-    ((seconds, channels),) = read(_LENGTH, found.id)
     subject = f"row {row.number} of {row.paths[0] if row.paths else 'the recording'}"
     late = other = None
     if isinstance(seconds, float) and span.start > seconds:

@@ -224,9 +224,9 @@ def _range_labels(
         by_column: dict[str, list[TimeRange]] = {}
         for each in ranges.get(item.id or 0, ()):
             by_column.setdefault(each.column, []).append(each)
-        own = np.flatnonzero(of == number) if by_column else np.empty(0, np.intp)
+        first, last = np.searchsorted(of, [number, number + 1]).tolist() if by_column else (0, 0)
         for column, some in by_column.items():
-            for row, labels in zip(own.tolist(), labels_of_windows(some, spans[own], min_overlap)):
+            for row, labels in enumerate(labels_of_windows(some, spans[first:last], min_overlap), first):
                 if labels:
                     found[row][column] = labels
     return found
