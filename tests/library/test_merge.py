@@ -128,6 +128,29 @@ def test_one_library_takes_in_the_other(two, tiny, tmp_path):
     assert content(b) == expected and check(b) == []
 
 
+@pytest.mark.parametrize("nested", ["a", "b"])
+def test_a_file_is_one_item_though_the_roots_of_the_libraries_differ(tiny, tmp_path, nested):
+    """One of them was made of a folder, the other of the folder above it. Labels of the file may conflict, too."""
+    for i in range(3):
+        write_image(tmp_path / "top" / "in" / f"{i}.png", i)
+    write_image(tmp_path / "top" / "above.png", 9)
+    where = {name: tmp_path / name for name in ("a", "b")}
+    for name, folder in where.items():
+        index(tmp_path / "top" / ("in" if name == nested else ""), folder, models=["colours.tiny"], host=tiny)
+    (tmp_path / "top" / "in" / "2.png").rename(tmp_path / "top" / "in" / "3.png")
+    index(tmp_path / "top", where["b"], models=["colours.tiny"], host=tiny)
+    for name in where:
+        label(where[name], **{"0.png" if name == nested else "in/0.png": [name]})
+    with pytest.raises(MergeConflict, match="who is a in the first, b in the second"):
+        merge_libraries(where["a"], where["b"], tmp_path / "c")
+    merge_libraries(where["a"], where["b"], tmp_path / "c", prefer="both")
+    with Library(tmp_path / "c") as library:
+        found = {item.file.name: library.labels(item.id) for item in library.items()}
+        assert len(found) == len(list(library.items())), "each file once"
+    assert found["0.png"] == {"who": ("a", "b")} and check(tmp_path / "c") == []
+    assert index(tmp_path / "top", tmp_path / "c", models=["colours.tiny"], host=tiny).counts["ok"] == 0
+
+
 def test_a_third_library_is_refused_and_so_is_one_library_twice(two, tmp_path):
     a, b = two
     shutil.copytree(a, tmp_path / "other")

@@ -176,7 +176,12 @@ def test_guano(tmp_path):
     local = facts(recording(tmp_path / "b.wav", guano(Timestamp="2026-05-29T03:12:01")), BERLIN)
     assert local["recorded"] == "2026-05-29T03:12:01+02:00"
     bad = facts(recording(tmp_path / "c.wav", guano(Timestamp="never", Loc_Position="x y", Temperature_Int="nan")))
-    assert bad == {}
+    assert bad == {
+        "fact_notes": [
+            "GUANO says 'never', which is no time",
+            "GUANO says 'x y', which is no latitude and longitude in degrees",
+        ]
+    }
 
 
 def test_a_broadcast_extension_counts_where_nothing_else_has_a_time(tmp_path):

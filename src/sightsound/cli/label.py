@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -162,7 +164,8 @@ def _check_name(out: str, form: LabelForm) -> None:
     if endings is None:
         require_ending(out, _TABLE_ENDINGS, "; --raven and --audacity write .txt")
     elif not out.lower().endswith(endings):
-        raise SightsoundError(f"{out}: expected a name that ends in {' or '.join(endings)}; name another place")
+        step = "name another place" if form == "raven" else "or make the folder, for the tracks of several recordings"
+        raise SightsoundError(f"{out}: expected a name that ends in {' or '.join(endings)}; {step}")
 
 
 def _print_lines(labels: LabelExport, form: LabelForm) -> None:
@@ -182,10 +185,11 @@ def _print_report(report: LabelReport, as_json: bool, *, of_file: bool) -> None:
         facts = ("items", "labels", "ranges", "unmatched_count", "unmatched", "notes")
         output.print_json({name: getattr(report, name) for name in facts})
         return
-    for text in report.unmatched[:_SHOWN]:
-        output.echo(f"no item for {printable(text)}", err=True)
-    if report.unmatched_count > _SHOWN:
-        output.echo(f"... and {report.unmatched_count - _SHOWN} more", err=True)
+    rows = Counter(report.unmatched)
+    for text, count in islice(rows.items(), _SHOWN):
+        output.echo(f"no item for {printable(text)}{f' ({count} rows)' if count > 1 else ''}", err=True)
+    if more := report.unmatched_count - sum(islice(rows.values(), _SHOWN)):
+        output.echo(f"... and {output.count_of(more, 'more row')}", err=True)
     for note in report.notes:
         output.echo(note, err=True)
     items = output.count_of(report.items, "item")

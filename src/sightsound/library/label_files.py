@@ -25,7 +25,9 @@ TIMES = ("start", "stop", "end")
 """The columns that tell a CSV of time ranges."""
 RECORDED = "recorded"
 """The column with the local time at which a time range begins, which follows from the recording and is not read."""
-SPAN_COLUMNS = (*TIMES, "low_hz", "high_hz", "channel", RECORDED)
+OF_SPANS = ("low_hz", "high_hz", "channel")
+"""The columns that a table of time ranges may have beside their times."""
+SPAN_COLUMNS = (*TIMES, *OF_SPANS, RECORDED)
 """The columns of a table of time ranges that are no labels."""
 DEFAULT_COLUMN = "label"
 """The column of labels that come without the name of one: those of folders, and of Audacity."""
@@ -38,13 +40,13 @@ _OTHER_TABLES = {
     "export": {"item", "root", "content"},
 }
 """Commands -> columns that tell their tables, most of whose other columns are no labels."""
-_BEGIN, _END = "Begin Time (s)", "End Time (s)"
+_BEGIN, _END, _OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 _RAVEN_COLUMNS = frozenset(
     (
         *("Selection", "View", "Channel", _BEGIN, _END, "Low Freq (Hz)", "High Freq (Hz)"),
-        *("Begin File", "End File", "Begin Path", "End Path", "File Offset (s)", "Begin Date", "End Date"),
-        *("Begin Hour", "Begin Clock Time", "End Clock Time", "Begin Sample", "End Sample"),
-        *("Confidence", "Score", "Mean Score", "Peak Score", "Rank", "Occupancy", "Type"),
+        *("Begin File", "End File", "Begin Path", "End Path", _OFFSET, "Begin Date", "End Date"),
+        *("Begin Hour", "Begin Clock Time", "End Clock Time", "Begin Date Time", "Begin Sample", "End Sample"),
+        *("PFC Num Inf Pts", "Confidence", "Score", "Mean Score", "Peak Score", "Rank", "Occupancy", "Type"),
     )
 )
 """Columns of Raven Pro 1.6, of detectors and of `tag --raven` that are no labels. Nor are the measurements of Raven:
@@ -137,7 +139,7 @@ class LabelFile:
         else:
             self._read_first_line(ending)
         if self.form in _TABLES:
-            self._check_names()
+            _check_names(self._names, self.form, file)
             self.ranges = {"start", "stop"} <= set(self._names) or {"start", "end"} <= set(self._names)
         else:
             self.ranges = True
@@ -172,17 +174,25 @@ class LabelFile:
             row_of = self._raven_row if self.form == "raven" else self._table_row
             reader = self._reader(opened)
             next(reader, None)
-            number, joined = 0, _other_command(self._names)
-            for cells in reader:
-                if cells:
-                    number += 1
-                    if self.form == "csv" and any(cells[len(self._names) :]):
-                        raise SightsoundError(
-                            f"{self.file!s}: row {number}: expected {len(self._names)} cells, got {len(cells)}; put a "
-                            "cell that has a comma in quotes"
-                        )
-                    row = row_of(number, dict(zip(self._names, cells)))
-                    yield from _parts(row) if joined else [row]
+            joined, records = _other_command(self._names), self._cells(reader)
+            if self.form == "raven":
+                records = _with_offsets(records, self.file)
+            for number, record in enumerate(records, 1):
+                row = row_of(number, record)
+                yield from _parts(row) if joined else [row]
+
+    def _cells(self, reader: Iterator[list[str]]) -> Iterator[dict[str, str]]:
+        """Yield the cells of each row by the names of their columns. Raises `SightsoundError` for cells without one."""
+        number = 0
+        for cells in reader:
+            if cells:
+                number += 1
+                if self.form == "csv" and any(cells[len(self._names) :]):
+                    raise SightsoundError(
+                        f"{self.file!s}: row {number}: expected {len(self._names)} cells, got {len(cells)}; put a "
+                        "cell that has a comma in quotes"
+                    )
+                yield dict(zip(self._names, cells))
 
     @property
     def names_recordings(self) -> bool:
@@ -206,17 +216,6 @@ class LabelFile:
             return csv.reader(opened, delimiter="\t", quoting=csv.QUOTE_NONE)
         return csv.reader(opened)
 
-    def _check_names(self) -> None:
-        if "path" not in self._names:
-            what = {"csv": "a CSV", "json": "a table in JSON", "parquet": "a Parquet table"}[self.form]
-            have = ", ".join(map(printable, self._names)) or "an empty file"
-            apart = len(self._names) == 1 and set(self._names[0]) & set(";\t")
-            step = "separate its cells by commas" if apart else "name the column of the files so"
-            raise SightsoundError(f"{self.file!s}: expected {what} with a column 'path', got {have}; {step}")
-        repeated = [name for name in self._names if self._names.count(name) > 1]
-        if repeated:
-            raise SightsoundError(f"{self.file!s}: expected columns of different names, got {repeated[0]!r} twice")
-
     def _chosen(self, columns: Sequence[str]) -> dict[str, str]:
         """Return the name of each label column -> the name that the file has for it."""
         if self.form == "audacity":
@@ -225,6 +224,8 @@ class LabelFile:
             return dict.fromkeys(columns or (DEFAULT_COLUMN,), "")
         known = [name for name in self._names if name and not self._is_place(name)]
         if not columns:
+            if self.form in _TABLES:
+                _check_times(self._names, self.ranges, self.file)
             labels = [name for name in known if self.form in _TABLES or not _is_of_raven(name)]
             if self.form in _TABLES and set(CSV_COLUMNS) <= set(self._names):  # of `tag`, which says more of each label
                 labels = [DEFAULT_COLUMN]
@@ -275,8 +276,8 @@ class LabelFile:
 
     def _raven_row(self, number: int, cells: dict[str, str]) -> LabelRow:
         start, stop = self._seconds(number, cells, _BEGIN), self._seconds(number, cells, _END)
-        if cells.get("File Offset (s)") and self.names_recordings:  # times are of all files, one after the other
-            length, start = stop - start, self._seconds(number, cells, "File Offset (s)")
+        if cells.get(_OFFSET) and self.names_recordings:  # times are of all files, one after the other
+            length, start = stop - start, self._seconds(number, cells, _OFFSET)
             stop = round(start + length, 9)
         channel = cells.get("Channel", "")
         if channel and not (channel.isdecimal() and int(channel)):
@@ -329,6 +330,8 @@ class LabelFile:
     ) -> Span:
         if not 0 <= start <= stop:
             raise self._wrong(number, "times", "a start of 0 s or more and a stop not before it", f"{start} to {stop}")
+        if low is not None and high is not None and low > high:
+            raise self._wrong(number, "band", "a low frequency not above the high one", f"{low:.10g} to {high:.10g} Hz")
         return Span(start, stop, low, high, channel, selection)
 
     def _seconds(self, number: int, cells: Mapping[str, str], name: str) -> float:
@@ -356,6 +359,55 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def _check_names(names: Sequence[str], form: str, file: PathLike) -> None:
+    """Raise `SightsoundError` for a table without a column of paths, or with two columns of one name."""
+    if "path" not in names:
+        what = {"csv": "a CSV", "json": "a table in JSON", "parquet": "a Parquet table"}[form]
+        have, step = ", ".join(map(printable, names)) or "an empty file", _path_step(names)
+        raise SightsoundError(f"{file!s}: expected {what} with a column 'path', got {have}; {step}")
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise SightsoundError(f"{file!s}: expected columns of different names, got {repeated[0]!r} twice")
+
+
+def _check_times(names: Sequence[str], ranges: bool, file: PathLike) -> None:
+    """Raise `SightsoundError` for a table that has a start or a stop, and not both."""
+    found = [name for name in TIMES if name in names]
+    if found and not ranges:
+        other = "stop" if "start" in found else "start"
+        similar = nearest(other, [name for name in names if name not in (*PLACE_COLUMNS, *TIMES)])
+        step = f"rename {similar!r}" if similar else "add it, or name the columns of labels (--column)"
+        raise SightsoundError(f"{file!s}: column {found[0]!r}: expected a column {other!r} too, got none; {step}")
+
+
+def _with_offsets(records: Iterator[dict[str, str]], file: PathLike) -> Iterator[dict[str, str]]:
+    """Yield the rows of a selection table, whose times are of all its recordings, one after the other.
+
+    Raises `SightsoundError` where it has several recordings and a row does not say where in its own one it begins.
+    """
+    first, lacking = None, False
+    for cells in records:
+        recording = cells.get("Begin Path") or cells.get("Begin File") or None
+        first = recording if first is None else first
+        lacking = lacking or not cells.get(_OFFSET)
+        if lacking and recording != first:
+            raise SightsoundError(
+                f"{file!s}: {_OFFSET}: expected seconds in each row, since times are of several recordings one after "
+                "the other, got none; show the column in Raven, or fill it with the times in each recording"
+            )
+        yield cells
+
+
+def _path_step(names: Sequence[str]) -> str:
+    """Return what to do about a table that has no column `path`."""
+    if len(names) == 1 and ";" in names[0]:
+        return "write commas between the columns, in place of semicolons"
+    if any("\t" in name for name in names):
+        return "a label track begins with seconds and a point for decimals"
+    by_case = [name for name in names if name.casefold() == "path"]
+    return f"rename {by_case[0]!r}" if by_case else "rename the column that has the files"
 
 
 def _is_of_raven(name: str) -> bool:

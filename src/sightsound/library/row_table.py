@@ -43,15 +43,26 @@ def label_column_names(columns: Sequence[str], taken: Sequence[str]) -> dict[str
     return found
 
 
-def row_columns(space: Space, labels: Sequence[str], facts: Sequence[Column], best: int) -> list[Column]:
+def range_column(column: str) -> str:
+    """Return the name of the column with the labels that windows have from time ranges in a column of labels."""
+    return f"{row_names.WINDOW}{column}"
+
+
+def _label_names(labels: Sequence[str], ranges: Sequence[str], facts: Sequence[Column]) -> dict[str, str]:
+    return label_column_names(labels, (*_FIXED, *map(range_column, ranges), *(column.name for column in facts)))
+
+
+def row_columns(
+    space: Space, labels: Sequence[str], ranges: Sequence[str], facts: Sequence[Column], best: int
+) -> list[Column]:
     """Return the columns of the rows of a space.
 
     Parameters
     ----------
     space : Space
         The space.
-    labels : sequence of str
-        The columns of labels.
+    labels, ranges : sequence of str
+        The columns of labels of items, and of time ranges.
     facts : sequence of Column
         The columns of facts, as of `Library.fact_columns`.
     best : int
@@ -65,8 +76,10 @@ def row_columns(space: Space, labels: Sequence[str], facts: Sequence[Column], be
         Column("start", "number", "where the window starts in the recording; empty for images", "s"),
         Column("stop", "number", "where the window stops in the recording; empty for images", "s"),
     ]
-    names = label_column_names(labels, [*_FIXED, *(column.name for column in facts)])
+    names = _label_names(labels, ranges, facts)
     columns += [Column(names[each], "texts", f"labels of the item in the column {each}") for each in labels]
+    about = "labels of the time ranges that the window overlaps, in the column"
+    columns += [Column(range_column(each), "texts", f"{about} {each}") for each in ranges]
     if best:
         columns += [
             Column(row_names.TOP_LABELS, "texts", f"at most {best} classes with the highest scores, best first"),
@@ -107,10 +120,15 @@ def score_metadata(scored: tuple[str, ClassList] | None, best: int) -> dict[str,
 
 
 def row_batches(
-    blocks: Iterator[RowBlock], labels: Sequence[str], facts: Sequence[Column], facts_of: FactsOf, best: int
+    blocks: Iterator[RowBlock],
+    labels: Sequence[str],
+    ranges: Sequence[str],
+    facts: Sequence[Column],
+    facts_of: FactsOf,
+    best: int,
 ) -> Iterator[Batch]:
     """Yield blocks of rows as batches of the columns of `row_columns`."""
-    names = label_column_names(labels, [*_FIXED, *(column.name for column in facts)])
+    names = _label_names(labels, ranges, facts)
     for block in blocks:
         of = block.of.tolist()
         hashes = [content.hex() for content in block.contents]
@@ -125,6 +143,8 @@ def row_batches(
         for column in labels:
             values = [list(given.get(column, ())) for given in block.labels]
             batch[names[column]] = [values[i] for i in of]
+        for column in ranges:
+            batch[range_column(column)] = [list(given.get(column, ())) for given in block.range_labels]
         known = dict(facts_of({item.id for item in block.items if item.id is not None})) if facts else {}
         cells = [fact_cells(facts, known.get(item.id or 0, {})) for item in block.items]
         for number, fact in enumerate(facts):

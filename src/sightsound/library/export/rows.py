@@ -75,16 +75,17 @@ def export_rows(
     ending = require_ending(file, ENDINGS)
     with open_library(library) as opened:
         require_apart(file, opened)
-        chosen, labels = opened.chosen_space(space), opened.label_columns(ranges=False)
+        chosen = opened.chosen_space(space)
         facts = opened.fact_columns(chosen.modality)
-        columns, metadata = row_columns(chosen, labels, facts, best), row_metadata(chosen)
+        labels = opened.label_columns(ranges=False), opened.label_columns(ranges=True)
+        columns, metadata = row_columns(chosen, *labels, facts, best), row_metadata(chosen)
         count = 0
 
         def batches() -> Iterator[Batch]:
             nonlocal count
             with bar(opened.spaces[chosen], "export", progress, unit="row") as shown:
                 blocks = opened.row_blocks(chosen, where, best=best)
-                for batch in row_batches(blocks, labels, facts, opened.facts_of, best):
+                for batch in row_batches(blocks, *labels, facts, opened.facts_of, best):
                     yield batch
                     count += count_of(batch)
                     shown.update(count_of(batch))

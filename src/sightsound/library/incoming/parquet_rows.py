@@ -213,11 +213,15 @@ def _metadata(schema: Any) -> dict[str, str]:
 
 
 def _text_lists(schema: Any) -> list[str]:
-    """Return the columns of lists of texts, which are labels in a file of `export`, but for the best classes."""
+    """Return the columns of lists of texts that are labels of files in a file of `export`.
+
+    The best classes and the labels of windows are none.
+    """
     import pyarrow
 
     lists = [each.name for each in schema if pyarrow.types.is_list(each.type) and _is_text(each.type.value_type)]
-    return [name for name in lists if name not in CLASSES and not name.startswith((LABELS, row_names.FACT))]
+    others = (LABELS, row_names.FACT, row_names.WINDOW)
+    return [name for name in lists if name not in CLASSES and not name.startswith(others)]
 
 
 def _is_text(kind: Any) -> bool:

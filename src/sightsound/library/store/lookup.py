@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+_SEPARATOR = os.fsencode(os.sep)
+
 
 @dataclass(frozen=True)
 class FoundItem:
