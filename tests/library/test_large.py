@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from sightsound import ClassList, Filter, Item, Library, check, compact, forget, list_items
-from sightsound.contract.results import Outcome, Rows
+from sightsound.classify import export
+from sightsound.contract.results import Classified, Outcome, Rows
 from sightsound.contract.space import Space
 from sightsound.library import space_reader
 from sightsound.library.store import items, row_table
@@ -141,3 +142,21 @@ def test_compact_reads_some_runs_at_a_time(tmp_path, monkeypatch):
         after = {item: rows for item, rows, _ in library.items_in(SPACE)}
     assert len(after) == 54 and after.keys() == before.keys()
     assert all(np.array_equal(rows, before[item]) for item, rows in after.items())
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_what_is_tagged_in_a_library_is_written_as_it_is_read(tmp_path, monkeypatch, command, form):
+    where, alive, makers = made(tmp_path / "lib", 60), [], {"csv": "_csv_rows", "json": "_json_object"}
+    make = getattr(export, makers[form])
+
+    def counting(result):
+        alive.append(sum(isinstance(each, Classified) for each in gc.get_objects()))
+        return make(result)
+
+    monkeypatch.setattr(export, makers[form], counting)
+    done = command("tag", "--library", where, f"--{form}", "-o", tmp_path / f"t.{form}", "--threshold", "0.8")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / f"t.{form}").read_text()
+    found = json.loads(text) if form == "json" else text.splitlines()[1:]
+    assert len(found) >= 60 and len(alive) == 60
+    assert max(alive) < 10

@@ -43,12 +43,20 @@ def csv_table(results: Iterable[Classified]) -> str:
         The columns are `CSV_COLUMNS`. `path` is relative to `root`, `file` to the working folder. Times are in seconds;
         `mean` and `peak` of an image are both its score.
     """
+    return "".join(csv_pieces(results))
+
+
+def csv_pieces(results: Iterable[Classified]) -> Iterator[str]:
+    """Yield the text of `csv_table` in pieces: the line of the names, and the rows of each file."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(CSV_COLUMNS)
+    yield text.getvalue()
     for result in results:
+        text.seek(0)
+        text.truncate()
         table.writerows(_csv_rows(result))
-    return text.getvalue()
+        yield text.getvalue()
 
 
 def _csv_rows(result: Classified) -> list[tuple[object, ...]]:
@@ -152,9 +160,13 @@ def raven_table(results: Iterable[Classified]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def json_list(results: Iterable[Classified]) -> str:
-    """Return a JSON list with an object for each file."""
-    return json.dumps([_json_object(result) for result in results], indent=1) + "\n"
+def json_pieces(results: Iterable[Classified]) -> Iterator[str]:
+    """Yield a JSON list with an object for each file, in pieces."""
+    before = "["
+    for result in results:
+        yield before + json.dumps([_json_object(result)], indent=1)[1:-2]
+        before = ","
+    yield "\n]\n" if before == "," else "[]\n"
 
 
 def _json_object(result: Classified) -> dict[str, Any]:

@@ -261,20 +261,24 @@ def _make_folder(out: str | None) -> None:
         raise SightsoundError(f"{out}: expected a folder ({error.strerror}); name another place") from error
 
 
-def export(kept: Sequence[Classified], form: str, out: str | None) -> None:
+def export(results: Iterable[Classified], form: str, out: str | None) -> None:
     """Write the results in one of the forms to a file, a folder or standard output."""
-    if form == "audacity":
+    from sightsound.classify import export as tables
+
+    if form == "csv":
+        output.write_pieces(tables.csv_pieces(results), out)
+    elif form == "json":
+        output.write_pieces(tables.json_pieces(results), out)
+    elif form == "raven":
+        output.write_text(tables.raven_table(results), out)
+    else:
+        kept = list(results)
         images = [tags for tags in kept if tags.outcome.status == "ok" and tags.outcome.seconds is None]
         if len(images) == len(kept) == 1:
             raise SightsoundError(f"{images[0].item}: expected a recording for --audacity, got an image; leave it out")
         if images:
             output.echo(f"{output.count_of(len(images), 'image')} without a label track", err=True)
         _audacity([tags for tags in kept if tags.outcome.status == "ok" and tags.outcome.seconds is not None], out)
-    else:
-        from sightsound.classify import export as tables
-
-        makers = {"csv": tables.csv_table, "raven": tables.raven_table, "json": tables.json_list}
-        output.write_text(makers[form](kept), out)
 
 
 def _audacity(kept: Sequence[Classified], out: str | None) -> None:
@@ -291,13 +295,13 @@ def _audacity(kept: Sequence[Classified], out: str | None) -> None:
     output.echo(f"{output.count_of(len(kept), 'label track')} in {printable(out)}")
 
 
-def write_parquet(kept: Sequence[Classified], out: str | None) -> None:
+def write_parquet(results: Iterable[Classified], out: str | None) -> None:
     """Write the results as Parquet, with the columns of CSV, if a file is given for it."""
     if out:
         from sightsound.classify.tag_table import TAG_COLUMNS, tag_batches
         from sightsound.formats.writing import write_table
 
-        write_table(out, TAG_COLUMNS, tag_batches(kept))
+        write_table(out, TAG_COLUMNS, tag_batches(results))
 
 
 def draw(kept: Sequence[Classified], plot: str | None, wordcloud: str | None) -> None:
