@@ -141,3 +141,13 @@ def test_compact_reads_some_runs_at_a_time(tmp_path, monkeypatch):
         after = {item: rows for item, rows, _ in library.items_in(SPACE)}
     assert len(after) == 54 and after.keys() == before.keys()
     assert all(np.array_equal(rows, before[item]) for item, rows in after.items())
+
+
+def test_a_list_by_paths_reads_only_what_belongs_to_these(tmp_path):
+    with Library(made(tmp_path / "lib", 800)) as library:
+        steps = []
+        for where in (Filter(paths=("3/*",)), Filter()):
+            with counted(library) as taken:
+                assert len(list(list_items(library, where=where))) == (80 if where.paths else 800)
+            steps.append(len(taken))
+        assert 0 < steps[0] < steps[1] / 3
