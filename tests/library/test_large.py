@@ -169,3 +169,13 @@ def test_what_is_tagged_in_a_library_is_written_as_it_is_read(tmp_path, monkeypa
     found = json.loads(text) if form == "json" else text.splitlines()[1:]
     assert len(found) >= 60 and len(seen) == 60
     assert 0 < max(seen) < 10
+
+
+def test_a_list_by_paths_reads_only_what_belongs_to_these(tmp_path):
+    with Library(made(tmp_path / "lib", 800)) as library:
+        steps = []
+        for where in (Filter(paths=("3/*",)), Filter()):
+            with counted(library) as taken:
+                assert len(list(list_items(library, where=where))) == (80 if where.paths else 800)
+            steps.append(len(taken))
+        assert 0 < steps[0] < steps[1] / 3

@@ -18,7 +18,7 @@ from sightsound.library.library import Library, open_library
 from sightsound.library.space_names import named_spaces
 from sightsound.library.store.queries import RANGE_COLUMNS
 from sightsound.library.store.renamed import is_missing
-from sightsound.library.store.validation import decode_item, decode_outcome, decode_range, digest, text
+from sightsound.library.store.validation import decode_item, decode_outcome, decode_path, decode_range, digest, text
 
 _PAGE = 1000  # items that are read at once
 
@@ -126,9 +126,7 @@ def list_items(
         chosen = (
             each
             for each, all_facts in found
-            if where.matches_path(each.item.path)
-            and (not where.reads_facts or any(map(test, all_facts)))
-            and (not gone or is_missing(each.item.file))
+            if (not where.reads_facts or any(map(test, all_facts))) and (not gone or is_missing(each.item.file))
         )
         yield from itertools.islice(chosen, limit)
 
@@ -136,7 +134,7 @@ def list_items(
 def _listed(
     library: Library, where: Filter, names: Mapping[tuple[str, str], str], *, failed: bool
 ) -> Iterator[tuple[ListedItem, list[Mapping[str, Any]]]]:
-    """Yield the items that fulfil the conditions of SQL, and for each the facts of all its outcomes, with seconds."""
+    """Yield the items that match but for facts and `gone`, and for each the facts of all its outcomes, with seconds."""
     conditions, values = _conditions(where, failed=failed)
     query = (
         "SELECT i.id, r.path, i.path, i.size, c.hash, c.modality FROM items i JOIN roots r ON r.id = i.root"
@@ -145,7 +143,11 @@ def _listed(
     )
     last = -1
     while page := library.rows(query, last, *values, _PAGE):
-        last, ids = page[-1][0], json.dumps([row[0] for row in page])
+        last = page[-1][0]
+        if where.paths:  # before anything else is read of the items
+            with library.decoding():
+                page = [row for row in page if where.matches_path(decode_path(row[2], row[0]))]
+        ids = json.dumps([row[0] for row in page])
         found = [_grouped(library.rows(each, ids)) for each in (_LABELS, _RANGES, _OUTCOMES, _WINDOWS)]
         for row in page:
             with library.decoding():
