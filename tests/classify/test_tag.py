@@ -375,7 +375,11 @@ def test_raven_gets_the_band_and_the_offset_of_each_recording(command, namesakes
     rows = list(csv.DictReader(lines, delimiter="\t"))
     bands = {row["Begin Path"]: float(row["High Freq (Hz)"]) for row in rows}
     assert bands == {str(namesakes[0] / "x.wav"): RATE / 2, str(namesakes[1] / "x.wav"): RATE}
-    assert all(row["File Offset (s)"] == row["Begin Time (s)"] for row in rows) and rows
+    begins = [float(row["Begin Time (s)"]) - float(row["File Offset (s)"]) for row in rows]
+    assert begins == [0 if row["Begin Path"] == str(namesakes[0] / "x.wav") else 2 for row in rows], (
+        "times are of both recordings of 2 s, one after the other"
+    )
+    assert {0, 2} == set(begins)
 
 
 def test_a_path_that_looks_like_a_formula_still_names_the_file(command, tmp_path, monkeypatch):

@@ -246,3 +246,13 @@ def test_tags_show_paths_as_they_are_typed(command, tmp_path, monkeypatch):
         assert {"a/b/x.wav", "a/c/x.wav"} <= set(command(*words).stdout.split())
         assert {row["file"] for row in as_rows(command(*words, "--csv").stdout)} == {"a/b/x.wav", "a/c/x.wav"}
         assert {each["file"] for each in json.loads(command(*words, "--json").stdout)} == {"a/b/x.wav", "a/c/x.wav"}
+
+
+def test_a_dash_is_standard_output(command, library, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for form in ("--csv", "--json"):
+        done = command("list", "-l", library, form, "--out", "-")
+        assert (done.returncode, done.stdout) == (0, command("list", "-l", library, form).stdout)
+    done = command("list", "-l", library, "--out", "-")
+    assert done.returncode == 2 and "expected --csv or --json for standard output, got neither" in done.stderr
+    assert not (tmp_path / "-").exists()

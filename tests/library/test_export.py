@@ -26,6 +26,7 @@ from sightsound import (
     export_huggingface,
     export_rows,
     forget,
+    import_rows,
     index,
     search,
 )
@@ -487,3 +488,47 @@ def test_a_damaged_library_gives_one_line_and_no_file(command, where, tmp_path):
     done = command("export", broken, "--to", tmp_path / "r.csv", "-m", IMAGES)
     assert done.returncode == 2 and "damaged" in done.stderr and len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "r.csv").exists() and not (tmp_path / "r.columns.json").exists()
+
+
+def test_facts_of_files_are_columns_of_every_table(command, tmp_path, tiny):
+    """A library of images and sounds: the rows of a network have the facts of its own files."""
+    pandas = pytest.importorskip("pandas", reason="reads tables")
+    pytest.importorskip("pyarrow", reason="writes Parquet files")
+    exif = Image.Exif()
+    exif[272] = "=X,1"  # Model
+    exif.get_ifd(34665)[36867] = "2026:05:01 04:30:00"  # DateTimeOriginal
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (32, 24), "red").save(tmp_path / "in" / "a.jpg", exif=exif)
+    Image.new("RGB", (64, 24), "blue").save(tmp_path / "in" / "b.png")
+    made.write_sound(tmp_path / "in" / "c.wav", 1, seconds=1)
+    index(tmp_path / "in", tmp_path / "lib", models=[SOUNDS, IMAGES], host=tiny)
+    table = tmp_path / "t"
+    assert command("list", "-l", tmp_path / "lib", "-o", f"{table}.parquet").returncode == 0
+    listed = pandas.read_parquet(f"{table}.parquet")
+    assert listed["fact.recorded"].tolist()[0] == "2026-05-01T04:30:00" and listed["fact.recorded"].isna().sum() == 2
+    assert listed["fact.width"].tolist()[:2] == [32, 64] and listed["fact.sample_rate"].notna().sum() == 1
+    assert command("list", "-l", tmp_path / "lib", "-o", f"{table}.csv").returncode == 0
+    read = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
+    assert [row["fact.camera"] for row in read] == ["'=X,1", "", ""] and "fact.camera: an ap" in read[0]["note"]
+    for ending in ("parquet", "csv", "npz"):
+        export_rows(tmp_path / "lib", f"{table}.{ending}", space=IMAGES)
+    exported = pandas.read_parquet(f"{table}.parquet")
+    assert exported["fact.camera"].tolist()[0] == "=X,1" and exported["fact.height"].tolist() == [24, 24]
+    assert not {"fact.sample_rate", "fact.channels"} & {*exported.columns}
+    archive = np.load(f"{table}.npz")
+    assert archive["fact.recorded"].tolist() == ["2026-05-01T04:30:00", ""] and archive["fact.width"].tolist() == [
+        32,
+        64,
+    ]
+    with Library(tmp_path / "lib") as library:
+        assert library.to_pandas(IMAGES).columns.tolist() == exported.columns.tolist()
+        assert "fact.sample_rate" in library.to_pandas(SOUNDS).columns
+    export_atlas(tmp_path / "lib", tmp_path / "a.parquet", space=IMAGES, neighbours=0, media="none")
+    assert pandas.read_parquet(tmp_path / "a.parquet")["fact.width"].tolist() == [32, 64]
+    export_huggingface(tmp_path / "lib", tmp_path / "out", where=Filter(modality="image"))
+    with (tmp_path / "out" / "train" / "metadata.csv").open(newline="") as opened:
+        assert [row["fact.recorded"] for row in csv.DictReader(opened)] == ["2026-05-01T04:30:00", ""]
+    report = import_rows(f"{table}.parquet", tmp_path / "new", host=tiny)
+    assert report.rows == 2 and not any("fact" in note for note in report.notes)
+    with Library(tmp_path / "new") as library:
+        assert library.label_columns() == []

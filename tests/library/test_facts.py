@@ -426,7 +426,9 @@ def test_the_command_prints_facts(command, library, field):
     assert (changed["time_zone"], changed["changed"], changed["missing"]) == ("UTC", 3, 0)
     (field / "plain.wav").unlink()
     gone = command("facts", "-l", library)
-    assert gone.returncode == 1 and gone.stderr == "1 file cannot be opened; their facts stay\n"
+    assert gone.returncode == 1 and gone.stderr == (
+        "1 file cannot be opened, whose facts stay; see `sightsound list --gone`\n"
+    )
 
 
 def test_the_command_writes_sidecars(command, library, field):

@@ -586,3 +586,60 @@ def test_the_command_line_says_what_became_of_scores(tmp_path, scored, tiny):
     assert "of 2 files, with scores, imported into" in ran.output and "of each row the best scores" in ran.output
     ran = CliRunner().invoke(import_, [str(tmp_path / "r.npz"), "-l", str(tmp_path / "two"), "--json"], obj=tiny)
     assert json.loads(ran.stdout)["notes"][0].startswith("scores are not imported") and ran.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arrays", "text"),
+    [
+        ({"embeddings": some_rows(2).astype(str)}, "embeddings: expected numbers, got <U"),
+        ({"embeddings": some_rows(2) + 1j}, "embeddings: expected numbers, got complex64"),
+        ({"paths": np.arange(2)}, "paths: expected texts, got int64"),
+        ({"content": np.arange(2)}, "content: expected texts, got int64"),
+        ({"seconds": np.array([["0", "1"], ["1", "2"]])}, "seconds: expected numbers, got <U1"),
+    ],
+    ids=["texts", "complex numbers", "paths", "hashes", "seconds"],
+)
+def test_an_array_of_another_kind_is_refused_in_one_line(tmp_path, arrays, text):
+    np.savez(tmp_path / "rows.npz", **{"paths": np.array(["a", "b"]), "embeddings": some_rows(2)} | arrays)
+    with pytest.raises(SightsoundError, match=text) as raised:
+        import_rows(tmp_path / "rows.npz", tmp_path / "lib", space="mine")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "npz"])
+def test_names_that_are_not_utf8_come_back_from_an_export(tmp_path, tiny, ending):
+    """Parquet has an escape for the byte; a name that has such an escape itself stays as it is."""
+    pytest.importorskip("pyarrow", reason="reads Parquet files")
+    names = [b"caf\xe9.png", rb"caf\xe9.png"]
+    for number, name in enumerate(names):
+        write_image(tmp_path / "in" / os.fsdecode(name), number)
+    index(tmp_path / "in", tmp_path / "lib", models=["colours.tiny"], host=tiny, label_from="folder")
+    export_rows(tmp_path / "lib", tmp_path / f"rows.{ending}")
+    report = import_rows(tmp_path / f"rows.{ending}", tmp_path / "lib", host=tiny)
+    assert (report.items, report.unchanged, report.absent) == (0, 2, 0)
+    report = import_rows(tmp_path / f"rows.{ending}", tmp_path / "new", host=tiny)
+    assert (report.items, report.absent) == (2, 0)
+    with Library(tmp_path / "new") as new:
+        assert sorted(os.fsencode(item.path) for item in new.items()) == sorted(names)
+
+
+def test_columns_of_texts_that_are_no_labels_are_named(tmp_path, zoo):
+    other = {"weight": [2.5], "made": np.array([{"by": "me"}], object)}  # objects are not looked at
+    file = write_npz(tmp_path / "r.npz", ["zoo/cats/0.png"], some_rows(1), species=["cat"], **other)
+    report = import_rows(file, tmp_path / "lib", space="mine")
+    assert report.notes == ["not taken as labels: species; --labels species takes them"]
+    assert import_rows(file, tmp_path / "other", space="mine", labels=["species"]).notes == []
+    file = write_parquet(
+        tmp_path / "r.parquet", path=["zoo/cats/0.png"], embedding=fixed(some_rows(1)), species=["cat"], weight=[2.5]
+    )
+    assert import_rows(file, tmp_path / "third", space="mine").notes == report.notes
+
+
+def test_several_labels_of_a_file_in_an_exported_npz_are_taken_one_by_one(tmp_path, zoo, tiny):
+    index(zoo / "cats", tmp_path / "lib", models=["colours.tiny"], host=tiny)
+    with Library(tmp_path / "lib") as library, library.writing() as writer:
+        writer.items.label(1, "who", ["Tim", "Tom"])
+    export_rows(tmp_path / "lib", tmp_path / "r.npz")
+    import_rows(tmp_path / "r.npz", tmp_path / "new", host=tiny, labels=["who"])
+    with Library(tmp_path / "new") as new:
+        assert [(column, value) for _, column, value in new.all_labels()] == [("who", "Tim"), ("who", "Tom")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import gzip
 import json
 import os
@@ -123,6 +124,17 @@ def test_a_condition_chooses_items_without_paths_and_within_them(where, zoo, whe
     assert {path for path, labels in labels_of(where).items() if "seen" in labels} == expected
     within = {path for path in expected if path.startswith("cats")}
     assert set_labels(where, zoo / "cats", where=where_, add={"seen": "no"}).items == len(within)
+
+
+def test_what_is_labelled_is_chosen_by_all_conditions_of_a_search(where, command):
+    """Also by the time of a file, which none of these has, and by labels."""
+    label = ["label", "-l", where, "--add", "mood=calm"]
+    assert command(*label, "--hour", "22-4").stdout == command(*label, "--after", "2026-05-01").stdout
+    assert command(*label, "--labelled", "--path", "dogs/0.wav").stdout == "0 items labelled\n"
+    assert command(*label, "--unlabelled", "--path", "dogs/0.wav").stdout == "1 item labelled\n"
+    assert command(*label, "--labelled", "mood").stdout == "1 item labelled\n"
+    misspelt = command(*label, "--label", "moood=calm")
+    assert misspelt.returncode == 2 and "did you mean 'mood'?" in misspelt.stderr
 
 
 def test_a_path_that_is_not_in_the_library_changes_nothing(where, zoo):
@@ -261,6 +273,16 @@ def test_rows_that_mean_no_item_are_told_and_the_others_taken(where, zoo, tmp_pa
         import_labels(tmp_path / "t.csv", where)
 
 
+def test_a_file_that_is_no_item_is_named_once_and_further_ones_are_counted(where, zoo, tmp_path, tiny, command):
+    rows = "".join(f"dogs/gone{i}.wav,x\n" for i in [*range(22), *range(22)])
+    (tmp_path / "t.csv").write_text(f"path,who\ndogs/0.wav,x\n{rows}")
+    told = command("label", "--from", tmp_path / "t.csv", "-l", where).stderr.splitlines()
+    assert told[0] == "no item for dogs/gone0.wav (2 rows)" and told[20:] == ["... and 4 more rows"]
+    done = command("index", zoo, "-l", where, "--model", "loudness.tiny", "--label-from", tmp_path / "t.csv")
+    told = done.stderr.splitlines()
+    assert told[0] == "dogs/gone0.wav: in the label table, but not in the library" and told[20:] == ["... and 2 more"]
+
+
 def test_a_path_below_two_roots_needs_the_root(where, zoo, tiny, tmp_path, command):
     write_image(tmp_path / "other" / "cats" / "0.png", 77)
     index(tmp_path / "other", where, models=["colours.tiny"], host=tiny)
@@ -339,7 +361,7 @@ def test_tables_of_other_programs_may_have_lists_and_numbers(where, tmp_path, co
     assert done.returncode == 2 and "did you mean 'mood'?" in done.stderr
     write_records(tmp_path / f"p.{form}", [{"pth": "cats/0.png", "species": "dog"}])
     done = command("label", "--from", tmp_path / f"p.{form}", "-l", where)
-    assert done.returncode == 2 and "with a column 'path', got ['pth', 'species']" in done.stderr
+    assert done.returncode == 2 and "with a column 'path', got pth, species; rename" in done.stderr
 
 
 def write_records(file, records):
@@ -654,6 +676,33 @@ def test_label_tracks_of_several_recordings_go_into_a_folder(spectral, tmp_path,
     assert command(*words, tmp_path / "tracks").returncode == 0
     assert (tmp_path / "tracks" / "1.txt").read_text() == "0.000000\t1.000000\tbark\n"
     assert sorted(path.name for path in (tmp_path / "tracks").iterdir()) == ["0.txt", "1.txt"]
+    refused = command(*words, tmp_path / "more")
+    assert "ends in .txt or .tsv; or make the folder, for the tracks of several" in refused.stderr
+
+
+def test_a_label_track_is_named_where_recordings_share_a_name_and_says_what_it_cannot_have(
+    where, zoo, tmp_path, tiny, command
+):
+    for folder in ("a/dogs", "b/dogs", "c"):
+        write_sound(zoo / folder / "1.wav", len(folder))
+    index(zoo, where, models=["loudness.tiny"], host=tiny)
+    rows = "".join(f"{name}/1.wav,0,1,{i},bark\n" for i, name in enumerate(("dogs", "a/dogs", "b/dogs", "c")))
+    (tmp_path / "r.csv").write_text(f"path,start,end,channel,call\n{rows}".replace("c/1.wav,0,1,3", "c/1.wav,0,1,"))
+    import_labels(tmp_path / "r.csv", where)
+    (tmp_path / "tracks").mkdir()
+    (tmp_path / "tracks" / "1 (c).txt").write_text("what I heard there")
+    command("label", "--audacity", "-l", where, "--to", tmp_path / "tracks")
+    done = command("label", "--audacity", "-l", where, "--to", tmp_path / "tracks")
+    assert done.returncode == 0 and done.stderr.splitlines() == [
+        "a/dogs/1.wav: in 1 (dogs).txt, since 1.txt is another file",
+        "b/dogs/1.wav: in 1 (2).txt, since 1.txt is another file",
+        "c/1.wav: in 1 (3).txt, since 1.txt is another file",
+        "3 labels without their channel, which a label track cannot have; write a CSV",
+    ]
+    assert len(list((tmp_path / "tracks").iterdir())) == 5, "tracks are replaced, and no other text is"
+    assert (tmp_path / "tracks" / "1 (c).txt").read_text() == "what I heard there"
+    done = command("label", zoo / "dogs" / "1.wav", "--audacity", "-l", where, "--to", tmp_path / "one.txt")
+    assert done.stderr == "1 labels without their channel, which a label track cannot have; write a CSV\n"
 
 
 def test_a_label_track_of_audacity_is_read_with_its_spectral_rows(where, zoo, tmp_path):
@@ -725,6 +774,51 @@ def test_a_selection_table_over_several_files_names_them(where, zoo, tmp_path, t
     assert "2 files of this name; write their paths" in unmatched
 
 
+def test_times_of_several_recordings_one_after_the_other_are_not_taken_for_those_in_each(where, zoo, tmp_path, command):
+    """Raven counts the seconds from the start of the first recording. Without the offsets they mean nothing."""
+    names = ("Begin File", "File Offset (s)", "Species")
+    rows = (1, "S", 1, 0.5, 1, 0, 800, "0.wav", 0.5, "hoo"), (2, "S", 1, 2.25, 3.5, 0, 800, "1.wav", "", "bark")
+    for name, table in {
+        "none.txt": raven(*((*row[:8], row[9]) for row in rows), columns=("Begin File", "Species")),
+        "empty.txt": raven(*rows, columns=names),
+        "first.txt": raven(*rows[::-1], columns=names),
+    }.items():
+        (tmp_path / name).write_text(table)
+        done = command("label", "--from", tmp_path / name, "-l", where)
+        assert done.returncode == 2 and "File Offset (s): expected seconds in each row" in done.stderr
+    assert ranges_of(where) == ranges_of(where, "dogs/1.wav") == []
+    (tmp_path / "one.txt").write_text(raven((*rows[0][:8], "hoo"), columns=("Begin File", "Species")))
+    assert import_labels(tmp_path / "one.txt", where).ranges == 1
+
+
+def test_a_path_on_another_machine_means_the_file_with_most_of_its_folders(where, zoo, tmp_path, tiny):
+    write_sound(zoo / "more" / "1.wav", 9)
+    index(zoo, where, models=["loudness.tiny"], host=tiny)
+    for begin, found in (("Z:\\field\\more\\1.wav", "more/1.wav"), ("/field/dogs/1.wav", "dogs/1.wav")):
+        table = raven((1, "S", 1, 0.5, 1, 0, 800, begin, found), columns=("Begin Path", "Species"))
+        (tmp_path / "t.txt").write_text(table)
+        assert import_labels(tmp_path / "t.txt", where).items == 1
+        assert [each.value for each in ranges_of(where, found)] == [found]
+
+
+def test_ranges_that_their_recording_does_not_have_are_named_and_left_out(where, zoo, tmp_path, command):
+    rows = ("0.wav,0.5,99,,whole", "0.wav,99,100,,late", "1.wav,0,1,1,right", "1.wav,0,1,0,left", "1.wav,99,99,,late")
+    (tmp_path / "t.csv").write_text("path,start,stop,channel,who\n" + "".join(f"dogs/{row}\n" for row in rows))
+    done = command("label", "--from", tmp_path / "t.csv", "-l", where)
+    assert done.returncode == 1 and done.stdout == "3 labels of time ranges of 2 items\n"
+    assert done.stderr.splitlines() == [
+        "no item for row 2 of dogs/0.wav, which starts at 99 s, after its end at 2 s",
+        "no item for row 5 of dogs/1.wav, which starts at 99 s, after its end at 2 s",
+        "1 time ranges are of a channel that their recording does not have, the first: "
+        "row 3 of dogs/1.wav: channel 1, counted from 0, of 1",
+    ]
+    assert [each.value for each in ranges_of(where) + ranges_of(where, "dogs/1.wav")] == ["whole", "left", "right"]
+    (tmp_path / "t.txt").write_text("99\t100\tlate\n")
+    with pytest.raises(SightsoundError, match="and times within them, none of 1 is .the first: row 1 of the recording"):
+        import_labels(tmp_path / "t.txt", where, columns=["who"], recording=zoo / SOUND)
+    assert [each.value for each in ranges_of(where)] == ["whole"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
@@ -735,6 +829,21 @@ def test_a_selection_table_over_several_files_names_them(where, zoo, tmp_path, t
         ("t.csv", "path,start,stop,low_hz,who\ndogs/0.wav,0,1,-3,x\n", "row 1: low_hz: expected Hz, got '-3'"),
         ("t.csv", "path,start,stop,channel,who\ndogs/0.wav,0,1,x,x\n", "row 1: channel: expected a number from 0"),
         ("t.csv", "path,start,stop\ndogs/0.wav,0,1\n", "expected a column of labels, got path, start, stop"),
+        ("t.csv", "path,who\ndogs/0.wav,x\ndogs/0.wav,x,y\n", "row 2: expected 2 cells, got 3; put a cell"),
+        ("t.csv", "", "got an empty file"),
+        ("t.csv", b"path,who\ndogs/0.wav,\xe9\n", "; save it in UTF-8"),
+        (
+            "t.csv",
+            "path,start,stop,low_hz,high_hz,who\ndogs/0.wav,0,1,9,8,x\n",
+            "row 1: band: expected a low frequency",
+        ),
+        ("t.csv", "path,start,stop,lowhz,who\ndogs/0.wav,0,1,9,x\n", "column 'lowhz': .* did you mean 'low_hz'"),
+        ("t.csv", "path,strat,stop,who\ndogs/0.wav,0,1,x\n", "expected a column 'start' too, got none; rename 'strat'"),
+        ("t.csv", "path,start,who\ndogs/0.wav,0,x\n", "expected a column 'stop' too, got none; add it"),
+        ("t.csv", "Path,who\ndogs/0.wav,x\n", "with a column 'path', .*; rename 'Path'"),
+        ("t.csv", "path;who\ndogs/0.wav;x\n", "with a column 'path', .*; write commas between the columns"),
+        ("t.csv", "file,who\ndogs/0.wav,x\n", "with a column 'path', .*; rename the column that has the files"),
+        ("t.txt", "0,5\t1,5\thoo\n", "with a column 'path', .*; a label track begins with seconds and a point"),
         ("t.csv", "path,root,who\ndogs/0.wav,here,x\n", "row 1: root: expected an absolute folder, got 'here'"),
         ("t.csv", "path,start,stop,who\n" + "dogs/0.wav,0,1," + "x" * 200000, "cannot be read as CSV"),
         ("t.txt", raven((1, "S", 0, 0, 1, 0, 1, "x"), columns=["A"]), "row 1: Channel: expected a number from 1"),
@@ -828,3 +937,53 @@ def test_a_library_of_format_4_gets_the_table_and_can_be_labelled(tmp_path):
         assert old.execute("PRAGMA user_version").fetchone() == (4,)
     (tmp_path / "r.csv").write_text("path,start,stop,call\nnoise.wav,0,1,hiss\n")
     assert import_labels(tmp_path / "r.csv", tmp_path).ranges == 1
+
+
+def test_tables_of_other_commands_are_not_taken_for_labels(where, tmp_path, command):
+    """Their other columns, such as the SHA-256, would become labels."""
+    set_labels(where, tmp_path / "zoo", put={"who": ["Tim", "Tom"]})
+    before = labels_of(where)
+    for words in (
+        ("list", "-l", where),
+        ("search", tmp_path / "zoo" / "cats" / "0.png", "-l", where),
+        ("duplicates", "-l", where, "--threshold", "0.01"),
+    ):
+        assert command(*words, "-o", tmp_path / "t.csv").returncode == 0
+        done = command("label", "-l", where, "--from", tmp_path / "t.csv")
+        assert (
+            done.returncode == 2 and f"got one of `{words[0]}`; write one with `sightsound label --to`" in done.stderr
+        )
+    assert command("export", where, "-m", "colours.tiny", "--to", tmp_path / "r.csv").returncode == 0
+    done = command("label", "-l", where, "--from", tmp_path / "r.csv")
+    assert done.returncode == 2 and "got one of `export`" in done.stderr
+    assert labels_of(where) == before
+    assert command("list", "-l", where, "-o", tmp_path / "l.csv").returncode == 0
+    set_labels(where, tmp_path / "zoo", put={"who": ["nobody"]})
+    done = command("label", "-l", where, "--from", tmp_path / "l.csv", "--column", "who")
+    assert done.returncode == 0 and labels_of(where) == before
+
+
+def test_a_time_in_a_parquet_table_is_a_text(where, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
+    columns = {"path": [SOUND], "day": [datetime.date(2026, 5, 1)], "time": [datetime.datetime(2026, 5, 1, 4, 30)]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    import_labels(tmp_path / "t.parquet", where)
+    assert labels_of(where)[SOUND] == {"day": ("2026-05-01",), "time": ("2026-05-01 04:30:00",)}
+
+
+def test_a_table_that_clears_labels_of_files_speaks_of_files(where, tmp_path, command):
+    set_labels(where, tmp_path / "zoo", put={"who": "Tim"})
+    (tmp_path / "t.csv").write_text(f"path,who\n{SOUND},\n")
+    assert command("label", "-l", where, "--from", tmp_path / "t.csv").stdout == "0 labels of 1 item\n"
+    assert labels_of(where)[SOUND] == {}
+
+
+def test_items_to_label_are_chosen_by_all_filters_of_search(where, tmp_path, command):
+    set_labels(where, tmp_path / "zoo" / "cats" / "0.png", put={"who": "Tim"})
+    done = command("label", "-l", where, "--unlabelled", "who", "--modality", "image", "--set", "mood=calm")
+    assert done.returncode == 0, done.stderr
+    with Library(where) as library:
+        images = {each.path for each in library.items() if each.path.endswith(".png")}
+    assert {path for path, labels in labels_of(where).items() if "mood" in labels} == images - {"cats/0.png"}
+    assert command("label", "-l", where, "--after", "2020", "--set", "mood=new").stdout == "0 items labelled\n"

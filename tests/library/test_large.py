@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from sightsound import ClassList, Filter, Item, Library, check, compact, forget, list_items
-from sightsound.contract.results import Outcome, Rows
+from sightsound.classify import export, tag_table
+from sightsound.contract.results import Classified, Outcome, Rows
 from sightsound.contract.space import Space
 from sightsound.library import space_reader
 from sightsound.library.store import items, row_table
@@ -37,6 +38,15 @@ def made(where, count):
             if number % 2:
                 writer.items.label(own, "odd", [str(number % 5)])
     return where
+
+
+LOOKS = (5, 29, 58)
+"""When the objects that are alive are counted, which takes long in a process that has many."""
+
+
+def alive(kind):
+    """The number of objects of a kind that are in memory."""
+    return sum(isinstance(each, kind) for each in gc.get_objects())
 
 
 @pytest.fixture
@@ -98,7 +108,7 @@ def test_rows_are_read_with_few_items_at_a_time(tmp_path, monkeypatch, read):
         most, count = 0, 0
         for _ in getattr(library, read)(SPACE):
             count += 1
-            most = max(most, sum(isinstance(each, Item) for each in gc.get_objects()))
+            most = max(most, alive(Item) if count in LOOKS else 0)
         assert count == 60
         assert most < 35
 
@@ -151,3 +161,37 @@ def test_a_list_by_paths_reads_only_what_belongs_to_these(tmp_path):
                 assert len(list(list_items(library, where=where))) == (80 if where.paths else 800)
             steps.append(len(taken))
         assert 0 < steps[0] < steps[1] / 3
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_what_is_tagged_in_a_library_is_written_as_it_is_read(tmp_path, monkeypatch, command, form):
+    where, seen, makers = made(tmp_path / "lib", 60), [], {"csv": "_csv_rows", "json": "_json_object"}
+    make = getattr(export, makers[form])
+
+    def counting(result):
+        seen.append(alive(Classified) if len(seen) in LOOKS else 0)
+        return make(result)
+
+    monkeypatch.setattr(export, makers[form], counting)
+    done = command("tag", "--library", where, f"--{form}", "-o", tmp_path / f"t.{form}", "--threshold", "0.8")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / f"t.{form}").read_text()
+    found = json.loads(text) if form == "json" else text.splitlines()[1:]
+    assert len(found) >= 60 and len(seen) == 60
+    assert 0 < max(seen) < 10
+
+
+def test_what_a_probe_predicts_for_a_library_is_written_as_it_is_computed(tmp_path, monkeypatch, command):
+    where, probe, seen, make = made(tmp_path / "lib", 60), tmp_path / "odd.probe", [], tag_table._prediction_row
+    fit = ("probe", "fit", "--library", where, "--model", "net.made", "--strength", "1", "-o", probe)
+    assert command(*fit).returncode == 0
+
+    def counting(result, best):
+        seen.append(alive(Classified) if len(seen) in LOOKS else 0)
+        return make(result, best)
+
+    monkeypatch.setattr(tag_table, "_prediction_row", counting)
+    done = command("probe", "predict", probe, "--library", where, "-o", tmp_path / "t.csv")
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 61 and len(seen) == 60
+    assert 0 < max(seen) < 10

@@ -128,6 +128,29 @@ def test_one_library_takes_in_the_other(two, tiny, tmp_path):
     assert content(b) == expected and check(b) == []
 
 
+@pytest.mark.parametrize("nested", ["a", "b"])
+def test_a_file_is_one_item_though_the_roots_of_the_libraries_differ(tiny, tmp_path, nested):
+    """One of them was made of a folder, the other of the folder above it. Labels of the file may conflict, too."""
+    for i in range(3):
+        write_image(tmp_path / "top" / "in" / f"{i}.png", i)
+    write_image(tmp_path / "top" / "above.png", 9)
+    where = {name: tmp_path / name for name in ("a", "b")}
+    for name, folder in where.items():
+        index(tmp_path / "top" / ("in" if name == nested else ""), folder, models=["colours.tiny"], host=tiny)
+    (tmp_path / "top" / "in" / "2.png").rename(tmp_path / "top" / "in" / "3.png")
+    index(tmp_path / "top", where["b"], models=["colours.tiny"], host=tiny)
+    for name in where:
+        label(where[name], **{"0.png" if name == nested else "in/0.png": [name]})
+    with pytest.raises(MergeConflict, match="who is a in the first, b in the second"):
+        merge_libraries(where["a"], where["b"], tmp_path / "c")
+    merge_libraries(where["a"], where["b"], tmp_path / "c", prefer="both")
+    with Library(tmp_path / "c") as library:
+        found = {item.file.name: library.labels(item.id) for item in library.items()}
+        assert len(found) == len(list(library.items())), "each file once"
+    assert found["0.png"] == {"who": ("a", "b")} and check(tmp_path / "c") == []
+    assert index(tmp_path / "top", tmp_path / "c", models=["colours.tiny"], host=tiny).counts["ok"] == 0
+
+
 def test_a_third_library_is_refused_and_so_is_one_library_twice(two, tmp_path):
     a, b = two
     shutil.copytree(a, tmp_path / "other")
@@ -315,9 +338,35 @@ def test_the_command_line(two, tmp_path):
         "who",
         "Tom",
         "Tim",
-        "0.png",
+        str(tmp_path / "left" / "0.png"),
     ]
     ran = CliRunner().invoke(merge, [a, b, "--into", str(tmp_path / "c"), "--prefer", "b", "--json"])
     assert json.loads(ran.output) == {"items": 6, "known": 1, "rows": 7, "conflicts": 1}
     ran = CliRunner().invoke(merge, [a, b, "--into", a, "--prefer", "a"])
     assert ran.output == f"{a}: 6 items and 7 vectors taken in; 1 known; 1 conflicts settled\n"
+
+
+def test_a_file_below_another_root_is_known(tiny, tmp_path):
+    """The same file, indexed by its own folder in one library and by a folder above it in the other."""
+    deep = tmp_path / "all" / "deep"
+    for number in range(2):
+        write_image(deep / f"{number}.png", number)
+    write_image(tmp_path / "all" / "0.png", 7)
+    index(deep, tmp_path / "below", models=MODELS, host=tiny)
+    index(tmp_path / "all", tmp_path / "above", models=MODELS, host=tiny)
+    label(tmp_path / "above", **{"deep/0.png": ["we"]})
+    label(tmp_path / "below", **{"0.png": ["they"], "1.png": ["both"]})
+    with pytest.raises(MergeConflict, match=f"such as {deep / '0.png'}: who is we in the first") as raised:
+        merge_libraries(tmp_path / "above", tmp_path / "below", tmp_path / "new")
+    assert [(each.item.file, each.a, each.b) for each in raised.value.conflicts] == [
+        (deep / "0.png", ("we",), ("they",))
+    ]
+    for a, b, known in (("above", "below", 2), ("below", "above", 2)):
+        report = merge_libraries(tmp_path / a, tmp_path / b, tmp_path / f"of {a}", prefer="b")
+        with Library(tmp_path / f"of {a}") as merged:
+            found = {
+                item.file: merged.rows("SELECT value FROM labels WHERE item = ?", item.id) for item in merged.items()
+            }
+            assert len(found) == len(list(merged.items())) == 3
+        assert found[deep / "0.png"] == [("they" if b == "below" else "we",)] and found[deep / "1.png"] == [("both",)]
+        assert report.known == known and check(tmp_path / f"of {a}") == []

@@ -196,9 +196,33 @@ def test_commands_take_labels_of_ranges(calls, tmp_path, command):
     assert sorted((hit["path"], hit["seconds"][0]) for hit in hits) == [("a.wav", 6), ("b.wav", 0)]
     assert command(*words, "--min-overlap", "0").returncode == 2
     done = command("list", "-l", calls, "--label", "wether=rain")
-    assert "--label wether=rain: expected one of call, weather, got wether" in done.stderr
+    assert "--label wether=rain: expected a column of labels, got 'wether'; did you mean 'weather'?" in done.stderr
     with pytest.raises(SightsoundError, match="min_overlap: expected a number over 0 and up to 1, got 2"):
         rows(calls, labels=("owl",), min_overlap=2)
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_exported_windows_have_the_labels_of_the_ranges_that_they_overlap(calls, tmp_path, command, form):
+    """As in the table of `label --to`, and no label of a file comes of them when the rows are imported."""
+    pyarrow = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
+    words = ["export", calls, "--space", MODEL, "--to", tmp_path / f"x.{form}"]
+    assert command(*words).returncode == 0
+    if form == "parquet":
+        found = pyarrow.read_table(tmp_path / "x.parquet").to_pylist()
+        assert command("import", tmp_path / "x.parquet", "-l", tmp_path / "again").returncode == 0
+        with Library(tmp_path / "again") as opened:
+            assert {each[1:] for each in opened.all_labels()} == {("call", "owl")}
+    else:
+        with open(tmp_path / "x.csv", newline="") as file:
+            found = list(csv.DictReader(file))
+        for row in found:
+            row |= {n: row[n].split("; ") if row[n] else [] for n in ("call", "window.call", "window.weather")}
+    of = {(row["path"], float(row["start"])): (row["call"], row["window.call"], row["window.weather"]) for row in found}
+    assert of["a.wav", 6] == ([], ["owl"], ["rain"]) and of["a.wav", 6.5] == ([], ["owl", "wren"], ["rain"])
+    assert of["a.wav", 1] == ([], [], []) and of["b.wav", 2.5] == ([], ["owl"], [])
+    assert of["c.wav", 0] == (["owl"], [], []) and len(of) == 4 * 19
+    done = command(*words, "--label", "call=wren", "--min-overlap", "1")
+    assert done.stdout.startswith("4 vectors in"), done.stderr
 
 
 def test_list_and_stats_show_labels_of_ranges(calls, command, tmp_path):

@@ -58,16 +58,20 @@ def test_pillow_agrees_with_what_is_read(tmp_path):
     "when", ["0000:00:00 00:00:00", "    :  :     :  :  ", "2026:13:01 00:00:00", "soon", "0001:01:01 00:00:00"]
 )
 def test_a_camera_without_a_clock_has_no_time(tmp_path, when):
-    assert "recorded" not in facts(photo(tmp_path / "a.jpg", when))
+    found = facts(photo(tmp_path / "a.jpg", when))
+    assert "recorded" not in found
+    noted = [f"EXIF: {when!r} is no time"] if set(when) & {"1", "2"} else []  # zeros and blanks stand for no clock
+    assert found.get("fact_notes", []) == noted
 
 
 def test_a_place_that_is_none_is_left_out(tmp_path):
-    assert "latitude" not in facts(photo(tmp_path / "a.jpg", place=(91.0, 13.0)))
+    found = facts(photo(tmp_path / "a.jpg", place=(91.0, 13.0)))
+    assert found == {"fact_notes": ["EXIF: its latitude and longitude are no place"]}
     file = photo(tmp_path / "b.jpg", place=(52.5, 13.5))
     data, degrees = file.read_bytes(), struct.pack(">II", 52, 1)
     assert data.count(degrees) == 1
     file.write_bytes(data.replace(degrees, bytes(8)))  # 0/0: no fix
-    assert "latitude" not in facts(file)
+    assert facts(file) == {}
 
 
 def test_damaged_exif_is_noted_and_nothing_else_is_lost(tmp_path):
@@ -172,7 +176,12 @@ def test_guano(tmp_path):
     local = facts(recording(tmp_path / "b.wav", guano(Timestamp="2026-05-29T03:12:01")), BERLIN)
     assert local["recorded"] == "2026-05-29T03:12:01+02:00"
     bad = facts(recording(tmp_path / "c.wav", guano(Timestamp="never", Loc_Position="x y", Temperature_Int="nan")))
-    assert bad == {}
+    assert bad == {
+        "fact_notes": [
+            "GUANO says 'never', which is no time",
+            "GUANO says 'x y', which is no latitude and longitude in degrees",
+        ]
+    }
 
 
 def test_a_broadcast_extension_counts_where_nothing_else_has_a_time(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -42,12 +43,20 @@ def csv_table(results: Iterable[Classified]) -> str:
         The columns are `CSV_COLUMNS`. `path` is relative to `root`, `file` to the working folder. Times are in seconds;
         `mean` and `peak` of an image are both its score.
     """
+    return "".join(csv_pieces(results))
+
+
+def csv_pieces(results: Iterable[Classified]) -> Iterator[str]:
+    """Yield the text of `csv_table` in pieces: the line of the names, and the rows of each file."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(CSV_COLUMNS)
+    yield text.getvalue()
     for result in results:
+        text.seek(0)
+        text.truncate()
         table.writerows(_csv_rows(result))
-    return text.getvalue()
+        yield text.getvalue()
 
 
 def _csv_rows(result: Classified) -> list[tuple[object, ...]]:
@@ -90,23 +99,41 @@ def audacity_files(results: Sequence[Classified], folder: PathLike | None = None
     result : Classified
         The result that it is for.
     """
-    taken = set() if folder is None else {p.stem for p in Path(folder).glob("*.txt") if not _is_label_track(p)}
+    names = TrackNames(folder)
     for result in results:
-        stem = name = Path(result.item.path).stem
-        number = 1
-        while name in taken:
-            number += 1
-            name = f"{stem} ({number})"
-        taken.add(name)
-        yield f"{name}.txt", result
+        yield f"{names.take(Path(result.item.path).stem)}.txt", result
+
+
+class TrackNames:
+    """Names for the label tracks of recordings, each once.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Where the files are to be written. Its label tracks may be replaced, its other texts may not.
+    """
+
+    def __init__(self, folder: PathLike | None = None) -> None:
+        texts = () if folder is None else Path(folder).glob("*.txt")
+        self._taken = {path.stem.casefold() for path in texts if not _is_label_track(path)}
+
+    def take(self, stem: str, parent: str = "") -> str:
+        """Return the name of a recording, with that of its folder or a number behind it if it is taken."""
+        with_folder = (f"{stem} ({parent})",) if parent else ()
+        names = itertools.chain((stem, *with_folder), (f"{stem} ({number})" for number in itertools.count(2)))
+        name: str = next(name for name in names if name.casefold() not in self._taken)
+        self._taken.add(name.casefold())
+        return name
 
 
 def _is_label_track(file: Path) -> bool:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
         for line in lines:
-            start, stop, _ = line.split("\t", 2)
-            float(start), float(stop)
+            one, two, three = line.split("\t", 2)
+            numbers = (two, three) if one == "\\" else (one, two)  # a band, or start and stop
+            for number in numbers:
+                float(number)
     except (OSError, ValueError):
         return False
     return True
@@ -116,24 +143,30 @@ def raven_table(results: Iterable[Classified]) -> str:
     """Return the segments of any number of recordings as a selection table of Raven, with `RAVEN_COLUMNS`.
 
     Raven requires a frequency band, which segments do not have: it reaches from 0 to half the sample rate of the
-    recording. `Begin Path` is the absolute path, so that files of equal names can be told apart.
+    recording. `Begin Path` is the absolute path, so that files of equal names can be told apart. Times are of all
+    recordings, one after the other, as of files that are opened in Raven together; `File Offset (s)` is that in each.
     """
-    lines = ["\t".join(RAVEN_COLUMNS)]
+    lines, offset = ["\t".join(RAVEN_COLUMNS)], 0.0
     for result in results:
         rate = result.outcome.facts.get("sample_rate")
         high = rate / 2 if isinstance(rate, int | float) else RAVEN_NYQUIST
         places = (printable(result.item.path), printable(result.item.file if result.item.root else result.item.path))
         for s in result.segments:
             selection = (len(lines), "Spectrogram 1", 1 if s.channel is None else s.channel + 1)
-            bounds = (f"{s.start:.6f}", f"{s.stop:.6f}", 0, f"{high:g}")
+            bounds = (f"{offset + s.start:.6f}", f"{offset + s.stop:.6f}", 0, f"{high:g}")
             labels = (*places, f"{s.start:.6f}", printable(s.label), f"{s.mean:.4f}", f"{s.peak:.4f}")
             lines.append("\t".join(map(str, (*selection, *bounds, *labels))))
+        offset += max([result.outcome.seconds or 0.0, *(s.stop for s in result.segments)])
     return "\n".join(lines) + "\n"
 
 
-def json_list(results: Iterable[Classified]) -> str:
-    """Return a JSON list with an object for each file."""
-    return json.dumps([_json_object(result) for result in results], indent=1) + "\n"
+def json_pieces(results: Iterable[Classified]) -> Iterator[str]:
+    """Yield a JSON list with an object for each file, in pieces."""
+    before = "["
+    for result in results:
+        yield before + json.dumps([_json_object(result)], indent=1)[1:-2]
+        before = ","
+    yield "\n]\n" if before == "," else "[]\n"
 
 
 def _json_object(result: Classified) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class TableOutput:
     form : {"csv", "json"} or None
         The form for standard output, or for `out`.
     out : str or None
-        A file, whose ending says the form where none is given.
+        A file, whose ending says the form where none is given; "-" is standard output, with a form.
     parquet : str or None
         A file for the table as Parquet.
     csv : str or None
@@ -51,9 +51,13 @@ class TableOutput:
         return not (self.form or self.files)
 
     @property
+    def _file(self) -> str | None:
+        return None if self.out == "-" else self.out
+
+    @property
     def files(self) -> list[str]:
         """The files that are written."""
-        return [file for file in (self.out, self.parquet, self.csv) if file]
+        return [file for file in (self._file, self.parquet, self.csv) if file]
 
     def or_else(self, other: TableOutput) -> TableOutput:
         """Return this one, or another one if this is what results without options."""
@@ -63,10 +67,12 @@ class TableOutput:
         """Refuse what cannot be written, or would replace what is read, before the work begins."""
         from sightsound.formats.writing import require_ending
 
-        if self.out and self.form:
-            check_ending(self.out, _ENDINGS[self.form])
-        elif self.out:
-            require_ending(self.out)
+        if self.out == "-" and not self.form:
+            raise SightsoundError("-: expected --csv or --json for standard output, got neither; give one")
+        if self._file and self.form:
+            check_ending(self._file, _ENDINGS[self.form])
+        elif self._file:
+            require_ending(self._file)
         if self.parquet:
             require_ending(self.parquet, (".parquet",))
         if self.csv:
@@ -136,17 +142,17 @@ class TableOutput:
             write_table(self.parquet, columns, batches(), metadata)
         if self.csv:
             output.write_pieces(csv_text_of(columns, batches()), self.csv)
-        form = self.form or (Path(self.out).suffix.lower().removeprefix(".") if self.out else None)
+        form = self.form or (Path(self._file).suffix.lower().removeprefix(".") if self._file else None)
         if form == "csv":
-            output.write_pieces(csv_text_of(columns, batches()), self.out)
+            output.write_pieces(csv_text_of(columns, batches()), self._file)
         elif form == "json" and document:
-            output.write_text(output.json_text(document()), self.out)
+            output.write_text(output.json_text(document()), self._file)
         elif form == "json" and pieces:
-            output.write_pieces(pieces(), self.out)
+            output.write_pieces(pieces(), self._file)
         elif form == "json":
-            output.write_pieces(json_text_of(objects() if objects else objects_of(columns, batches())), self.out)
-        elif self.out:
-            write_table(self.out, columns, batches(), metadata)
+            output.write_pieces(json_text_of(objects() if objects else objects_of(columns, batches())), self._file)
+        elif self._file:
+            write_table(self._file, columns, batches(), metadata)
 
 
 def table_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -255,20 +261,24 @@ def _make_folder(out: str | None) -> None:
         raise SightsoundError(f"{out}: expected a folder ({error.strerror}); name another place") from error
 
 
-def export(kept: Sequence[Classified], form: str, out: str | None) -> None:
+def export(results: Iterable[Classified], form: str, out: str | None) -> None:
     """Write the results in one of the forms to a file, a folder or standard output."""
-    if form == "audacity":
+    from sightsound.classify import export as tables
+
+    if form == "csv":
+        output.write_pieces(tables.csv_pieces(results), out)
+    elif form == "json":
+        output.write_pieces(tables.json_pieces(results), out)
+    elif form == "raven":
+        output.write_text(tables.raven_table(results), out)
+    else:
+        kept = list(results)
         images = [tags for tags in kept if tags.outcome.status == "ok" and tags.outcome.seconds is None]
         if len(images) == len(kept) == 1:
             raise SightsoundError(f"{images[0].item}: expected a recording for --audacity, got an image; leave it out")
         if images:
             output.echo(f"{output.count_of(len(images), 'image')} without a label track", err=True)
         _audacity([tags for tags in kept if tags.outcome.status == "ok" and tags.outcome.seconds is not None], out)
-    else:
-        from sightsound.classify import export as tables
-
-        makers = {"csv": tables.csv_table, "raven": tables.raven_table, "json": tables.json_list}
-        output.write_text(makers[form](kept), out)
 
 
 def _audacity(kept: Sequence[Classified], out: str | None) -> None:
@@ -285,13 +295,13 @@ def _audacity(kept: Sequence[Classified], out: str | None) -> None:
     output.echo(f"{output.count_of(len(kept), 'label track')} in {printable(out)}")
 
 
-def write_parquet(kept: Sequence[Classified], out: str | None) -> None:
+def write_parquet(results: Iterable[Classified], out: str | None) -> None:
     """Write the results as Parquet, with the columns of CSV, if a file is given for it."""
     if out:
         from sightsound.classify.tag_table import TAG_COLUMNS, tag_batches
         from sightsound.formats.writing import write_table
 
-        write_table(out, TAG_COLUMNS, tag_batches(kept))
+        write_table(out, TAG_COLUMNS, tag_batches(results))
 
 
 def draw(kept: Sequence[Classified], plot: str | None, wordcloud: str | None) -> None:

@@ -94,7 +94,8 @@ def _print_report(report: FactsReport, *, shown: bool) -> None:
     if shown:
         _print_facts(report.facts)
     if report.missing:
-        output.echo(f"{output.count_of(report.missing, 'file')} cannot be opened; their facts stay", err=True)
+        missing = output.count_of(report.missing, "file")
+        output.echo(f"{missing} cannot be opened, whose facts stay; see `sightsound list --gone`", err=True)
     if not shown:
         return
     zone = (

@@ -110,8 +110,11 @@ def _print_report(report: IndexReport) -> None:
         output.echo(f"{printable(outcome.item)}: {printable(outcome.reason)}", err=True)
     if len(report.failed) > _SHOWN:
         output.echo(f"... and {len(report.failed) - _SHOWN} more; `sightsound stats` lists all", err=True)
-    for path in report.unmatched[:_SHOWN]:
+    unmatched = list(dict.fromkeys(report.unmatched))  # a file may have many rows
+    for path in unmatched[:_SHOWN]:
         output.echo(f"{printable(path)}: in the label table, but not in the library", err=True)
+    if len(unmatched) > _SHOWN:
+        output.echo(f"... and {len(unmatched) - _SHOWN} more", err=True)
     counts = ", ".join(f"{report.counts[key]} {word}" for key, word in _STATUS_WORDS.items() if report.counts[key])
     rows = output.count_of(report.windows, "new vector") if report.windows else "nothing new"
     output.echo(f"{counts or 'no files'}; {rows} in {output.format_duration(report.elapsed)}")

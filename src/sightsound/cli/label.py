@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sightsound.cli import output
 from sightsound.cli.destinations import check_destinations
-from sightsound.cli.settings import Decorator, host, json_option, library_option
+from sightsound.cli.settings import Decorator, filter_of, filter_options, host, json_option, library_option
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
 
@@ -63,11 +65,7 @@ def _assignment(name: str, parameter: str, text: str) -> Decorator:
 @click.option("--ranges", is_flag=True, help="--to, --remove, --clear: the labels of time ranges.")
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="--from, --to: only this column.")
 @click.option("--new-column", is_flag=True, help="A column may be new though its name is similar to another.")
-@click.option("--label", "labels", multiple=True, metavar="[COLUMN=]VALUE", help="Only items with this label.")
-@click.option("--tag", "tags", multiple=True, metavar="CLASS", help="Only items that were tagged with this class.")
-@click.option("--modality", type=click.Choice(["image", "sound"]), help="Only images, or only sounds.")
-@click.option("--path", "globs", multiple=True, metavar="GLOB", help="Only paths that match.")
-@click.option("--fact", "facts", multiple=True, metavar="KEY=VALUE", help="Only files with this metadata.")
+@filter_options()
 @json_option()
 @click.pass_context
 def label(
@@ -116,7 +114,7 @@ def label(
         if out is not None:
             if as_json:
                 raise click.UsageError("--json goes with --from and changes")
-            _write(opened, out, form, ranges, paths, columns, _where(context, opened, conditions))
+            _write(opened, out, form, ranges, paths, columns, filter_of(opened, lambda: host(context), conditions))
             return
         if source is not None:
             how: dict[str, Any] = {"columns": columns, "recording": recording, "new_columns": new_column}
@@ -124,18 +122,10 @@ def label(
         else:
             settings: dict[str, Any] = {"put": put, "add": add, "remove": remove, "clear": clear, "ranges": ranges}
             settings |= {"start": start, "stop": stop}
-            where = _where(context, opened, conditions)
+            where = filter_of(opened, lambda: host(context), conditions)
             report = labels.set_labels(opened, paths, where=where, new_columns=new_column, **settings)
     _print_report(report, as_json, of_file=source is not None)
     context.exit(1 if report.unmatched_count else 0)
-
-
-def _where(context: click.Context, library: Library, conditions: dict[str, Any]) -> Filter:
-    from sightsound.library.filters import Filter
-    from sightsound.library.search import expand_tags
-
-    tags = expand_tags(conditions["tags"], library, host(context)) if conditions["tags"] else ()
-    return Filter(conditions["labels"], conditions["globs"], conditions["facts"], conditions["modality"], tags)
 
 
 def _write(
@@ -174,7 +164,8 @@ def _check_name(out: str, form: LabelForm) -> None:
     if endings is None:
         require_ending(out, _TABLE_ENDINGS, "; --raven and --audacity write .txt")
     elif not out.lower().endswith(endings):
-        raise SightsoundError(f"{out}: expected a name that ends in {' or '.join(endings)}; name another place")
+        step = "name another place" if form == "raven" else "or make the folder, for the tracks of several recordings"
+        raise SightsoundError(f"{out}: expected a name that ends in {' or '.join(endings)}; {step}")
 
 
 def _print_lines(labels: LabelExport, form: LabelForm) -> None:
@@ -194,16 +185,17 @@ def _print_report(report: LabelReport, as_json: bool, *, of_file: bool) -> None:
         facts = ("items", "labels", "ranges", "unmatched_count", "unmatched", "notes")
         output.print_json({name: getattr(report, name) for name in facts})
         return
-    for text in report.unmatched[:_SHOWN]:
-        output.echo(f"no item for {printable(text)}", err=True)
-    if report.unmatched_count > _SHOWN:
-        output.echo(f"... and {report.unmatched_count - _SHOWN} more", err=True)
+    rows = Counter(report.unmatched)
+    for text, count in islice(rows.items(), _SHOWN):
+        output.echo(f"no item for {printable(text)}{f' ({count} rows)' if count > 1 else ''}", err=True)
+    if more := report.unmatched_count - sum(islice(rows.values(), _SHOWN)):
+        output.echo(f"... and {output.count_of(more, 'more row')}", err=True)
     for note in report.notes:
         output.echo(note, err=True)
     items = output.count_of(report.items, "item")
     if not of_file:
         output.echo(f"{items} labelled")
-    elif report.ranges or not report.labels:
+    elif report.ranges:
         output.echo(f"{output.count_of(report.ranges, 'label')} of time ranges of {items}")
     else:
         output.echo(f"{output.count_of(report.labels, 'label')} of {items}")

@@ -9,7 +9,7 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.exports import TableOutput, table_options
-from sightsound.cli.settings import filter_of, filter_options, host, library_option, unknown_names
+from sightsound.cli.settings import filter_of, filter_options, host, library_option
 
 if TYPE_CHECKING:
     from sightsound.library.listing import ListedItem
@@ -39,7 +39,8 @@ def list_(
     """List the items of a library: path, seconds, status, vectors and labels of each.
 
     Labels of time ranges are shown as owl@3-7.5, in seconds. A table in a file has more columns: root, size, SHA-256,
-    the number of labels of time ranges, and the status and number of vectors in each space.
+    the number of labels of time ranges, the status and number of vectors in each space, and a column fact.NAME for each
+    fact.
     """
     from sightsound.library.library import Library
     from sightsound.library.listing import list_items
@@ -49,20 +50,19 @@ def list_(
     table.check(library=library)
     with Library(library) as opened:
         where = filter_of(opened, lambda: host(context), chosen)
+        facts = [] if table.shown else opened.fact_columns()
         labels, spaces = opened.label_columns(), [name for name, *_ in named_spaces(opened.spaces)]
 
         def found() -> Iterator[ListedItem]:
             return list_items(opened, where=where, failed=failed, gone=gone, limit=limit)
 
         table.write(
-            listing_columns(spaces, labels),
-            lambda: listing_batches(found(), spaces, labels),
+            listing_columns(spaces, labels, facts),
+            lambda: listing_batches(found(), spaces, labels, facts),
             objects=lambda: ({**item.to_json(), "file": item.item.shown} for item in found()),
         )
         if table.shown and not output.print_pages(_header(labels), (_row(item, labels) for item in found())):
             output.echo("nothing found")
-            for text in unknown_names([opened], where):
-                output.echo(text, err=True)
 
 
 def _labels(found: ListedItem, column: str) -> str:

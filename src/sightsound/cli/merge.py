@@ -50,7 +50,8 @@ def _print_conflicts(conflicts: list[Conflict], count: int, as_json: bool) -> No
         output.print_json({"conflicts": [_json(each) for each in conflicts], "count": count})
         return
     rows = [
-        [each.column or "(content)", ", ".join(each.a), ", ".join(each.b), each.path] for each in conflicts[:_SHOWN]
+        [each.column or "(content)", ", ".join(each.a), ", ".join(each.b), each.item.shown]
+        for each in conflicts[:_SHOWN]
     ]
     output.print_table(["column", "a", "b", "path"], rows)
     if count > _SHOWN:
@@ -58,4 +59,5 @@ def _print_conflicts(conflicts: list[Conflict], count: int, as_json: bool) -> No
 
 
 def _json(conflict: Conflict) -> dict[str, Any]:
-    return {"path": conflict.path, "column": conflict.column or None, "a": list(conflict.a), "b": list(conflict.b)}
+    place = {"path": conflict.path, "root": conflict.root, "file": conflict.item.shown}
+    return {**place, "column": conflict.column or None, "a": list(conflict.a), "b": list(conflict.b)}

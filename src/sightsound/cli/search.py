@@ -12,7 +12,14 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.exports import TableOutput, table_options
-from sightsound.cli.settings import device_option, filter_options, host, libraries_option, take_filter, unknown_names
+from sightsound.cli.settings import (
+    device_option,
+    filter_options,
+    host,
+    libraries_option,
+    require_label_columns,
+    take_filter,
+)
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
 
@@ -77,8 +84,8 @@ def search(
 
     Several files are several queries, which are compared together.
 
-    --tag alone finds the segments and images with one of these classes ; --tag with a query
-    finds only items that have all of them.
+    --tag alone finds the segments and images with one of these classes; --tag with a query finds
+    only items that have all of them.
 
     --library may be repeated: hits of several libraries are merged, and name theirs.
     """
@@ -95,6 +102,7 @@ def search(
     with contextlib.ExitStack() as stack:
         every_library = [stack.enter_context(Library(name)) for name in dict.fromkeys(libraries)]
         names = {str(each.path): name for each, name in zip(every_library, dict.fromkeys(libraries))}
+        require_label_columns(every_library, where)
         opened = every_library if len(every_library) > 1 else every_library[0]
         if tags and not files and (item, vector, text) == (None, None, None):
             how = {"k": k, "models": models, "host": here, "where": where}
@@ -110,7 +118,6 @@ def search(
             found = dict(zip(queries, every))
             for each_library in every_library:
                 _print_recall({space.name: line for space, line in each_library.approximated.items()})
-        unknown = [] if any(found.values()) else unknown_names(every_library, where)
         found = {query: [_named(hit, names) for hit in hits] for query, hits in found.items()}
         labels = sorted({column for each in every_library for column in each.label_columns(ranges=False)})
     columns = hit_columns(labels, several=len(found) > 1, libraries=len(every_library) > 1)
@@ -120,8 +127,6 @@ def search(
             if len(found) > 1:
                 output.echo(f"{printable(name)}:")
             _print_hits(hits)
-    for text in unknown:
-        output.echo(text, err=True)
     if more > 0:
         output.echo(f"{more} more with a lower score: --min-score {FLOOR}", err=True)
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sightsound.contract.paths import printable
+from sightsound.contract.errors import SightsoundError
+from sightsound.contract.paths import nearest, printable
 
 if TYPE_CHECKING:
     from sightsound.host.host import Host
@@ -222,25 +223,21 @@ def filter_of(library: Library, host: Callable[[], Host], chosen: dict[str, Any]
     from sightsound.library.search import expand_tags
 
     where, tags = take_filter(chosen), chosen.pop("tags")
+    require_label_columns([library], where)
     return dataclasses.replace(where, tags=expand_tags(tags, library, host()) if tags else ())
 
 
-def unknown_names(libraries: Sequence[Library], where: Filter) -> list[str]:
-    """Return a text for each name in a filter that no item of the libraries has; call it where nothing was found."""
-    texts = []
-    labelled = where.labels or where.labelled or where.unlabelled
-    columns = {column for each in libraries for column in each.label_columns()} if labelled else set()
-    for text in where.labels:
-        name, sign, _ = text.partition("=")
-        if sign and name not in columns:
-            texts.append(_unknown(f"--label {text}", name, columns))
-    for option, given in (("--labelled", where.labelled), ("--unlabelled", where.unlabelled)):
-        texts += [_unknown(f"{option} {name}", name, columns) for name in given if name and name not in columns]
-    return texts
-
-
-def _unknown(given: str, name: str, known: set[str]) -> str:
-    return f"{given}: expected one of {', '.join(sorted(known)) or 'none'}, got {name}"
+def require_label_columns(libraries: Sequence[Library], where: Filter) -> None:
+    """Raise `SightsoundError` if a filter names a column of labels that none of the libraries has."""
+    given = [(f"--label {text}", text.partition("=")[0]) for text in where.labels if "=" in text]
+    given += [(f"--labelled {name}", name) for name in where.labelled if name]
+    given += [(f"--unlabelled {name}", name) for name in where.unlabelled if name]
+    known = sorted({column for each in libraries for column in each.label_columns()}) if given else []
+    for option, name in given:
+        if name not in known:
+            similar = nearest(name, known)
+            advice = f"did you mean {similar!r}?" if similar else f"there are {', '.join(known) or 'none'}"
+            raise SightsoundError(f"{option}: expected a column of labels, got {name!r}; {advice}")
 
 
 def json_option() -> Decorator:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,8 +167,11 @@ def tag(
     elif library:
         from sightsound.library.stored_tags import tag_stored
 
-        stored = {name: settings[name] for name in ("classes", "templates", "host", "device")}
-        found = tag_stored(library, models=models, k=top, rules=given, where=where, **stored)
+        of_library = {name: settings[name] for name in ("classes", "templates", "host", "device")}
+        stored = functools.partial(tag_stored, library, models=models, k=top, rules=given, where=where, **of_library)
+        if not (wordcloud or form == "audacity"):
+            context.exit(_write_stored(stored, form, out, parquet))
+        found = stored()
     else:
         from sightsound.classify.tag import tag as run
         from sightsound.cli.reports import load_linear_probe
@@ -184,11 +188,40 @@ def tag(
             exports.export(kept, form, out)
         exports.write_parquet(kept, parquet)
         raise KeyboardInterrupt(_what_is_kept(kept, form, out)) from None
-    exports.export(kept, form, out) if form else _print_result(kept, one)
+    summary = _Summary()
+    for tags in kept:
+        summary.add(tags)
+    if form:
+        exports.export(kept, form, out)
+    elif one and kept and kept[0].outcome.status == "ok":
+        _print_classes(kept[0])
+    elif not one:
+        summary.print()
     exports.write_parquet(kept, parquet)
     exports.draw(kept, plot, wordcloud)
-    statuses = {tags.outcome.status for tags in kept}
-    context.exit(1 if "failed" in statuses or (kept and "ok" not in statuses) else 0)
+    context.exit(summary.exit_code)
+
+
+def _write_stored(
+    stored: Callable[[], Iterator[Classified]], form: str | None, out: str | None, parquet: str | None
+) -> int:
+    """Print or write what is in a library, as it is read; return the exit code. Nothing is kept in memory."""
+    summary = _Summary()
+
+    def seen() -> Iterator[Classified]:
+        for tags in stored():
+            _print_file(tags, False, form)
+            summary.add(tags)
+            yield tags
+
+    if form:
+        exports.export(seen(), form, out)
+    else:
+        deque(seen(), maxlen=0)
+        summary.print()
+    if parquet:
+        exports.write_parquet(stored(), parquet)
+    return summary.exit_code
 
 
 def _class_names(given: tuple[str, ...]) -> list[str]:
@@ -272,13 +305,6 @@ def _segment_cells(segment: Segment) -> tuple[str, ...]:
     return (times, *channel, segment.label, f"{segment.mean:.2f}", f"{segment.peak:.2f}")
 
 
-def _print_result(kept: Sequence[Classified], one: bool) -> None:
-    if one and kept and kept[0].outcome.status == "ok":
-        _print_classes(kept[0])
-    elif not one:
-        _print_summary(kept)
-
-
 def _print_classes(tags: Classified) -> None:
     """Print all classes and segments of one file."""
     if tags.outcome.seconds is None:
@@ -295,23 +321,39 @@ def _print_classes(tags: Classified) -> None:
     output.echo(f"\nwhole recording ({output.format_duration(tags.outcome.seconds)}): {_classes(tags, len(tags.top))}")
 
 
-def _print_summary(kept: Sequence[Classified]) -> None:
-    """Print the classes of all files: those of segments with their seconds, and the best class of each image."""
-    files: Counter[str] = Counter()
-    seconds: Counter[str] = Counter()
-    for tags in kept:
+class _Summary:
+    """Counts over all files: the files and seconds of each class, and what became of the files."""
+
+    def __init__(self) -> None:
+        self._files, self._seconds = Counter[str](), Counter[str]()
+        self._statuses = Counter[str]()
+
+    def add(self, tags: Classified) -> None:
+        """Add a file: the classes of its segments with their seconds, or the best class of an image."""
+        self._statuses[tags.outcome.status] += 1
         heard = {s.label for s in tags.segments}
-        files.update(heard if tags.outcome.seconds is not None else [tags.label] if tags.label else [])
+        self._files.update(heard if tags.outcome.seconds is not None else [tags.label] if tags.label else [])
         for s in tags.segments:
-            seconds[s.label] += s.stop - s.start  # type: ignore[assignment]
-    order = sorted(files, key=lambda label: (-seconds[label], -files[label], label))
-    rows = [
-        (label, files[label], f"{seconds[label]:.1f}" if seconds[label] else "") for label in order[:_SUMMARY_CLASSES]
-    ]
-    if rows:
-        output.echo()
-        output.print_table(["class", "files", "seconds"], rows)
-    more = f", {len(order) - _SUMMARY_CLASSES} more classes" if len(order) > _SUMMARY_CLASSES else ""
-    statuses = Counter(str(tags.outcome.status) for tags in kept)
-    counts = ", ".join(f"{statuses[key]} {word}" for key, word in _STATUS_WORDS.items() if statuses[key])
-    output.echo(f"{counts or 'no files'}{more}")
+            self._seconds[s.label] += s.stop - s.start  # type: ignore[assignment]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a file failed, or none could be classified; else 0."""
+        return 1 if self._statuses["failed"] or (self._statuses and not self._statuses["ok"]) else 0
+
+    def print(self) -> None:
+        """Print the classes that were found in the most seconds and files, and the counts of files."""
+        files, seconds = self._files, self._seconds
+        order = sorted(files, key=lambda label: (-seconds[label], -files[label], label))
+        rows = [
+            (label, files[label], f"{seconds[label]:.1f}" if seconds[label] else "")
+            for label in order[:_SUMMARY_CLASSES]
+        ]
+        if rows:
+            output.echo()
+            output.print_table(["class", "files", "seconds"], rows)
+        more = f", {len(order) - _SUMMARY_CLASSES} more classes" if len(order) > _SUMMARY_CLASSES else ""
+        counts = ", ".join(
+            f"{self._statuses[key]} {word}" for key, word in _STATUS_WORDS.items() if self._statuses[key]
+        )
+        output.echo(f"{counts or 'no files'}{more}")

@@ -19,6 +19,10 @@ ABOUT = (SPACE, FINGERPRINT, FACTS, LAYERS, SCORE_KIND, CLASSES, BEST, FORMAT, W
 """All of these names."""
 TOP_LABELS, TOP_IDS, TOP_SCORES = "top_labels", "top_ids", "top_scores"
 """The columns of the best classes of each row: their names, their ids, and their scores."""
+FACT = "fact."
+"""The names of the columns of facts begin with this."""
+WINDOW = "window."
+"""Stands before the name of a column of labels: those of time ranges that the window of a row overlaps."""
 PREFIX = "sightsound."
 """May stand before a name, in files of programs that say more of their rows than sightsound does."""
 

@@ -12,6 +12,9 @@ from sightsound.formats.columns import Batch, Column, cells_of, count_of
 NOTE = Column("note", "text", "what was changed in the texts of the row, because the format cannot hold it")
 """The column that says why a text is not as it is in the library."""
 
+ESCAPED_BYTES = "bytes that are not UTF-8 are escaped"
+r"""What a note says of a cell with escapes such as `\xe9`."""
+
 BETWEEN = "; "
 """What stands between the values of a list in a cell of CSV."""
 
@@ -68,7 +71,7 @@ def notes(batch: Batch, columns: Sequence[Column], *, csv: bool) -> list[str | N
 def _changed(texts: Sequence[str], column: Column, csv: bool) -> str | None:
     """Return what is changed in the texts of a cell, in words."""
     if any(not text.isascii() and utf8(text) != text for text in texts):
-        return "bytes that are not UTF-8 are escaped"
+        return ESCAPED_BYTES
     if not csv:
         return None
     if any(not text.isprintable() and csv_cell(text, path=True).removeprefix("./") != text for text in texts):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sightsound.contract.arrays import Seconds
 from sightsound.contract.results import Item, TimeRange
 from sightsound.library.library import Library
-from sightsound.library.window_choice import check_overlap, matching_windows
+from sightsound.library.window_choice import check_overlap, labels_of_windows
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,5 @@ class WindowLabels:
         -------
         list of tuple of str, length n
         """
-        found: list[set[str]] = [set() for _ in spans]
-        for each in ranges:
-            for window in matching_windows(spans, each.start, each.stop, self.min_overlap):
-                found[window].add(each.value)
         rest = () if self.others is None else (self.others,)
-        return [tuple(sorted(classes)) or rest for classes in found]
+        return [labels or rest for labels in labels_of_windows(ranges, spans, self.min_overlap)]

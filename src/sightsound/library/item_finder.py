@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ntpath
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from sightsound.library.label_cells import bytes_of_escapes
@@ -43,7 +45,8 @@ class ItemFinder:
     folders : sequence of str
         The folders that a path without a root may be relative to.
     names : callable or None
-        Returns the ids of the items with this name, whatever their folder, for rows that have only a name.
+        Returns the ids and absolute paths of the items with this name, whatever their folder, for rows that have only
+        a name, or a path on another machine. Of several the one counts that has most folders above it in common.
     first : bool
         Whether the first folder that has the file counts; else a path that means several items means none.
     """
@@ -54,7 +57,7 @@ class ItemFinder:
         roots: Sequence[str],
         folders: Sequence[str],
         *,
-        names: Callable[[bytes], list[int]] | None = None,
+        names: Callable[[bytes], list[tuple[int, bytes]]] | None = None,
         first: bool = False,
     ) -> None:
         self._read, self._roots, self._names, self._first = read, list(roots), names, first
@@ -78,11 +81,21 @@ class ItemFinder:
                     return f"{path}: {len(found)} files of this path; say which in a column 'root'"
                 if found:
                     return next(iter(found.values()))
-        name = os.path.basename(bytes_of_escapes(paths[-1]))
-        ids = [] if self._names is None or root or not name else self._names(os.fsencode(name))
+        ids = [] if root else self._named(*(bytes_of_escapes(path) for path in (paths[0], paths[-1])))
         if len(ids) > 1:
             return f"{paths[-1]}: {len(ids)} files of this name; write their paths"
         return self._of_id(ids[0]) if ids else (os.path.join(root, paths[0]) if root else paths[0])
+
+    def _named(self, path: str, name: str) -> list[int]:
+        """Return the ids of the items with the name that have most folders above it in common with the path."""
+        for base in dict.fromkeys([os.path.basename(name), ntpath.basename(name)]):
+            common: dict[int, list[int]] = {}
+            for id_, other in self._names(os.fsencode(base)) if self._names and base else ():
+                parts = zip(_parts(path), _parts(os.fsdecode(other)))
+                common.setdefault(sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], parts)), []).append(id_)
+            if common:
+                return common[max(common)]
+        return []
 
     def _at(self, path: str, folders: Sequence[str]) -> dict[int, Found]:
         """Return the items at a path below these folders."""
@@ -99,6 +112,11 @@ class ItemFinder:
     def _of_id(self, id_: int) -> Found:
         ((modality,),) = self._read(_OF_ID, id_)
         return Found(id_, modality)
+
+
+def _parts(path: str) -> list[str]:
+    """Return the name of a file of any system and the folders above it, from the name on."""
+    return path.replace("\\", "/").split("/")[::-1]
 
 
 _OF = "FROM items i LEFT JOIN contents c ON c.id = i.content"

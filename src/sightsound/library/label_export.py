@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sightsound._atomic import atomic_path
-from sightsound.classify.export import RAVEN_NYQUIST
+from sightsound.classify.export import RAVEN_NYQUIST, TrackNames
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, as_list, nearest, printable
 from sightsound.contract.results import Item, TimeRange
@@ -163,8 +163,13 @@ class LabelExport:
         if len(self._columns) != 1:
             got = ", ".join(self._columns) or "none"
             raise SightsoundError(f"label tracks: expected one column of time ranges, got {got}; name it with --column")
+        without = 0
         for item, ranges in self._items_with_ranges():
-            yield item, self._audacity_lines(self._on_lines(item, ranges))
+            kept = self._on_lines(item, ranges)
+            without += sum(each.channel is not None for each in kept)
+            yield item, self._audacity_lines(kept)
+        if without:
+            self.notes.append(f"{without} labels without their channel, which a label track cannot have; write a CSV")
 
     def count_recordings(self) -> int:
         """Return how many recordings have time ranges in the columns."""
@@ -329,17 +334,15 @@ def _write_tracks(labels: LabelExport, out: PathLike) -> None:
     is_folder = os.path.isdir(out)
     if not is_folder and labels.count_recordings() > 1:
         raise SightsoundError(f"{out!s}: expected a folder for the label tracks of several recordings; make it first")
-    taken: set[str] = set()
+    names, written = TrackNames(out if is_folder else None), 0
     for item, lines in labels.audacity_tracks():
-        if not is_folder:
-            _write(out, lines)
-            return
-        stem = name = Path(escapes_of_bytes(item.path)).stem
-        while name in taken:
-            name = f"{stem} ({len(taken)})"
-        taken.add(name)
-        _write(os.path.join(out, f"{name}.txt"), lines)
-    if not is_folder and not taken:
+        path = Path(escapes_of_bytes(os.fspath(item.file)))
+        name = names.take(path.stem, path.parent.name)
+        if name != path.stem:
+            labels.notes.append(f"{printable(item)}: in {name}.txt, since {path.stem}.txt is another file")
+        _write(os.path.join(out, f"{name}.txt") if is_folder else out, lines)
+        written += 1
+    if not is_folder and not written:
         _write(out, ())
 
 

@@ -7,14 +7,17 @@ import csv
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TextIO
 
 from sightsound.classify.export import CSV_COLUMNS
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, nearest, printable
+from sightsound.formats.texts import BETWEEN
 from sightsound.library.label_cells import value_of_cell
 from sightsound.library.label_records import RECORD_FORMS, LabelRecords
+from sightsound.media.safe_open import error_line
 
 PLACE_COLUMNS = ("path", "root")
 """The columns of a CSV that say which file a row is about."""
@@ -22,19 +25,28 @@ TIMES = ("start", "stop", "end")
 """The columns that tell a CSV of time ranges."""
 RECORDED = "recorded"
 """The column with the local time at which a time range begins, which follows from the recording and is not read."""
-SPAN_COLUMNS = (*TIMES, "low_hz", "high_hz", "channel", RECORDED)
+OF_SPANS = ("low_hz", "high_hz", "channel")
+"""The columns that a table of time ranges may have beside their times."""
+SPAN_COLUMNS = (*TIMES, *OF_SPANS, RECORDED)
 """The columns of a table of time ranges that are no labels."""
 DEFAULT_COLUMN = "label"
 """The column of labels that come without the name of one: those of folders, and of Audacity."""
 
 _TABLES = ("csv", "json", "parquet")
-_BEGIN, _END = "Begin Time (s)", "End Time (s)"
+_OTHER_TABLES = {
+    "list": {"id", "file", "content", "status"},
+    "search": {"id", "file", "score"},
+    "duplicates": {"group", "keep", "similarity"},
+    "export": {"item", "root", "content"},
+}
+"""Commands -> columns that tell their tables, most of whose other columns are no labels."""
+_BEGIN, _END, _OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 _RAVEN_COLUMNS = frozenset(
     (
         *("Selection", "View", "Channel", _BEGIN, _END, "Low Freq (Hz)", "High Freq (Hz)"),
-        *("Begin File", "End File", "Begin Path", "End Path", "File Offset (s)", "Begin Date", "End Date"),
-        *("Begin Hour", "Begin Clock Time", "End Clock Time", "Begin Sample", "End Sample"),
-        *("Confidence", "Score", "Mean Score", "Peak Score", "Rank", "Occupancy", "Type"),
+        *("Begin File", "End File", "Begin Path", "End Path", _OFFSET, "Begin Date", "End Date"),
+        *("Begin Hour", "Begin Clock Time", "End Clock Time", "Begin Date Time", "Begin Sample", "End Sample"),
+        *("PFC Num Inf Pts", "Confidence", "Score", "Mean Score", "Peak Score", "Rank", "Occupancy", "Type"),
     )
 )
 """Columns of Raven Pro 1.6, of detectors and of `tag --raven` that are no labels. Nor are the measurements of Raven:
@@ -127,7 +139,7 @@ class LabelFile:
         else:
             self._read_first_line(ending)
         if self.form in _TABLES:
-            self._check_names()
+            _check_names(self._names, self.form, file)
             self.ranges = {"start", "stop"} <= set(self._names) or {"start", "end"} <= set(self._names)
         else:
             self.ranges = True
@@ -152,20 +164,35 @@ class LabelFile:
             If a row cannot be read, with its number.
         """
         if self._records:
-            yield from (self._table_row(number, cells) for number, cells in enumerate(self._records.rows(), 1))
+            read = {*PLACE_COLUMNS, *SPAN_COLUMNS, *self._sources.values()}
+            yield from (self._table_row(number, cells) for number, cells in enumerate(self._records.rows(read), 1))
             return
         with self._opened() as opened:
             if self.form == "audacity":
                 yield from self._audacity_rows(opened)
                 return
-            read = self._raven_row if self.form == "raven" else self._table_row
+            row_of = self._raven_row if self.form == "raven" else self._table_row
             reader = self._reader(opened)
             next(reader, None)
-            number = 0
-            for cells in reader:
-                if cells:
-                    number += 1
-                    yield read(number, dict(zip(self._names, cells)))
+            joined, records = _other_command(self._names), self._cells(reader)
+            if self.form == "raven":
+                records = _with_offsets(records, self.file)
+            for number, record in enumerate(records, 1):
+                row = row_of(number, record)
+                yield from _parts(row) if joined else [row]
+
+    def _cells(self, reader: Iterator[list[str]]) -> Iterator[dict[str, str]]:
+        """Yield the cells of each row by the names of their columns. Raises `SightsoundError` for cells without one."""
+        number = 0
+        for cells in reader:
+            if cells:
+                number += 1
+                if self.form == "csv" and any(cells[len(self._names) :]):
+                    raise SightsoundError(
+                        f"{self.file!s}: row {number}: expected {len(self._names)} cells, got {len(cells)}; put a "
+                        "cell that has a comma in quotes"
+                    )
+                yield dict(zip(self._names, cells))
 
     @property
     def names_recordings(self) -> bool:
@@ -179,20 +206,15 @@ class LabelFile:
                 yield opened
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             kind = {"csv": "CSV", "raven": "a selection table", "audacity": "a label track"}[self.form]
-            raise SightsoundError(f"{self.file!s}: cannot be read as {kind} ({error})") from error
+            step = "save it in UTF-8" if isinstance(error, UnicodeDecodeError) else "make it anew"
+            if isinstance(error, OSError):
+                step = "name a file that can be read"
+            raise SightsoundError(f"{self.file!s}: cannot be read as {kind} ({error_line(error)}); {step}") from error
 
     def _reader(self, opened: TextIO) -> Iterator[list[str]]:
         if self.form == "raven":
             return csv.reader(opened, delimiter="\t", quoting=csv.QUOTE_NONE)
         return csv.reader(opened)
-
-    def _check_names(self) -> None:
-        if "path" not in self._names:
-            what = {"csv": "a CSV", "json": "a table in JSON", "parquet": "a Parquet table"}[self.form]
-            raise SightsoundError(f"{self.file!s}: expected {what} with a column 'path', got {self._names or None}")
-        repeated = [name for name in self._names if self._names.count(name) > 1]
-        if repeated:
-            raise SightsoundError(f"{self.file!s}: expected columns of different names, got {repeated[0]!r} twice")
 
     def _chosen(self, columns: Sequence[str]) -> dict[str, str]:
         """Return the name of each label column -> the name that the file has for it."""
@@ -202,9 +224,16 @@ class LabelFile:
             return dict.fromkeys(columns or (DEFAULT_COLUMN,), "")
         known = [name for name in self._names if name and not self._is_place(name)]
         if not columns:
+            if self.form in _TABLES:
+                _check_times(self._names, self.ranges, self.file)
             labels = [name for name in known if self.form in _TABLES or not _is_of_raven(name)]
             if self.form in _TABLES and set(CSV_COLUMNS) <= set(self._names):  # of `tag`, which says more of each label
                 labels = [DEFAULT_COLUMN]
+            if other := _other_command(self._names):
+                raise SightsoundError(
+                    f"{self.file!s}: expected a table of labels, got one of `{other}`; write one with `sightsound "
+                    "label --to`, or name its columns of labels (--column)"
+                )
             if self.ranges and not labels:
                 raise SightsoundError(
                     f"{self.file!s}: expected a column of labels, got {', '.join(self._names)}; name one with --column"
@@ -247,8 +276,8 @@ class LabelFile:
 
     def _raven_row(self, number: int, cells: dict[str, str]) -> LabelRow:
         start, stop = self._seconds(number, cells, _BEGIN), self._seconds(number, cells, _END)
-        if cells.get("File Offset (s)") and self.names_recordings:  # times are of all files, one after the other
-            length, start = stop - start, self._seconds(number, cells, "File Offset (s)")
+        if cells.get(_OFFSET) and self.names_recordings:  # times are of all files, one after the other
+            length, start = stop - start, self._seconds(number, cells, _OFFSET)
             stop = round(start + length, 9)
         channel = cells.get("Channel", "")
         if channel and not (channel.isdecimal() and int(channel)):
@@ -301,6 +330,8 @@ class LabelFile:
     ) -> Span:
         if not 0 <= start <= stop:
             raise self._wrong(number, "times", "a start of 0 s or more and a stop not before it", f"{start} to {stop}")
+        if low is not None and high is not None and low > high:
+            raise self._wrong(number, "band", "a low frequency not above the high one", f"{low:.10g} to {high:.10g} Hz")
         return Span(start, stop, low, high, channel, selection)
 
     def _seconds(self, number: int, cells: Mapping[str, str], name: str) -> float:
@@ -330,6 +361,55 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _check_names(names: Sequence[str], form: str, file: PathLike) -> None:
+    """Raise `SightsoundError` for a table without a column of paths, or with two columns of one name."""
+    if "path" not in names:
+        what = {"csv": "a CSV", "json": "a table in JSON", "parquet": "a Parquet table"}[form]
+        have, step = ", ".join(map(printable, names)) or "an empty file", _path_step(names)
+        raise SightsoundError(f"{file!s}: expected {what} with a column 'path', got {have}; {step}")
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise SightsoundError(f"{file!s}: expected columns of different names, got {repeated[0]!r} twice")
+
+
+def _check_times(names: Sequence[str], ranges: bool, file: PathLike) -> None:
+    """Raise `SightsoundError` for a table that has a start or a stop, and not both."""
+    found = [name for name in TIMES if name in names]
+    if found and not ranges:
+        other = "stop" if "start" in found else "start"
+        similar = nearest(other, [name for name in names if name not in (*PLACE_COLUMNS, *TIMES)])
+        step = f"rename {similar!r}" if similar else "add it, or name the columns of labels (--column)"
+        raise SightsoundError(f"{file!s}: column {found[0]!r}: expected a column {other!r} too, got none; {step}")
+
+
+def _with_offsets(records: Iterator[dict[str, str]], file: PathLike) -> Iterator[dict[str, str]]:
+    """Yield the rows of a selection table, whose times are of all its recordings, one after the other.
+
+    Raises `SightsoundError` where it has several recordings and a row does not say where in its own one it begins.
+    """
+    first, lacking = None, False
+    for cells in records:
+        recording = cells.get("Begin Path") or cells.get("Begin File") or None
+        first = recording if first is None else first
+        lacking = lacking or not cells.get(_OFFSET)
+        if lacking and recording != first:
+            raise SightsoundError(
+                f"{file!s}: {_OFFSET}: expected seconds in each row, since times are of several recordings one after "
+                "the other, got none; show the column in Raven, or fill it with the times in each recording"
+            )
+        yield cells
+
+
+def _path_step(names: Sequence[str]) -> str:
+    """Return what to do about a table that has no column `path`."""
+    if len(names) == 1 and ";" in names[0]:
+        return "write commas between the columns, in place of semicolons"
+    if any("\t" in name for name in names):
+        return "a label track begins with seconds and a point for decimals"
+    by_case = [name for name in names if name.casefold() == "path"]
+    return f"rename {by_case[0]!r}" if by_case else "rename the column that has the files"
+
+
 def _is_of_raven(name: str) -> bool:
     return name in _RAVEN_COLUMNS or name.endswith(")")
 
@@ -342,3 +422,15 @@ def _form(line: str) -> str:
     if not line or (len(fields) > 1 and _number(fields[0]) is not None):
         return "audacity"
     return "csv"
+
+
+def _other_command(names: Sequence[str]) -> str | None:
+    """Return the command that writes a table with these columns, None if it is one of labels."""
+    return next((command for command, told in _OTHER_TABLES.items() if told <= set(names)), None)
+
+
+def _parts(row: LabelRow) -> Iterator[LabelRow]:
+    """Yield a row for each label of a cell that has several, as the tables of other commands have them in CSV."""
+    cells = [cell.split(BETWEEN) for cell in row.values.values()]
+    for values in zip_longest(*cells, fillvalue=""):
+        yield replace(row, values=dict(zip(row.values, values)))

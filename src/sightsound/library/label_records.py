@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import zip_longest
 from typing import Any
 
@@ -54,12 +54,18 @@ class LabelRecords:
             else:
                 self.names = list(dict.fromkeys(name for record in _json_records(file) for name in record))
 
-    def rows(self) -> Iterator[dict[str, str]]:
-        """Yield the rows with a text in each cell, "" for none. A row with lists of texts becomes one for each text."""
+    def rows(self, names: Container[str]) -> Iterator[dict[str, str]]:
+        """Yield the rows with a text in each cell, "" for none. A row with lists of texts becomes one for each text.
+
+        Parameters
+        ----------
+        names : container of str
+            The columns to read.
+        """
         with self._errors():
             records = _parquet_records(self._file) if self._form == "parquet" else _json_records(self._file)
             for number, record in enumerate(records, 1):
-                lists = {name: _texts(value, number, name) for name, value in record.items()}
+                lists = {name: _texts(value, number, name) for name, value in record.items() if name in names}
                 single = {name: texts[0] for name, texts in lists.items() if not isinstance(record[name], list)}
                 several = {name: texts for name, texts in lists.items() if name not in single}
                 for cells in list(zip_longest(*several.values(), fillvalue="")) or [("",) * len(several)]:
@@ -83,7 +89,7 @@ def _texts(value: Any, number: int, name: str) -> list[str]:
         return [""]
     if isinstance(value, dict | bytes):
         raise ValueError(f"row {number}: {name}: expected a text, a number or a list")
-    return [value if isinstance(value, str) else json.dumps(value)]
+    return [json.dumps(value) if isinstance(value, bool | int | float) else str(value)]  # a time of Parquet, too
 
 
 def _parquet_records(file: PathLike) -> Iterator[dict[str, Any]]:

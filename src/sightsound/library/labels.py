@@ -7,15 +7,16 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
 from sightsound.contract.errors import LibraryError, SightsoundError
-from sightsound.contract.paths import PathLike, as_list
+from sightsound.contract.paths import PathLike, as_list, printable
 from sightsound.contract.results import Item
 from sightsound.library.filters import Filter
 from sightsound.library.item_finder import Found, ItemFinder
-from sightsound.library.label_files import DEFAULT_COLUMN, PLACE_COLUMNS, TIMES, LabelFile, LabelRow
+from sightsound.library.label_files import DEFAULT_COLUMN, OF_SPANS, PLACE_COLUMNS, TIMES, LabelFile, LabelRow, Span
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.label_changes import StagedRange
 from sightsound.library.store.writer import Writer
@@ -28,6 +29,10 @@ COLUMN = DEFAULT_COLUMN
 
 _BATCH = 1000  # rows that are gathered at once
 _MOST_UNMATCHED = 1000  # that a report names
+_LIMITS = (  # the seconds and the channels of a recording
+    "SELECT max(seconds), max(CASE WHEN json_valid(facts) THEN json_extract(facts, '$.channels') END)"
+    " FROM outcomes WHERE item = ?"
+)
 _SIMILAR = 0.75  # of the letters of two names of columns, from which one may be a misspelling of the other
 
 Values = Mapping[str, str | Sequence[str]]
@@ -186,7 +191,8 @@ def import_labels(
     relative to an indexed folder or to the folder of the file. Other columns are labels. An item with several labels in
     a column has several rows. With the columns `start` and `stop` (or `end`), in seconds, labels are of time ranges;
     `low_hz`, `high_hz` and `channel` (from 0) belong to a range. A row without `start` and `stop` says that a recording
-    has no ranges. A selection table of Raven and a label track of Audacity are known by their first line.
+    has no ranges. A selection table of Raven and a label track of Audacity are known by their first line. A range that
+    starts after the end of its recording is left out and named.
 
     Parameters
     ----------
@@ -217,7 +223,7 @@ def import_labels(
         if source.form == "raven" and not columns:  # whose columns begin with a capital letter
             by_case = {name.casefold(): name for name in [DEFAULT_COLUMN, *known]}
             source = LabelFile(file, [by_case.get(name.casefold(), name) for name in source.columns])
-        check_columns(source.columns, known, new_columns, file)
+        check_columns(source.columns, known, new_columns, file, OF_SPANS if source.ranges else ())
         if source.names_recordings and recording is not None:
             raise SightsoundError(f"{file!s}: names its recordings itself; leave out the recording (--for)")
         if not source.names_recordings and recording is None:
@@ -229,9 +235,10 @@ def import_labels(
             finder = ItemFinder(writer.read, roots, [*roots, folder], names=names)
             report = store_labels(writer, source, finder, about)
             if report.unmatched_count and not report.items:
+                within = " and times within them" if source.ranges else ""
                 raise SightsoundError(
-                    f"{file!s}: expected paths of the library's items, none of {report.unmatched_count} is (the first: "
-                    f"{report.unmatched[0]}); see `sightsound stats`"
+                    f"{file!s}: expected paths of the library's items{within}, none of {report.unmatched_count} is "
+                    f"(the first: {report.unmatched[0]}); see `sightsound stats`"
                 )
         return report
 
@@ -259,10 +266,9 @@ def store_labels(
     most_unmatched : int or None
         How many rows that mean no item the report names; None for all.
     """
-    changes, unmatched, count, empty = writer.labels, list[str](), 0, 0
+    changes, unmatched, count, empty, channels, first_channel = writer.labels, list[str](), 0, 0, 0, None
     changes.begin()
-    if recording is not None:
-        changes.stage_ranges(_without_range(recording.id, column) for column in file.columns)
+    limits = lru_cache(maxsize=1)(lambda id_: writer.read(_LIMITS, id_)[0])  # rows of one recording often follow
     rows = file.rows()
     while batch := list(islice(rows, _BATCH)):
         matched: list[tuple[int, LabelRow]] = []
@@ -270,6 +276,12 @@ def store_labels(
             found = recording or finder.find(row)
             if isinstance(found, Found) and file.ranges and found.modality == "image":
                 found = f"{row.paths[0] if row.paths else 'the recording'}: an image, expected a recording"
+            if isinstance(found, Found) and row.span is not None:
+                seconds, of_recording = limits(found.id)
+                late, other = _beyond(seconds, of_recording, row, row.span)
+                found = late or found
+                channels += other is not None
+                first_channel = first_channel or other
             if isinstance(found, Found):
                 matched.append((found.id, row))
                 empty += row.span is not None and not any(row.values.values())
@@ -281,9 +293,31 @@ def store_labels(
             changes.stage_ranges(staged for id_, row in matched for staged in _staged_ranges(id_, row))
         else:
             changes.stage_labels((id_, c, v or None) for id_, row in matched for c, v in row.values.items())
+    if recording is not None and not count:
+        changes.stage_ranges(_without_range(recording.id, column) for column in file.columns)
     items, labels, ranges = changes.apply()
-    notes = (f"{empty} time ranges without a label left out",) if empty else ()
-    return LabelReport(items, labels, ranges, tuple(unmatched), count, notes)
+    notes = []
+    if empty:
+        notes.append(f"{empty} time ranges without a label left out")
+    if channels:
+        notes.append(
+            f"{channels} time ranges are of a channel that their recording does not have, the first: {first_channel}"
+        )
+    return LabelReport(items, labels, ranges, tuple(unmatched), count, tuple(notes))
+
+
+def _beyond(seconds: object, channels: object, row: LabelRow, span: Span) -> tuple[str | None, str | None]:
+    """Return what to tell the user about a time range that its recording, so long and of so many channels, lacks.
+
+    Of one that starts after the end, which has no place, and of one of a channel that is not there.
+    """
+    subject = f"row {row.number} of {row.paths[0] if row.paths else 'the recording'}"
+    late = other = None
+    if isinstance(seconds, float) and span.start > seconds:
+        late = f"{subject}, which starts at {span.start:.10g} s, after its end at {seconds:.10g} s"
+    elif isinstance(channels, int) and span.channel is not None and span.channel >= channels:
+        other = f"{printable(subject)}: channel {span.channel}, counted from 0, of {channels}"
+    return late, other
 
 
 def _staged_ranges(id_: int, row: LabelRow) -> Iterable[StagedRange]:
@@ -312,7 +346,11 @@ def _recording(writer: Writer, path: PathLike, roots: Sequence[str], name: str) 
 
 
 def check_columns(
-    columns: Iterable[str], known: Sequence[str], new_columns: bool = False, file: PathLike | None = None
+    columns: Iterable[str],
+    known: Sequence[str],
+    new_columns: bool = False,
+    file: PathLike | None = None,
+    of_file: Sequence[str] = (),
 ) -> None:
     """Raise `SightsoundError` for a column that cannot be, or that seems to be a misspelling of one that exists.
 
@@ -326,9 +364,11 @@ def check_columns(
         Whether a column may be new although its name is similar to that of another.
     file : path-like or None
         The file that has the columns, for the message.
+    of_file : sequence of str
+        The columns that the file may have and that are no labels.
     """
     place = "" if file is None else f"{file!s}: "
-    by_case = {name.casefold(): name for name in known}
+    by_case = {name.casefold(): name for name in [*of_file, *known]}
     for column in columns:
         if not column or column in PLACE_COLUMNS or column in TIMES:
             raise SightsoundError(
@@ -338,8 +378,9 @@ def check_columns(
             continue
         similar = difflib.get_close_matches(column.casefold(), by_case, 1, _SIMILAR)
         if similar:
+            whose = "of time ranges" if by_case[similar[0]] in of_file else "of the library's"
             raise SightsoundError(
-                f"{place}column {column!r}: expected one of the library's, did you mean {by_case[similar[0]]!r}? "
+                f"{place}column {column!r}: expected one {whose}, did you mean {by_case[similar[0]]!r}? "
                 "--new-column makes it a column of its own"
             )
 

@@ -195,10 +195,11 @@ class LibraryRows(LibraryTables):
             If pyarrow is missing (extra `tables`).
         """
         chosen = self.chosen_space(space)
-        labels = self.label_columns(ranges=False)
-        columns = row_columns(chosen, labels, best)
+        labels = self.label_columns(ranges=False), self.label_columns(ranges=True)
+        facts = self.fact_columns(chosen.modality)
+        columns = row_columns(chosen, *labels, facts, best)
         schema = arrow_schema(columns, {**row_metadata(chosen), **score_metadata(self.scored_classes(chosen), best)})
-        batches = row_batches(self.row_blocks(chosen, where, best=best), labels, best)
+        batches = row_batches(self.row_blocks(chosen, where, best=best), *labels, facts, self.facts_of, best)
         return arrow_table(columns, batches, schema)
 
     def to_pandas(self, space: Space | str | None = None, where: Filter | None = None, *, best: int = 5) -> Any:

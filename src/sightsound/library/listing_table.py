@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sightsound.formats.columns import Batch, Column, batches_of
+from sightsound.library.fact_columns import fact_cells
 from sightsound.library.listing import ListedItem
 from sightsound.library.row_table import label_column_names
 
@@ -34,7 +35,7 @@ def overall(item: ListedItem) -> tuple[str, str]:
     return "", ""
 
 
-def listing_columns(spaces: Sequence[str], labels: Sequence[str]) -> list[Column]:
+def listing_columns(spaces: Sequence[str], labels: Sequence[str], facts: Sequence[Column] = ()) -> list[Column]:
     """Return the columns of a list of items.
 
     Parameters
@@ -43,24 +44,30 @@ def listing_columns(spaces: Sequence[str], labels: Sequence[str]) -> list[Column
         The names of the spaces of the library.
     labels : sequence of str
         The columns of labels.
+    facts : sequence of Column
+        The columns of facts, as of `Library.fact_columns`.
     """
     columns = list(_FIXED)
     for name in spaces:
         columns.append(Column(f"status.{name}", "text", f"status of the item in the space {name}"))
         columns.append(Column(f"windows.{name}", "integer", f"number of vectors of the item in the space {name}"))
+    columns += facts
     names = label_column_names(labels, [*(column.name for column in columns), "note"])
     return [*columns, *(Column(names[each], "texts", f"labels in the column {each}") for each in labels)]
 
 
-def listing_batches(items: Iterable[ListedItem], spaces: Sequence[str], labels: Sequence[str]) -> Iterator[Batch]:
+def listing_batches(
+    items: Iterable[ListedItem], spaces: Sequence[str], labels: Sequence[str], facts: Sequence[Column] = ()
+) -> Iterator[Batch]:
     """Return an iterator over items as batches of the columns of `listing_columns`."""
-    return batches_of(listing_columns(spaces, labels), (_row(item, spaces, labels) for item in items))
+    return batches_of(listing_columns(spaces, labels, facts), (_row(item, spaces, labels, facts) for item in items))
 
 
-def _row(found: ListedItem, spaces: Sequence[str], labels: Sequence[str]) -> list[Any]:
+def _row(found: ListedItem, spaces: Sequence[str], labels: Sequence[str], facts: Sequence[Column]) -> list[Any]:
     item, (status, reason) = found.item, overall(found)
     row: list[Any] = [item.id, item.path, item.root, item.shown, found.modality, found.seconds, found.size]
     row += [found.content, status or None, reason or None, len(found.ranges)]
     for name in spaces:
         row += [found.status.get(name), found.windows.get(name)]
+    row += fact_cells(facts, found.facts)
     return row + [list(found.labels.get(column, ())) for column in labels]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.classlist import ClassList
-from sightsound.contract.results import Item
+from sightsound.contract.results import Item, TimeRange
 from sightsound.contract.space import Space
 from sightsound.library.filters import Filter
 from sightsound.library.matching import MatchingContents, matching_contents
@@ -21,9 +21,10 @@ from sightsound.library.row_places import Ints, RowPlaces, find_places
 from sightsound.library.space_reader import SpaceReader
 from sightsound.library.space_rows import SpaceRows, members
 from sightsound.library.store.database import Database
-from sightsound.library.store.queries import read_class_lists, read_labels_of
+from sightsound.library.store.queries import read_class_lists, read_labels_of, read_ranges_of
 from sightsound.library.store.segments import MappedSegment
 from sightsound.library.store.validation import digest
+from sightsound.library.window_choice import labels_of_windows
 
 BLOCK_BYTES = 2**25
 """Bytes of the vectors and scores of a block at most, but for items that share a content."""
@@ -69,6 +70,8 @@ class RowBlock:
         Start and stop in seconds; NaN for images.
     best : list of BestClasses
         For each row its best classes. Empty ones for rows without scores.
+    range_labels : sequence of mapping
+        For each row the labels of the time ranges of its item that it overlaps: column -> values.
     """
 
     items: list[Item]
@@ -78,14 +81,16 @@ class RowBlock:
     rows: Floats
     spans: Seconds
     best: list[BestClasses]
+    range_labels: Sequence[Mapping[str, tuple[str, ...]]]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def chosen(self, kept: NDArray[np.bool_]) -> RowBlock:
         """Return some of the rows, with all items."""
-        best = list(itertools.compress(self.best, kept))
-        return replace(self, of=self.of[kept], rows=self.rows[kept], spans=self.spans[kept], best=best)
+        best, labels = list(itertools.compress(self.best, kept)), list(itertools.compress(self.range_labels, kept))
+        of, rows, spans = self.of[kept], self.rows[kept], self.spans[kept]
+        return replace(self, of=of, rows=rows, spans=spans, best=best, range_labels=labels)
 
 
 def row_blocks(database: Database, reader: SpaceReader, space: Space, where: Filter, best: int) -> Iterator[RowBlock]:
@@ -124,7 +129,7 @@ def row_blocks(database: Database, reader: SpaceReader, space: Space, where: Fil
         found = _with_items(database, matching, space_id, part)
         if found is not None:
             part, items, of, hashes = found
-            block = _block(database, rows, segments, lists, best, part, items, of, hashes)
+            block = _block(database, rows, segments, lists, best, part, items, of, hashes, where.min_overlap)
             if matching.windows is not None:
                 block = block.chosen(matching.windows.of_items([item.id or 0 for item in items], of, block.spans))
             if len(block):
@@ -183,6 +188,7 @@ def _block(
     items: list[Item],
     of: Ints,
     hashes: list[bytes],
+    min_overlap: float,
 ) -> RowBlock:
     """Read the rows of some pieces. Those that follow each other on disk are read at once."""
     joins = (pieces.segment[1:] != pieces.segment[:-1]) | (pieces.first[1:] != (pieces.first + pieces.count)[:-1])
@@ -203,7 +209,27 @@ def _block(
         else:
             found += best_classes(scores[1], lists[scores[0]], best)
     labels = read_labels_of(database, {item.id or 0 for item in items})
-    return RowBlock(items, [labels.get(item.id or 0, {}) for item in items], hashes, of, vectors, spans, found)
+    of_windows = _range_labels(database, items, of, spans, min_overlap)
+    of_items: list[Mapping[str, tuple[str, ...]]] = [labels.get(item.id or 0, {}) for item in items]
+    return RowBlock(items, of_items, hashes, of, vectors, spans, found, of_windows)
+
+
+def _range_labels(
+    database: Database, items: Sequence[Item], of: Ints, spans: Seconds, min_overlap: float
+) -> Sequence[Mapping[str, tuple[str, ...]]]:
+    """Return for each row the labels of the time ranges that it overlaps by enough: column -> values."""
+    found: list[dict[str, tuple[str, ...]]] = [{} for _ in of]
+    ranges = read_ranges_of(database, {item.id or 0 for item in items})
+    for number, item in enumerate(items):
+        by_column: dict[str, list[TimeRange]] = {}
+        for each in ranges.get(item.id or 0, ()):
+            by_column.setdefault(each.column, []).append(each)
+        first, last = np.searchsorted(of, [number, number + 1]).tolist() if by_column else (0, 0)
+        for column, some in by_column.items():
+            for row, labels in enumerate(labels_of_windows(some, spans[first:last], min_overlap), first):
+                if labels:
+                    found[row][column] = labels
+    return found
 
 
 def best_classes(scores: Floats, classes: ClassList, best: int) -> list[BestClasses]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,11 @@ from sightsound.contract import row_names
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.space import Space
 from sightsound.formats.columns import Batch, Column
+from sightsound.library.fact_columns import fact_cells
 from sightsound.library.row_blocks import BestClasses, RowBlock
+
+FactsOf = Callable[[Collection[int]], Iterable[tuple[int, dict[str, Any]]]]
+"""Returns the ids and the facts of some items, as `Library.facts_of`."""
 
 FORMAT = "1"
 """The version of the columns and of the metadata of a table of rows."""
@@ -38,15 +43,28 @@ def label_column_names(columns: Sequence[str], taken: Sequence[str]) -> dict[str
     return found
 
 
-def row_columns(space: Space, labels: Sequence[str], best: int) -> list[Column]:
+def range_column(column: str) -> str:
+    """Return the name of the column with the labels that windows have from time ranges in a column of labels."""
+    return f"{row_names.WINDOW}{column}"
+
+
+def _label_names(labels: Sequence[str], ranges: Sequence[str], facts: Sequence[Column]) -> dict[str, str]:
+    return label_column_names(labels, (*_FIXED, *map(range_column, ranges), *(column.name for column in facts)))
+
+
+def row_columns(
+    space: Space, labels: Sequence[str], ranges: Sequence[str], facts: Sequence[Column], best: int
+) -> list[Column]:
     """Return the columns of the rows of a space.
 
     Parameters
     ----------
     space : Space
         The space.
-    labels : sequence of str
-        The columns of labels.
+    labels, ranges : sequence of str
+        The columns of labels of items, and of time ranges.
+    facts : sequence of Column
+        The columns of facts, as of `Library.fact_columns`.
     best : int
         The number of the best classes that a row has at most; without columns for them if it is 0.
     """
@@ -58,14 +76,17 @@ def row_columns(space: Space, labels: Sequence[str], best: int) -> list[Column]:
         Column("start", "number", "where the window starts in the recording; empty for images", "s"),
         Column("stop", "number", "where the window stops in the recording; empty for images", "s"),
     ]
-    names = label_column_names(labels, _FIXED)
+    names = _label_names(labels, ranges, facts)
     columns += [Column(names[each], "texts", f"labels of the item in the column {each}") for each in labels]
+    about = "labels of the time ranges that the window overlaps, in the column"
+    columns += [Column(range_column(each), "texts", f"{about} {each}") for each in ranges]
     if best:
         columns += [
             Column(row_names.TOP_LABELS, "texts", f"at most {best} classes with the highest scores, best first"),
             Column(row_names.TOP_IDS, "texts", "their ids, such as those of AudioSet; empty for classes without ids"),
             Column(row_names.TOP_SCORES, "singles", "their scores, from 0 to 1"),
         ]
+    columns += facts
     about = "the vector, as the network gave it; compare vectors of one space only, by cosine"
     return [*columns, Column(EMBEDDING, "vector", about, dim=space.dim)]
 
@@ -98,9 +119,16 @@ def score_metadata(scored: tuple[str, ClassList] | None, best: int) -> dict[str,
     return {row_names.SCORE_KIND: kind, row_names.CLASSES: json.dumps(listed), row_names.BEST: str(best)}
 
 
-def row_batches(blocks: Iterator[RowBlock], labels: Sequence[str], best: int) -> Iterator[Batch]:
+def row_batches(
+    blocks: Iterator[RowBlock],
+    labels: Sequence[str],
+    ranges: Sequence[str],
+    facts: Sequence[Column],
+    facts_of: FactsOf,
+    best: int,
+) -> Iterator[Batch]:
     """Yield blocks of rows as batches of the columns of `row_columns`."""
-    names = label_column_names(labels, _FIXED)
+    names = _label_names(labels, ranges, facts)
     for block in blocks:
         of = block.of.tolist()
         hashes = [content.hex() for content in block.contents]
@@ -115,6 +143,12 @@ def row_batches(blocks: Iterator[RowBlock], labels: Sequence[str], best: int) ->
         for column in labels:
             values = [list(given.get(column, ())) for given in block.labels]
             batch[names[column]] = [values[i] for i in of]
+        for column in ranges:
+            batch[range_column(column)] = [list(given.get(column, ())) for given in block.range_labels]
+        known = dict(facts_of({item.id for item in block.items if item.id is not None})) if facts else {}
+        cells = [fact_cells(facts, known.get(item.id or 0, {})) for item in block.items]
+        for number, fact in enumerate(facts):
+            batch[fact.name] = [cells[i][number] for i in of]
         if best:
             for name, field in zip(TOP, BestClasses._fields):
                 batch[name] = [getattr(each, field) for each in block.best]

@@ -171,6 +171,7 @@ class SharedLibrary(Library):
     indexes = _in_reader(Library.indexes)
     ranges = _in_reader(Library.ranges)
     facts = _in_reader(Library.facts)
+    fact_columns = _in_reader(Library.fact_columns)
     fact_names = _in_reader(Library.fact_names)
     require_facts = _in_reader(Library.require_facts)
     setting = _in_reader(Library.setting)

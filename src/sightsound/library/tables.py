@@ -10,10 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sightsound.contract.card import Modality
 from sightsound.contract.errors import SpaceMismatch
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item, Outcome, Status, TimeRange
 from sightsound.contract.space import Space, hint
+from sightsound.formats.columns import Column
+from sightsound.library.fact_columns import read_fact_columns
 from sightsound.library.fact_conditions import check_facts, fact_names
 from sightsound.library.filters import Filter
 from sightsound.library.item_choice import chosen_items
@@ -128,6 +131,10 @@ class LibraryTables:
     def require_facts(self, where: Filter) -> None:
         """Raise `SightsoundError` if a filter names a fact that no file has or can have, with the nearest one."""
         check_facts(self._database, where.facts)
+
+    def fact_columns(self, modality: Modality | None = None) -> list[Column]:
+        """Return the columns that tables have for the facts of items, all or those of a modality."""
+        return read_fact_columns(self._database, modality)
 
     def fact_names(self) -> list[str]:
         """Return the names of all facts that items have or can have, sorted."""

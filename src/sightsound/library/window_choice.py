@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Seconds
 from sightsound.contract.errors import SightsoundError
+from sightsound.contract.results import TimeRange
 from sightsound.library.space_rows import RowsView, SegmentRuns, SpaceRows, members
 
 Ints = NDArray[np.int64]
@@ -38,6 +39,29 @@ def matching_windows(spans: Seconds, start: float, stop: float, min_overlap: flo
     overlap = np.minimum(stops, stop) - np.maximum(starts, start)
     shorter = np.minimum(stops - starts, stop - start)
     return np.flatnonzero((overlap > 0) & (overlap >= min_overlap * shorter * (1 - 1e-9)))
+
+
+def labels_of_windows(ranges: Iterable[TimeRange], spans: Seconds, min_overlap: float) -> list[tuple[str, ...]]:
+    """Return the labels that each window has from the time ranges that it overlaps by enough, sorted.
+
+    Parameters
+    ----------
+    ranges : iterable of TimeRange
+        The ranges of the recording, of one column.
+    spans : ndarray of float64 (n, 2)
+        Start and stop of its windows in seconds.
+    min_overlap : float
+        As of `matching_windows`.
+
+    Returns
+    -------
+    list of tuple of str, length n
+    """
+    found: list[set[str]] = [set() for _ in spans]
+    for each in ranges:
+        for window in matching_windows(spans, each.start, each.stop, min_overlap):
+            found[window].add(each.value)
+    return [tuple(sorted(labels)) for labels in found]
 
 
 def check_overlap(min_overlap: float) -> None:

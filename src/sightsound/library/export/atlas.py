@@ -18,6 +18,7 @@ from sightsound.formats.writing import require_ending, write_table
 from sightsound.library.export.item_means import ItemMean, item_means
 from sightsound.library.export.places import require_apart, write_dictionary
 from sightsound.library.export.projection import Projection, principal_axes
+from sightsound.library.fact_columns import fact_cells
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library, open_library
 from sightsound.library.query_types import QueryVectors
@@ -104,7 +105,7 @@ class _Table:
     def __init__(self, library: Library, space: Space, where: Filter, media: Media, neighbours: int) -> None:
         self._library, self._space, self._where = library, space, where
         self._media, self._neighbours = media, neighbours
-        self._labels = library.label_columns(ranges=False)
+        self._labels, self._facts = library.label_columns(ranges=False), library.fact_columns(space.modality)
         self._scored = bool(library.class_lists([space]))
         self.columns = self._columns()
         self.ids = array("q")
@@ -125,6 +126,7 @@ class _Table:
             columns.append(Column(of_media, "media", "the file, or a small copy of it, and its path"))
         if self._scored:
             columns.append(Column("top_label", "text", "the class with the highest score"))
+        columns += self._facts
         names = label_column_names(self._labels, [*(column.name for column in columns), "note"])
         return [*columns, *(Column(names[each], "text", f"labels in the column {each}") for each in self._labels)]
 
@@ -150,12 +152,14 @@ class _Table:
         self, means: list[ItemMean], rows: Floats, axes: Projection, ids: np.ndarray[Any, Any], order: Any
     ) -> Batch:
         near = self._near(means, ids, order) if self._neighbours else [None] * len(means)
+        facts = dict(self._library.facts_of([mean.item.id or 0 for mean in means])) if self._facts else {}
         cells = []
         for mean, (x, y), neighbours in zip(means, axes(rows).tolist(), near):
             row: list[Any] = [x, y, mean.item.id, mean.item.path, mean.item.root]
             row += [neighbours] if self._neighbours else []
             row += [self._medium(mean)] if self._media != "none" else []
             row += [next(iter(mean.best), None)] if self._scored else []
+            row += fact_cells(self._facts, facts.get(mean.item.id or 0, {}))
             cells.append([*row, *("; ".join(mean.labels.get(name, ())) or None for name in self._labels)])
         return batch_of(self.columns, cells)
 

@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 from sightsound._atomic import atomic_folder
 from sightsound._progress import bar
+from sightsound.contract.card import Modality
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, printable
 from sightsound.formats.columns import Batch, Column, batches_of
 from sightsound.formats.writing import write_table
 from sightsound.library.export.places import require_apart
+from sightsound.library.fact_columns import fact_cells
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library, open_library
 from sightsound.library.listing import ListedItem, list_items
@@ -95,22 +97,22 @@ def export_huggingface(
             return FolderExport(export.items, export.left_out)
 
 
-def _modality(library: Library, where: Filter) -> str:
+def _modality(library: Library, where: Filter) -> Modality:
     """Return the modality of the items that a filter keeps; raise `SightsoundError` unless all have the same."""
-    found = {each.modality for each in list_items(library, where=where)} - {None}
+    found = {each.modality for each in list_items(library, where=where) if each.modality is not None}
     if len(found) != 1:
         what = "both" if found else "neither"
         raise SightsoundError(f"{library.path.name}: expected images or sounds, got {what}; filter by modality")
-    return str(found.pop())
+    return found.pop()
 
 
 class _Export:
     """The files of items in a folder, and the rows of the table about them."""
 
-    def __init__(self, library: Library, where: Filter, folder: Path, modality: str, files: str) -> None:
+    def __init__(self, library: Library, where: Filter, folder: Path, modality: Modality, files: str) -> None:
         self._library, self._where, self._folder, self._files = library, where, folder, files
         self._endings = _ENDINGS[modality]
-        self._labels = library.label_columns(ranges=False)
+        self._labels, self._facts = library.label_columns(ranges=False), library.fact_columns(modality)
         self.items = self.left_out = 0
         fixed = [
             Column("file_name", "text", "the file, relative to the table"),
@@ -119,6 +121,7 @@ class _Export:
             Column("root", "path", "absolute path of the folder that was indexed"),
             Column("content", "text", "SHA-256 of the file in hexadecimal digits"),
             Column("seconds", "number", "duration that was decoded; empty for images", "s"),
+            *self._facts,
         ]
         names = label_column_names(self._labels, [*(column.name for column in fixed), "note", "image", "audio"])
         labels = [Column(names[each], "text", f"labels in the column {each}") for each in self._labels]
@@ -137,7 +140,8 @@ class _Export:
             self.items += 1
             item = found.item
             labels = ["; ".join(found.labels.get(column, ())) or None for column in self._labels]
-            yield [name, item.id, item.path, item.root, found.content, found.seconds, *labels]
+            place = [name, item.id, item.path, item.root]
+            yield [*place, found.content, found.seconds, *fact_cells(self._facts, found.facts), *labels]
 
     def _placed(self, found: ListedItem, name: str) -> bool:
         """Put the file of an item into the folder; return False if it cannot be there."""

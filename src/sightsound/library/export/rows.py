@@ -10,6 +10,7 @@ import numpy as np
 from sightsound._atomic import atomic_path
 from sightsound._progress import bar
 from sightsound.contract.paths import PathLike
+from sightsound.contract.row_names import FACT
 from sightsound.contract.space import Space
 from sightsound.formats.columns import Batch, Column, count_of
 from sightsound.formats.npz import write_npz
@@ -74,14 +75,17 @@ def export_rows(
     ending = require_ending(file, ENDINGS)
     with open_library(library) as opened:
         require_apart(file, opened)
-        chosen, labels = opened.chosen_space(space), opened.label_columns(ranges=False)
-        columns, metadata = row_columns(chosen, labels, best), row_metadata(chosen)
+        chosen = opened.chosen_space(space)
+        facts = opened.fact_columns(chosen.modality)
+        labels = opened.label_columns(ranges=False), opened.label_columns(ranges=True)
+        columns, metadata = row_columns(chosen, *labels, facts, best), row_metadata(chosen)
         count = 0
 
         def batches() -> Iterator[Batch]:
             nonlocal count
             with bar(opened.spaces[chosen], "export", progress, unit="row") as shown:
-                for batch in row_batches(opened.row_blocks(chosen, where, best=best), labels, best):
+                blocks = opened.row_blocks(chosen, where, best=best)
+                for batch in row_batches(blocks, *labels, facts, opened.facts_of, best):
                     yield batch
                     count += count_of(batch)
                     shown.update(count_of(batch))
@@ -99,6 +103,7 @@ def export_rows(
 def _npz_columns(columns: list[Column], space: Space) -> list[Column]:
     """Return the columns as those of `save_embeddings`."""
     kept = [replace(c, name=_PLURALS.get(c.name, c.name)) for c in columns if c.name not in ("start", "stop")]
+    kept = [replace(c, kind="number") if c.kind == "integer" and c.name.startswith(FACT) else c for c in kept]  # or NaN
     return [*kept, _SECONDS] if space.modality == "sound" else kept
 
 

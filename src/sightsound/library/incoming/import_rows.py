@@ -133,13 +133,16 @@ def import_rows(
 
 
 def _notes(source: RowSource) -> list[str]:
-    """Return what there is to say of the scores of a source."""
-    scores = source.stated.scores
+    """Return what there is to say of the scores of a source, and of columns that are not taken."""
+    scores, notes = source.stated.scores, list[str]()
     if isinstance(scores, str):
-        return [f"scores are not imported: {scores}"] if scores else []
-    if scores.complete:
-        return []
-    return [f"of each row the best scores are kept, at most {scores.best}; other classes have 0"]
+        notes += [f"scores are not imported: {scores}"] if scores else []
+    elif not scores.complete:
+        notes += [f"of each row the best scores are kept, at most {scores.best}; other classes have 0"]
+    if source.stated.left:
+        left = printable(",".join(source.stated.left))
+        notes += [f"not taken as labels: {left}; --labels {left} takes them"]
+    return notes
 
 
 def _own(library: Library, source: RowSource) -> Space | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sightsound.contract import row_names
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
+from sightsound.formats.texts import BETWEEN
 from sightsound.library.incoming.row_scores import UNKNOWN_CLASSES, has_scores
 from sightsound.library.incoming.row_source import (
     CONTENTS,
@@ -29,12 +30,14 @@ from sightsound.library.incoming.row_source import (
     label_columns,
     label_values,
     named,
+    not_taken,
     rows_at_once,
 )
 from sightsound.media.safe_open import error_line
 
 _MOST_LAYERS = 1000
-_NUMBERS = 2**16  # that are read at once
+_AT_ONCE = 2**16  # numbers that are read at once
+_NUMBERS, _TEXTS, _ANY = "fiu", "US", "fiubUS"  # kinds of types of NumPy
 
 
 class _Array:
@@ -109,28 +112,41 @@ class NpzRows:
             self._roots, self._contents = named(file, plain, ROOTS), named(file, plain, CONTENTS)
             self._times = [named(file, plain, names) for names in (SECONDS, STARTS, STOPS)]
             self._labels = label_columns(file, plain, labels)
+            labelled = self._labels.values()
             shape = _shape(archive, self._vectors)
             if len(shape) != 2 or shape[1] < 1:
                 raise ValueError(f"{self._vectors}: expected rows (n, dim), got {shape}")
             self.count = shape[0]
-            for name in self._columns():
-                self._require_length(archive, name)
+            texts = [name for name in (self._paths, self._roots, self._contents) if name]
+            for name in (self._vectors, *self._columns()):
+                self._require(archive, name, kinds=_TEXTS if name in texts else _ANY if name in labelled else _NUMBERS)
             complete = self._times[0] or (self._times[1] and self._times[2])
             timed = bool(complete) and _has_numbers(archive, complete)
             claimed = (row_names.SPACE, row_names.FINGERPRINT)
             space, fingerprint = (_text(archive, f"{name}{at}", arrays) for name in claimed)
             scores = UNKNOWN_CLASSES if has_scores(plain) else ""
-            self.stated = Stated(tuple(plain), shape[1], timed, space, fingerprint, scores)
+            left = [name for name in not_taken(plain, labelled) if self._is_text(archive, name)]
+            self.stated = Stated(tuple(plain), shape[1], timed, space, fingerprint, scores, tuple(left))
 
     def _columns(self) -> list[str]:
         return [
             name for name in (self._paths, self._roots, self._contents, *self._times, *self._labels.values()) if name
         ]
 
-    def _require_length(self, archive: zipfile.ZipFile, name: str) -> None:
-        shape, expected = _shape(archive, name), (self.count, 2) if name in SECONDS else (self.count,)
-        if shape != expected:
-            raise ValueError(f"{name}: expected {expected}, got {shape}")
+    def _require(self, archive: zipfile.ZipFile, name: str, kinds: str) -> None:
+        """Raise `ValueError` unless an array has a cell for each row, of these kinds of NumPy's types."""
+        with contextlib.closing(_Array(archive, name)) as array:
+            expected = (self.count, 2) if name in SECONDS else (self.count,)
+            if name != self._vectors and array.shape != expected:
+                raise ValueError(f"{name}: expected {expected}, got {array.shape}")
+            if array.dtype.kind not in kinds:
+                raise ValueError(f"{name}: expected {'texts' if kinds == _TEXTS else 'numbers'}, got {array.dtype}")
+
+    def _is_text(self, archive: zipfile.ZipFile, name: str) -> bool:
+        """Return whether an array has a text for each row."""
+        with contextlib.suppress(ValueError), contextlib.closing(_Array(archive, name)) as array:
+            return array.dtype.kind in _TEXTS and array.shape == (self.count,)
+        return False  # one that would not be loaded
 
     def places(self) -> Iterator[tuple[list[str], list[str]]]:
         """Yield the paths and the roots of all rows, block by block."""
@@ -143,10 +159,15 @@ class NpzRows:
             problems: dict[int, str] = {}
             vectors = _numbers(block[self._vectors])
             checked(self.file, vectors, problems)
-            labels = {name: [label_values(value) for value in block[at].tolist()] for name, at in self._labels.items()}
+            labels = {name: [self._values(cell) for cell in block[at].tolist()] for name, at in self._labels.items()}
             paths, roots = _texts(block[self._paths]), self._optional(block, self._roots)
             contents = self._optional(block, self._contents)
             yield TableBlock(first, paths, roots, vectors, problems, self._spans(block), contents, labels)
+
+    def _values(self, cell: Any) -> tuple[str, ...]:
+        """Return the labels in a cell; `export` joins several of them."""
+        joined = self.stated.fingerprint and isinstance(cell, str)
+        return label_values(cell.split(BETWEEN) if joined else cell)
 
     def _spans(self, block: dict[str, NDArray[Any]]) -> NDArray[np.float64] | None:
         seconds, start, stop = self._times
@@ -215,8 +236,8 @@ def _shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
 def _has_numbers(archive: zipfile.ZipFile, name: str) -> bool:
     """Return whether any number of an array is finite. Images have NaN for seconds."""
     with contextlib.closing(_Array(archive, name)) as array:
-        for first in range(0, array.shape[0], _NUMBERS):
-            if np.isfinite(array.read(min(_NUMBERS, array.shape[0] - first)).astype(np.float64)).any():
+        for first in range(0, array.shape[0], _AT_ONCE):
+            if np.isfinite(array.read(min(_AT_ONCE, array.shape[0] - first)).astype(np.float64)).any():
                 return True
     return False
 
@@ -246,14 +267,10 @@ def _small(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
 
 def _texts(array: NDArray[Any]) -> list[str]:
     """Return the texts of an array; bytes are those of names in the file system."""
-    if array.dtype.kind not in "US":
-        raise ValueError(f"expected texts, got {array.dtype}")
     values = array.tolist()
     return [each.decode("utf-8", "surrogateescape") if isinstance(each, bytes) else each for each in values]
 
 
 def _numbers(array: NDArray[Any]) -> Floats:
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"expected numbers, got {array.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):
         return array.astype(np.float32)

@@ -14,6 +14,7 @@ from sightsound.contract import row_names
 from sightsound.contract.arrays import Floats
 from sightsound.contract.errors import SightsoundError
 from sightsound.formats.parquet import open_parquet, reading_errors
+from sightsound.formats.texts import ESCAPED_BYTES, NOTE
 from sightsound.library.incoming.row_scores import StatedScores, read_scores, stated_scores
 from sightsound.library.incoming.row_source import (
     CLASSES,
@@ -31,8 +32,10 @@ from sightsound.library.incoming.row_source import (
     label_columns,
     label_values,
     named,
+    not_taken,
     rows_at_once,
 )
+from sightsound.library.label_cells import bytes_of_escapes
 from sightsound.media.safe_open import error_line
 
 _FIRST = 256  # rows whose lengths say how long a row is
@@ -72,19 +75,22 @@ class ParquetRows:
             scores = stated_scores(said, columns)
             known = [name for name in _text_lists(schema) if name not in labels] if fingerprint else []
             self._labels = label_columns(file, columns, [*known, *labels])
-            self.stated = Stated(tuple(columns), self._dim(table), self._is_timed(table), space, fingerprint, scores)
+            left = [name for name in not_taken(columns, self._labels.values()) if _is_text(schema.field(name).type)]
+            facts = tuple(columns), self._dim(table), self._is_timed(table), space, fingerprint, scores, tuple(left)
+            self.stated = Stated(*facts)
+            self._note = NOTE.name if fingerprint and NOTE.name in columns else ""
 
     def places(self) -> Iterator[tuple[list[str], list[str]]]:
         """Yield the paths and the roots of all rows, block by block."""
         with self._opened() as table:
             for batch in table.iter_batches(
-                _PLACES, columns=self._present(self._paths, self._roots), use_threads=False
+                _PLACES, columns=self._present(self._paths, self._roots, self._note), use_threads=False
             ):
-                yield _texts(batch.column(self._paths)), self._optional(batch, self._roots)
+                yield self._names(batch, self._paths), self._names(batch, self._roots)
 
     def blocks(self) -> Iterator[TableBlock]:
         """Yield all rows, block by block."""
-        names = self._present(self._vectors, self._paths, self._roots, self._contents, *self._times)
+        names = self._present(self._vectors, self._paths, self._roots, self._contents, *self._times, self._note)
         names += [name for name in self._labels.values() if name not in names]
         first, scored, wide = 0, self.stated.scores, self.stated.dim
         if isinstance(scored, StatedScores):
@@ -99,7 +105,7 @@ class ParquetRows:
                     name: [label_values(value) for value in batch.column(at).to_pylist()]
                     for name, at in self._labels.items()
                 }
-                paths, roots = _texts(batch.column(self._paths)), self._optional(batch, self._roots)
+                paths, roots = self._names(batch, self._paths), self._names(batch, self._roots)
                 contents = _hashes(batch.column(self._contents)) if self._contents else [""] * len(paths)
                 scores = read_scores(batch, scored) if isinstance(scored, StatedScores) else None
                 yield TableBlock(first, paths, roots, vectors, problems, self._spans(batch), contents, labels, scores)
@@ -182,8 +188,16 @@ class ParquetRows:
         columns = [batch.column(name).to_pylist() for name in (start, stop)]
         return np.array(columns, np.float64).reshape(2, -1).T
 
-    def _optional(self, batch: Any, name: str) -> list[str]:
-        return _texts(batch.column(name)) if name else [""] * len(batch)
+    def _names(self, batch: Any, name: str) -> list[str]:
+        """Return the names of files in a column, "" for none; a note of `export` tells which of them have escapes."""
+        if not name:
+            return [""] * len(batch)
+        names = _texts(batch.column(name))
+        if not self._note:
+            return names
+        escaped = f"{name}: {ESCAPED_BYTES}"
+        noted = [escaped in note.split("; ") for note in _texts(batch.column(self._note))]
+        return [bytes_of_escapes(each) if there else each for each, there in zip(names, noted)]
 
 
 def _mask(good: NDArray[np.bool_]) -> Any:
@@ -199,11 +213,15 @@ def _metadata(schema: Any) -> dict[str, str]:
 
 
 def _text_lists(schema: Any) -> list[str]:
-    """Return the columns of lists of texts, which are labels in a file of `export`, but for the best classes."""
+    """Return the columns of lists of texts that are labels of files in a file of `export`.
+
+    The best classes and the labels of windows are none.
+    """
     import pyarrow
 
     lists = [each.name for each in schema if pyarrow.types.is_list(each.type) and _is_text(each.type.value_type)]
-    return [name for name in lists if name not in CLASSES and not name.startswith(LABELS)]
+    others = (LABELS, row_names.FACT, row_names.WINDOW)
+    return [name for name in lists if name not in CLASSES and not name.startswith(others)]
 
 
 def _is_text(kind: Any) -> bool:

@@ -79,7 +79,8 @@ class ImportReport:
     verified : list of Verification
         The spaces whose rows joined that of a network.
     notes : list of str
-        What became of the scores in the table, where a library does not have them as the table does.
+        What became of the scores in the table, where a library does not have them as the table does, and columns of
+        texts that are not taken.
     """
 
     spaces: list[Space] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,7 +11,8 @@ import numpy as np
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
-from sightsound.contract.row_names import TOP_IDS, TOP_LABELS
+from sightsound.contract.row_names import FACT, TOP_IDS, TOP_LABELS, TOP_SCORES
+from sightsound.formats.texts import NOTE
 from sightsound.library.incoming.row_scores import StatedScores
 
 BLOCK_BYTES = 2**25
@@ -80,6 +81,8 @@ class Stated:
         The space of sightsound that it claims, "" if none.
     scores : StatedScores or str
         What scores it has. A text says why they cannot be taken; it is empty where there are none.
+    left : tuple of str
+        Columns of texts that are not taken, though they may be labels.
     """
 
     columns: tuple[str, ...]
@@ -88,6 +91,7 @@ class Stated:
     space: str = ""
     fingerprint: str = ""
     scores: StatedScores | str = ""
+    left: tuple[str, ...] = ()
 
 
 class RowSource(Protocol):
@@ -170,6 +174,20 @@ def label_columns(file: str, columns: Sequence[str], wanted: Sequence[str]) -> d
         if name not in found:
             found[name] = name
     return found
+
+
+def not_taken(columns: Sequence[str], labels: Iterable[str]) -> list[str]:
+    """Return the columns of a file that have no meaning here and are not taken as labels.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        What the file has.
+    labels : iterable of str
+        Those that are taken as labels.
+    """
+    known = {*VECTORS, *PATHS, *ROOTS, *CONTENTS, *STARTS, *STOPS, *SECONDS, *CLASSES, TOP_SCORES, NOTE.name, *labels}
+    return [name for name in columns if name not in known and not name.startswith(FACT)]
 
 
 def label_values(value: Any) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sightsound.contract.errors import LibraryError
+from sightsound.contract.paths import printable
+from sightsound.contract.results import Item
 from sightsound.library.store.lookup import FoundItem, Lookup
 
 Prefer = Literal["a", "b", "both"]
@@ -22,22 +24,29 @@ class Conflict:
 
     Parameters
     ----------
-    path : str
-        The file, as in the second library.
+    root, path : str
+        The file, as in the second library: its folder and its path in it.
     column : str
         The column of labels; "" where the contents of the file differ.
     a, b : tuple of str
         The values in the first and in the second library; SHA-256 of contents.
     """
 
+    root: str
     path: str
     column: str
     a: tuple[str, ...]
     b: tuple[str, ...]
 
+    @property
+    def item(self) -> Item:
+        """The file."""
+        return Item(self.root, self.path)
+
     def __str__(self) -> str:
         what = self.column or "content"
-        return f"{self.path}: {what} is {', '.join(self.a)} in the first, {', '.join(self.b)} in the second"
+        ours, theirs = ", ".join(self.a), ", ".join(self.b)
+        return f"{printable(self.item.shown)}: {what} is {ours} in the first, {theirs} in the second"
 
 
 class MergeConflict(LibraryError):
@@ -104,8 +113,7 @@ def decide(item: FoundItem, same: FoundItem | None, a: Lookup, b: Lookup, prefer
         ours = [(each, labels[column]) for each, labels in known if column in labels]
         differing = [(each, found) for each, found in ours if found != values]
         decided.conflicts += [
-            Conflict(os.fsdecode(item.path), column, tuple(sorted(found)), tuple(sorted(values)))
-            for _, found in differing
+            Conflict(*_place(item), column, tuple(sorted(found)), tuple(sorted(values))) for _, found in differing
         ]
         if not differing:
             decided.labels[column] = values
@@ -134,8 +142,12 @@ def find_conflicts(items: Iterator[FoundItem], a: Lookup, b: Lookup) -> Iterator
         same = a.item(item.root, item.path)
         if same is not None and None not in (same.hash, item.hash) and same.hash != item.hash:
             hashes = [(each.hash or b"").hex() for each in (same, item)]
-            yield Conflict(os.fsdecode(item.path), "", (hashes[0],), (hashes[1],))
+            yield Conflict(*_place(item), "", (hashes[0],), (hashes[1],))
         yield from decide(item, same, a, b, "a").conflicts
+
+
+def _place(item: FoundItem) -> tuple[str, str]:
+    return os.fsdecode(item.root), os.fsdecode(item.path)
 
 
 def require_no_conflicts(found: Iterator[Conflict], names: tuple[str, str]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from sightsound.library.merging.source import MergeSource, StoredOutcome
 from sightsound.library.store.lookup import FoundItem
 from sightsound.library.store.validation import decode_item
 from sightsound.library.store.writer import COMMIT_SECONDS, Writer
+from sightsound.media.files import item_of
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Merge:
     def __init__(self, source: MergeSource, writer: Writer, prefer: Prefer, report: MergeReport) -> None:
         self._source, self._writer, self._prefer, self._report = source, writer, prefer, report
         self._spaces: dict[int, int] = {0: 0}
+        self._roots = [os.fsdecode(root) for (root,) in writer.read("SELECT path FROM roots")]
 
     def run(self, progress: bool | None) -> None:
         """Take in all items. What was committed stays if it breaks off; another run goes on from there."""
@@ -74,9 +77,9 @@ class Merge:
         self._writer.commit()
 
     def _take(self, found: FoundItem, stat: tuple[int, int], modality: Modality | None) -> None:
-        item, known = decode_item(found.root, found.path, found.id), self._writer.intake.lookup
-        item = Item(item.root, item.path)
+        known = self._writer.intake.lookup
         same = known.item(found.root, found.path)
+        item = self._place(found, same)
         decided = decide(found, same, known, self._source.lookup, self._prefer)
         self._report.conflicts += len(decided.conflicts)
         if self._record(item, found, same, stat, modality):
@@ -88,6 +91,14 @@ class Merge:
             self._writer.items.label(id_, column, sorted(values))
         for other, column, values in decided.others:
             self._writer.items.label(other.id, column, sorted(values))
+
+    def _place(self, found: FoundItem, same: FoundItem | None) -> Item:
+        """Return the item that a file is in the library that is written, where other folders may be its roots."""
+        if same is not None:
+            return replace(decode_item(same.root, same.path, same.id), id=None)
+        item = decode_item(found.root, found.path, found.id)
+        placed = item_of(item.file, self._roots)
+        return placed if placed.root in self._roots else replace(item, id=None)
 
     def _record(
         self,
@@ -118,7 +129,7 @@ class Merge:
 
     def _take_outcome(self, item: Item, stored: StoredOutcome) -> None:
         """Take in an outcome, unless there is a better one, and the rows that it has."""
-        intake, outcome = self._writer.intake, stored.outcome
+        intake, outcome = self._writer.intake, replace(stored.outcome, item=item)
         space = self._space(stored.space)
         there = intake.outcome(item, space)
         if stored.space == 0 and there is None and self._writer.outcomes.exist(item):

@@ -46,17 +46,19 @@ class LabelChanges:
         for table in ("chosen", "file_names", "staged_labels", "staged_ranges"):
             self._transaction.execute(f"DELETE FROM temp.{table}")
 
-    def items_named(self, name: bytes) -> list[int]:
-        """Return the ids of the first two items with this name, whatever their folder."""
+    def items_named(self, name: bytes) -> list[tuple[int, bytes]]:
+        """Return the ids and absolute paths of the items with this name, whatever their folder."""
         if not self._has_names:
             items = self._transaction.execute("SELECT path, id FROM items WHERE typeof(path) = 'blob'")
             names = ((path.rpartition(b"/")[2], id_) for path, id_ in items)
             self._transaction.execute_many("INSERT INTO temp.file_names VALUES (?, ?)", names)
             self._transaction.execute("CREATE INDEX IF NOT EXISTS temp.by_name ON file_names (name)")
             self._has_names = True
-        return [
-            id_ for (id_,) in self._transaction.read("SELECT item FROM temp.file_names WHERE name = ? LIMIT 2", name)
-        ]
+        query = (
+            "SELECT i.id, r.path, i.path FROM temp.file_names n JOIN items i ON i.id = n.item"
+            " JOIN roots r ON r.id = i.root WHERE n.name = ?"
+        )
+        return [(id_, b"/".join((root, path))) for id_, root, path in self._transaction.read(query, name)]
 
     def choose(self, ids: Iterable[int]) -> None:
         """Choose the items that `put`, `remove` and `clear` change."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+_SEPARATOR = os.fsencode(os.sep)
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,27 @@ class Lookup:
         self._read = read
 
     def item(self, root: bytes, path: bytes) -> FoundItem | None:
-        """Return the item of a path, None if there is none."""
-        rows = self._read(f"{self._ITEMS} WHERE r.path = ? AND i.path = ?", root, path)
-        return next((FoundItem(*row) for row in rows), None)
+        """Return the item of a file, None if there is none.
+
+        Parameters
+        ----------
+        root, path : bytes
+            Its folder and its path in it. An item of the same file below another root is found, too.
+        """
+        query, places = f"{self._ITEMS} WHERE r.path = ? AND i.path = ?", [(root, path)]
+        for place in itertools.chain(places, self._other_places(root, path)):
+            for row in self._read(query, *place):
+                return FoundItem(*row)
+        return None
+
+    def _other_places(self, root: bytes, path: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield where the file of an item is below other roots."""
+        separator = os.fsencode(os.sep)
+        whole = os.path.join(root, path).replace(b"/", separator)
+        for (other,) in self._read("SELECT path FROM roots WHERE path <> ?", root):
+            above = os.path.join(other, b"")
+            if whole.startswith(above):
+                yield other, whole[len(above) :].replace(separator, b"/")
 
     def items_of(self, hash_: bytes | None) -> list[FoundItem]:
         """Return the items of a content, known by its SHA-256; none for None."""

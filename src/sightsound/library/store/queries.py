@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -197,6 +198,20 @@ def read_ranges(database: Database, id_: int) -> list[TimeRange]:
     rows = database.rows(f"SELECT {RANGE_COLUMNS} FROM ranges WHERE item = ? ORDER BY 1, 2, 3, 4, 5, 6, 7", id_)
     with database.decoding():
         return [decode_range(*row) for row in rows]
+
+
+def read_ranges_of(database: Database, ids: Collection[int]) -> dict[int, list[TimeRange]]:
+    """Return the labels of the time ranges of some items that have any: id -> labels, by their beginning."""
+    found: dict[int, list[TimeRange]] = {}
+    query = (
+        f"SELECT item, {RANGE_COLUMNS} FROM ranges WHERE item IN (SELECT value FROM json_each(?))"
+        " ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"
+    )
+    rows = database.rows(query, json.dumps(sorted(ids)))
+    with database.decoding():
+        for item, *values in rows:
+            found.setdefault(item, []).append(decode_range(*values))
+    return found
 
 
 def read_label_columns(database: Database, *, ranges: bool | None = None) -> list[str]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from sightsound.contract.paths import printable
 from sightsound.media.facts.times import EARLIEST, LATEST, TimeRules, parse_offset
 from sightsound.media.tiff import Directory, Tiff
 
@@ -40,7 +41,7 @@ def exif_facts(
     """
     main, apart = tiff.first(), apart or {}
     exif, gps = (_below(tiff, main, tag, apart) for tag in (_EXIF, _GPS))
-    return {**_time(*exif, rules, notes), **_place(*gps), **_camera(tiff, main)}
+    return {**_time(*exif, rules, notes), **_place(*gps, notes), **_camera(tiff, main)}
 
 
 def _below(tiff: Tiff, main: Directory, tag: int, apart: Mapping[int, Tiff]) -> tuple[Tiff, Directory]:
@@ -53,8 +54,11 @@ def _below(tiff: Tiff, main: Directory, tag: int, apart: Mapping[int, Tiff]) -> 
 
 def _time(tiff: Tiff, exif: Directory, rules: TimeRules, notes: list[str]) -> dict[str, Any]:
     """Return the time at which the picture was taken; cameras fill in zeros or blanks where their clock is not set."""
-    when = _parsed(tiff.text(exif, _ORIGINAL))
+    text = tiff.text(exif, _ORIGINAL)
+    when = _parsed(text)
     if when is None:
+        if set(text) & set("123456789"):
+            notes.append(f"EXIF: {printable(text[:40])!r} is no time")
         return {}
     offset = parse_offset(tiff.text(exif, _OFFSET_ORIGINAL) or tiff.text(exif, _OFFSET))
     if offset is dt.UTC:  # what the clock of the camera was set to, and no time that has to be converted
@@ -72,10 +76,13 @@ def _parsed(text: str) -> dt.datetime | None:
     return None
 
 
-def _place(tiff: Tiff, gps: Directory) -> dict[str, float]:
+def _place(tiff: Tiff, gps: Directory, notes: list[str]) -> dict[str, float]:
     latitude = _degrees(tiff, gps, _LATITUDE, _LATITUDE_REF, "NS", 90)
     longitude = _degrees(tiff, gps, _LONGITUDE, _LONGITUDE_REF, "EW", 180)
     if latitude is None or longitude is None:
+        given = [*tiff.numbers(gps, _LATITUDE), *tiff.numbers(gps, _LONGITUDE)]
+        if any(given) and all(map(math.isfinite, given)):  # receivers without a fix write zeros, or 0/0
+            notes.append("EXIF: its latitude and longitude are no place")
         return {}
     found = {"latitude": latitude, "longitude": longitude}
     altitude, below = tiff.numbers(gps, _ALTITUDE), tiff.numbers(gps, _ALTITUDE_REF)

@@ -17,6 +17,7 @@ from sightsound.media.facts.exif import full_name
 from sightsound.media.facts.times import EARLIEST, LATEST, TimeRules, parse_offset
 
 _MAX_TEXT = 2**20  # bytes of a chunk that is read
+_SHOWN = 40  # characters of a text that a note shows
 _COMMENT = re.compile(
     r"Recorded at (\d\d:\d\d:\d\d(?:\.\d{3})?) (\d\d/\d\d/\d{4}) \(UTC([+-]\d{1,2}(?::\d\d)?)?\)"
     r"(?:.{0,80}? by AudioMoth ([0-9A-F]{16}))?"
@@ -68,13 +69,19 @@ def guano_facts(data: bytes, rules: TimeRules, notes: list[str]) -> dict[str, An
     lines = data.rstrip(b"\0").decode("utf-8", "replace").splitlines()
     fields = {key.strip(): value.strip() for key, sign, value in (line.partition(":") for line in lines) if sign}
     found: dict[str, Any] = {}
-    when = _iso_time(fields.get("Timestamp", ""))
+    stamp = fields.get("Timestamp", "")
+    when = _iso_time(stamp)
     if when is not None:
         found |= rules.facts(when, "guano", notes)
-    place = [_number(part) for part in fields.get("Loc Position", "").split()]
+    elif stamp:
+        notes.append(f"GUANO says {stamp[:_SHOWN]!r}, which is no time")
+    position = fields.get("Loc Position", "")
+    place = [_number(part) for part in position.split()]
     latitude, longitude = place if len(place) == 2 else (None, None)
     if latitude is not None and longitude is not None and abs(latitude) <= 90 and abs(longitude) <= 180:
         found |= {"latitude": latitude, "longitude": longitude}
+    elif position:
+        notes.append(f"GUANO says {position[:_SHOWN]!r}, which is no latitude and longitude in degrees")
     numbers = {"altitude": "Loc Elevation", "temperature": "Temperature Int"}
     found |= {key: number for key, name in numbers.items() if (number := _number(fields.get(name, ""))) is not None}
     device = full_name(fields.get("Make", ""), fields.get("Model", ""))
