@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sightsound import ClassList, Filter, Item, Library, check, compact, forget, list_items
-from sightsound.classify import export
+from sightsound.classify import export, tag_table
 from sightsound.contract.results import Classified, Outcome, Rows
 from sightsound.contract.space import Space
 from sightsound.library import space_reader
@@ -153,6 +153,16 @@ def test_compact_reads_some_runs_at_a_time(tmp_path, monkeypatch):
     assert all(np.array_equal(rows, before[item]) for item, rows in after.items())
 
 
+def test_a_list_by_paths_reads_only_what_belongs_to_these(tmp_path):
+    with Library(made(tmp_path / "lib", 800)) as library:
+        steps = []
+        for where in (Filter(paths=("3/*",)), Filter()):
+            with counted(library) as taken:
+                assert len(list(list_items(library, where=where))) == (80 if where.paths else 800)
+            steps.append(len(taken))
+        assert 0 < steps[0] < steps[1] / 3
+
+
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_what_is_tagged_in_a_library_is_written_as_it_is_read(tmp_path, monkeypatch, command, form):
     where, seen, makers = made(tmp_path / "lib", 60), [], {"csv": "_csv_rows", "json": "_json_object"}
@@ -171,11 +181,17 @@ def test_what_is_tagged_in_a_library_is_written_as_it_is_read(tmp_path, monkeypa
     assert 0 < max(seen) < 10
 
 
-def test_a_list_by_paths_reads_only_what_belongs_to_these(tmp_path):
-    with Library(made(tmp_path / "lib", 800)) as library:
-        steps = []
-        for where in (Filter(paths=("3/*",)), Filter()):
-            with counted(library) as taken:
-                assert len(list(list_items(library, where=where))) == (80 if where.paths else 800)
-            steps.append(len(taken))
-        assert 0 < steps[0] < steps[1] / 3
+def test_what_a_probe_predicts_for_a_library_is_written_as_it_is_computed(tmp_path, monkeypatch, command):
+    where, probe, seen, make = made(tmp_path / "lib", 60), tmp_path / "odd.probe", [], tag_table._prediction_row
+    fit = ("probe", "fit", "--library", where, "--model", "net.made", "--strength", "1", "-o", probe)
+    assert command(*fit).returncode == 0
+
+    def counting(result, best):
+        seen.append(alive(Classified) if len(seen) in LOOKS else 0)
+        return make(result, best)
+
+    monkeypatch.setattr(tag_table, "_prediction_row", counting)
+    done = command("probe", "predict", probe, "--library", where, "-o", tmp_path / "t.csv")
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 61 and len(seen) == 60
+    assert 0 < max(seen) < 10

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,18 +170,22 @@ def predict(
         raise click.UsageError("name files and folders, or --library, one of the two")
     table.check(inputs=[file, *paths], library=library)
     loaded = load_probe(file)
-    if library:
-        found = list(predict_stored(loaded, library, none_below=none_below))
-    else:
-        found = list(classify(loaded, paths, none_below=none_below, host=host(context), device=device))
+    kept = [] if library else list(classify(loaded, paths, none_below=none_below, host=host(context), device=device))
+    statuses = set[str]()
+
+    def found() -> Iterator[Classified]:
+        for each in predict_stored(loaded, library, none_below=none_below) if library else kept:
+            statuses.add(each.outcome.status)
+            yield each
+
     table.write(
         PREDICTION_COLUMNS,
-        lambda: prediction_batches(found, top),
-        objects=lambda: (_classified_json(each) for each in found),
+        lambda: prediction_batches(found(), top),
+        objects=lambda: (_classified_json(each) for each in found()),
     )
     if table.shown:
-        _print_classified(found, top)
-    context.exit(1 if any(each.outcome.status != "ok" for each in found) else 0)
+        _print_classified(list(found()), top)
+    context.exit(1 if statuses - {"ok"} else 0)
 
 
 def _print_classified(found: Sequence[Classified], top: int) -> None:
