@@ -216,11 +216,13 @@ def _write_stored(
 
     if form:
         exports.export(seen(), form, out)
+        exports.write_parquet(stored() if parquet else (), parquet)
     else:
-        deque(seen(), maxlen=0)
+        if parquet:
+            exports.write_parquet(seen(), parquet)
+        else:
+            deque(seen(), maxlen=0)
         summary.print()
-    if parquet:
-        exports.write_parquet(stored(), parquet)
     return summary.exit_code
 
 

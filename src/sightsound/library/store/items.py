@@ -150,14 +150,6 @@ class ItemTable:
         """Return the number of a content, which is added if the library does not have it."""
         return self._content_id(content, modality)
 
-    def labels_of(self, id_: int) -> dict[str, tuple[str, ...]]:
-        """Return the labels of an item: column -> values, sorted."""
-        found: dict[str, tuple[str, ...]] = {}
-        query = 'SELECT "column", value FROM labels WHERE item = ? ORDER BY 1, 2'
-        for column, value in self._transaction.read(query, id_):
-            found[column] = (*found.get(column, ()), value)
-        return found
-
     def label(self, id_: int, column: str, values: Iterable[str]) -> None:
         """Set the labels of an item in one column.
 
