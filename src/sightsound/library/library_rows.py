@@ -20,6 +20,7 @@ from sightsound.library.space_names import meant_space, only_space
 from sightsound.library.space_reader import KeptScores, SpaceReader
 from sightsound.library.space_rows import RowsView
 from sightsound.library.store.database import Database
+from sightsound.library.stored_rows import StoredRows
 from sightsound.library.tables import LibraryTables
 
 
@@ -79,6 +80,21 @@ class LibraryRows(LibraryTables):
             Start and stop of the windows in seconds; NaN for images.
         """
         self.require(space)
+        return ((each.items, *each.read()) for each in self._reader.contents(space, where or Filter()))
+
+    def stored_contents(self, space: Space, where: Filter | None = None) -> Iterator[StoredRows]:
+        """Yield every content that has rows in a space, as `contents_in`; rows and scores are read when asked for.
+
+        Parameters
+        ----------
+        space, where : Space, Filter or None
+            As of `contents_in`.
+
+        Yields
+        ------
+        StoredRows
+        """
+        self.require(space)
         return self._reader.contents(space, where or Filter())
 
     def vectors_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[list[Outcome], Floats, Seconds]]:
@@ -115,7 +131,23 @@ class LibraryRows(LibraryTables):
             As of `contents_in`.
         """
         self.require(space)
-        return self._reader.vectors_by_item(space, where or Filter())
+        return ((each.items[0], *each.read()) for each in self._reader.items(space, where or Filter()))
+
+    def stored_items(self, space: Space, where: Filter | None = None) -> Iterator[StoredRows]:
+        """Yield every item that has rows in a space, as `items_in`; rows and scores are read when asked for.
+
+        Parameters
+        ----------
+        space, where : Space, Filter or None
+            As of `contents_in`.
+
+        Yields
+        ------
+        StoredRows
+            With one item each.
+        """
+        self.require(space)
+        return self._reader.items(space, where or Filter())
 
     def class_lists(self, spaces: Iterable[Space]) -> list[ClassList]:
         """Return the lists of classes that any rows of some spaces have scores for."""
