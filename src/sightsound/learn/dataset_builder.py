@@ -17,7 +17,7 @@ from sightsound.learn.label_table import UNLABELLED, Labels, LabelTable
 from sightsound.learn.labelled_sample import LabelledItem, LabelledSample
 from sightsound.learn.score_features import score_rows
 from sightsound.learn.window_labels import WindowLabels
-from sightsound.library.stored_rows import StoredRows
+from sightsound.library.content_rows import ContentRows
 from sightsound.linear.features import FeatureSpec
 
 
@@ -57,7 +57,7 @@ class DatasetBuilder:
     unlabelled_windows: int = 0
     crowded_windows: int = 0
 
-    def add(self, stored: StoredRows) -> None:
+    def add(self, stored: ContentRows) -> None:
         """Add one of the items of a content, if they are labelled and their classes agree."""
         if self.windows is not None:
             self._add_windows(self.windows, stored)
@@ -74,7 +74,7 @@ class DatasetBuilder:
         elif labelled:
             self._add(labelled[0], stored, self._item_classes(labelled[0]))
 
-    def _add_windows(self, windows: WindowLabels, stored: StoredRows) -> None:
+    def _add_windows(self, windows: WindowLabels, stored: ContentRows) -> None:
         """Add the labelled windows of one of the items of a content, if the time ranges of the items agree."""
         items = stored.items
         ranges = {item: windows.ranges(item, self.feature_spec.column) for item in items}
@@ -97,7 +97,7 @@ class DatasetBuilder:
     def _add(
         self,
         item: Item,
-        stored: StoredRows,
+        stored: ContentRows,
         classes: tuple[str, ...],
         kept: Sequence[int] | None = None,
         row_classes: tuple[tuple[str, ...], ...] | None = None,
@@ -114,7 +114,7 @@ class DatasetBuilder:
         shown = spans if self._has_spans else None
         self.sample.add(LabelledItem(item, rows, shown, scores, classes, fold, group, row_classes))
 
-    def _add_background(self, item: Item, stored: StoredRows) -> None:
+    def _add_background(self, item: Item, stored: ContentRows) -> None:
         group = _own_group(item)
         if self.background.takes(group, ()):
             rows = self.feature_spec.rows(stored.read()[0])
@@ -143,7 +143,7 @@ class DatasetBuilder:
             )
         return tuple(name for name in classes if name != self.labels.background)
 
-    def _scores(self, stored: StoredRows) -> Floats | None:
+    def _scores(self, stored: ContentRows) -> Floats | None:
         """Return the features of the scores of an item."""
         return score_rows(self.feature_spec, self.score_classes, stored)
 

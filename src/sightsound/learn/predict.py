@@ -16,9 +16,9 @@ from sightsound.host.advice import installed_space
 from sightsound.host.host import Host
 from sightsound.learn.load import open_library
 from sightsound.learn.score_features import score_rows, scored_classes
+from sightsound.library.content_rows import ContentRows
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library
-from sightsound.library.stored_rows import StoredRows
 from sightsound.linear.features import FeatureSpec
 from sightsound.linear.model import LinearModel
 from sightsound.linear.rejection import NoneBelow, threshold
@@ -176,7 +176,7 @@ def _id_of(found: tuple[Item, int, _Features]) -> int:
     return found[0].id or 0
 
 
-def _stored_rows(spec: FeatureSpec, vectors: Floats, classes: ClassList | None, stored: StoredRows) -> Floats | None:
+def _stored_rows(spec: FeatureSpec, vectors: Floats, classes: ClassList | None, stored: ContentRows) -> Floats | None:
     """Return the rows of an item; None where it lacks scores that are used."""
     if not spec.uses_scores:
         return spec.rows(vectors)

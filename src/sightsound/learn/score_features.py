@@ -6,8 +6,8 @@ from collections import Counter
 
 from sightsound.contract.arrays import Floats
 from sightsound.contract.classlist import ClassList
+from sightsound.library.content_rows import ContentRows
 from sightsound.library.library import Library
-from sightsound.library.stored_rows import StoredRows
 from sightsound.linear.features import FeatureSpec
 
 
@@ -25,7 +25,7 @@ def scored_classes(library: Library, spec: FeatureSpec) -> ClassList | None:
     return lists[max(counts, key=counts.__getitem__)] if counts else None
 
 
-def score_rows(spec: FeatureSpec, classes: ClassList | None, stored: StoredRows) -> Floats | None:
+def score_rows(spec: FeatureSpec, classes: ClassList | None, stored: ContentRows) -> Floats | None:
     """Return the features of the scores of some rows; None where they have no scores of these classes."""
     found = None if classes is None else stored.scores()
     if found is None or classes is None or found[0].fingerprint != classes.fingerprint:

@@ -14,12 +14,12 @@ from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
+from sightsound.library.content_rows import ContentRows
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library
 from sightsound.library.row_blocks import RowBlock
 from sightsound.library.space_reader import KeptScores
 from sightsound.library.store.writer import Writer, open_writer
-from sightsound.library.stored_rows import StoredRows
 from sightsound.media.facts.times import TimeRules
 
 T = TypeVar("T")
@@ -99,15 +99,11 @@ class SharedLibrary(Library):
         """Yield every content that has rows in a space."""
         yield from self._steps(lambda: super(SharedLibrary, self).contents_in(space, where))
 
-    def items_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[Item, Floats, Seconds]]:
-        """Yield every item that has rows in a space, in the order of their ids."""
-        yield from self._steps(lambda: super(SharedLibrary, self).items_in(space, where))
-
-    def stored_contents(self, space: Space, where: Filter | None = None) -> Iterator[StoredRows]:
+    def stored_contents(self, space: Space, where: Filter | None = None) -> Iterator[ContentRows]:
         """Yield every content that has rows in a space, before they are read."""
         yield from self._steps(lambda: super(SharedLibrary, self).stored_contents(space, where))
 
-    def stored_items(self, space: Space, where: Filter | None = None) -> Iterator[StoredRows]:
+    def stored_items(self, space: Space, where: Filter | None = None) -> Iterator[ContentRows]:
         """Yield every item that has rows in a space, before they are read."""
         yield from self._steps(lambda: super(SharedLibrary, self).stored_items(space, where))
 

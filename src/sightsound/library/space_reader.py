@@ -13,6 +13,7 @@ from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Outcome
 from sightsound.contract.space import Space
+from sightsound.library.content_rows import ContentRows
 from sightsound.library.filters import Filter
 from sightsound.library.matching import matching_contents
 from sightsound.library.row_places import Part, find_places
@@ -22,7 +23,6 @@ from sightsound.library.store.queries import read_class_lists, read_score_kinds,
 from sightsound.library.store.segments import MappedSegment, SegmentGone
 from sightsound.library.store.validation import decode_item, number
 from sightsound.library.store.writer import record_inodes
-from sightsound.library.stored_rows import StoredRows
 
 _PAGE = 1000  # contents or items whose outcomes are read at once
 _ATTEMPTS = 5
@@ -116,11 +116,11 @@ class SpaceReader:
         )
         return [(row[0], row[1], row[2]) for row in self._database.rows(query, content, space.name, space.fingerprint)]
 
-    def contents(self, space: Space, where: Filter) -> Iterator[StoredRows]:
+    def contents(self, space: Space, where: Filter) -> Iterator[ContentRows]:
         """Yield the contents that have matching items, see `Library.stored_contents`."""
         lists = self._class_lists_of(space)
         for rows, outcomes, parts in self._by_content(space, where):
-            yield StoredRows([outcome.item for outcome in outcomes], rows, lists, parts)
+            yield ContentRows([outcome.item for outcome in outcomes], rows, lists, parts)
 
     def vectors_by_content(self, space: Space, where: Filter) -> Iterator[tuple[list[Outcome], Floats, Seconds]]:
         """Yield the rows of the contents that have matching items, see `Library.vectors_in`."""
@@ -144,7 +144,7 @@ class SpaceReader:
                 if content in outcomes:
                     yield rows, outcomes[content], pieces.parts_of(content, segments)
 
-    def items(self, space: Space, where: Filter) -> Iterator[StoredRows]:
+    def items(self, space: Space, where: Filter) -> Iterator[ContentRows]:
         """Yield the items that match, see `Library.stored_items`."""
         query = (
             "SELECT r.path, i.path, i.id, o.content FROM outcomes o JOIN items i ON i.id = o.item JOIN roots r"
@@ -162,7 +162,7 @@ class SpaceReader:
             for item, content in items:
                 parts = pieces.parts_of(content, segments) if matching.has(item) else []
                 if parts:
-                    yield StoredRows([item], rows, lists, parts)
+                    yield ContentRows([item], rows, lists, parts)
 
     def class_lists(self, spaces: Iterable[Space]) -> list[ClassList]:
         """Return the lists of classes that any rows of some spaces have scores for."""

@@ -13,7 +13,7 @@ from sightsound.library.space_rows import SpaceRows
 
 
 @dataclass(frozen=True)
-class StoredRows:
+class ContentRows:
     """The rows of one content in a space, as of one commit.
 
     Parameters
