@@ -15,7 +15,7 @@ MAX_SAMPLES = 100_000
 and nearest neighbours take minutes."""
 
 LEAST = 50
-"""Rows of each class that are in a sample, if there are as many."""
+"""Rows of each class that are in a sample, if there are as many and all classes together have half of it at most."""
 
 _SPARE = 1.25  # times the rows of a sample, from which those that are too many are removed
 
@@ -61,7 +61,7 @@ class LabelledSample:
     Parameters
     ----------
     most : int or None
-        How many rows the sample has at most; None for all. There are more where `LEAST` of each class are more.
+        How many rows the sample has at most, but for the last item of a class with many; None for all.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class LabelledSample:
 
     def items(self) -> list[LabelledItem]:
         """Return the items, sorted by their id."""
-        if self._most is not None and self._rows > self._most:
+        if self._most is not None and (self._rows > self._most or self._bound < 2**64):
             self._remove_most()
         return [item for _, _, item in sorted(self._found, key=lambda each: each[1])]
 
@@ -110,19 +110,30 @@ class LabelledSample:
         """Remove the items that are not in the sample of what has been added."""
         assert self._most is not None
         self._found.sort(key=lambda each: each[:2])
-        rows, of_class, kept = 0, Counter[str](), []
-        for random, id_, item in self._found:
-            rows += len(item.rows)
-            if rows > self._most:
-                self._bound = min(self._bound, random)
-            if random < self._bound or any(of_class[name] < LEAST for name in item.classes):
+        first = self._first_of_classes(min(LEAST, self._most // (2 * max(1, len(self.classes)))))
+        room = self._most - sum(len(self._found[at][2].rows) for at in first)
+        kept = []
+        for at, (random, id_, item) in enumerate(self._found):
+            if at not in first:
+                room -= len(item.rows)
+                if room < 0:
+                    self._bound = min(self._bound, random)
+            if at in first or random < self._bound:
                 kept.append((random, id_, item))
-            for name, count in rows_by_class(item).items():
-                of_class[name] += count
-                if of_class[name] - count < LEAST <= of_class[name]:
-                    self._bounds[name] = random
         self._found, self._rows = kept, sum(len(item.rows) for _, _, item in kept)
         self._room = max(self._most, self._rows) * _SPARE
+
+    def _first_of_classes(self, least: int) -> set[int]:
+        """Return the first items in which each class has a number of rows, by their position."""
+        found, rows = set(), Counter[str]()
+        for at, (random, _, item) in enumerate(self._found):
+            if any(rows[name] < least for name in item.classes):
+                found.add(at)
+            for name, count in rows_by_class(item).items():
+                rows[name] += count
+                if rows[name] - count < least <= rows[name]:
+                    self._bounds[name] = random
+        return found
 
 
 def rows_by_class(item: LabelledItem) -> Counter[str]:
