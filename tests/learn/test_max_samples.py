@@ -1,4 +1,4 @@
-"""A data set of more labelled rows than `max_samples` is a random sample of whole groups, in bounded memory."""
+"""A data set of more labelled rows than `max_samples` is a random sample, in bounded memory."""
 
 from __future__ import annotations
 
@@ -83,25 +83,29 @@ def test_the_sample_is_random(library):
     assert rare.max() > last - 150, "not the first fifty that were read"
 
 
-def test_groups_are_whole_and_all_spaces_have_the_same(library):
+def test_all_groups_and_the_same_items_of_all_spaces_are_in_it(library):
     labels = Labels(column="label", group_column="place")
-    every = load_dataset(library, "net.a", labels, max_samples=None)
     some = load_dataset(library, "net.a", labels, max_samples=400)
-    place = {item.id: int(item.path.split(".")[0]) % 100 for item in every.items}
-    sizes, taken = (Counter(place[item.id] for item in each.items) for each in (every, some))
-    # all but the group at the bound, and those with items of the rare class beyond it
-    whole = [name for name, count in taken.items() if count == sizes[name]]
-    assert len(whole) > 25
-    beyond = [item for item, kind in zip(some.items, some.y) if place[item.id] not in whole and kind != "rare"]
-    assert len({place[item.id] for item in beyond}) <= 1
+    assert len(np.unique(some.groups)) >= 95
     first, second = load_datasets(library, ["net.a", "net.b"], labels, max_samples=400)
-    assert [item.id for item in first.items] == [item.id for item in second.items]
+    assert len(first.items) == 400 and first.items == second.items
 
 
-def test_windows_count_as_rows(library):
-    some = load_dataset(library, "net.a", level="window", max_samples=250)
-    assert len(some.X) == 250
-    assert len(some.X) == 2 * len(some.items) == len(some.spans)
+def test_windows_are_chosen_one_by_one(library):
+    every, some = (load_dataset(library, "net.a", level="window", max_samples=most) for most in (None, 250))
+    assert len(some.X) == len(some.y) == len(some.spans) == 250
+    assert 200 < len(some.items) < 250, "of most items one of two windows"
+    place = {(every.items[i].id, *span): at for at, (i, span) in enumerate(zip(every.item_index, every.spans.tolist()))}
+    at = [place[some.items[i].id, *span] for i, span in zip(some.item_index, some.spans.tolist())]
+    np.testing.assert_array_equal(some.X, every.X[at])
+    np.testing.assert_array_equal(some.y, every.y[at])
+    np.testing.assert_array_equal(some.groups[1:] == some.groups[:-1], np.diff(every.groups[at]) == 0)
+    assert some.notes == ("a random sample of 250 of 2000 labelled windows; see --max-samples",)
+
+
+def test_a_label_of_several_classes_counts_for_each(library):
+    some = load_dataset(library, "net.a", Labels(column="label", multi_label=True), max_samples=250)
+    assert some.y.shape == (250, 3) and some.y[:, some.classes.index("rare")].sum() == LEAST
 
 
 def test_few_items_are_in_memory_at_a_time(library, monkeypatch):

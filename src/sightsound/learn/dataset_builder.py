@@ -14,7 +14,7 @@ from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item
 from sightsound.learn.dataset import Dataset, FeatureParts
 from sightsound.learn.label_table import UNLABELLED, Labels, LabelTable
-from sightsound.learn.labelled_sample import LabelledItem, LabelledSample
+from sightsound.learn.labelled_sample import LabelledItem, LabelledSample, random_numbers
 from sightsound.learn.score_features import score_rows
 from sightsound.learn.window_labels import WindowLabels
 from sightsound.library.content_rows import ContentRows
@@ -66,13 +66,17 @@ class DatasetBuilder:
         labelled = [item for item in items if self._classes(item)]
         classes = {self._classes(item) for item in labelled}
         if items and self._is_background(classes):
-            self._add_background(items[0], stored)
+            self._add_rows(self.background, items[0], stored, [()] * self._rows_of(stored))
             return
         self.unlabelled += len(items) - len(labelled)
         if len(classes) > 1:
             self.conflicting += len(labelled)
         elif labelled:
-            self._add(labelled[0], stored, self._item_classes(labelled[0]))
+            self._add_rows(self.sample, labelled[0], stored, [self._item_classes(labelled[0])] * self._rows_of(stored))
+
+    def _rows_of(self, stored: ContentRows) -> int:
+        """Return how many rows of a data set an item has."""
+        return len(stored) if self.feature_spec.level == "window" else 1
 
     def _add_windows(self, windows: WindowLabels, stored: ContentRows) -> None:
         """Add the labelled windows of one of the items of a content, if the time ranges of the items agree."""
@@ -91,34 +95,29 @@ class DatasetBuilder:
             self.crowded_windows += sum(several)
             self.unlabelled_windows += len(classes) - len(kept) - sum(several)
             if kept:
-                names = tuple(sorted({name for i in kept for name in classes[i]}))
-                self._add(item, stored, names, kept, tuple(classes[i] for i in kept))
+                self._add_rows(self.sample, item, stored, [classes[i] for i in kept], kept)
 
-    def _add(
+    def _add_rows(
         self,
+        sample: LabelledSample,
         item: Item,
         stored: ContentRows,
-        classes: tuple[str, ...],
+        classes: list[tuple[str, ...]],
         kept: Sequence[int] | None = None,
-        row_classes: tuple[tuple[str, ...], ...] | None = None,
     ) -> None:
-        """Read an item if the sample takes it, or some of its windows."""
-        fold = self.table.get_one(item, self.labels.fold_column, required=True)
-        group = self.table.get_one(item, self.labels.group_column, required=False) or _own_group(item)
-        if not self.sample.takes(group, classes):
+        """Read the rows of an item that a sample chooses, of those that have classes: all, or those at `kept`."""
+        fold = self.table.get_one(item, self.labels.fold_column, required=sample is self.sample)
+        group = self.table.get_one(item, self.labels.group_column, required=False) or f"\0{item.id}"
+        numbers = random_numbers(item, len(classes))
+        chosen = sample.choose(numbers, classes)
+        if not len(chosen):
             return
         vectors, spans = stored.read()
-        rows, scores = self.feature_spec.rows(vectors), self._scores(stored)
+        rows, scores = self.feature_spec.rows(vectors), score_rows(self.feature_spec, self.score_classes, stored)
         if kept is not None:
             rows, spans, scores = rows[kept], spans[kept], None if scores is None else scores[kept]
         shown = spans if self._has_spans else None
-        self.sample.add(LabelledItem(item, rows, shown, scores, classes, fold, group, row_classes))
-
-    def _add_background(self, item: Item, stored: ContentRows) -> None:
-        group = _own_group(item)
-        if self.background.takes(group, ()):
-            rows = self.feature_spec.rows(stored.read()[0])
-            self.background.add(LabelledItem(item, rows, None, self._scores(stored), (), "", group))
+        sample.add(LabelledItem(item, numbers, rows, shown, scores, classes, fold, group).some(chosen))
 
     def _is_background(self, classes: set[tuple[str, ...]]) -> bool:
         """Return whether a content whose labelled items have these classes is background."""
@@ -142,10 +141,6 @@ class DatasetBuilder:
                 f"{item}: expected one {column}, got {', '.join(classes)}; use --multi-label, or correct its labels"
             )
         return tuple(name for name in classes if name != self.labels.background)
-
-    def _scores(self, stored: ContentRows) -> Floats | None:
-        """Return the features of the scores of an item."""
-        return score_rows(self.feature_spec, self.score_classes, stored)
 
     def check_classes(self, least: int, name: str) -> None:
         """Refuse a data set with fewer than `least` classes. `name` is that of the library."""
@@ -171,7 +166,7 @@ class DatasetBuilder:
         return Dataset(
             feature_spec=self.feature_spec,
             X=X,
-            y=y if self.windows is not None else y[index],
+            y=y,
             classes=classes,
             items=tuple(each.item for each in found),
             item_index=index,
@@ -179,7 +174,7 @@ class DatasetBuilder:
             folds=np.array([each.fold for each in found])[index] if self.labels.fold_column else None,
             spans=np.concatenate([each.spans for each in found if each.spans is not None]) if self._has_spans else None,
             content_ids=np.empty(0, np.uint64),
-            notes=self._notes(len(found)),
+            notes=self._notes(len(X)),
             background=tuple(each.rows for each in self.background.items()),
             parts=self._parts(found, X),
         )
@@ -193,19 +188,20 @@ class DatasetBuilder:
         return FeatureParts(self.score_classes, embeddings, np.concatenate(scores), background)
 
     def _targets(self, found: Sequence[LabelledItem]) -> tuple[tuple[str, ...], NDArray[np.generic]]:
-        """Return the names of the classes, and the targets of items, or of windows where each has its own."""
-        classes = tuple(sorted({label for each in found for label in each.classes}))
-        rows = [row for each in found for row in (each.row_classes or [each.classes])]
+        """Return the names of the classes, and the targets of rows."""
+        rows = [row for each in found for row in each.classes]
+        classes = tuple(sorted({name for row in set(rows) for name in row}))
         if self.labels.multi_label:
             return classes, np.array([[name in row for name in classes] for row in rows], np.intp)
         return classes, np.array([row[0] for row in rows])
 
-    def _notes(self, found: int) -> tuple[str, ...]:
+    def _notes(self, rows: int) -> tuple[str, ...]:
         unmatched = self.table.unmatched
         more = f" and {len(unmatched) - 3} more" if len(unmatched) > 3 else ""
-        sampled = f"a random sample of {found} of {self.sample.seen} labelled items; see --max-samples"
+        what = "windows" if self.feature_spec.level == "window" else "items"
+        sampled = f"a random sample of {rows} of {self.sample.seen} labelled {what}; see --max-samples"
         notes = [
-            (self.sample.seen > found, sampled),
+            (self.sample.seen > rows, sampled),
             (self.unlabelled, f"{self.unlabelled} items without a label left out"),
             (self.conflicting, f"{self.conflicting} copies of one content with different labels left out"),
             (self.unlabelled_windows, f"{self.unlabelled_windows} windows without a label left out"),
@@ -213,8 +209,3 @@ class DatasetBuilder:
             (unmatched, f"in the label table, but not in the library: {', '.join(unmatched[:3])}{more}"),
         ]
         return tuple(text for count, text in notes if count)
-
-
-def _own_group(item: Item) -> str:
-    """Return the group of an item that is in no other."""
-    return f"\0{item.id}"

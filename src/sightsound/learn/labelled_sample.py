@@ -1,13 +1,16 @@
-"""A random sample of labelled items that is drawn while they are read, in bounded memory."""
+"""A random sample of labelled rows that is drawn while they are read, in bounded memory."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from sightsound.contract.arrays import Floats, Seconds
+import numpy as np
+from numpy.typing import NDArray
+
+from sightsound.contract.arrays import Floats, Matrix, Seconds
 from sightsound.contract.results import Item
 
 MAX_SAMPLES = 100_000
@@ -19,64 +22,74 @@ LEAST = 50
 
 _SPARE = 1.25  # times the rows of a sample, from which those that are too many are removed
 
+Classes = tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class LabelledItem:
-    """An item with its rows, classes, fold and group.
+    """An item with some of its rows, their classes, and its fold and group.
 
     Parameters
     ----------
     item : Item
         The item.
+    numbers : ndarray of float64 (n,)
+        What `random_numbers` says of each row.
     rows : ndarray of float32 (n, d)
         Its features.
     spans : ndarray of float64 (n, 2) or None
         The start and stop of its windows in seconds, where each is a row.
     scores : ndarray of float32 (n, c) or None
         The features of its scores.
-    classes : tuple of str
-        Its classes.
+    classes : list of tuple of str, length n
+        The classes of each row.
     fold, group : str
         Its official fold, and its group.
-    row_classes : tuple of tuples of str, length n, or None
-        The classes of each row, where each has its own.
     """
 
     item: Item
+    numbers: Matrix = field(repr=False)
     rows: Floats = field(repr=False)
     spans: Seconds | None
     scores: Floats | None = field(repr=False)
-    classes: tuple[str, ...]
+    classes: list[Classes]
     fold: str
     group: str
-    row_classes: tuple[tuple[str, ...], ...] | None = None
+
+    def some(self, at: NDArray[np.intp]) -> LabelledItem:
+        """Return the item with some of its rows, by their positions."""
+        if len(at) == len(self.rows):
+            return self
+        parts: dict[str, Any] = {name: getattr(self, name) for name in ("numbers", "rows", "spans", "scores")}
+        parts = {name: None if part is None else part[at] for name, part in parts.items()}
+        return replace(self, classes=[self.classes[i] for i in at], **parts)
 
 
 class LabelledSample:
-    """The labelled items of a data set; of many rows a random sample of whole items, the same share of each class.
+    """The labelled rows of a data set; of many a random sample, the same share of each class.
 
-    Each group gets a random number that depends on its name alone, and the groups with the smallest are taken. So the
-    sample depends neither on the order of items nor on the features.
+    Each row has a random number, which depends on its item and position alone, and the rows with the smallest are
+    taken. So the sample depends neither on the order of items nor on the features.
 
     Parameters
     ----------
     most : int or None
-        How many rows the sample has at most, but for the last item of a class with many; None for all.
+        How many rows the sample has at most; None for all.
 
     Attributes
     ----------
     seen : int
-        How many items `takes` was asked about.
+        How many rows `choose` was asked about.
     classes : set of str
         Their classes.
     """
 
     def __init__(self, most: int | None) -> None:
         self._most = most
-        self._found: list[tuple[int, int, LabelledItem]] = []  # random number and id of the item
+        self._found: list[LabelledItem] = []
         self._rows, self._room = 0, float("inf") if most is None else most * _SPARE
-        self._bound = 2**64  # random numbers below it are taken
-        self._bounds: dict[str, int] = {}  # the same for items of a class; for other classes all are
+        self._bound = 1.0  # rows with smaller numbers are taken
+        self._bounds: dict[str, float] = {}  # the same for the rows of a class; all of other classes are
         self.seen = 0
         self.classes: set[str] = set()
 
@@ -84,65 +97,70 @@ class LabelledSample:
         """Return the number of items that were taken."""
         return len(self._found)
 
-    def takes(self, group: str, classes: Sequence[str]) -> bool:
-        """Return whether an item of a group and with some classes may be in the sample; call it once for each item."""
-        self.seen += 1
-        self.classes |= set(classes)
-        return self._may_be_in(random_number(group), classes)
+    def choose(self, numbers: Matrix, classes: Sequence[Classes]) -> NDArray[np.intp]:
+        """Return which rows of an item may be in the sample, by their positions; ask once for each item.
 
-    def _may_be_in(self, random: int, classes: Sequence[str]) -> bool:
-        return random < self._bound or any(random < self._bounds.get(name, 2**64) for name in classes)
+        Parameters
+        ----------
+        numbers : ndarray of float64 (n,)
+            What `random_numbers` says of the rows.
+        classes : sequence of tuple of str, length n
+            Their classes.
+        """
+        self.seen += len(numbers)
+        self.classes.update(name for each in set(classes) for name in each)
+        return self._within(numbers, classes)
+
+    def _within(self, numbers: Matrix, classes: Sequence[Classes]) -> NDArray[np.intp]:
+        """Return the positions of rows that are not beyond the bounds."""
+        taken = numbers < self._bound
+        for at in np.flatnonzero(~taken).tolist():
+            taken[at] = any(numbers[at] <= self._bounds.get(name, 1.0) for name in classes[at])
+        return np.flatnonzero(taken)
 
     def add(self, item: LabelledItem) -> None:
-        """Add an item that the sample takes."""
-        self._found.append((random_number(item.group), item.item.id or 0, item))
+        """Add an item with the rows that were chosen."""
+        self._found.append(item)
         self._rows += len(item.rows)
         if self._rows > self._room:
             self._remove_most()
 
     def items(self) -> list[LabelledItem]:
         """Return the items, sorted by their id."""
-        if self._most is not None and (self._rows > self._most or self._bound < 2**64):
+        if self._most is not None and (self._rows > self._most or self._bound < 1):
             self._remove_most()
-        return [item for _, _, item in sorted(self._found, key=lambda each: each[1])]
+        return sorted(self._found, key=lambda each: each.item.id or 0)
 
     def _remove_most(self) -> None:
-        """Remove the items that are not in the sample of what has been added."""
+        """Remove the rows that are not in the sample of what has been added."""
         assert self._most is not None
-        self._found.sort(key=lambda each: each[:2])
-        first = self._first_of_classes(min(LEAST, self._most // (2 * max(1, len(self.classes)))))
-        room = self._most - sum(len(self._found[at][2].rows) for at in first)
-        kept = []
-        for at, (random, id_, item) in enumerate(self._found):
-            if at not in first:
-                room -= len(item.rows)
-                if room < 0:
-                    self._bound = min(self._bound, random)
-            if at in first or random < self._bound:
-                kept.append((random, id_, item))
-        self._found, self._rows = kept, sum(len(item.rows) for _, _, item in kept)
+        numbers = np.concatenate([item.numbers for item in self._found])
+        self._set_bounds_of_classes(min(LEAST, self._most // (2 * max(1, len(self.classes)))))
+        self._bound, bound = 0.0, self._bound
+        first = np.zeros(len(numbers), bool)  # those that are taken for their class
+        at = 0
+        for item in self._found:
+            first[at + self._within(item.numbers, item.classes)] = True
+            at += len(item.numbers)
+        rest, room = np.sort(numbers[~first]), self._most - int(first.sum())
+        self._bound = min(bound, float(rest[room]) if room < len(rest) else 1.0)
+        kept = (item.some(self._within(item.numbers, item.classes)) for item in self._found)
+        self._found = [item for item in kept if len(item.rows)]
+        self._rows = sum(len(item.rows) for item in self._found)
         self._room = max(self._most, self._rows) * _SPARE
 
-    def _first_of_classes(self, least: int) -> set[int]:
-        """Return the first items in which each class has a number of rows, by their position."""
-        found, rows = set(), Counter[str]()
-        for at, (random, _, item) in enumerate(self._found):
-            if any(rows[name] < least for name in item.classes):
-                found.add(at)
-            for name, count in rows_by_class(item).items():
-                rows[name] += count
-                if rows[name] - count < least <= rows[name]:
-                    self._bounds[name] = random
-        return found
+    def _set_bounds_of_classes(self, least: int) -> None:
+        """Set the bounds below which each class has a number of rows."""
+        numbers = defaultdict(list)
+        for item in self._found:
+            for number, classes in zip(item.numbers.tolist(), item.classes):
+                for name in classes:
+                    numbers[name].append(number)
+        self._bounds = {
+            name: sorted(each)[least - 1] if least else -1.0 for name, each in numbers.items() if len(each) >= least
+        }
 
 
-def rows_by_class(item: LabelledItem) -> Counter[str]:
-    """Return how many rows of an item each class has."""
-    if item.row_classes is None:
-        return Counter({name: len(item.rows) for name in item.classes})
-    return Counter(name for classes in item.row_classes for name in classes)
-
-
-def random_number(group: str) -> int:
-    """Return a number from 0 to 2**64 that is random, but always the same for a group."""
-    return int.from_bytes(hashlib.blake2b(group.encode(errors="surrogateescape"), digest_size=8).digest(), "little")
+def random_numbers(item: Item, rows: int) -> Matrix:
+    """Return a random number from 0 to 1 for each row of an item of a library, always the same: float64 (rows,)."""
+    return np.random.default_rng(item.id or 0).random(rows)

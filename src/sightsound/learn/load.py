@@ -65,9 +65,9 @@ def load_dataset(
     min_classes : int
         The least number of classes.
     max_samples : int or None, default=100,000
-        How many rows to load at most; None loads all. Of more a random sample of whole groups is taken, always the
-        same: of each class the same share, but at least 50 rows, or fewer where all classes together would have more
-        than half of the sample. A note of the data set says so.
+        How many rows to load at most; None loads all. Of more a random sample is taken, always the same: of each class
+        the same share, but at least 50 rows, or fewer where all classes together would have more than half of the
+        sample. A note of the data set says so.
 
     Returns
     -------
