@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
@@ -30,8 +29,9 @@ from sightsound.library.incoming.row_source import RowSource, TableBlock
 from sightsound.library.incoming.verify_rows import largest_difference, verify_spaces
 from sightsound.library.library import Library, open_library
 from sightsound.library.scan import FileScan, scan_files
+from sightsound.library.store.commit_pace import CommitPace
 from sightsound.library.store.row_table import PARTIAL_SCORES, RowComparison
-from sightsound.library.store.writer import COMMIT_SECONDS, Writer
+from sightsound.library.store.writer import Writer
 
 IMPORTED = " (imported)"
 """Follows the name of a network in the name of the space of rows that claim to be made by it."""
@@ -268,7 +268,7 @@ class _Import:
         self._scores = source.stated.scores if isinstance(source.stated.scores, StatedScores) else None
         self._id: int | None = None
         self._current: _Current | None = None
-        self._committed = time.monotonic()
+        self._pace = CommitPace(writer)
 
     def rows(self) -> Iterator[int]:
         """Import all rows; yield how many were read since the last time."""
@@ -383,7 +383,7 @@ class _Import:
             self._writer.items.record(scan.item, scan.stat if here else (0, 0), current.content, kind, renamed=False)
 
     def _finish(self) -> None:
-        """Record the outcome of the item whose rows were read, and commit after a while."""
+        """Record the outcome of the item whose rows were read."""
         current, self._current = self._current, None
         if current is None:
             return
@@ -391,10 +391,7 @@ class _Import:
             self._report.leave_out(current.row, current.key[0], current.refused)
         elif current.count:
             self._record(current)
-        if time.monotonic() - self._committed > COMMIT_SECONDS:
-            self._writer.commit()
-            self._writer.items.clear_cache()
-            self._committed = time.monotonic()
+        self._pace.add(1, current.count * 4 * self._space.dim)
 
     def _record(self, current: _Current) -> None:
         item, compared = current.item, current.comparison
