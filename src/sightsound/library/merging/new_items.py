@@ -45,7 +45,7 @@ class Roots:
     """
 
     def __init__(self, writer: Writer) -> None:
-        self._roots = [root for (root,) in writer.read("SELECT path FROM roots")]
+        self._roots = [root for (root,) in writer.read("SELECT path FROM roots WHERE typeof(path) = 'blob'")]
         self._names = [os.fsdecode(root) for root in self._roots]
         self._near: dict[bytes, bool] = {}  # root of the source -> whether another root is above or below it
 
@@ -110,9 +110,10 @@ class NewItems:
     def _unfit(self, runs: Sequence[Run]) -> set[int]:
         """Return the contents whose rows are not all in one run, or too many to be copied with those of others."""
         seen, unfit = set[tuple[int, int]](), set[int]()
+        room = {space: self._intake.stretches.room(self._space(space)) for space in {run.space for run in runs}}
         for run in runs:
-            room = self._intake.stretches.room(self._space(run.space))
-            if (run.content, run.space) in seen or self._source.run_bytes(run) > STRETCH_BYTES or run.count > room:
+            large = run.count > room[run.space] or self._source.run_bytes(run) > STRETCH_BYTES
+            if large or (run.content, run.space) in seen:
                 unfit.add(run.content)
             seen.add((run.content, run.space))
         return unfit

@@ -27,7 +27,7 @@ from sightsound.library.store.segments import MappedSegment, SegmentFacts, Segme
 from sightsound.library.store.stretches import Stretch
 from sightsound.library.store.validation import decode_item, decode_outcome, digest, number, text
 
-_ITEMS = 4000  # that are read at once
+_ITEMS = 2000  # that are read at once
 _ROWS = 2**14  # that are copied at once
 _BYTES = 2**25
 STRETCH_BYTES = 2**22
@@ -122,6 +122,7 @@ class MergeSource:
             for id_, space in self.spaces.items()
             for facts in read_segments(database, id_, space.dim)
         }
+        self._row_bytes = {id_: mapped.facts.layout.row_bytes for id_, mapped in self._segments.items()}
         self._classes = {id_: read_class_lists(database, id_) for id_ in self.spaces}
 
     def __len__(self) -> int:
@@ -197,11 +198,23 @@ class MergeSource:
 
     def runs(self, contents: Iterable[int]) -> list[Run]:
         """Return the runs of some contents, in the order in which they are stored."""
-        query = (
-            "SELECT content, space, segment, first, count, checksum, record_checksum, score_checksum FROM runs"
-            " WHERE content IN (SELECT value FROM json_each(?)) ORDER BY segment, first"
+        query = "WHERE content IN (SELECT value FROM json_each(?)) ORDER BY segment, first"
+        return self._runs(query, json.dumps(list(contents)))
+
+    def _runs(self, query: str, *values: Any) -> list[Run]:
+        rows = self._database.rows(
+            "SELECT content, space, segment, first, count, checksum, record_checksum, score_checksum FROM runs "
+            + query,
+            *values,
         )
-        return [Run(*row) for row in self._database.rows(query, json.dumps(list(contents)))]
+        found = [Run(*row) for row in rows]
+        with self._database.decoding():
+            for run in found:
+                mapped = self._segments[run.segment]
+                inside = 0 <= number(run.first) < run.first + number(run.count) <= len(mapped)
+                if not inside or mapped.facts.space != run.space:
+                    raise ValueError(f"rows {run.first} to {run.first + run.count} of segment {run.segment}")
+        return found
 
     def tagged(self, contents: Iterable[int]) -> set[int]:
         """Return those of some contents that an older version has tagged."""
@@ -209,10 +222,8 @@ class MergeSource:
         return {content for (content,) in self._database.rows(query, json.dumps(list(contents)))}
 
     def run_bytes(self, run: Run) -> int:
-        """Return how many bytes the rows of a run have; raise `LibraryError` if there can be no such run."""
-        with self._database.decoding():
-            mapped = self._mapped(run)
-            return run.count * mapped.facts.layout.row_bytes
+        """Return how many bytes the rows of a run have."""
+        return run.count * self._row_bytes[run.segment]
 
     def layout(self, content: int, space: int) -> SegmentFacts | None:
         """Return the segment that the first rows of a content are in, None if it has none."""
@@ -235,13 +246,8 @@ class MergeSource:
         LibraryError
             At the end, if they are not those that were written.
         """
-        query = (
-            "SELECT content, space, segment, first, count, checksum, record_checksum, score_checksum FROM runs"
-            " WHERE content = ? AND space = ? ORDER BY part"
-        )
-        for run in [Run(*row) for row in self._database.rows(query, content, space)]:
-            with self._database.decoding():
-                mapped = self._mapped(run)
+        for run in self._runs("WHERE content = ? AND space = ? ORDER BY part", content, space):
+            mapped = self._segments[run.segment]
             mapped.require_size()
             step = max(1, min(_ROWS, _BYTES // mapped.facts.layout.row_bytes))
             checksums, sound = [0, 0, 0], True
@@ -297,12 +303,6 @@ class MergeSource:
                 highest = np.maximum.reduceat(unpack(parts[2], mapped.facts.layout.class_count), starts)
         return Stretch(mapped.facts, contents, counts, parts, [run.checksums for run in runs], highest)
 
-    def _mapped(self, run: Run) -> MappedSegment:
-        mapped = self._segments[run.segment]
-        if not 0 <= number(run.first) < run.first + number(run.count) <= len(mapped) or mapped.facts.space != run.space:
-            raise ValueError(f"rows {run.first} to {run.first + run.count} of segment {run.segment}")
-        return mapped
-
     def _damaged(self, run: Run) -> LibraryError:
         return LibraryError(
             f"{self._database.file.parent}: damaged (rows of content {run.content} in {self.spaces[run.space].name} "
@@ -340,7 +340,7 @@ _MODALITIES = (None, *get_args(Modality))
 def _modality(value: object) -> Modality | None:
     if value not in _MODALITIES:
         raise ValueError(f"expected a modality, got {value!r}")
-    return cast(Modality | None, value)
+    return cast("Modality | None", value)
 
 
 def _ids(items: Sequence[FoundItem]) -> str:

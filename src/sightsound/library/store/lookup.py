@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _SEPARATOR = os.fsencode(os.sep)
+_BLOB = "typeof(path) = 'blob'"
 _AT_ONCE = 500  # values of a query
 
 
@@ -58,7 +59,7 @@ class Lookup:
             Its folder and its path in it. An item of the same file below another root is found, too.
         """
         query = f"{self._ITEMS} WHERE r.path = ? AND i.path = ?"
-        others = (other for (other,) in self._read("SELECT path FROM roots WHERE path <> ?", root))
+        others = (other for (other,) in self._read(f"SELECT path FROM roots WHERE path <> ? AND {_BLOB}", root))
         for place in itertools.chain([(root, path)], _places(root, path, others)):
             for row in self._read(query, *place):
                 return FoundItem(*row)
@@ -69,27 +70,27 @@ class Lookup:
 
         Many are looked up at once, in the order of the indexes.
         """
-        roots: dict[bytes, int] = dict(self._read("SELECT path, id FROM roots"))
+        roots = dict(self._read(f"SELECT path, id FROM roots WHERE {_BLOB}"))
         near = {
             root: [other for other in roots if other != root and are_nested(other, root)]
             for root in {item.root for item in items}
         }
-        wanted: dict[bytes, set[bytes]] = {}
-        for item in items:
-            wanted.setdefault(item.root, set()).add(item.path)
-            for other, path in _places(item.root, item.path, near[item.root]):
-                wanted.setdefault(other, set()).add(path)
-        files = {
-            (root, path)
-            for root, paths in wanted.items()
-            for path in self._present("SELECT path FROM items WHERE root = ? AND path", paths, roots.get(root, -1))
-        }
-        hashes = self._present("SELECT hash FROM contents WHERE hash", {item.hash for item in items if item.hash})
-        return [
-            item.hash in hashes
-            or (item.root, item.path) in files
-            or any(place in files for place in _places(item.root, item.path, near[item.root]))
+        places = [
+            [(item.root, item.path), *(_places(item.root, item.path, near[item.root]) if near[item.root] else ())]
             for item in items
+        ]
+        wanted: dict[bytes, list[bytes]] = {}
+        for root, path in itertools.chain.from_iterable(places):
+            wanted.setdefault(root, []).append(path)
+        files = {
+            root: self._present("SELECT path FROM items WHERE root = ? AND path", paths, roots[root])
+            for root, paths in wanted.items()
+            if root in roots
+        }
+        hashes = self._present("SELECT hash FROM contents WHERE hash", [item.hash for item in items if item.hash])
+        return [
+            item.hash in hashes or any(path in files.get(root, ()) for root, path in each)
+            for item, each in zip(items, places)
         ]
 
     def _present(self, condition: str, values: Iterable[bytes], *before: object) -> set[bytes]:
