@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sightsound.contract.results import Item
-from sightsound.library.merging.source import STRETCH_BYTES, MergeSource, Run, SourceItem, StoredOutcome
+from sightsound.library.merging.source import STRETCH_BYTES, MergeSource, StoredRun, SourceItem, StoredOutcome
 from sightsound.library.store.lookup import FoundItem, are_nested
 from sightsound.library.store.new_items import NewItem
 from sightsound.library.store.validation import decode_item
@@ -107,7 +107,7 @@ class NewItems:
         rows, row_bytes = self._add(chosen, outcomes, wanted, runs) if chosen else (0, 0)
         return Taken([each for each in block if each[0].id not in taken], len(taken), rows, row_bytes)
 
-    def _unfit(self, runs: Sequence[Run]) -> set[int]:
+    def _unfit(self, runs: Sequence[StoredRun]) -> set[int]:
         """Return the contents whose rows are not all in one run, or too many to be copied with those of others."""
         seen, unfit = set[tuple[int, int]](), set[int]()
         room = {space: self._intake.stretches.room(self._space(space)) for space in {run.space for run in runs}}
@@ -132,7 +132,7 @@ class NewItems:
         chosen: Sequence[tuple[SourceItem, Item]],
         outcomes: Mapping[int, Sequence[StoredOutcome]],
         hashes: Mapping[tuple[int, int], bytes | None],
-        runs: Sequence[Run],
+        runs: Sequence[StoredRun],
     ) -> tuple[int, int]:
         """Add items with their rows; return how many rows, and their bytes."""
         items = [found for (found, *_), _ in chosen]

@@ -24,7 +24,7 @@ from sightsound.library.store.new_items import RANGE_COLUMNS
 from sightsound.library.store.queries import read_class_lists, read_segments, read_spaces
 from sightsound.library.store.score_format import unpack
 from sightsound.library.store.segments import MappedSegment, SegmentFacts, SegmentGone, as_bytes
-from sightsound.library.store.stretches import Stretch
+from sightsound.library.store.stretches import RowStretch
 from sightsound.library.store.validation import decode_item, decode_outcome, digest, number, text
 
 _ITEMS = 2000  # that are read at once
@@ -65,7 +65,7 @@ SourceItem = tuple[FoundItem, tuple[int, int], Modality | None]
 
 
 @dataclass(frozen=True)
-class Run:
+class StoredRun:
     """Where rows of a content are: a row of the table `runs`.
 
     Parameters
@@ -92,7 +92,7 @@ class Run:
         """Of vectors, records and scores."""
         return self.checksum, self.record_checksum, self.score_checksum
 
-    def follows(self, other: Run) -> bool:
+    def follows(self, other: StoredRun) -> bool:
         """Return whether its rows stand behind those of another run."""
         return self.segment == other.segment and self.first == other.first + other.count
 
@@ -196,18 +196,18 @@ class MergeSource:
                 found.setdefault(id_, []).append(tuple(values))
         return found
 
-    def runs(self, contents: Iterable[int]) -> list[Run]:
+    def runs(self, contents: Iterable[int]) -> list[StoredRun]:
         """Return the runs of some contents, in the order in which they are stored."""
         query = "WHERE content IN (SELECT value FROM json_each(?)) ORDER BY segment, first"
         return self._runs(query, json.dumps(list(contents)))
 
-    def _runs(self, query: str, *values: Any) -> list[Run]:
+    def _runs(self, query: str, *values: Any) -> list[StoredRun]:
         rows = self._database.rows(
             "SELECT content, space, segment, first, count, checksum, record_checksum, score_checksum FROM runs "
             + query,
             *values,
         )
-        found = [Run(*row) for row in rows]
+        found = [StoredRun(*row) for row in rows]
         with self._database.decoding():
             for run in found:
                 mapped = self._segments[run.segment]
@@ -221,7 +221,7 @@ class MergeSource:
         query = "SELECT content FROM tagged WHERE content IN (SELECT value FROM json_each(?))"
         return {content for (content,) in self._database.rows(query, json.dumps(list(contents)))}
 
-    def run_bytes(self, run: Run) -> int:
+    def run_bytes(self, run: StoredRun) -> int:
         """Return how many bytes the rows of a run have."""
         return run.count * self._row_bytes[run.segment]
 
@@ -260,12 +260,12 @@ class MergeSource:
             if not sound or checksums != [*run.checksums]:
                 raise self._damaged(run)
 
-    def stretches(self, runs: Sequence[Run]) -> Iterator[Stretch]:
+    def stretches(self, runs: Sequence[StoredRun]) -> Iterator[RowStretch]:
         """Yield the rows of some runs, those that follow each other at once.
 
         Parameters
         ----------
-        runs : sequence of Run
+        runs : sequence of StoredRun
             Each has all rows of its content in its space; in the order of `runs`.
 
         Raises
@@ -284,7 +284,7 @@ class MergeSource:
             yield self._stretch(runs[first:stop])
             first = stop
 
-    def _stretch(self, runs: Sequence[Run]) -> Stretch:
+    def _stretch(self, runs: Sequence[StoredRun]) -> RowStretch:
         mapped = self._segments[runs[0].segment]
         mapped.require_size()
         contents, counts = np.array([run.content for run in runs]), np.array([run.count for run in runs])
@@ -301,9 +301,9 @@ class MergeSource:
         if len(parts) > 2:
             with self._database.decoding():
                 highest = np.maximum.reduceat(unpack(parts[2], mapped.facts.layout.class_count), starts)
-        return Stretch(mapped.facts, contents, counts, parts, [run.checksums for run in runs], highest)
+        return RowStretch(mapped.facts, contents, counts, parts, [run.checksums for run in runs], highest)
 
-    def _damaged(self, run: Run) -> LibraryError:
+    def _damaged(self, run: StoredRun) -> LibraryError:
         return LibraryError(
             f"{self._database.file.parent}: damaged (rows of content {run.content} in {self.spaces[run.space].name} "
             "are not those that were written); run `sightsound check`, restore it from a copy"

@@ -17,7 +17,7 @@ from sightsound.library.store.transaction import Transaction
 
 
 @dataclass(frozen=True, eq=False)
-class Stretch:
+class RowStretch:
     """Rows of several contents that are next to each other in one segment, all rows of each content.
 
     Parameters
@@ -66,14 +66,14 @@ class StretchTable:
         """Return how many rows of a space follow each other at most."""
         return self._files.layout(space).room
 
-    def add(self, space: int, stretch: Stretch, contents: NDArray[np.int64]) -> None:
+    def add(self, space: int, stretch: RowStretch, contents: NDArray[np.int64]) -> None:
         """Store the rows of contents that are new.
 
         Parameters
         ----------
         space : int
             Number of the space, in which `SegmentPool.keep_scores` was told what scores the rows have.
-        stretch : Stretch
+        stretch : RowStretch
             The rows, none of more than `room` rows.
         contents : ndarray of int64 (n,)
             The numbers that the contents have here.
