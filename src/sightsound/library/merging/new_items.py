@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sightsound.contract.results import Item
-from sightsound.library.merging.source import STRETCH_BYTES, MergeSource, StoredRun, SourceItem, StoredOutcome
+from sightsound.library.merging.source import STRETCH_BYTES, MergeSource, SourceItem, StoredOutcome, StoredRun
 from sightsound.library.store.lookup import FoundItem, are_nested
 from sightsound.library.store.new_items import NewItem
 from sightsound.library.store.validation import decode_item
