@@ -379,7 +379,7 @@ def test_a_file_below_another_root_is_known(tiny, tmp_path):
 
 @pytest.fixture
 def odd(two, tiny, tmp_path):
-    """A library with what is not taken in together with others: an older content, copies, a failure, labels of ranges."""
+    """A library with what is not taken in with others at once: an older content, copies; and labels of ranges."""
     for i in range(3):
         shutil.copy(tmp_path / "left" / f"{i % 2}.png", tmp_path / "right" / f"same{i}.png")
     write_image(tmp_path / "right" / "changed.png", 50)

@@ -151,7 +151,7 @@ class NewItems:
             space = self._space(stretch.facts.space)
             self._keep_scores(space, stretch.facts.layout.scores, self._source.class_list(stretch.facts))
             own = [contents[hashes[content, stretch.facts.space] or b""] for content in stretch.contents.tolist()]
-            self._intake.stretches.add(space, stretch, np.array(own))
+            self._intake.stretches.add_stored(space, stretch, np.array(own))
             rows += len(stretch.parts[0])
             row_bytes += sum(part.nbytes for part in stretch.parts)
         return rows, row_bytes

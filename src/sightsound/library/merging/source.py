@@ -24,7 +24,7 @@ from sightsound.library.store.new_items import RANGE_COLUMNS
 from sightsound.library.store.queries import read_class_lists, read_segments, read_spaces
 from sightsound.library.store.score_format import unpack
 from sightsound.library.store.segments import MappedSegment, SegmentFacts, SegmentGone, as_bytes
-from sightsound.library.store.stretches import RowStretch
+from sightsound.library.store.stretches import RowStretch, highest_of
 from sightsound.library.store.validation import decode_item, decode_outcome, digest, number, text
 
 _ITEMS = 2000  # that are read at once
@@ -300,7 +300,7 @@ class MergeSource:
         highest = None
         if len(parts) > 2:
             with self._database.decoding():
-                highest = np.maximum.reduceat(unpack(parts[2], mapped.facts.layout.class_count), starts)
+                highest = highest_of(unpack(parts[2], mapped.facts.layout.class_count), counts)
         return RowStretch(mapped.facts, contents, counts, parts, [run.checksums for run in runs], highest)
 
     def _damaged(self, run: StoredRun) -> LibraryError:
