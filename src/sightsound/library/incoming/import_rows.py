@@ -31,6 +31,7 @@ from sightsound.library.incoming.verify_rows import largest_difference, verify_s
 from sightsound.library.library import Library, open_library
 from sightsound.library.scan import FileScan, scan_files
 from sightsound.library.store.commit_pace import CommitPace
+from sightsound.library.store.items import KnownItem
 from sightsound.library.store.new_items import NewItem
 from sightsound.library.store.row_table import PARTIAL_SCORES, RowComparison
 from sightsound.library.store.writer import Writer
@@ -275,6 +276,7 @@ class _Import:
         self._id: int | None = None
         self._current: _Current | None = None
         self._pace, self._new = CommitPace(writer), NewItems(writer)
+        self._known: dict[Item, KnownItem | None] = {}
 
     def rows(self) -> Iterator[int]:
         """Import all rows; yield how many were read since the last time."""
@@ -305,10 +307,17 @@ class _Import:
                 items.setdefault(self._places.item(*key, self._writer.items), []).append(key)
             except ValueError as error:
                 found[key] = str(error)
-        for scan in scan_files(items, self._writer.items.find):
+        self._known.clear()
+        for scan in scan_files(items, self._find):
             for key in items[scan.item]:
                 found[key] = scan
         return found
+
+    def _find(self, item: Item) -> KnownItem | None:
+        """Return what the library has of an item; nothing may have changed since it was looked up."""
+        if item not in self._known:
+            self._known[item] = self._writer.items.find(item)
+        return self._known[item]
 
     def _begin(self, key: tuple[str, str], row: int, scans: dict[tuple[str, str], FileScan | str]) -> _Current:
         """Decide what is done with the rows of an item."""
@@ -333,7 +342,7 @@ class _Import:
                 current.refused = "the file is not the one that the rows are of: its SHA-256 is another one"
             current.content, current.how = scan.content, "hashed"
         elif isinstance(scan.error, OSError):
-            known = self._writer.items.find(scan.item)
+            known = self._find(scan.item)
             if known is not None and known.modality not in (None, self._space.modality):
                 current.refused = f"is of {known.modality}s, expected rows of {self._space.modality}s; see --modality"
             before = known.content if known is not None else None
@@ -348,7 +357,7 @@ class _Import:
         self._new.settle(scan.item, current.content)
         if self._own is not None:
             current.own = self._writer.compare_rows(current.content, self._writer.space_id(self._own)) is not None
-        if not current.own and self._new.fits(scan.item, current.content):
+        if not current.own and self._find(scan.item) is None and self._new.fits(current.content):
             current.waiting = []
         elif not current.own and self._writer.has_space(self._space):
             current.comparison = self._writer.compare_rows(current.content, self._space_id())
@@ -425,6 +434,7 @@ class _Import:
     def _record(self, current: _Current) -> None:
         item, compared = current.item, current.comparison
         assert item is not None and current.scan is not None
+        self._known.pop(item, None)
         if compared is not None and not (compared.same or self._agrees(current)):
             reason = f"the library has other rows of it in space {self._space.name}; forget it first"
             self._report.leave_out(current.row, current.key[0], reason)

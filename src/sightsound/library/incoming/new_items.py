@@ -33,9 +33,9 @@ class NewItems:
         if item in self._items or content in self._contents:
             self.flush()
 
-    def fits(self, item: Item, content: bytes) -> bool:
-        """Return whether the library has nothing of an item and its content."""
-        return self._writer.items.find(item) is None and self._writer.items.content_id(content) is None
+    def fits(self, content: bytes) -> bool:
+        """Return whether the library has nothing of a content."""
+        return self._writer.items.content_id(content) is None
 
     def add(self, new: NewItem, rows: Sequence[Rows]) -> None:
         """Gather an item that fits, with the rows of its content in the space of its one outcome."""
