@@ -114,8 +114,8 @@ from .library.incoming.verify_rows import verify_rows as verify_rows
 from .library.index import index as index
 from .library.index_report import IndexReport as IndexReport
 from .library.label_export import export_labels as export_labels
-from .library.labels import LabelReport as LabelReport
-from .library.labels import import_labels as import_labels
+from .library.label_import import import_labels as import_labels
+from .library.label_staging import LabelReport as LabelReport
 from .library.labels import set_labels as set_labels
 from .library.library import Library as Library
 from .library.listing import ListedItem as ListedItem

@@ -99,7 +99,7 @@ def test_labels_are_set_added_removed_and_cleared_at_and_below_paths(where, zoo,
     assert found["cats/0.png"] == found["dogs/1.wav"] == {"species": ("dog",)}
     assert found["cats/1.png"] == {"species": ("cat", "pet")}
     done = command("label", zoo, "-l", where, "--add", "species=seen", "--remove", "species=pet", "--add", "mood=a=b")
-    assert done.stdout == "5 items labelled\n"
+    assert done.stdout == "5 items changed\n"
     found = labels_of(where)
     assert found["cats/1.png"] == {"species": ("cat", "seen"), "mood": ("a=b",)}
     assert command("label", zoo / "cats", "-l", where, "--clear", "species").returncode == 0
@@ -130,11 +130,32 @@ def test_what_is_labelled_is_chosen_by_all_conditions_of_a_search(where, command
     """Also by the time of a file, which none of these has, and by labels."""
     label = ["label", "-l", where, "--add", "mood=calm"]
     assert command(*label, "--hour", "22-4").stdout == command(*label, "--after", "2026-05-01").stdout
-    assert command(*label, "--labelled", "--path", "dogs/0.wav").stdout == "0 items labelled\n"
-    assert command(*label, "--unlabelled", "--path", "dogs/0.wav").stdout == "1 item labelled\n"
-    assert command(*label, "--labelled", "mood").stdout == "1 item labelled\n"
+    assert command(*label, "--labelled", "--path", "dogs/0.wav").stdout == "0 items changed\n"
+    assert command(*label, "--unlabelled", "--path", "dogs/0.wav").stdout == "1 item changed\n"
+    assert command(*label, "--labelled", "mood").stdout == "0 items changed; 1 as before\n"
     misspelt = command(*label, "--label", "moood=calm")
     assert misspelt.returncode == 2 and "did you mean 'mood'?" in misspelt.stderr
+
+
+def test_items_that_are_so_already_are_not_counted_as_changed(where, zoo, command):
+    def label(*words):
+        return command("label", zoo, "-l", where, *words).stdout
+
+    command("label", zoo / "cats", "-l", where, "--set", "species=cat")
+    assert label("--remove", "species=cat") == "3 items changed; 2 as before\n"
+    command("label", zoo / "cats", "-l", where, "--set", "species=cat", "--set", "mood=calm")
+    assert label("--remove", "species=dog") == "0 items changed; 5 as before\n"
+    assert label("--set", "species=cat") == "2 items changed; 3 as before\n"
+    assert label("--add", "mood=calm", "--set", "species=cat") == "2 items changed; 3 as before\n"
+    assert label("--set", "mood=calm", "--add", "mood=wet") == "5 items changed\n", "and has the one that stays"
+    assert label("--clear", "mood", "--remove", "species=cat", "--add", "species=cat", "--add", "mood=wet") == (
+        "5 items changed\n"
+    )
+    assert set(map(str, labels_of(where).values())) == {"{'mood': ('wet',), 'species': ('cat',)}"}
+    assert label("--clear", "mood", "--set", "mood=wet") == "0 items changed; 5 as before\n"
+    assert label("--clear", "mood") == "5 items changed\n"
+    report = set_labels(where, zoo / "cats", add={"mood": "calm"})
+    assert (report.items, report.changed, report.labels) == (3, 3, 3)
 
 
 def test_a_path_that_is_not_in_the_library_changes_nothing(where, zoo):
@@ -447,7 +468,7 @@ def test_a_time_range_is_labelled_by_hand(spectral, zoo, command):
         return done.stdout
 
     before = places(spectral)
-    assert label("--set", "call=owl", "--start", "0.5", "--stop", "1.75") == "1 item labelled\n"
+    assert label("--set", "call=owl", "--start", "0.5", "--stop", "1.75") == "1 item changed\n"
     assert set(places(spectral)) == {*before, (0.5, 1.75, "owl")}
     label("--set", "call=wren", "--set", "mood=loud", "--start", "0.5", "--stop", "1.75")
     assert set(places(spectral)) == {*before, (0.5, 1.75, "wren")}, "in place of that of this very range"
@@ -474,6 +495,38 @@ def test_labels_of_ranges_and_of_items_do_not_disturb_each_other(spectral, zoo):
     assert (report.items, report.labels, report.ranges) == (1, 0, 0)
     assert labels_of(spectral)[SOUND] == {"call": ("tick",)} and not places(spectral)
     assert set_labels(spectral, zoo / "dogs", add={"call": "hoo"}, start=0, stop=1).ranges == 2
+
+
+def test_time_ranges_that_are_so_already_are_not_counted_as_changed(spectral, zoo):
+    def set_range(**changes):
+        return set_labels(spectral, zoo / "dogs", **changes).changed
+
+    before = ranges_of(spectral)
+    assert set_range(add={"call": "hoo"}, start=0.5, stop=1.5) == 1, "one has it, with a band"
+    assert set_range(put={"call": "hoo"}, start=0.5, stop=1.5) == 1, "which a new one does not have"
+    assert set_range(put={"call": "hoo"}, start=0.5, stop=1.5) == 0
+    assert set_range(clear=["call"], add={"call": "hoo"}, start=0.5, stop=1.5) == 1, "the shorter range within"
+    assert set_range(remove={"call": "hoo"}, start=2, stop=3) == 0
+    assert [each.value for each in ranges_of(spectral) if each.column == "call"] == ["tick", "hoo"]
+    assert [each for each in ranges_of(spectral) if each.column == "mood"] == before[2:4]
+    assert set_range(remove={"call": "tick"}, ranges=True) == 1 and set_range(clear=["mood"], ranges=True) == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "expected"),
+    [("0:01", "0:01.5", (1, 1.5)), ("0:00:01.25", "1.75", (1.25, 1.75)), ("00:00", "0:00:02", (0, 2))],
+)
+def test_the_times_of_a_range_may_have_minutes_and_hours(where, zoo, command, start, stop, expected):
+    words = ("label", zoo / SOUND, "-l", where, "--set", "call=owl", "--start", start, "--stop", stop)
+    assert command(*words).returncode == 0
+    assert places(where) == [(*expected, "owl")]
+
+
+@pytest.mark.parametrize("time", ["1:", ":30", "1:2:3:4", "1:-5", "x", "1,5", "1:3e1", ""])
+def test_a_time_that_is_none_is_refused(where, zoo, command, time):
+    done = command("label", zoo / SOUND, "-l", where, "--set", "call=owl", "--start", time, "--stop", "2")
+    assert done.returncode == 2 and f"expected seconds, or a time as 1:30 or 1:02:03.5, got {time!r}" in done.stderr
+    assert ranges_of(where) == []
 
 
 @pytest.mark.parametrize(
@@ -986,4 +1039,4 @@ def test_items_to_label_are_chosen_by_all_filters_of_search(where, tmp_path, com
     with Library(where) as library:
         images = {each.path for each in library.items() if each.path.endswith(".png")}
     assert {path for path, labels in labels_of(where).items() if "mood" in labels} == images - {"cats/0.png"}
-    assert command("label", "-l", where, "--after", "2020", "--set", "mood=new").stdout == "0 items labelled\n"
+    assert command("label", "-l", where, "--after", "2020", "--set", "mood=new").stdout == "0 items changed\n"

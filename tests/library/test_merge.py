@@ -25,8 +25,10 @@ from sightsound import (
 )
 from sightsound.cli.merge import merge
 from sightsound.contract.results import Outcome
-from sightsound.library.store import segments
+from sightsound.library.merging import source
+from sightsound.library.store import commit_pace, segments
 from sightsound.library.store.schema import NAMES
+from sightsound.library.store.writer import Writer
 
 MODELS = ("colours.tiny", "loudness.tiny")
 TABLES = {
@@ -370,3 +372,93 @@ def test_a_file_below_another_root_is_known(tiny, tmp_path):
             assert len(found) == len(list(merged.items())) == 3
         assert found[deep / "0.png"] == [("they" if b == "below" else "we",)] and found[deep / "1.png"] == [("both",)]
         assert report.known == known and check(tmp_path / f"of {a}") == []
+
+
+# -- many at a time ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def odd(two, tiny, tmp_path):
+    """A library with what is not taken in with others at once: an older content, copies; and labels of ranges."""
+    for i in range(3):
+        shutil.copy(tmp_path / "left" / f"{i % 2}.png", tmp_path / "right" / f"same{i}.png")
+    write_image(tmp_path / "right" / "changed.png", 50)
+    index(tmp_path / "right", two[1], models=MODELS, host=tiny)
+    with Library(two[1]) as library, library.writing() as writer:
+        numbers = {item.path: item.id for item in library.items()}
+        for path in ("7.png", "1.wav"):
+            found = library.item(numbers[path])
+            writer.intake.add_ranges(numbers[path], [(0.5, 1.0, None, None, 1, "call", "owl")] * 2)
+            writer.items.label(numbers[path], "who", ["Tom", "Ann"])
+        changed = library.item(numbers["changed.png"])
+        writer.items.record(Item(changed.root, changed.path), (1, 1), bytes(32), "image")
+        space = writer.space_id(tiny.space(MODELS[1]))
+        writer.outcomes.record(Outcome(Item(found.root, found.path), "ok", seconds=9.0), space)
+    return two[1]
+
+
+@pytest.mark.parametrize("limits", [(1, 1, 2**20), (2, 3, 2**20), (1000, 20_000, 2**22), (1000, 2, 100)])
+def test_blocks_and_commits_of_any_size_give_the_same(odd, tiny, two, tmp_path, monkeypatch, limits):
+    monkeypatch.setattr(source, "_ITEMS", limits[0])
+    monkeypatch.setattr(commit_pace, "_LEAST_ITEMS", limits[1])
+    monkeypatch.setattr("sightsound.library.merging.new_items.STRETCH_BYTES", limits[2])
+    Library(tmp_path / "empty", create=True).close()
+    report = merge_libraries(odd, tmp_path / "empty", tmp_path / "empty")
+    expected = content(odd)
+    assert report.items == len(expected["items"]) and report.rows == len([r for r in expected["rows"] for _ in r[-1]])
+    assert content(tmp_path / "empty") == expected and check(tmp_path / "empty") == []
+    report = merge_libraries(two[0], odd, tmp_path / "c")
+    assert check(tmp_path / "c") == [] and (report.items, report.known) == (len(expected["items"]) - 1, 1)
+    merge_libraries(odd, two[0], tmp_path / "d")
+    assert content(tmp_path / "d") == content(tmp_path / "c")
+
+
+def test_rows_of_many_contents_fill_several_files(small_files, odd, tmp_path):
+    Library(tmp_path / "empty", create=True).close()
+    merge_libraries(tmp_path / "empty", odd, tmp_path / "c")
+    assert content(tmp_path / "c") == content(odd) and check(tmp_path / "c") == []
+
+
+def test_a_file_that_the_source_has_below_two_roots_is_one_item(two, tiny, tmp_path):
+    with Library(two[1]) as library, library.writing() as writer:
+        below = Item(str(tmp_path), "right/7.png")
+        first = next(item for item in library.items() if item.path == "7.png")
+        writer.items.record(below, (1, 1), library.content(first.id), "image", renamed=False)
+        writer.outcomes.copy(below, library.content(first.id), writer.space_id(tiny.space(MODELS[0])))
+    Library(tmp_path / "empty", create=True).close()
+    report = merge_libraries(tmp_path / "empty", two[1], tmp_path / "c")
+    with Library(tmp_path / "c") as merged:
+        files_ = [item.file for item in merged.items()]
+    assert len(files_) == len(set(files_)) == report.items and report.known == 1
+
+
+def test_commits_are_few_and_readers_see_whole_ones(two, tiny, tmp_path, monkeypatch):
+    """A commit writes pages of all indexes again: they are as many as the library grows by halves, or it takes long."""
+    seen = []
+
+    def commit(writer, committed=Writer.commit):
+        committed(writer)
+        with Library(tmp_path / "into") as library:
+            found = list(library.items())
+            assert all(library.content(item.id) for item in found)
+            seen.append(len(found))
+
+    Library(tmp_path / "into", create=True).close()
+    monkeypatch.setattr(Writer, "commit", commit)
+    monkeypatch.setattr(source, "_ITEMS", 1)
+    with Library(two[1]) as library:
+        count = len(list(library.items()))
+    merge_libraries(two[1], tmp_path / "into", tmp_path / "into")
+    assert set(seen) == {count}, "at the end"
+    seen.clear()
+    monkeypatch.setattr(commit_pace, "_LEAST_ITEMS", 2)
+    shutil.rmtree(tmp_path / "into")
+    Library(tmp_path / "into", create=True).close()
+    merge_libraries(two[1], tmp_path / "into", tmp_path / "into")
+    assert sorted(set(seen)) == [2, 4, 6, count]
+    monkeypatch.setattr(commit_pace, "_MOST_BYTES", 1)
+    shutil.rmtree(tmp_path / "into")
+    Library(tmp_path / "into", create=True).close()
+    seen.clear()
+    merge_libraries(two[1], tmp_path / "into", tmp_path / "into")
+    assert len(set(seen)) > 4, "after each item with rows"

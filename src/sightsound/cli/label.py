@@ -18,7 +18,7 @@ from sightsound.contract.paths import printable
 if TYPE_CHECKING:
     from sightsound.library.filters import Filter
     from sightsound.library.label_export import LabelExport, LabelForm
-    from sightsound.library.labels import LabelReport
+    from sightsound.library.label_staging import LabelReport
     from sightsound.library.library import Library
 
 _SHOWN = 20  # rows without an item that are printed
@@ -41,6 +41,20 @@ def _assignment(name: str, parameter: str, text: str) -> Decorator:
     return click.option(name, parameter, multiple=True, metavar="COLUMN=VALUE", callback=_assignments, help=text)
 
 
+def _seconds(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Return the seconds of a time in a recording."""
+    from sightsound.contract.seconds import TIME_FORMS, parse_seconds
+
+    try:
+        return None if text is None else parse_seconds(text)
+    except ValueError as error:
+        raise click.BadParameter(f"expected {TIME_FORMS}, got {text!r}") from error
+
+
+def _time(name: str, text: str) -> Decorator:
+    return click.option(name, metavar="TIME", callback=_seconds, help=text)
+
+
 @click.command()
 @click.argument("paths", nargs=-1, metavar="PATH...")
 @library_option()
@@ -48,15 +62,13 @@ def _assignment(name: str, parameter: str, text: str) -> Decorator:
 @_assignment("--add", "add", "Give this label beside those of the column.")
 @_assignment("--remove", "remove", "Take this label away.")
 @click.option("--clear", multiple=True, metavar="COLUMN", help="Take all labels of a column away.")
-@click.option(
-    "--start", type=float, metavar="SECONDS", help="--set, --add, --remove, --clear: of a time range from here,"
-)
-@click.option("--stop", type=float, metavar="SECONDS", help="to here; --remove and --clear: of all that lie in it.")
+@_time("--start", "--set, --add, --remove, --clear: of a time range from here (12.5, 1:30, 1:02:03.5)")
+@_time("--stop", "to here; --remove and --clear: of all that lie in it.")
 @click.option(
     "--from",
     "source",
-    metavar="FILE",
-    help="Take labels from a .csv, .json or .parquet, or a file of Raven or Audacity.",
+    metavar="FILE|FOLDER",
+    help="Take labels from a .csv, .json or .parquet, a file of Raven or Audacity, or a folder of such files.",
 )
 @click.option("--for", "recording", metavar="RECORDING", help="The recording that the file of --from is of.")
 @click.option("--to", "out", metavar="FILE|-", help="Write labels to a .csv, .json or .parquet, or to standard output.")
@@ -94,7 +106,8 @@ def label(
     A table has a column `path` and one for each kind of label; with `start` and `stop` in seconds it is of time ranges.
     --from replaces what the items of the file have in its columns. Exit code 1 if some of its rows mean no item.
     """
-    from sightsound.library import labels
+    from sightsound.library.label_import import import_labels
+    from sightsound.library.labels import set_labels
     from sightsound.library.library import Library
 
     changes = bool(put or add or remove or clear)
@@ -118,14 +131,14 @@ def label(
             return
         if source is not None:
             how: dict[str, Any] = {"columns": columns, "recording": recording, "new_columns": new_column}
-            report = labels.import_labels(source, opened, **how)
+            report = import_labels(source, opened, **how)
         else:
             settings: dict[str, Any] = {"put": put, "add": add, "remove": remove, "clear": clear, "ranges": ranges}
             settings |= {"start": start, "stop": stop}
             where = filter_of(opened, lambda: host(context), conditions)
-            report = labels.set_labels(opened, paths, where=where, new_columns=new_column, **settings)
-    _print_report(report, as_json, of_file=source is not None)
-    context.exit(1 if report.unmatched_count else 0)
+            report = set_labels(opened, paths, where=where, new_columns=new_column, **settings)
+    _print_report(report, as_json)
+    context.exit(1 if report.unmatched_count or report.refused_count else 0)
 
 
 def _write(
@@ -180,21 +193,25 @@ def _print_lines(labels: LabelExport, form: LabelForm) -> None:
         click.echo(f"{line}\n".encode(), nl=False)
 
 
-def _print_report(report: LabelReport, as_json: bool, *, of_file: bool) -> None:
+def _print_report(report: LabelReport, as_json: bool) -> None:
     if as_json:
-        facts = ("items", "labels", "ranges", "unmatched_count", "unmatched", "notes")
-        output.print_json({name: getattr(report, name) for name in facts})
+        output.print_json(vars(report))
         return
     rows = Counter(report.unmatched)
     for text, count in islice(rows.items(), _SHOWN):
         output.echo(f"no item for {printable(text)}{f' ({count} rows)' if count > 1 else ''}", err=True)
     if more := report.unmatched_count - sum(islice(rows.values(), _SHOWN)):
         output.echo(f"... and {output.count_of(more, 'more row')}", err=True)
+    for text in report.refused[:_SHOWN]:
+        output.echo(f"left out: {printable(text)}", err=True)
+    if more := report.refused_count - len(report.refused[:_SHOWN]):
+        output.echo(f"... and {output.count_of(more, 'more file')}", err=True)
     for note in report.notes:
         output.echo(note, err=True)
     items = output.count_of(report.items, "item")
-    if not of_file:
-        output.echo(f"{items} labelled")
+    if report.changed is not None:
+        same = report.items - report.changed
+        output.echo(f"{output.count_of(report.changed, 'item')} changed{f'; {same} as before' if same else ''}")
     elif report.ranges:
         output.echo(f"{output.count_of(report.ranges, 'label')} of time ranges of {items}")
     else:

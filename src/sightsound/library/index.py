@@ -20,6 +20,7 @@ from sightsound.library.index_report import IndexReport
 from sightsound.library.index_run import ContentEmbedder, FileRecorder, IndexProgress, IndexTarget
 from sightsound.library.item_finder import ItemFinder
 from sightsound.library.label_files import LabelFile
+from sightsound.library.label_staging import LabelStaging
 from sightsound.library.library import Library, open_library
 from sightsound.library.scan import FileScan, scan_files
 from sightsound.media import files
@@ -119,7 +120,9 @@ def index(
             folders = [str(path if path.is_dir() else path.parent) for path in existing]
             names = writer.labels.items_named if table.form == "raven" else None
             finder = ItemFinder(writer.read, opened.roots, folders, names=names, first=True)
-            stored = labels.store_labels(writer, table, finder, most_unmatched=None)
+            staging = LabelStaging(writer, most_unmatched=None)
+            staging.add(table, finder)
+            stored = staging.apply()
             report.unmatched = list(stored.unmatched)
         seen = {(each.root, each.path) for each in found if isinstance(each, Item)}
         report.gone = count_gone(existing, opened, seen)

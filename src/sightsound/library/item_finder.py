@@ -91,8 +91,7 @@ class ItemFinder:
         for base in dict.fromkeys([os.path.basename(name), ntpath.basename(name)]):
             common: dict[int, list[int]] = {}
             for id_, other in self._names(os.fsencode(base)) if self._names and base else ():
-                parts = zip(_parts(path), _parts(os.fsdecode(other)))
-                common.setdefault(sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], parts)), []).append(id_)
+                common.setdefault(names_in_common(path, os.fsdecode(other)), []).append(id_)
             if common:
                 return common[max(common)]
         return []
@@ -112,6 +111,11 @@ class ItemFinder:
     def _of_id(self, id_: int) -> Found:
         ((modality,),) = self._read(_OF_ID, id_)
         return Found(id_, modality)
+
+
+def names_in_common(path: str, other: str) -> int:
+    """Return how many names two paths have in common at their ends: that of the file, and of folders above it."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(_parts(path), _parts(other))))
 
 
 def _parts(path: str) -> list[str]:

@@ -21,6 +21,7 @@ from sightsound.contract.card import Modality
 from sightsound.contract.errors import MediaError, SightsoundError, SpaceMismatch, UnknownModel
 from sightsound.contract.imported_space import origin_of
 from sightsound.contract.results import Outcome
+from sightsound.contract.seconds import TIME, parse_seconds
 from sightsound.contract.space import Space
 from sightsound.host.advice import installed_space, require_not_imported
 from sightsound.host.host import Host
@@ -31,8 +32,7 @@ from sightsound.pipeline.reader import Job
 from sightsound.pipeline.stream import embed_items
 
 log = logging.getLogger(__name__)
-_TIME = r"(\d+:){0,2}\d+(\.\d+)?"  # seconds, or minutes and hours before them
-_PART = re.compile(rf"(?P<path>.+)@(?P<start>{_TIME})-(?P<stop>{_TIME})", re.DOTALL)
+_PART = re.compile(rf"(?P<path>.+)@(?P<start>{TIME})-(?P<stop>{TIME})", re.DOTALL)
 
 _PART_FORM = "expected @START-STOP with START before STOP, in seconds or as 1:30 and 1:02:03.5"
 
@@ -287,20 +287,12 @@ def split_part(query: str | os.PathLike[str]) -> tuple[Path, float, float | None
                 f"{text}: no such file; a query is a file, words (--text), an id (--id) or a vector (--vector)"
             )
         return Path(text), 0.0, None
-    start, stop = _seconds(match["start"]), _seconds(match["stop"])
+    start, stop = parse_seconds(match["start"]), parse_seconds(match["stop"])
     if not os.path.exists(match["path"]):
         raise SightsoundError(f"{match['path']}: no such file")
     if start >= stop:
         raise SightsoundError(f"{text}: {_PART_FORM}, got {start:g} to {stop:g} s")
     return Path(match["path"]), start, stop
-
-
-def _seconds(text: str) -> float:
-    """Return the seconds of a time such as 12.5, 1:30 or 1:02:03.5."""
-    seconds = 0.0
-    for part in text.split(":"):
-        seconds = 60 * seconds + float(part)
-    return seconds
 
 
 def _sha256(path: Path) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
@@ -22,6 +21,7 @@ from sightsound.contract.paths import PathLike, printable
 from sightsound.contract.results import Item, Outcome, Rows
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
+from sightsound.library.incoming.new_items import MOST_BYTES, NewItems
 from sightsound.library.incoming.open_rows import open_rows
 from sightsound.library.incoming.places import Places
 from sightsound.library.incoming.report import ImportReport
@@ -30,8 +30,11 @@ from sightsound.library.incoming.row_source import RowSource, TableBlock
 from sightsound.library.incoming.verify_rows import largest_difference, verify_spaces
 from sightsound.library.library import Library, open_library
 from sightsound.library.scan import FileScan, scan_files
+from sightsound.library.store.commit_pace import CommitPace
+from sightsound.library.store.items import KnownItem
+from sightsound.library.store.new_items import NewItem
 from sightsound.library.store.row_table import PARTIAL_SCORES, RowComparison
-from sightsound.library.store.writer import COMMIT_SECONDS, Writer
+from sightsound.library.store.writer import Writer
 
 IMPORTED = " (imported)"
 """Follows the name of a network in the name of the space of rows that claim to be made by it."""
@@ -215,7 +218,10 @@ def _modality(source: RowSource, places: Places, writer: Writer) -> Modality:
 
 @dataclass
 class _Current:
-    """The item whose rows are read: what it is, and what is done with its rows."""
+    """The item whose rows are read: what it is, and what is done with its rows.
+
+    Those of an item that the library has nothing of wait until they are added with others.
+    """
 
     key: tuple[str, str]
     row: int
@@ -229,6 +235,7 @@ class _Current:
     count: int = 0
     stop: float = 0.0
     kept: list[tuple[Floats, Seconds | None]] = field(default_factory=list)
+    waiting: list[Rows] | None = None
     labels: dict[str, dict[str, None]] = field(default_factory=dict)
 
 
@@ -268,11 +275,13 @@ class _Import:
         self._scores = source.stated.scores if isinstance(source.stated.scores, StatedScores) else None
         self._id: int | None = None
         self._current: _Current | None = None
-        self._committed = time.monotonic()
+        self._pace, self._new = CommitPace(writer), NewItems(writer)
+        self._known: dict[Item, KnownItem | None] = {}
 
     def rows(self) -> Iterator[int]:
         """Import all rows; yield how many were read since the last time."""
         for block in self._source.blocks():
+            self._new.flush()
             scans, problems = self._scans(block), block.problems | _time_problems(block.spans)
             for start, stop in _runs(block):
                 key = block.paths[start], block.roots[start]
@@ -282,6 +291,7 @@ class _Import:
                 self._take(self._current, block, problems, start, stop)
             yield len(block.paths)
         self._finish()
+        self._new.flush()
         self._writer.commit()
 
     def _scans(self, block: TableBlock) -> dict[tuple[str, str], FileScan | str]:
@@ -297,10 +307,17 @@ class _Import:
                 items.setdefault(self._places.item(*key, self._writer.items), []).append(key)
             except ValueError as error:
                 found[key] = str(error)
-        for scan in scan_files(items, self._writer.items.find):
+        self._known.clear()
+        for scan in scan_files(items, self._find):
             for key in items[scan.item]:
                 found[key] = scan
         return found
+
+    def _find(self, item: Item) -> KnownItem | None:
+        """Return what the library has of an item; nothing may have changed since it was looked up."""
+        if item not in self._known:
+            self._known[item] = self._writer.items.find(item)
+        return self._known[item]
 
     def _begin(self, key: tuple[str, str], row: int, scans: dict[tuple[str, str], FileScan | str]) -> _Current:
         """Decide what is done with the rows of an item."""
@@ -315,6 +332,7 @@ class _Import:
         """Find the content of an item, and whether the library has rows of it."""
         scan, known = current.scan, None
         assert scan is not None and current.item is not None
+        self._new.settle(scan.item)
         if stated and not re.fullmatch("[0-9a-f]{64}", stated):
             current.refused = f"expected the SHA-256 of the file in 64 digits, got {printable(stated)[:80]!r}"
         elif scan.content is not None:
@@ -324,7 +342,7 @@ class _Import:
                 current.refused = "the file is not the one that the rows are of: its SHA-256 is another one"
             current.content, current.how = scan.content, "hashed"
         elif isinstance(scan.error, OSError):
-            known = self._writer.items.find(scan.item)
+            known = self._find(scan.item)
             if known is not None and known.modality not in (None, self._space.modality):
                 current.refused = f"is of {known.modality}s, expected rows of {self._space.modality}s; see --modality"
             before = known.content if known is not None else None
@@ -334,9 +352,14 @@ class _Import:
             current.how = "stated" if stated else "stand-in" if current.content == _stand_in(scan.item) else "known"
         else:
             current.refused = f"cannot be examined ({scan.error})"
-        if not current.refused and self._own is not None:
+        if current.refused:
+            return
+        self._new.settle(scan.item, current.content)
+        if self._own is not None:
             current.own = self._writer.compare_rows(current.content, self._writer.space_id(self._own)) is not None
-        if not (current.refused or current.own) and self._writer.has_space(self._space):
+        if not current.own and self._find(scan.item) is None and self._new.fits(current.content):
+            current.waiting = []
+        elif not current.own and self._writer.has_space(self._space):
             current.comparison = self._writer.compare_rows(current.content, self._space_id())
 
     def _take(self, current: _Current, block: TableBlock, problems: dict[int, str], start: int, stop: int) -> None:
@@ -367,23 +390,38 @@ class _Import:
             if (current.count + len(vectors)) * vectors[0].nbytes <= _KEPT_BYTES:
                 current.kept.append((vectors, spans))
         elif not current.own:
-            if not current.count:
-                self._record_item(current)
             assert current.item is not None
-            self._writer.add_rows(Rows(current.item, spans, vectors, scores), self._space_id())
+            rows, count = [Rows(current.item, spans, vectors, scores)], current.count + len(vectors)
+            most = min(self._writer.intake.stretches.room(self._space_id()), MOST_BYTES // vectors[0].nbytes)
+            if current.waiting is not None and count <= most:
+                current.waiting += rows
+            else:
+                self._add_rows(current, rows)
         current.count += len(vectors)
 
+    def _add_rows(self, current: _Current, rows: list[Rows]) -> None:
+        """Store rows of an item that are too many to wait, and those before them."""
+        if not current.count or current.waiting:
+            self._record_item(current)
+        for each in [*(current.waiting or ()), *rows]:
+            self._writer.add_rows(each, self._space_id())
+        current.waiting = None
+
     def _record_item(self, current: _Current) -> None:
+        assert current.item is not None
+        known = self._writer.items.find(current.item)
+        if known is None or known.content != current.content:
+            stat, kind = self._file(current)
+            self._writer.items.record(current.item, stat, current.content, kind, renamed=False)
+
+    def _file(self, current: _Current) -> tuple[tuple[int, int], Modality | None]:
+        """Return size and time of the file of an item, and what it is; the modality of the rows if it is not there."""
         scan = current.scan
         assert scan is not None
-        known = self._writer.items.find(scan.item)
-        if known is None or known.content != current.content:
-            here = scan.content is not None
-            kind = scan.modality if here else self._space.modality
-            self._writer.items.record(scan.item, scan.stat if here else (0, 0), current.content, kind, renamed=False)
+        return ((0, 0), self._space.modality) if scan.content is None else (scan.stat, scan.modality)
 
     def _finish(self) -> None:
-        """Record the outcome of the item whose rows were read, and commit after a while."""
+        """Record the outcome of the item whose rows were read."""
         current, self._current = self._current, None
         if current is None:
             return
@@ -391,14 +429,12 @@ class _Import:
             self._report.leave_out(current.row, current.key[0], current.refused)
         elif current.count:
             self._record(current)
-        if time.monotonic() - self._committed > COMMIT_SECONDS:
-            self._writer.commit()
-            self._writer.items.clear_cache()
-            self._committed = time.monotonic()
+        self._pace.add(1, current.count * 4 * self._space.dim)
 
     def _record(self, current: _Current) -> None:
         item, compared = current.item, current.comparison
         assert item is not None and current.scan is not None
+        self._known.pop(item, None)
         if compared is not None and not (compared.same or self._agrees(current)):
             reason = f"the library has other rows of it in space {self._space.name}; forget it first"
             self._report.leave_out(current.row, current.key[0], reason)
@@ -414,6 +450,12 @@ class _Import:
             if compared is None and not current.own:
                 self._report.rows += current.count
                 self._report.scores += current.count if self._scores else 0
+            if current.waiting is not None:
+                stat, kind = self._file(current)
+                labels = [(column, value) for column, values in current.labels.items() for value in values]
+                outcomes = [(space, self._outcome(current))]
+                self._new.add(NewItem(item, stat, current.content, kind, labels, (), outcomes), current.waiting)
+                return
             if not (current.own and self._writer.outcomes.copy(item, current.content, space)):
                 self._writer.outcomes.record(self._outcome(current), space)
         id_ = self._writer.items.id(item)

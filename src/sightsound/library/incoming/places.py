@@ -38,6 +38,7 @@ class Places:
     def __init__(self, source: RowSource, root: PathLike | None) -> None:
         self._folder = os.path.abspath(os.path.dirname(source.file) if root is None else root)
         self._known = [self._folder]
+        self._roots = set[str]()  # of items that the library may have
         runs, last, common, hashes = 0, ("", ""), "", array("q")
         for paths, stated in source.places():
             for path, of in zip(paths, stated):
@@ -58,6 +59,7 @@ class Places:
     def add_roots(self, roots: Sequence[str]) -> None:
         """Say which roots the library has."""
         self._known += roots
+        self._roots.update(roots)
 
     @staticmethod
     def _apart(source: RowSource) -> str:
@@ -87,6 +89,11 @@ class Places:
         ValueError
             If it cannot be the path of an item.
         """
+        found = self._item(path, root, items)
+        self._roots.add(found.root)
+        return found
+
+    def _item(self, path: str, root: str, items: ItemTable) -> Item:
         if "\0" in path + root:
             raise ValueError("a null character in the path")
         folder = os.path.join(self._folder, root) if root else self._folder
@@ -95,9 +102,13 @@ class Places:
             whole = os.path.normpath(whole)
         if root and not os.path.isabs(path):
             found = Item(folder, os.path.relpath(whole, folder) if whole != os.path.join(folder, path) else path)
-            if not found.path.startswith("..") and (items.find(found) or not items.find(self._below(whole))):
-                return found
+            if not found.path.startswith(".."):
+                if self._is_there(found, items) or not self._is_there(self._below(whole), items):
+                    return found
         return self._below(whole)
+
+    def _is_there(self, item: Item, items: ItemTable) -> bool:
+        return item.root in self._roots and items.find(item) is not None
 
     def _below(self, whole: str) -> Item:
         found = files.item_of(whole, self._known)

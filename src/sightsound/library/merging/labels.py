@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -128,16 +128,17 @@ def decide(item: FoundItem, same: FoundItem | None, a: Lookup, b: Lookup, prefer
     return decided
 
 
-def find_conflicts(items: Iterator[FoundItem], a: Lookup, b: Lookup) -> Iterator[Conflict]:
+def find_conflicts(blocks: Iterable[Sequence[FoundItem]], a: Lookup, b: Lookup) -> Iterator[Conflict]:
     """Yield what two libraries say differently.
 
     Parameters
     ----------
-    items : iterator of FoundItem
-        The items of the second library.
+    blocks : iterable of sequence of FoundItem
+        The items of the second library, some at a time.
     a, b : Lookup
         Both libraries.
     """
+    items = (item for block in blocks for item, known in zip(block, a.known(block)) if known)
     for item in items:
         same = a.item(item.root, item.path)
         if same is not None and None not in (same.hash, item.hash) and same.hash != item.hash:

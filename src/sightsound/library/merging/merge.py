@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,11 +12,12 @@ from sightsound._progress import bar
 from sightsound.contract.card import Modality
 from sightsound.contract.results import Item
 from sightsound.library.merging.labels import Prefer, decide
+from sightsound.library.merging.new_items import NewItems, Roots
 from sightsound.library.merging.source import MergeSource, StoredOutcome
+from sightsound.library.store.commit_pace import CommitPace
 from sightsound.library.store.lookup import FoundItem
 from sightsound.library.store.validation import decode_item
-from sightsound.library.store.writer import COMMIT_SECONDS, Writer
-from sightsound.media.files import item_of
+from sightsound.library.store.writer import Writer
 
 
 @dataclass
@@ -61,19 +60,22 @@ class Merge:
     def __init__(self, source: MergeSource, writer: Writer, prefer: Prefer, report: MergeReport) -> None:
         self._source, self._writer, self._prefer, self._report = source, writer, prefer, report
         self._spaces: dict[int, int] = {0: 0}
-        self._roots = [os.fsdecode(root) for (root,) in writer.read("SELECT path FROM roots")]
+        self._roots = Roots(writer)
+        self._new = NewItems(source, writer, self._roots, self._space)
+        self._pace, self._row_bytes = CommitPace(writer), 0
 
     def run(self, progress: bool | None) -> None:
         """Take in all items. What was committed stays if it breaks off; another run goes on from there."""
-        committed = time.monotonic()
         with bar(len(self._source), "merge", progress, unit="item") as shown:
-            for item, stat, modality in self._source.items():
-                self._take(item, stat, modality)
-                shown.update()
-                if time.monotonic() - committed > COMMIT_SECONDS:
-                    self._writer.commit()
-                    self._writer.items.clear_cache()
-                    committed = time.monotonic()
+            for block in self._source.blocks():
+                taken = self._new.take(block)
+                self._report.items += taken.items
+                self._report.rows += taken.rows
+                self._pace.add(taken.items, taken.row_bytes)
+                shown.update(taken.items)
+                for item, stat, modality in taken.left:
+                    self._take(item, stat, modality)
+                    shown.update()
         self._writer.commit()
 
     def _take(self, found: FoundItem, stat: tuple[int, int], modality: Modality | None) -> None:
@@ -83,22 +85,23 @@ class Merge:
         decided = decide(found, same, known, self._source.lookup, self._prefer)
         self._report.conflicts += len(decided.conflicts)
         if self._record(item, found, same, stat, modality):
-            for stored in self._source.outcomes(found):
+            for stored in self._source.outcomes([found])[found.id]:
                 self._take_outcome(item, stored)
-            self._writer.intake.add_ranges(self._writer.items.id(item), self._source.ranges(found))
+            ranges = self._source.ranges([found]).get(found.id, ())
+            self._writer.intake.add_ranges(self._writer.items.id(item), ranges)
         id_ = self._writer.items.id(item)
         for column, values in decided.labels.items():
             self._writer.items.label(id_, column, sorted(values))
         for other, column, values in decided.others:
             self._writer.items.label(other.id, column, sorted(values))
+        self._pace.add(1, self._row_bytes)
+        self._row_bytes = 0
 
     def _place(self, found: FoundItem, same: FoundItem | None) -> Item:
         """Return the item that a file is in the library that is written, where other folders may be its roots."""
         if same is not None:
             return replace(decode_item(same.root, same.path, same.id), id=None)
-        item = decode_item(found.root, found.path, found.id)
-        placed = item_of(item.file, self._roots)
-        return placed if placed.root in self._roots else replace(item, id=None)
+        return self._roots.place(found)
 
     def _record(
         self,
@@ -158,6 +161,7 @@ class Merge:
     def _counted(self, content: int, space: int) -> Iterator[list[NDArray[Any]]]:
         for parts in self._source.rows(content, space):
             self._report.rows += len(parts[0])
+            self._row_bytes += sum(part.nbytes for part in parts)
             yield parts
 
     def _space(self, number: int) -> int:

@@ -18,8 +18,8 @@ from sightsound.media.files import LIBRARY_FILE
 def require_agreement(a: Path, b: Path) -> None:
     """Raise `MergeConflict` if the libraries in two folders say different things of the same files."""
     with contextlib.closing(Database(a / LIBRARY_FILE)) as first, first.snapshot(), _source(b) as second:
-        items = (item for item, _, _ in second.items())
-        require_no_conflicts(find_conflicts(items, Lookup(first.rows), second.lookup), (a.name, b.name))
+        blocks = ([item for item, _, _ in block] for block in second.blocks())
+        require_no_conflicts(find_conflicts(blocks, Lookup(first.rows), second.lookup), (a.name, b.name))
 
 
 def take_in(writer: Writer, folder: Path, prefer: Prefer, report: MergeReport, progress: bool | None) -> None:

@@ -18,6 +18,8 @@ from sightsound.library.store.transaction import BUSY_SECONDS, write_lock
 from sightsound.library.store.validation import read_format
 from sightsound.media.safe_open import error_line
 
+_CACHE_KIB = 2**13
+"""Of the pages of a writer, which changes some all over the database."""
 _WITHOUT_SHARED_MEMORY = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL)
 """The errors of SQLite where it cannot map the file that WAL mode shares between processes."""
 
@@ -235,6 +237,7 @@ def open_writing(file: Path) -> sqlite3.Connection:
         opened.enter_context(contextlib.closing(db))
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA foreign_keys = ON")
+        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         if format_ < schema.FORMAT:
             migrate(db, file, format_)
         opened.pop_all()

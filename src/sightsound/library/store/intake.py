@@ -11,14 +11,15 @@ from sightsound.contract.card import Modality
 from sightsound.contract.results import Item
 from sightsound.library.store.items import ItemTable
 from sightsound.library.store.lookup import Lookup
+from sightsound.library.store.new_items import RANGE_COLUMNS, NewItem, add_new_items
 from sightsound.library.store.outcomes import OutcomeTable
 from sightsound.library.store.row_table import RowTable
 from sightsound.library.store.schema import NAMES
+from sightsound.library.store.stretches import StretchTable
 from sightsound.library.store.transaction import Transaction
 
 HAS_RANGES = "ranges" in NAMES
 """Whether the format of libraries has labels of time ranges."""
-RANGE_COLUMNS = ("start", "stop", "low_hz", "high_hz", "channel", '"column"', "value")
 
 
 class Intake:
@@ -28,18 +29,32 @@ class Intake:
     ----------
     transaction : Transaction
         Where the changes gather.
-    items, outcomes, rows : ItemTable, OutcomeTable, RowTable
+    items, outcomes, rows, stretches : ItemTable, OutcomeTable, RowTable, StretchTable
         The tables of the writer.
 
     Attributes
     ----------
     lookup : Lookup
         What the library has, with the changes that were not committed yet.
+    stretches : StretchTable
+        Adds rows of several new contents at once.
     """
 
-    def __init__(self, transaction: Transaction, items: ItemTable, outcomes: OutcomeTable, rows: RowTable) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        items: ItemTable,
+        outcomes: OutcomeTable,
+        rows: RowTable,
+        stretches: StretchTable,
+    ) -> None:
         self._transaction, self._items, self._outcomes, self._rows = transaction, items, outcomes, rows
+        self.stretches = stretches
         self.lookup = Lookup(transaction.read)
+
+    def add_new(self, items: Sequence[NewItem]) -> dict[bytes, int]:
+        """Add items that the library does not have; see `add_new_items`."""
+        return add_new_items(self._transaction, self._items, items)
 
     def content(self, hash_: bytes, modality: Modality | None) -> int:
         """Return the number of a content, which is added if the library does not have it."""

@@ -121,7 +121,7 @@ class ItemTable:
         int
             The id of the item.
         """
-        root, path = self._root_id(item.root), os.fsencode(item.path)
+        root, path = self.root_id(item.root), os.fsencode(item.path)
         content_id = None if content is None else self._content_id(content, modality)
         known = self._transaction.execute("SELECT id, content FROM items WHERE root = ? AND path = ?", root, path)
         before: tuple[int, int | None] | None = known.fetchone()
@@ -226,7 +226,8 @@ class ItemTable:
             raise LibraryError(f"{old}: expected an indexed folder or one above it; there are {there}")
         return moved
 
-    def _root_id(self, path: str) -> int:
+    def root_id(self, path: str) -> int:
+        """Return the number of a root, which is added if the library does not have it."""
         if path not in self._roots:
             self._transaction.execute("INSERT OR IGNORE INTO roots (path) VALUES (?)", os.fsencode(path))
             found = self._transaction.execute("SELECT id FROM roots WHERE path = ?", os.fsencode(path))

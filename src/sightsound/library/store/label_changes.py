@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 
 from sightsound.library.store.transaction import Transaction, storable
 
@@ -18,6 +19,7 @@ Seconds = tuple[float, float]
 _RANGE = 'item, start, stop, low_hz, high_hz, channel, "column", value'
 _STAGING = (
     "CREATE TEMP TABLE IF NOT EXISTS chosen (item INTEGER PRIMARY KEY)",
+    "CREATE TEMP TABLE IF NOT EXISTS changed (item INTEGER PRIMARY KEY)",
     "CREATE TEMP TABLE IF NOT EXISTS file_names (name BLOB, item INTEGER)",
     'CREATE TEMP TABLE IF NOT EXISTS staged_labels (item INTEGER, "column" TEXT, value TEXT)',
     "CREATE TEMP TABLE IF NOT EXISTS staged_ranges (item INTEGER, start REAL, stop REAL, low_hz REAL, high_hz REAL,"
@@ -43,7 +45,7 @@ class LabelChanges:
         self._has_names = False
         for statement in _STAGING:
             self._transaction.execute(statement)
-        for table in ("chosen", "file_names", "staged_labels", "staged_ranges"):
+        for table in ("chosen", "changed", "file_names", "staged_labels", "staged_ranges"):
             self._transaction.execute(f"DELETE FROM temp.{table}")
 
     def items_named(self, name: bytes) -> list[tuple[int, bytes]]:
@@ -60,34 +62,56 @@ class LabelChanges:
         )
         return [(id_, b"/".join((root, path))) for id_, root, path in self._transaction.read(query, name)]
 
+    def recordings(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the id and the absolute path of each item that is no image."""
+        query = (
+            "SELECT i.id, r.path, i.path FROM items i JOIN roots r ON r.id = i.root LEFT JOIN contents c"
+            " ON c.id = i.content WHERE typeof(i.path) = 'blob' AND typeof(r.path) = 'blob'"
+            " AND c.modality IS NOT 'image' ORDER BY i.id"
+        )
+        for id_, root, path in self._transaction.execute(query):
+            yield id_, b"/".join((root, path))
+
     def choose(self, ids: Iterable[int]) -> None:
         """Choose the items that `put`, `remove` and `clear` change."""
         self._transaction.execute_many("INSERT OR IGNORE INTO temp.chosen VALUES (?)", ((id_,) for id_ in ids))
 
     def put(self, column: str, values: Sequence[str], span: Seconds | None = None) -> None:
-        """Add labels of a column to the chosen items, or to a time range of each."""
+        """Add labels of a column to the chosen items, or to a time range of each, that do not have them."""
         for value in map(storable, values):
-            if span is None:
-                query = "INSERT OR IGNORE INTO labels SELECT item, ?, ? FROM temp.chosen ORDER BY item"
-                self._transaction.execute(query, storable(column), value)
-                continue
-            place = (*span, storable(column), value)
+            place: tuple[str | float, ...] = (storable(column), value)
+            target, row, there = "labels", "?, ?", 'g."column" = ? AND g.value = ?'
+            if span is not None:
+                target, row, place = f"ranges ({_RANGE})", "?, ?, NULL, NULL, NULL, ?, ?", (*span, *place)
+                there = f"g.start = ? AND g.stop = ? AND {there}"
+            table = "labels" if span is None else "ranges"
+            lacking = f"FROM temp.chosen c WHERE NOT EXISTS (SELECT 1 FROM {table} g WHERE g.item = c.item AND {there})"
+            self._transaction.execute(f"INSERT OR IGNORE INTO temp.changed SELECT item {lacking}", *place)
             self._transaction.execute(
-                f"INSERT INTO ranges ({_RANGE}) SELECT c.item, ?, ?, NULL, NULL, NULL, ?, ? FROM temp.chosen c"
-                " WHERE NOT EXISTS (SELECT 1 FROM ranges g WHERE g.item = c.item AND g.start = ? AND g.stop = ?"
-                ' AND g."column" = ? AND g.value = ?) ORDER BY c.item',
-                *(*place, *place),
+                f"INSERT INTO {target} SELECT item, {row} {lacking} ORDER BY item", *place, *place
             )
 
     def remove(
-        self, column: str, values: Sequence[str], *, ranges: bool = False, inside: Seconds | None = None
+        self,
+        column: str,
+        values: Sequence[str],
+        *,
+        ranges: bool = False,
+        inside: Seconds | None = None,
+        but: Sequence[str] = (),
     ) -> None:
         """Remove labels of a column, from what `clear` does."""
         for value in map(storable, values):
-            self._delete(column, " AND value = ?", [value], ranges, inside)
+            self._delete(column, " AND value = ?", [value], ranges, inside, but)
 
     def clear(
-        self, column: str, *, ranges: bool = False, inside: Seconds | None = None, exactly: Seconds | None = None
+        self,
+        column: str,
+        *,
+        ranges: bool = False,
+        inside: Seconds | None = None,
+        exactly: Seconds | None = None,
+        but: Sequence[str] = (),
     ) -> None:
         """Remove all labels of a column from the chosen items, or from time ranges of theirs.
 
@@ -99,22 +123,53 @@ class LabelChanges:
             Whether from all time ranges.
         inside, exactly : tuple of float or None
             Start and stop in seconds: only from the time ranges that lie there, or that are this one.
+        but : sequence of str
+            Labels that `put` would add again, to the items or to the time range, which stay as they are.
         """
         if exactly is not None:
-            self._delete(column, " AND start = ? AND stop = ?", [*exactly], ranges=True)
+            self._delete(column, " AND start = ? AND stop = ?", [*exactly], True, exactly, but)
         else:
-            self._delete(column, "", [], ranges, inside)
+            self._delete(column, "", [], ranges, inside, but)
 
     def _delete(
-        self, column: str, condition: str, values: list[str | float], ranges: bool, inside: Seconds | None = None
+        self,
+        column: str,
+        condition: str,
+        values: list[str | float],
+        ranges: bool,
+        inside: Seconds | None,
+        but: Sequence[str],
     ) -> None:
         if inside is not None:
             condition, values = f"{condition} AND start >= ? AND stop <= ?", [*values, *inside]
+        if but:
+            same = f"value IN ({', '.join('?' * len(but))})"
+            values = [*values, *map(storable, but)]
+            if inside is not None:
+                same += " AND start = ? AND stop = ? AND low_hz IS NULL AND high_hz IS NULL AND channel IS NULL"
+                values = [*values, *inside]
+            condition = f"{condition} AND NOT ({same})"
         table = "ranges" if ranges or inside is not None else "labels"
-        self._transaction.execute(
-            f'DELETE FROM {table} WHERE "column" = ?{condition} AND item IN (SELECT item FROM temp.chosen)',
-            *(storable(column), *values),
-        )
+        which = f'FROM {table} WHERE "column" = ?{condition} AND item IN (SELECT item FROM temp.chosen)'
+        self._transaction.execute(f"INSERT OR IGNORE INTO temp.changed SELECT item {which}", storable(column), *values)
+        self._transaction.execute(f"DELETE {which}", storable(column), *values)
+
+    def count_changed(self) -> int:
+        """Return how many of the chosen items have other labels than before."""
+        return int(self._transaction.read("SELECT count(*) FROM temp.changed")[0][0])
+
+    @contextlib.contextmanager
+    def tentative(self) -> Iterator[None]:
+        """Take back what is gathered in the block if it raises an error."""
+        self._transaction.execute("SAVEPOINT gathered")
+        try:
+            yield
+        except BaseException:
+            self._transaction.execute("ROLLBACK TO gathered")
+            self._has_names = False
+            raise
+        finally:
+            self._transaction.execute("RELEASE gathered")
 
     def stage_labels(self, rows: Iterable[tuple[int, str, str | None]]) -> None:
         """Gather labels: item, column, value. None is an item without a value in the column."""

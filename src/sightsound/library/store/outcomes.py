@@ -9,8 +9,9 @@ from typing import Any
 
 from sightsound.contract.results import Item, Outcome, Status
 from sightsound.library.store.items import ItemTable
+from sightsound.library.store.new_items import outcome_columns
 from sightsound.library.store.row_table import RowTable
-from sightsound.library.store.transaction import Transaction, storable
+from sightsound.library.store.transaction import Transaction
 from sightsound.library.store.validation import decode_outcome, json_object
 from sightsound.media.facts.read import with_file_facts
 
@@ -83,8 +84,7 @@ class OutcomeTable:
         self._transaction.execute(
             "INSERT OR REPLACE INTO outcomes"
             " (item, space, content, status, reason, flags, seconds, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *(item, space, content, outcome.status, storable(outcome.reason)),
-            *(" ".join(outcome.flags), outcome.seconds, json.dumps(dict(outcome.facts), default=str)),
+            *(item, space, content, *outcome_columns(outcome)),
         )
         if before and before[0] != content:
             self._delete_unused(before[0], space)

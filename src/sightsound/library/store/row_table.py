@@ -68,7 +68,7 @@ class RowComparison:
             dtype, count, *checksums = self._expected[-1]
             stop = min(len(embeddings), first + count - self._count)
             chosen = None if spans is None else spans[first:stop]
-            for number, part in enumerate(_as_stored(self._content, embeddings[first:stop], chosen, dtype)):
+            for number, part in enumerate(as_stored(self._content, embeddings[first:stop], chosen, dtype)):
                 self._checksums[number] = zlib.crc32(as_bytes(part), self._checksums[number])
             self._count, first = self._count + stop - first, stop
             if self._count == count:
@@ -82,10 +82,22 @@ class RowComparison:
         return self._same and not self._expected
 
 
-def _as_stored(
-    content: int, embeddings: Floats, spans: Seconds | None, dtype: str
+def as_stored(
+    content: int | NDArray[np.int64], embeddings: Floats, spans: Seconds | None, dtype: str
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return rows at unit length, and their records, as they are stored."""
+    """Return rows at unit length, and their records, as they are stored.
+
+    Parameters
+    ----------
+    content : int or ndarray of int64 (n,)
+        Number of their content, or of each.
+    embeddings : ndarray of float32 (n, dim)
+        The rows.
+    spans : ndarray of float64 (n, 2) or None
+        Their seconds; None for images.
+    dtype : {"f32", "f16"}
+        The type of the numbers.
+    """
     norms = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings, dtype=np.float64))
     records = np.empty(len(embeddings), RECORD)
     records["content"], records["norm"] = content, norms
@@ -142,7 +154,7 @@ class RowTable:
             Their scores, which are stored as `SegmentPool.keep_scores` says.
         """
         layout = self._files.layout(space)
-        parts: list[NDArray[Any]] = [*_as_stored(content, embeddings, spans, layout.dtype)]
+        parts: list[NDArray[Any]] = [*as_stored(content, embeddings, spans, layout.dtype)]
         if layout.scores is not None:
             assert scores is not None
             parts.append(pack(scores, layout.scores))

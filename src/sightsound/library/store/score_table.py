@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightsound.contract.arrays import Floats
 from sightsound.contract.classlist import ClassList
@@ -66,14 +67,37 @@ class ScoreTable:
 
     def complete(self, content: int, space: int) -> None:
         """Make what is under way the scores of a content."""
-        classes, highest = self._pending.pop((content, space), (0, np.empty(0, np.float32)))
-        found = np.flatnonzero(highest >= FLOOR).tolist()
-        if found:
-            ids = self._class_ids(classes)
-            if found[-1] >= len(ids):
-                raise LibraryError(f"list {classes} of classes: damaged, it has {len(ids)}; run `sightsound check`")
-            rows = [(ids[position], space, content, float(highest[position])) for position in found]
-            self._transaction.execute_many("INSERT OR REPLACE INTO highest VALUES (?, ?, ?, ?)", rows)
+        if (content, space) in self._pending:
+            classes, highest = self._pending.pop((content, space))
+            self.add_highest(space, classes, np.array([content]), highest[None])
+
+    def add_highest(self, space: int, classes: int, contents: NDArray[np.int64], highest: Floats) -> None:
+        """Store the highest scores of some contents, in the order of the index by score.
+
+        Parameters
+        ----------
+        space : int
+            Number of the space.
+        classes : int
+            Number of the list of classes.
+        contents : ndarray of int64 (n,)
+            Numbers of the contents.
+        highest : ndarray of float32 (n, classes)
+            The highest score of each class.
+        """
+        numbers, positions = np.nonzero(highest >= FLOOR)
+        if not len(numbers):
+            return
+        ids = self._class_ids(classes)
+        if positions.max() >= len(ids):
+            raise LibraryError(f"list {classes} of classes: damaged, it has {len(ids)}; run `sightsound check`")
+        found = highest[numbers, positions].astype(np.float64)
+        order = np.lexsort((found, positions))
+        rows = zip(positions[order].tolist(), contents[numbers[order]].tolist(), found[order].tolist())
+        self._transaction.execute_many(
+            "INSERT OR REPLACE INTO highest VALUES (?, ?, ?, ?)",
+            ((ids[position], space, content, score) for position, content, score in rows),
+        )
 
     def give_up(self, content: int | None, space: int) -> None:
         """Forget what is under way of a content."""

@@ -22,12 +22,9 @@ from sightsound.library.store.outcomes import OutcomeTable
 from sightsound.library.store.row_table import RowComparison, RowTable
 from sightsound.library.store.segment_pool import SegmentPool
 from sightsound.library.store.segments import DTYPES
+from sightsound.library.store.stretches import StretchTable
 from sightsound.library.store.transaction import Transaction, write_lock
 from sightsound.media.facts.times import TimeRules
-
-COMMIT_SECONDS = 2.0
-"""Between two commits of what is copied. Each writes the pages of the indexes that were touched, which are all over the
-database: commits in quick succession would write many times what they add."""
 
 
 @contextlib.contextmanager
@@ -102,7 +99,8 @@ class Writer:
         self.items = ItemTable(self._transaction)
         self.labels = LabelChanges(self._transaction)
         self.outcomes = OutcomeTable(self._transaction, self.items, self._rows)
-        self.intake = Intake(self._transaction, self.items, self.outcomes, self._rows)
+        self._stretches = StretchTable(self._transaction, self._files)
+        self.intake = Intake(self._transaction, self.items, self.outcomes, self._rows, self._stretches)
         self._files.delete_orphans()
 
     def commit(self) -> None:
@@ -118,7 +116,7 @@ class Writer:
     def rollback(self) -> None:
         """Undo all changes since the last commit."""
         self._transaction.rollback()
-        for table in (self.items, self.outcomes, self._rows, self._files):
+        for table in (self.items, self.outcomes, self._rows, self._stretches, self._files):
             table.clear_cache()
 
     def close(self) -> None:
