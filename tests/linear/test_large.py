@@ -45,8 +45,17 @@ def both(X, y, monkeypatch, kind="logistic", fit=None, **settings):
 # -- the choice ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scaling", ["unit", "standard", "none"])
-@pytest.mark.parametrize("first", [pytest.param(1, marks=pytest.mark.slow), 5])
+QUICK = ("standard", 5)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "first"),
+    [
+        pytest.param(scaling, first, marks=[pytest.mark.slow] * ((scaling, first) != QUICK))
+        for scaling in ("unit", "standard", "none")
+        for first in (1, 5)
+    ],
+)
 def test_strengths_that_are_left_early_do_not_change_the_accuracy(monkeypatch, scaling, first):
     """Accuracy by the usual cross-validation, of the C that few strengths lead to; all folds come first, or one."""
     monkeypatch.setattr(large_set, "ENOUGH", 300 * first)
@@ -78,7 +87,8 @@ def test_another_preparation_is_chosen_where_it_is_clearly_better(monkeypatch):
     assert pair[1] >= pair[0] - 0.005
 
 
-@pytest.mark.parametrize(("seed", "noise"), [(2, 3.0), pytest.param(3, 1.5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "noise"), [(2, 3.0), (3, 1.5)])
 def test_the_usual_preparation_is_kept_where_no_other_is_clearly_better(monkeypatch, seed, noise):
     """What was compared on all folds counts as compared."""
     X, y = overlapping(n=2000, noise=noise, seed=seed)
