@@ -16,6 +16,11 @@ from command_line import Finished, in_a_process, in_this_process
 from distributions import DISTS, installed, together
 
 
+def pytest_configure() -> None:
+    """Let the converter of OpenVINO find no telemetry, which would report to its authors from forks."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
 def pytest_collection() -> None:
     """Collect thousands of tests without looking for garbage, which would take a third of the time."""
     gc.disable()
