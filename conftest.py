@@ -67,7 +67,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def install(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`install("tiny", "whiten")` -> a folder for PYTHONPATH with these packages of tests/dists, installed by pip."""
+    """`install("tiny", "whiten")` -> a folder for PYTHONPATH where these packages of tests/dists are installed."""
     cache = pytestconfig.cache.mkdir("distributions")
 
     @functools.cache

@@ -34,7 +34,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def package(install, tmp_path):
-    """`package("acme-gabor")` -> a function that runs commands where pip has installed the package of this name, in a
+    """`package("acme-gabor")` -> a function that runs commands where the package of this name is installed, in a
     copy of its folder without the source and without the project around it."""
 
     def of(name):
