@@ -10,6 +10,8 @@ import pytest
 import made
 from sightsound import Host, MissingWeights, classify_image
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 PARENT = "mobilenet_v2.tv_in1k"
 DEPTH = 0.9
 
