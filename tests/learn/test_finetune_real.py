@@ -44,6 +44,7 @@ def finetune(run, folder):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_twenty_pictures_leave_the_frozen_layers_bit_equal(run, twenty, tmp_path):
     import torch
 
