@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.metadata
 import os
 import sys
@@ -13,6 +14,22 @@ import pytest
 
 from command_line import Finished, in_a_process, in_this_process
 from distributions import DISTS, installed, together
+
+
+def pytest_configure() -> None:
+    """Let the converter of OpenVINO find no telemetry, which would report to its authors from forks."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
+def pytest_collection() -> None:
+    """Collect thousands of tests without looking for garbage, which would take a third of the time."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, but not among the tests and the modules that are there."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -50,7 +67,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def install(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`install("tiny", "whiten")` -> a folder for PYTHONPATH with these packages of tests/dists, installed by pip."""
+    """`install("tiny", "whiten")` -> a folder for PYTHONPATH where these packages of tests/dists are installed."""
     cache = pytestconfig.cache.mkdir("distributions")
 
     @functools.cache

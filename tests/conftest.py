@@ -57,6 +57,14 @@ def zoo(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def few_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a `LinearProbe` try every fourth of its usual strengths, all of which the tests of `linear` try."""
+    from sightsound.linear import probe
+
+    monkeypatch.setattr(probe, "DEFAULT_CS", probe.DEFAULT_CS[::4])
+
+
 COLOURS = ("red", "green", "blue")
 
 

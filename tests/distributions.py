@@ -1,4 +1,4 @@
-"""Installing the distributions of tests/dists, and others, with pip: once for each content."""
+"""Installing the distributions of tests/dists, and others: once for each content."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import filelock
 
 DISTS = Path(__file__).parent / "dists"
+BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
 BUILT = ("build", "*.egg-info", "__pycache__")
 
 
 def installed(source: Path, cache: Path) -> Path:
-    """Return a folder for `sys.path` where pip has installed the distribution in `source`.
+    """Return a folder for `sys.path` where the distribution in `source` is installed.
 
     It is kept in `cache` under the hash of its files, and shared by the processes that run the tests.
     """
@@ -51,12 +53,17 @@ def _hash(source: Path) -> str:
 
 
 def _install(source: Path, folder: Path) -> None:
-    """Install a copy, since setuptools builds in the source; `folder` appears when it is whole."""
+    """Build a wheel of a copy, since setuptools builds in the source, and unpack it: a third of the time of pip.
+
+    `folder` appears when it is whole.
+    """
     with tempfile.TemporaryDirectory(dir=folder.parent) as draft:
         copy, target = Path(draft, "source"), Path(draft, "site")
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns(*BUILT))
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-        words = [*pip, "--disable-pip-version-check", "--target", str(target), str(copy)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        words = [sys.executable, "-c", BUILD, draft]
+        done = subprocess.run(words, cwd=copy, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+        (wheel,) = Path(draft).glob("*.whl")
+        with zipfile.ZipFile(wheel) as packed:
+            packed.extractall(target)
         target.rename(folder)

@@ -24,6 +24,19 @@ def run(name, place, *words):
     return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
 
 
+def run_here(name, place, monkeypatch, *words):
+    """Run a program in this process, which may have imported its packages; return what it ends with, or None."""
+    with monkeypatch.context() as patch:
+        patch.chdir(place)
+        patch.syspath_prepend(EXAMPLES)
+        patch.setattr(sys, "argv", [name, *map(str, words)])
+        try:
+            runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        except SystemExit as left:
+            return left.code
+    return None
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     return tmp_path_factory.mktemp("examples")
@@ -34,7 +47,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def package(install, tmp_path):
-    """`package("acme-gabor")` -> a function that runs commands where pip has installed the package of this name, in a
+    """`package("acme-gabor")` -> a function that runs commands where the package of this name is installed, in a
     copy of its folder without the source and without the project around it."""
 
     def of(name):
@@ -211,17 +224,17 @@ def test_a_wide_resnet_has_the_published_number_of_parameters(wide_resnet, depth
     assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 1) == millions
 
 
-def test_a_wide_resnet_learns_from_a_folder(wide_resnet, place):
+def test_a_wide_resnet_learns_from_a_folder(wide_resnet, place, monkeypatch, capsys):
     for name, colour in (("blue", (0, 0, 200)), ("red", (200, 0, 0))):
         (place / "colours" / name).mkdir(parents=True)
         for i in range(16):
             Image.new("RGB", (40, 30), tuple(5 * i % 50 + part for part in colour)).save(
                 place / "colours" / name / f"{i}.png"
             )
-    done = run("wide_resnet.py", place, "colours", "--widen", 1, "--epochs", 3)
-    assert done.returncode == 0, done.stderr
-    assert "1. Train WRN-10-1 (0.08 M parameters) on 24 pictures\n   epoch 1: loss " in done.stdout
-    assert done.stdout.endswith("2. Test it on the other 8: accuracy 1.000\n")
+    assert run_here("wide_resnet.py", place, monkeypatch, "colours", "--widen", 1, "--epochs", 3) is None
+    printed = capsys.readouterr().out
+    assert "1. Train WRN-10-1 (0.08 M parameters) on 24 pictures\n   epoch 1: loss " in printed
+    assert printed.endswith("2. Test it on the other 8: accuracy 1.000\n")
 
 
 @pytest.mark.slow
@@ -248,6 +261,5 @@ def test_a_wide_resnet_needs_two_classes(wide_resnet, place):
 
 
 @pytest.mark.parametrize("name", ["few_shot", "transfer_learning"])
-def test_a_missing_folder_is_reported_in_one_line(place, name):
-    done = run(f"{name}.py", place, "none")
-    assert done.returncode == 1 and done.stderr == f"{name}: none: no such file or folder\n"
+def test_a_missing_folder_is_reported_in_one_line(place, name, monkeypatch):
+    assert run_here(f"{name}.py", place, monkeypatch, "none") == f"{name}: none: no such file or folder"

@@ -189,6 +189,7 @@ def demo_output(run_demo: Callable[[], str]) -> str:
     return run_demo()
 
 
+@pytest.mark.slow
 def test_the_demo_finds_names_and_hears_what_is_in_its_media(demo_output):
     best = re.findall(r"^   \$ sightsound search .*\n +([\d.]+)  (.+?)(?:   at .*)?$", demo_output, re.MULTILINE)
     assert [path for _, path in best] == ["photos/chelsea.png", "sounds/siren.wav"]

@@ -19,6 +19,9 @@ import sys
 import time
 import traceback
 
+from PIL import Image
+
+from sightsound import Host
 from sightsound.cli import main as command_line
 
 IMPORTED = (
@@ -28,6 +31,14 @@ IMPORTED = (
     *("sightsound.cli.index_build", "sightsound.library.approximate.build"),
     *("sightsound.library.index", "sightsound.library.search", "sightsound.library.maintenance"),
     *("sightsound.library.check", "sightsound.media.sounds", "sightsound.media.images", "sightsound.linear.load"),
+    *("sightsound.library.stats_table", "sightsound.library.hit_table", "sightsound.pipeline.embeddings"),
+    *(
+        "sightsound.cli.stats",
+        "sightsound.formats.csv_file",
+        "sightsound.formats.json_file",
+        "sightsound.learn.predict",
+    ),
+    *("multiprocessing.synchronize", "tarfile", "safetensors.numpy"),
 )
 
 
@@ -37,6 +48,8 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a command unblocks it when it is ready
     for name in IMPORTED:
         importlib.import_module(name)
+    Host()  # imports the plugins
+    Image.init()  # and this the readers of images
     for line in sys.stdin:
         asked = json.loads(line)
         for name in asked["imports"]:

@@ -9,6 +9,8 @@ import made
 from sightsound import LinearProbe, SightsoundError, fit_probe, load_dataset, predict, tag
 from sightsound.classify.probe_model import attach_probe
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 
 def load(place, model="colours.tiny", **options):
     return load_dataset(place, model, **options)

@@ -15,6 +15,8 @@ import pytest
 
 import made
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 NUMBER = r"\d+\.\d \(\d+\.\d to \d+\.\d\)"
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 PLUGINS = ("tiny", "small")
 GIVEN = ("--data", "DATA", "-m", "small.acme")
 FAST = ("--epochs", "2", "--batch-size", "8")

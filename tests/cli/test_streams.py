@@ -34,7 +34,9 @@ def shell(install, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", [">&- 2>&-", *(pytest.param(each, marks=pytest.mark.slow) for each in ("2>&-", ">&-", "<&- >&- 2>&-"))]
+)
 def test_a_command_does_its_work_with_closed_streams(shell, tmp_path, closed):
     done = shell(f"$S index a.wav -l lib {MODEL} {closed} && $S embed a.wav {MODEL} -o a.npz {closed}")
     assert (done.returncode, done.stderr) == (0, "")
@@ -51,16 +53,25 @@ def test_functions_work_without_standard_error(tiny, zoo, tmp_path, monkeypatch)
     assert len(embed(zoo / "dogs", "loudness.tiny", host=tiny, progress=True).matrix()) == 2
 
 
-@pytest.mark.parametrize("buffered", ["", "1"])
-def test_a_reader_that_leaves_early_is_exit_code_141(shell, buffered):
-    done = shell("$S ontology tree --json 2>&1 | head -c 10; $S models --json | head -c 10", PYTHONUNBUFFERED=buffered)
+@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
+def test_a_reader_that_leaves_early_is_exit_code_141(shell, unbuffered):
+    done = shell(
+        "$S ontology tree --json 2>&1 | head -c 10; $S models --json | head -c 10", PYTHONUNBUFFERED=unbuffered
+    )
     assert done.returncode in (0, 141) and done.stderr == ""
-    many = shell("(sleep 1; $S models) | :", PYTHONUNBUFFERED=buffered)
+    many = shell("(sleep 1; $S models) | :", PYTHONUNBUFFERED=unbuffered)
     assert (many.returncode, many.stderr) == (141, "")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("words", ["models", "--help", f"tag a.wav {MODEL} --csv", "models --json"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        f"tag a.wav {MODEL} --csv",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("models", "models --json")),
+    ],
+)
 def test_a_full_disk_behind_standard_output_is_one_line_for_every_kind_of_output(shell, words):
     done = shell(f"$S {words} > /dev/full")
     assert done.returncode == 2
@@ -69,7 +80,9 @@ def test_a_full_disk_behind_standard_output_is_one_line_for_every_kind_of_output
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("words", ["models", "stats -l nowhere", "--nonsense"])
+@pytest.mark.parametrize(
+    "words", ["models", *(pytest.param(each, marks=pytest.mark.slow) for each in ("stats -l nowhere", "--nonsense"))]
+)
 def test_a_full_disk_behind_both_streams_is_exit_code_2(shell, words):
     done = shell(f"$S {words} > /dev/full 2> /dev/full")
     assert done.returncode == 2

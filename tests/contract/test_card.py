@@ -89,7 +89,7 @@ def cards(draw: st.DrawFn) -> Card:
     return Card(modality="sound", sample_rate=draw(counts), window=cut[0], hop=cut[1], **common)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(cards())
 def test_json_gives_back_an_equal_card(card):
     text = card.to_json()

@@ -15,6 +15,8 @@ from sightsound.learn.near_duplicates import near_duplicates
 from sightsound.learn.suggestions import MIN_CLASS_ITEMS, MIN_ITEMS
 from sightsound.library.duplicates import pairs as module
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 
 def load(place, *models, **options):
     return [load_dataset(place, model, **options) for model in models]

@@ -10,6 +10,8 @@ import pytest
 from sightsound import Labels, SightsoundError, Stack, compare, fit_stack, load_dataset
 from sightsound.learn.compare import compare_stored
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 FAST = Stack(Cs=(1e-2, 1.0), cv=2)
 SHORT_GRID = (1e-4, 1e-2, 1.0, 100.0)
 

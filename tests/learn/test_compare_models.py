@@ -33,6 +33,8 @@ from sightsound.learn.comparison.measure import peak_memory
 from sightsound.linear.cross_validation import COARSE_CS
 from sightsound.linear.report import Estimate
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 
 def compared(host, models, data, **options):
     return compare_models(models, data, host=host, repeats=1, progress=False, **options)

@@ -31,6 +31,8 @@ from sightsound.learn.dataset import Dataset, FeatureParts
 from sightsound.library.store.score_format import pack, unpack
 from sightsound.linear.features import FeatureSpec
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 USES = ("embedding", "scores", "both")
 
 

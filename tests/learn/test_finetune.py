@@ -26,6 +26,8 @@ sys.path.insert(0, str(DISTS / "small"))
 import sightsound_small
 from sightsound_small import IMAGE, SIZE, Small
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 
 def new_host():
     host = Host(installed=False)

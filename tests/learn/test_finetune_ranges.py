@@ -20,6 +20,8 @@ from sightsound.torch.training import TrainingSettings
 sys.path.insert(0, str(DISTS / "small"))
 import sightsound_small
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 MODEL = "heard.acme"
 RANGES = Labels(column="call", ranges=True, min_overlap=0.75)
 FAST = TrainingSettings(epochs=4, learning_rate=0.02, backbone_factor=0.5, batch_size=8)

@@ -10,6 +10,8 @@ import pytest
 import made
 from sightsound import Host, MissingWeights, classify_image
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 PARENT = "mobilenet_v2.tv_in1k"
 DEPTH = 0.9
 
@@ -42,6 +44,7 @@ def finetune(run, folder):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_twenty_pictures_leave_the_frozen_layers_bit_equal(run, twenty, tmp_path):
     import torch
 

@@ -18,6 +18,8 @@ from sightsound import (
     load_probe,
 )
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 
 def load(place, model="colours.tiny", labels=None, **options):
     return load_dataset(place, model, labels, **options)

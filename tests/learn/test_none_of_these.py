@@ -25,6 +25,8 @@ from sightsound import (
     tag,
 )
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 FAST = LinearProbe(Cs=(1e-2, 1.0, 100.0))
 
 

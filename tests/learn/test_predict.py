@@ -20,6 +20,8 @@ from sightsound import (
     predict_stored,
 )
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 
 def load(place, model="colours.tiny", **options):
     return load_dataset(place, model, **options)

@@ -22,6 +22,8 @@ from sightsound import (
 )
 from sightsound.library.window_choice import matching_windows
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 SPANS = np.array([[0, 1], [0.5, 1.5], [1, 2], [1.5, 2.5], [2, 2.2]])
 
 

@@ -69,7 +69,7 @@ def words(zoo, where):
     return ("index", zoo, "-l", where, "-m", "colours.tiny", "-m", "loudness.tiny")
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_at_any_moment_is_completed_by_the_next(install, tiny, zoo, tmp_path, complete, kills):
     """Kills at random moments, spread from the start to the end of a run.
 

@@ -106,7 +106,7 @@ def cases(draw):
     return vectors, contents, queries, draw(st.integers(1, 40)), allowed
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(cases(), st.sampled_from([64, 2**26]))
 def test_the_result_equals_brute_force(case, block):
     vectors, contents, queries, k, allowed = case

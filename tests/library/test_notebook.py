@@ -16,6 +16,8 @@ import made
 from sightsound import Hit, Item, Library, Session, fit_probe, index, load_dataset, search
 from sightsound.contract.html import html_table
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 HOSTILE = "<img src=x onerror=alert(1)>'\"&\x1b[2J.png"
 ALLOWED = {"div", "table", "thead", "tbody", "tr", "th", "td", "img", "audio", "em"}
 

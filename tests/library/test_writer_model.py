@@ -236,7 +236,7 @@ def run(steps, most, buffer):
                 library.compare(Path(folder) / "lib")
 
 
-@pytest.mark.parametrize("examples", [30, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [15, pytest.param(1000, marks=pytest.mark.slow)])
 def test_readers_see_what_a_model_has_committed(examples):
     checks = settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     checks(given(STEPS, st.sampled_from([16, 80, 2**20]), st.sampled_from([0, 100, 2**23]))(run))()

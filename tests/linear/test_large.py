@@ -45,13 +45,22 @@ def both(X, y, monkeypatch, kind="logistic", fit=None, **settings):
 # -- the choice ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scaling", ["unit", "standard", "none"])
-@pytest.mark.parametrize("first", [pytest.param(1, marks=pytest.mark.slow), 5])
-def test_strengths_that_are_left_early_do_not_change_the_accuracy(monkeypatch, scaling, first):
+@pytest.mark.parametrize(
+    ("scaling", "first", "seeds"),
+    [
+        ("standard", 5, (1, 2)),
+        *(
+            pytest.param(scaling, first, range(4), marks=pytest.mark.slow)
+            for scaling in ("unit", "standard", "none")
+            for first in (1, 5)
+        ),
+    ],
+)
+def test_strengths_that_are_left_early_do_not_change_the_accuracy(monkeypatch, scaling, first, seeds):
     """Accuracy by the usual cross-validation, of the C that few strengths lead to; all folds come first, or one."""
     monkeypatch.setattr(large_set, "ENOUGH", 300 * first)
     lost = []
-    for seed in range(4):
+    for seed in seeds:
         X, y = overlapping(noise=(1.5, 2.0, 3.0, 4.0)[seed], seed=seed)
         usual, found = both(X, y, monkeypatch, scaling=scaling, sqrt=False)
         scores = usual.scores_[[DEFAULT_CS.index(C) for C in (usual.C_, found.C_)]]
@@ -78,7 +87,8 @@ def test_another_preparation_is_chosen_where_it_is_clearly_better(monkeypatch):
     assert pair[1] >= pair[0] - 0.005
 
 
-@pytest.mark.parametrize(("seed", "noise"), [(2, 3.0), pytest.param(3, 1.5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "noise"), [(2, 3.0), (3, 1.5)])
 def test_the_usual_preparation_is_kept_where_no_other_is_clearly_better(monkeypatch, seed, noise):
     """What was compared on all folds counts as compared."""
     X, y = overlapping(n=2000, noise=noise, seed=seed)

@@ -121,7 +121,7 @@ def test_each_of_several_labels_is_a_problem_of_its_own():
 @pytest.mark.parametrize("k", [2, 3])
 def test_probabilities_add_up_to_one_and_agree_with_decisions(kind, k):
     X, y = rows(k=k, noise=4.0)
-    probe = LinearProbe(kind).fit(X, y)
+    probe = LinearProbe(kind, Cs=[1e-2, 1.0]).fit(X, y)
     P, D = probe.predict_proba(X), probe.decision_function(X)
     assert P.sum(axis=1) == pytest.approx(1) and D.shape == ((len(X),) if k == 2 else (len(X), k))
     predicted = (D > 0).astype(int) if k == 2 else D.argmax(axis=1)
@@ -240,7 +240,7 @@ def families(kinds, seed):
     return (family[kinds] + 0.6 * own[kinds] + random.exponential(size=(len(kinds), 100))).astype(np.float32)
 
 
-@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("size", [1, *(pytest.param(size, marks=pytest.mark.slow) for size in (2, 4))])
 def test_few_examples_of_a_class_and_of_similar_ones_find_it_among_all(size):
     """What the examples share, which most other classes lack, is no sign of the class."""
     kinds = np.arange(400) % 20

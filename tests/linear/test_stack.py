@@ -28,9 +28,9 @@ def views(n=180, k=3, seed=0, noise=2.0):
     ("top", "combine"),
     [
         ("svm", "concatenate"),
-        ("logistic", "concatenate"),
-        ("ridge", "concatenate"),
-        ("svm", "average"),
+        pytest.param("logistic", "concatenate", marks=pytest.mark.slow),
+        pytest.param("ridge", "concatenate", marks=pytest.mark.slow),
+        pytest.param("svm", "average", marks=pytest.mark.slow),
         (None, "average"),
     ],
 )

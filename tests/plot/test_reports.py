@@ -13,6 +13,8 @@ from sightsound.learn.advise import Advice
 from sightsound.learn.suggestions import NetworkScore
 from sightsound.linear.report import Estimate
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 matplotlib = pytest.importorskip("matplotlib", reason="needs the extra `plot`")
 
 CLASSES = ("brick", "$grass$", "gravel")

@@ -59,7 +59,7 @@ def test_a_bark_and_silence_are_recognised(f32, shared):
 @pytest.mark.parametrize(
     ("model", "every", "least"),
     [
-        ("yamnet.audioset_f32", 10, 0.775),
+        pytest.param("yamnet.audioset_f32", 10, 0.775, marks=pytest.mark.slow),
         ("yamnet.audioset_i8", 10, 0.875),
         pytest.param("yamnet.audioset_f32", 1, 0.78, marks=pytest.mark.slow),
         pytest.param("yamnet.audioset_i8", 1, 0.85, marks=pytest.mark.slow),
@@ -127,7 +127,9 @@ def test_a_hop_is_given_once(tflite_file):
         classify_sound(sounds(1), RATE, model="yamnet.audioset_i8[hop=0.24]", hop=0.1)
 
 
-@pytest.mark.parametrize("hop", [pytest.param("0.01", marks=pytest.mark.slow), "0.11", "1.5"])
+@pytest.mark.parametrize(
+    "hop", [pytest.param("0.01", marks=pytest.mark.slow), pytest.param("0.11", marks=pytest.mark.slow), "1.5"]
+)
 def test_networks_with_a_hop_conform(tflite_file, hop):
     results = check_model(f"yamnet.audioset_i8[hop={hop}]")
     assert [(r.check, r.reason) for r in results if not r.passed] == []

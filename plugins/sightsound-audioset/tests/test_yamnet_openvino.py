@@ -29,6 +29,11 @@ from sightsound_audioset.yamnet_openvino import adds_exactly, compiled, int8_mod
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 
 
+def some_goldens(*quick):
+    """All goldens as parameters, of which all but some are slow: in torch they are quick tests."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in quick)) for name in YAMNET_GOLDENS]
+
+
 @pytest.fixture(scope="module")
 def embedder(tflite_file):
     return yamnet.load_i8("cpu", {"yamnet.tflite": tflite_file})
@@ -50,7 +55,7 @@ def in_torch(network, patches):
 
 
 @pytest.mark.parametrize("int8", [True, False])
-@pytest.mark.parametrize("batch", [1, 4, 16])
+@pytest.mark.parametrize("batch", [1, pytest.param(4, marks=pytest.mark.slow), 16])
 def test_seeded_weights_give_the_whole_numbers_of_torch(int8, batch):
     if int8 and not adds_exactly():
         pytest.skip("needs a processor whose int8 products do not saturate (VNNI)")
@@ -70,7 +75,9 @@ def test_inputs_at_the_rounding_boundaries_are_those_of_torch(embedder, tflite_f
     np.testing.assert_allclose(found[0], expected[0], **CLOSE)
 
 
-@pytest.mark.parametrize("name", YAMNET_GOLDENS)
+@pytest.mark.parametrize(
+    "name", some_goldens("golden_chirp.npz", "golden_clip_dog_975ms.npz", "golden_short.npz", "golden_zeros.npz")
+)
 def test_goldens_have_the_rows_and_scores_of_torch(name, shared, embedder):
     patches = golden_patches(np.load(shared / "goldens/yamnet" / name)["log_mel"])
     expected = in_torch(embedder.module(), patches)
@@ -118,7 +125,7 @@ def test_all_convolutions_run_in_int8_and_nothing_in_bf16():
     assert not {"u8", "i8"} & {each for some in types.values() for each in some}
 
 
-@pytest.mark.parametrize("instructions", ["AVX512_CORE", "AVX2"])
+@pytest.mark.parametrize("instructions", ["AVX512_CORE", pytest.param("AVX2", marks=pytest.mark.slow)])
 def test_int8_is_not_used_where_its_products_saturate(instructions):
     program = """
 import json, sys, numpy as np
@@ -157,7 +164,7 @@ def heads():
 
 
 @pytest.mark.parametrize(("kind", "head"), list(heads()))
-@pytest.mark.parametrize("with_state", [False, True])
+@pytest.mark.parametrize("with_state", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_derived_network_has_its_head(embedder, kind, head, with_state):
     card = dataclasses.replace(
         embedder.card, name="mine", classes=ClassList("three", ("dog", "cat", "crow")), scores=kind, default_for=None

@@ -109,6 +109,7 @@ def test_a_network_with_a_state(tmp_path, host):
         import_model([tmp_path / "net.xml", tmp_path / "net.bin"], settings(), host=host)
 
 
+@pytest.mark.slow
 def test_mobilenet_with_its_real_weights(tmp_path, host):
     timm = pytest.importorskip("sightsound_timm", reason="needs sightsound-timm, which has the network")
     host.register(timm, "timm")

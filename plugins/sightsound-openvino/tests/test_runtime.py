@@ -257,3 +257,15 @@ def test_the_converter_of_openvino_is_imported_when_a_program_asks_for_it():
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["False", "False", "True", "True", "convert_model"]
+
+
+def test_the_converter_reports_to_nobody():
+    """It would do so from a fork of the process, which has used PyTorch."""
+    script = (
+        "import contextlib, os, sys; from sightsound_openvino.engine import openvino\n"
+        "os.register_at_fork(before=lambda: print('forks'))\n"
+        "with contextlib.suppress(Exception): openvino.convert_model('none.onnx')\n"
+        "print('openvino.tools.ovc' in sys.modules, 'openvino_telemetry' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["True", "False"]

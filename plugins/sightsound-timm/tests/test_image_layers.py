@@ -89,7 +89,13 @@ def row(host: Host, name: str, inputs: NDArray[np.float32]) -> NDArray[np.float3
 # -- the numbers -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", ["conv1", "bn1", "act1", "layer2", "layer3.1.act2", "layer4.0.downsample.1", "fc"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *("bn1", "layer3.1.act2", "layer4.0.downsample.1", "fc"),
+        *(pytest.param(layer, marks=pytest.mark.slow) for layer in ("conv1", "act1", "layer2")),
+    ],
+)
 def test_a_layer_gives_what_a_plain_forward_hook_sees(zoo: Host, resnet: nn.Module, layer: str) -> None:
     """conv1 and bn1 would be other numbers in a folded network; what bn1 gives, act1 changes in place."""
     inputs = noise((3, 224, 224))
@@ -98,7 +104,10 @@ def test_a_layer_gives_what_a_plain_forward_hook_sees(zoo: Host, resnet: nn.Modu
     assert layer != "bn1" or (seen < 0).any()
 
 
-@pytest.mark.parametrize("pool", ["avg", "max", "std", "avg+std", "max+avg", "flat"])
+@pytest.mark.parametrize(
+    "pool",
+    [*("avg", "std", "max+avg", "flat"), *(pytest.param(pool, marks=pytest.mark.slow) for pool in ("max", "avg+std"))],
+)
 def test_pools(zoo: Host, resnet: nn.Module, pool: str) -> None:
     inputs = noise((3, 224, 224))
     seen = hooked(resnet, ["layer3.1.act2"], inputs)["layer3.1.act2"]
@@ -127,7 +136,16 @@ def test_of_a_module_that_is_called_twice_the_last_call_counts(tmp_path: Path) -
     assert next(layer for layer in host.layers(SHARED) if layer.name == "layer3.1.relu").calls == 2
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_vit", "test_efficientnet", "squeezenet1_1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("test_resnet", "test_vit"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("test_convnext", "test_efficientnet", "squeezenet1_1")
+        ),
+    ],
+)
 def test_every_layer_that_is_listed_gives_what_a_hook_sees(name: str, tmp_path: Path) -> None:
     probe = Host(installed=False)
     probe.register(sightsound_timm, "timm")
@@ -145,7 +163,7 @@ def test_every_layer_that_is_listed_gives_what_a_hook_sees(name: str, tmp_path: 
         np.testing.assert_allclose(part, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", [cards.LITE0.name, cards.MOBILENET.name])
+@pytest.mark.parametrize("name", [cards.LITE0.name, pytest.param(cards.MOBILENET.name, marks=pytest.mark.slow)])
 def test_layers_of_networks_with_real_weights(name: str, host: Host) -> None:
     layers = "blocks.3+conv_head" if name == cards.LITE0.name else "features.7+features.18.0"
     try:
@@ -183,10 +201,10 @@ LAYOUTS = {
     "maxvit_t": {"blocks.0": 0, "blocks.1.layers.0.layers.window_attention.attn_layer": 2},
     "mobilevit_xxs": {"stages.2.1": 0, "stages.2.1.conv_kxk.bn": 0},
 }
-LARGE = ("swin_t.IMAGENET1K_V1", "maxvit_t", "mobilevit_xxs", "convnext_tiny", "vit_tiny_patch16_224")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in LAYOUTS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_maps_and_tokens_of_any_layout(host: Host, name: str) -> None:
     found = {layer.name: layer.axis for layer in host.layers(name)}
     assert {layer: found[layer] for layer in LAYOUTS[name]} == LAYOUTS[name]
@@ -253,6 +271,7 @@ def test_mistakes_in_options(zoo: Host, options: str, error: str) -> None:
         zoo.card(f"{RESNET}[{options}]")
 
 
+@pytest.mark.slow
 def test_modules_that_give_no_rows(host: Host) -> None:
     with pytest.raises(UnknownModel, match="expected a module that gives rows, but it is never called; see"):
         host.card("vit_b_16.IMAGENET1K_V1[layer=encoder.layers.encoder_layer_0.self_attention.out_proj]")
@@ -272,10 +291,10 @@ def test_names_without_options_do_not_look_for_layers(monkeypatch: pytest.Monkey
 
 def test_threads_do_not_mix_their_rows(zoo: Host) -> None:
     model = zoo.load(f"{RESNET}[layer=layer1+layer2]", device="cpu")
-    inputs = np.split(noise((3, 224, 224), 24), 12)
+    inputs = np.split(noise((3, 224, 224), 12), 6)
     expected = [model.embed(part).embeddings for part in inputs]
     with ThreadPoolExecutor(6) as pool:
-        for _ in range(3):
+        for _ in range(2):
             for found, known in zip(pool.map(model.embed, inputs), expected):
                 np.testing.assert_allclose(found.embeddings, known, rtol=1e-6, atol=1e-6)
 

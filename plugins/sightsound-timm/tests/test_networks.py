@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,14 @@ ON_META = (
     *("inception_v3.tv_in1k", "legacy_xception.tf_in1k", "mobilenet_v2.tv_in1k", "resnet18.tv_in1k"),
     *("shufflenet_v2_x1_0.tv_in1k", "squeezenet1_1.keras_in1k"),
 )
+SAMPLE = (*ON_META, "resnet34.tv_in1k", "resnet18.places365")
+"""The networks whose cards the quick tests look at; the slow ones look at all."""
+
 USUAL = [name for name, (card, _) in REGISTERED.items() if not card.weights[0].sha256 and "places365" not in name]
+
+
+def sampled(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in SAMPLE)) for name in names]
 
 
 def built(card: Card, builder: str, device: str) -> nn.Module:
@@ -41,7 +49,7 @@ def built(card: Card, builder: str, device: str) -> nn.Module:
 # -- the cards -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", USUAL)
+@pytest.mark.parametrize("name", sampled(USUAL))
 def test_a_card_in_the_table_is_what_its_framework_says(name: str) -> None:
     card, builder = REGISTERED[name]
     if builder == "timm":
@@ -55,7 +63,7 @@ def test_a_card_in_the_table_is_what_its_framework_says(name: str) -> None:
     assert card.depth and card.top1 and card.top1_source and card.license and card.weights[0].sources
 
 
-@pytest.mark.parametrize("name", [name for name in REGISTERED if name not in USUAL or name.endswith(".tv_in1k")])
+@pytest.mark.parametrize("name", sampled(name for name in REGISTERED if name not in USUAL or name.endswith(".tv_in1k")))
 def test_depth_and_parameters_are_those_of_the_network_that_is_built(name: str) -> None:
     card, builder = REGISTERED[name]
     build = BUILDERS[builder]

@@ -42,7 +42,7 @@ def reference(name: str) -> Callable[[Image.Image], Any]:
     return timm.data.create_transform(**config)
 
 
-@pytest.mark.parametrize("name", [cards.MOBILENET.name, cards.LITE0.name])
+@pytest.mark.parametrize("name", [pytest.param(cards.MOBILENET.name, marks=pytest.mark.slow), cards.LITE0.name])
 def test_rows_are_near_those_of_the_full_size(name: str, model: Callable[[str], Model], pictures: list[Path]) -> None:
     exact, scaled = model(name), model(f"{name}[decode=scaled]")
     assert scaled.shortest_side == 512

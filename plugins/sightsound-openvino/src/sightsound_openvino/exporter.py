@@ -23,9 +23,8 @@ class OpenVinoExporter:
             If its preprocessing cannot be said in settings, or if it is no network of torch.
         """
         stated = network.stated(self.suffix)
-        import openvino
-
         from sightsound.torch import onnx_program
+        from sightsound_openvino.engine import openvino
 
         model: Any = openvino.Core().read_model(onnx_program(network), b"")
         model.set_rt_info(settings_json(stated), [SETTINGS_KEY])
