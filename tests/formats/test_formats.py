@@ -55,8 +55,11 @@ def test_csv_keeps_every_path_that_it_can_and_the_note_says_of_the_others_why_no
         (["owl"], "owl", ""),
         (["owl", "tit"], "owl; tit", ""),
         (["=1+1"], "'=1+1", "label: an apostrophe is put before it"),
-        (["a; b", "c"], "a; b; c", "label: a value has a semicolon in it"),
-        (["a; b"], "a; b", ""),
+        (["a; b", "c"], '"a; b"; c', "label: a value with a semicolon or a quote is in quotes"),
+        (["a; b"], '"a; b"', "label: a value with a semicolon or a quote is in quotes"),
+        (["a;b", "c"], "a;b; c", ""),
+        (["-5"], "-5", ""),
+        (["'=1"], "''=1", "label: an apostrophe is put before it"),
         ([], "", ""),
     ],
 )

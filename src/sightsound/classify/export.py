@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sightsound.contract.paths import FORMULA, PathLike, csv_text, printable
+from sightsound.contract.csv_cells import guarded, guarded_path
+from sightsound.contract.paths import PathLike, printable
 from sightsound.contract.results import Classified, Segment
 
 CSV_COLUMNS = (
@@ -60,20 +61,20 @@ def csv_pieces(results: Iterable[Classified]) -> Iterator[str]:
 
 
 def _csv_rows(result: Classified) -> list[tuple[object, ...]]:
-    path = _csv_path(result.item.path)
-    names = printable(result.item.root), _csv_path(result.item.shown)
-    end = (result.model, result.outcome.status, csv_text(result.outcome.reason), *names)
+    path = guarded_path(printable(result.item.path))
+    names = printable(result.item.root), guarded_path(printable(result.item.shown))
+    end = (result.model, result.outcome.status, guarded(printable(result.outcome.reason)), *names)
     rows: list[tuple[object, ...]] = []
     for s in result.segments:
         scores = (f"{s.mean:.4f}", f"{s.peak:.4f}", "" if s.channel is None else s.channel)
-        rows.append((path, f"{s.start:.3f}", f"{s.stop:.3f}", csv_text(s.label), s.id, *scores, *end))
+        rows.append((path, f"{s.start:.3f}", f"{s.stop:.3f}", guarded(printable(s.label)), s.id, *scores, *end))
     is_image = result.outcome.seconds is None
     if is_image and result.top and result.label is None:
         score = f"{result.top[0].score:.4f}"
         return [(path, "", "", "", "", score, score, "", *end)]
     for p in result.top if is_image else ():
         score = f"{p.score:.4f}"
-        rows.append((path, "", "", csv_text(p.label), p.id, score, score, "", *end))
+        rows.append((path, "", "", guarded(printable(p.label)), p.id, score, score, "", *end))
     return rows or [(path, *[""] * 7, *end)]
 
 
@@ -184,9 +185,3 @@ def _json_object(result: Classified) -> dict[str, Any]:
         "top": [dataclasses.asdict(prediction) for prediction in result.top],
         "segments": [dataclasses.asdict(segment) for segment in result.segments],
     }
-
-
-def _csv_path(path: str) -> str:
-    """Return a path that names the same file, and that a spreadsheet does not take for a formula."""
-    shown = printable(path)
-    return f"./{shown}" if shown[:1] in FORMULA and shown != "-" else shown

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output
+from sightsound.cli.label_report import print_labels, print_left_out
 from sightsound.cli.settings import device_option, host, json_option, library_option, time_options
 from sightsound.contract.paths import printable
 
@@ -91,6 +92,7 @@ def _report_json(report: IndexReport) -> dict[str, Any]:
         "seconds": round(report.elapsed, 3),
         "failed": [{"path": o.item.path, "root": o.item.root, "reason": o.reason} for o in report.failed],
         "unmatched": report.unmatched,
+        "labels": report.labels and vars(report.labels),
         "execution": {model: dataclasses.asdict(execution) for model, execution in report.execution.items()},
         "gone": {"items": report.gone.items, "roots": report.gone.roots},
         "timing": report.timing.to_json() if report.timing else None,
@@ -110,14 +112,13 @@ def _print_report(report: IndexReport) -> None:
         output.echo(f"{printable(outcome.item)}: {printable(outcome.reason)}", err=True)
     if len(report.failed) > _SHOWN:
         output.echo(f"... and {len(report.failed) - _SHOWN} more; `sightsound stats` lists all", err=True)
-    unmatched = list(dict.fromkeys(report.unmatched))  # a file may have many rows
-    for path in unmatched[:_SHOWN]:
-        output.echo(f"{printable(path)}: in the label table, but not in the library", err=True)
-    if len(unmatched) > _SHOWN:
-        output.echo(f"... and {len(unmatched) - _SHOWN} more", err=True)
+    if report.labels is not None:
+        print_left_out(report.labels)
     counts = ", ".join(f"{report.counts[key]} {word}" for key, word in _STATUS_WORDS.items() if report.counts[key])
     rows = output.count_of(report.windows, "new vector") if report.windows else "nothing new"
     output.echo(f"{counts or 'no files'}; {rows} in {output.format_duration(report.elapsed)}")
+    if report.labels is not None:
+        print_labels(report.labels)
     for model, execution in report.execution.items():
         output.echo(f"{model}: {execution}")
 

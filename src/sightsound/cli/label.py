@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sightsound.cli import output
 from sightsound.cli.destinations import check_destinations
+from sightsound.cli.label_report import print_labels, print_left_out
 from sightsound.cli.settings import Decorator, filter_of, filter_options, host, json_option, library_option
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.library.filters import Filter
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from sightsound.library.label_staging import LabelReport
     from sightsound.library.library import Library
 
-_SHOWN = 20  # rows without an item that are printed
 _TABLE_ENDINGS = (".csv", ".json", ".parquet")
 _ENDINGS = {"raven": (".txt", ".tsv"), "audacity": (".txt", ".tsv")}
 
@@ -197,22 +194,9 @@ def _print_report(report: LabelReport, as_json: bool) -> None:
     if as_json:
         output.print_json(vars(report))
         return
-    rows = Counter(report.unmatched)
-    for text, count in islice(rows.items(), _SHOWN):
-        output.echo(f"no item for {printable(text)}{f' ({count} rows)' if count > 1 else ''}", err=True)
-    if more := report.unmatched_count - sum(islice(rows.values(), _SHOWN)):
-        output.echo(f"... and {output.count_of(more, 'more row')}", err=True)
-    for text in report.refused[:_SHOWN]:
-        output.echo(f"left out: {printable(text)}", err=True)
-    if more := report.refused_count - len(report.refused[:_SHOWN]):
-        output.echo(f"... and {output.count_of(more, 'more file')}", err=True)
-    for note in report.notes:
-        output.echo(note, err=True)
-    items = output.count_of(report.items, "item")
-    if report.changed is not None:
-        same = report.items - report.changed
-        output.echo(f"{output.count_of(report.changed, 'item')} changed{f'; {same} as before' if same else ''}")
-    elif report.ranges:
-        output.echo(f"{output.count_of(report.ranges, 'label')} of time ranges of {items}")
-    else:
-        output.echo(f"{output.count_of(report.labels, 'label')} of {items}")
+    print_left_out(report)
+    if report.changed is None:
+        print_labels(report)
+        return
+    same = report.items - report.changed
+    output.echo(f"{output.count_of(report.changed, 'item')} changed{f'; {same} as before' if same else ''}")

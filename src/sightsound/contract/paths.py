@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 
 PathLike = str | os.PathLike[str]
 
-FORMULA = ("=", "+", "-", "@")
-"""A text that begins with one of these is a formula in a spreadsheet."""
 _NEARLY_EQUAL = 0.75  # similarity of a name with a letter or two wrong
 
 
@@ -31,12 +29,6 @@ def from_here(path: PathLike) -> str:
     """Return an absolute path as it is typed in the working folder: relative if it is below it."""
     below = os.path.relpath(path)
     return os.fspath(path) if below == os.pardir or below.startswith(os.path.join(os.pardir, "")) else below
-
-
-def csv_text(text: str) -> str:
-    """Return text on one line that a spreadsheet does not take for a formula."""
-    text = printable(text)
-    return f"'{text}" if text[:1] in FORMULA else text
 
 
 def _escaped(char: str) -> str:

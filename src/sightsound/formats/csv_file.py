@@ -16,7 +16,8 @@ _CELLS = 2**17  # as texts in memory at once
 class CsvWriter:
     """Writes a table as CSV, in UTF-8, with a column `note` at the end.
 
-    A list of texts is one cell, with "; " between its values. A vector has a column for each number, `NAME_0` and on.
+    A list of texts is one cell, with "; " between its values; one that has this in it, or begins with a quote, is
+    in quotes. A vector has a column for each number, `NAME_0` and on.
     Empty cells are empty texts.
 
     Parameters

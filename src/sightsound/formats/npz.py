@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from sightsound.contract.csv_cells import joined
 from sightsound.formats.columns import Batch, Column, cells_of, count_of
-from sightsound.formats.texts import BETWEEN
 
 _BYTES = 2**22  # that are copied at once
 _NUMBERS = 2**22  # characters of texts of equal width that are in memory at once
@@ -80,7 +80,7 @@ class _Part:
             self._file.write(np.ascontiguousarray(cells, self._dtype).tobytes())
             return
         for cell in cells_of(batch, self.column):
-            text = "" if cell is None else cell if isinstance(cell, str) else BETWEEN.join(map(str, cell))
+            text = "" if cell is None else cell if isinstance(cell, str) else joined([*map(str, cell)])
             text = text.replace("\0", "")
             self._width = max(self._width, len(text))
             self._file.write(text.encode("utf-8", "surrogatepass") + b"\0")

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sightsound.contract.paths import FORMULA, printable
+from sightsound.contract.csv_cells import guarded, guarded_path, joined
+from sightsound.contract.paths import printable
 from sightsound.formats.columns import Batch, Column, cells_of, count_of
 
 NOTE = Column("note", "text", "what was changed in the texts of the row, because the format cannot hold it")
@@ -15,8 +16,8 @@ NOTE = Column("note", "text", "what was changed in the texts of the row, because
 ESCAPED_BYTES = "bytes that are not UTF-8 are escaped"
 r"""What a note says of a cell with escapes such as `\xe9`."""
 
-BETWEEN = "; "
-"""What stands between the values of a list in a cell of CSV."""
+ESCAPED_CONTROLS = "control characters are escaped"
+"""What a note says of a cell of CSV with escapes for characters that cannot be printed."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -32,15 +33,17 @@ def csv_cell(text: str, *, path: bool = False) -> str:
     A line break stays, in quotes. Other control characters and bytes that are not UTF-8 are escaped. No spreadsheet
     takes the text for a formula: a path begins with `./` then, another text with an apostrophe.
     """
-    shown = text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
-    if shown[:1] in FORMULA and shown != "-":
-        return f"./{shown}" if path else f"'{shown}"
-    return shown
+    shown = _without_controls(text)
+    return guarded_path(shown) if path else guarded(shown)
+
+
+def _without_controls(text: str) -> str:
+    return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
 def csv_list(texts: Sequence[str]) -> str:
     """Return several texts for one cell of CSV."""
-    return csv_cell(BETWEEN.join(texts))
+    return csv_cell(joined(texts))
 
 
 def notes(batch: Batch, columns: Sequence[Column], *, csv: bool) -> list[str | None]:
@@ -74,10 +77,9 @@ def _changed(texts: Sequence[str], column: Column, csv: bool) -> str | None:
         return ESCAPED_BYTES
     if not csv:
         return None
-    if any(not text.isprintable() and csv_cell(text, path=True).removeprefix("./") != text for text in texts):
-        return "control characters are escaped"
-    if column.kind == "texts" and len(texts) > 1 and any(BETWEEN.strip() in text for text in texts):
-        return "a value has a semicolon in it"
-    if column.kind != "path" and BETWEEN.join(texts)[:1] in FORMULA and csv_cell(BETWEEN.join(texts))[:1] == "'":
-        return "an apostrophe is put before it"
-    return None
+    if any(_without_controls(text) != text for text in texts):
+        return ESCAPED_CONTROLS
+    whole = joined(texts) if column.kind == "texts" else texts[0]
+    if column.kind == "texts" and any(joined([text]) != text for text in texts):
+        return "a value with a semicolon or a quote is in quotes"
+    return "an apostrophe is put before it" if column.kind != "path" and guarded(whole) != whole else None

@@ -9,7 +9,7 @@ from typing import Literal
 
 from sightsound._progress import bar
 from sightsound.contract.card import Modality
-from sightsound.contract.errors import LibraryError, UnknownModel
+from sightsound.contract.errors import LibraryError, SightsoundError, UnknownModel
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Item, Outcome
 from sightsound.host.advice import require_not_imported
@@ -18,9 +18,9 @@ from sightsound.library import labels
 from sightsound.library.gone import count_gone
 from sightsound.library.index_report import IndexReport
 from sightsound.library.index_run import ContentEmbedder, FileRecorder, IndexProgress, IndexTarget
-from sightsound.library.item_finder import ItemFinder
 from sightsound.library.label_files import LabelFile
-from sightsound.library.label_staging import LabelStaging
+from sightsound.library.label_import import take_labels
+from sightsound.library.label_staging import open_label_file
 from sightsound.library.library import Library, open_library
 from sightsound.library.scan import FileScan, scan_files
 from sightsound.media import files
@@ -63,9 +63,9 @@ def index(
     device : str
         Where the models run, see `Host.load`.
     label_from : "folder", path or None
-        Label each file with the name of its folder, or with the columns of a CSV file whose column `path` is relative
-        to an indexed folder. A CSV with `start` and `stop`, or a selection table of Raven, labels time ranges, see
-        `import_labels`.
+        Label each file with the name of its folder, or with the columns of a table whose column `path` is relative
+        to one of the folders in `paths`. It is read as by `import_labels`: a table with `start` and `stop`, or a
+        selection table of Raven, labels time ranges.
     retry : bool
         Whether to try again what failed in an earlier run.
     scores : bool or None
@@ -104,7 +104,7 @@ def index(
     began, times, host = time.monotonic(), StageTimes(), host or Host()
     changed_rules(TimeRules(), time_zone, time_patterns)  # raises SightsoundError before anything is read
     chosen, existing = _models_by_modality(host, models, library), files.existing_paths(as_list(paths))
-    table = None if label_from in (None, labels.FOLDER) else LabelFile(label_from)
+    table = None if label_from is None or label_from == labels.FOLDER else _label_table(label_from, library)
     report = IndexReport()
     with open_library(library, create=True) as opened, opened.writing(max_bytes=max_bytes) as writer:
         if store is not None:
@@ -118,16 +118,24 @@ def index(
             _embed_files(found, target, recorder, device)
         if table is not None:
             folders = [str(path if path.is_dir() else path.parent) for path in existing]
-            names = writer.labels.items_named if table.form == "raven" else None
-            finder = ItemFinder(writer.read, opened.roots, folders, names=names, first=True)
-            staging = LabelStaging(writer, most_unmatched=None)
-            staging.add(table, finder)
-            stored = staging.apply()
-            report.unmatched = list(stored.unmatched)
+            report.labels = take_labels(table, writer, opened.roots, folders)
         seen = {(each.root, each.path) for each in found if isinstance(each, Item)}
         report.gone = count_gone(existing, opened, seen)
     report.elapsed, report.timing = time.monotonic() - began, times.timing()
     return report
+
+
+def _label_table(file: PathLike, library: PathLike | Library) -> LabelFile:
+    """Open a table of labels; one whose columns cannot be is refused before anything is read."""
+    known = list[str]()
+    with contextlib.suppress(LibraryError), open_library(library) as opened:
+        known = opened.label_columns()
+    table = open_label_file(file, (), known, new_columns=False)
+    if not table.names_recordings:
+        raise SightsoundError(
+            f"{file!s}: does not say which recording it is of; take it with `sightsound label --from FILE --for RECORDING`"
+        )
+    return table
 
 
 def _models_by_modality(host: Host, models: Sequence[str], library: PathLike | Library) -> dict[Modality, list[str]]:

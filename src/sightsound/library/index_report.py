@@ -9,6 +9,7 @@ from sightsound.contract.execution import Execution
 from sightsound.contract.html import html_table
 from sightsound.contract.results import Outcome
 from sightsound.library.gone import Gone
+from sightsound.library.label_staging import LabelReport
 from sightsound.pipeline.timing import Timing
 
 _FAILED = 20  # that a notebook shows
@@ -27,8 +28,8 @@ class IndexReport:
         The items that failed, in this run or an earlier one.
     flags : Counter of str
         How often each flag of `Outcome.flags` was set, by item and model.
-    unmatched : list of str
-        The paths of a label table that are no items.
+    labels : LabelReport or None
+        What a table of labels gave to the items, and what of it was left out; None without one.
     gone : Gone
         How many items below the paths have no file any more, and which indexed folders are not there.
     windows : int
@@ -44,12 +45,17 @@ class IndexReport:
     counts: Counter[str] = field(default_factory=Counter)
     failed: list[Outcome] = field(default_factory=list)
     flags: Counter[str] = field(default_factory=Counter)
-    unmatched: list[str] = field(default_factory=list)
+    labels: LabelReport | None = None
     gone: Gone = field(default_factory=Gone)
     windows: int = 0
     elapsed: float = 0.0
     execution: dict[str, Execution] = field(default_factory=dict)
     timing: Timing | None = None
+
+    @property
+    def unmatched(self) -> list[str]:
+        """The first 1,000 rows of a table of labels that mean no item."""
+        return [] if self.labels is None else list(self.labels.unmatched)
 
     def _repr_html_(self) -> str:
         counts = html_table(

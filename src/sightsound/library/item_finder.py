@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any
 
 from sightsound.library.label_cells import bytes_of_escapes
-from sightsound.library.label_files import LabelRow
+from sightsound.library.label_rows import LabelRow
 from sightsound.media import files
 
 Read = Callable[..., list[tuple[Any, ...]]]

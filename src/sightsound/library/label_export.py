@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from sightsound._atomic import atomic_path
 from sightsound.classify.export import RAVEN_NYQUIST, TrackNames
+from sightsound.contract.csv_cells import guarded
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, as_list, nearest, printable
 from sightsound.contract.results import Item, TimeRange
@@ -19,7 +20,7 @@ from sightsound.formats.json_file import json_text_of, objects_of
 from sightsound.formats.parquet import write_parquet
 from sightsound.library.filters import Filter
 from sightsound.library.item_choice import contains
-from sightsound.library.label_cells import csv_line, escapes_of_bytes, path_cell, value_cell
+from sightsound.library.label_cells import csv_line, escapes_of_bytes, path_cell
 from sightsound.library.label_files import PLACE_COLUMNS, RECORDED, SPAN_COLUMNS, TIMES
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.validation import decode_item, decode_range, json_object, text
@@ -127,7 +128,7 @@ class LabelExport:
     def csv_lines(self) -> Iterator[str]:
         """Yield the lines of a CSV: of each item, or of each time range."""
         columns = self.table_columns()
-        yield csv_line([value_cell(column.name) for column in columns])
+        yield csv_line([guarded(column.name) for column in columns])
         for path, root, *cells in self.table_rows():
             yield csv_line([path_cell(path), escapes_of_bytes(root), *map(_csv_cell, cells)])
 
@@ -356,7 +357,7 @@ def _by_place(ranges: Iterable[TimeRange]) -> Iterator[tuple[_Place, dict[str, l
 
 
 def _csv_cell(cell: Any) -> str:
-    return "" if cell is None else value_cell(cell) if isinstance(cell, str) else repr(cell)
+    return "" if cell is None else guarded(cell) if isinstance(cell, str) else repr(cell)
 
 
 def _seconds(value: float) -> str:

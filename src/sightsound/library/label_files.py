@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import TextIO
 
 from sightsound.classify.export import CSV_COLUMNS
+from sightsound.contract.csv_cells import parted, unguarded
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, nearest, printable
-from sightsound.formats.texts import BETWEEN
-from sightsound.library.label_cells import value_of_cell
+from sightsound.formats.texts import NOTE
 from sightsound.library.label_records import RECORD_FORMS, LabelRecords
+from sightsound.library.label_rows import LabelRow, RowCells, number_of
+from sightsound.library.other_tables import is_escaped, other_table
 from sightsound.media.safe_open import error_line
 
 PLACE_COLUMNS = ("path", "root")
@@ -33,73 +34,24 @@ DEFAULT_COLUMN = "label"
 """The column of labels that come without the name of one: those of folders, and of Audacity."""
 
 _TABLES = ("csv", "json", "parquet")
-_OTHER_TABLES = {
-    "list": {"id", "file", "content", "status"},
-    "search": {"id", "file", "score"},
-    "duplicates": {"group", "keep", "similarity"},
-    "export": {"item", "root", "content"},
-}
-"""Commands -> columns that tell their tables, most of whose other columns are no labels."""
 _BEGIN, _END, _OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
-_RAVEN_COLUMNS = frozenset(
+RAVEN_PLACES = (
+    *("Selection", "View", "Channel", _BEGIN, _END, "Low Freq (Hz)", "High Freq (Hz)"),
+    *("Begin File", "Begin Path", _OFFSET),
+)
+"""The columns of a selection table of Raven that say where a selection is, as they are written."""
+_RAVEN_TIMES = frozenset(
     (
-        *("Selection", "View", "Channel", _BEGIN, _END, "Low Freq (Hz)", "High Freq (Hz)"),
-        *("Begin File", "End File", "Begin Path", "End Path", _OFFSET, "Begin Date", "End Date"),
-        *("Begin Hour", "Begin Clock Time", "End Clock Time", "Begin Date Time", "Begin Sample", "End Sample"),
-        *("PFC Num Inf Pts", "Confidence", "Score", "Mean Score", "Peak Score", "Rank", "Occupancy", "Type"),
+        *("End File", "End Path", "Begin Date", "End Date", "Begin Hour", "Begin Clock Time", "End Clock Time"),
+        *("Begin Date Time", "Begin Sample", "End Sample"),
     )
 )
-"""Columns of Raven Pro 1.6, of detectors and of `tag --raven` that are no labels. Nor are the measurements of Raven:
-their names end with a unit in parentheses."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """Where in a recording a row of a file with labels is.
-
-    Parameters
-    ----------
-    start, stop : float
-        Seconds.
-    low_hz, high_hz : float or None
-        The band in Hz.
-    channel : int or None
-        The channel, counted from 0.
-    selection : str or None
-        The number of a selection of Raven, which has a row for each of its views.
-    """
-
-    start: float
-    stop: float
-    low_hz: float | None = None
-    high_hz: float | None = None
-    channel: int | None = None
-    selection: str | None = None
-
-
-@dataclass(frozen=True)
-class LabelRow:
-    """A row of a file with labels.
-
-    Parameters
-    ----------
-    number : int
-        The number of the row, from 1.
-    paths : tuple of str
-        What may name the file that the row is about, the best first; none in a file of one recording.
-    root : str
-        The folder that the path is relative to; "" where the row does not say so.
-    values : mapping of str to str
-        Column -> label, "" for none.
-    span : Span or None
-        The part of the recording; None for a whole file, and for a recording without any part of these columns.
-    """
-
-    number: int
-    paths: tuple[str, ...]
-    root: str
-    values: Mapping[str, str]
-    span: Span | None = None
+"""Those of Raven Pro 1.6 that say the same in other words."""
+_RAVEN_MEASUREMENTS = frozenset(
+    ("PFC Num Inf Pts", "Confidence", "Score", "Mean Score", "Peak Score", "Rank", "Occupancy", "Type")
+)
+"""Columns of Raven Pro 1.6, of detectors and of `tag --raven` that are labels only where the library has them. So are
+the measurements of Raven, whose names end with a unit in parentheses."""
 
 
 class LabelFile:
@@ -112,11 +64,18 @@ class LabelFile:
     columns : sequence of str
         The columns to read, regardless of case where none is spelt like this; for a label track of Audacity the name
         of its column. By default all that are labels.
+    known : collection of str
+        The columns of labels of the library, which a selection table of Raven may have in other case, or under the
+        names of measurements.
 
     Attributes
     ----------
     columns : tuple of str
         The names of the label columns.
+    skipped : tuple of str
+        Columns of a selection table that are not read, though they may be labels.
+    escaped : list of int
+        The numbers of rows with labels that CSV has with escapes, and that are not read; complete after the last row.
     form : {"csv", "json", "parquet", "raven", "audacity"}
         The kind of file.
     ranges : bool
@@ -128,9 +87,10 @@ class LabelFile:
         If the file is none of these, is not in UTF-8, has no column `path`, has two columns of one name, or lacks one.
     """
 
-    def __init__(self, file: PathLike, columns: Sequence[str] = ()) -> None:
+    def __init__(self, file: PathLike, columns: Sequence[str] = (), known: Collection[str] = ()) -> None:
         self.file = file
         self.form, self.ranges = "csv", False
+        self.skipped, self.escaped = tuple[str, ...](), list[int]()
         self._names: list[str] = []
         ending = os.path.splitext(os.fspath(file))[1].lower()
         self._records = LabelRecords(file, RECORD_FORMS[ending]) if ending in RECORD_FORMS else None
@@ -140,10 +100,11 @@ class LabelFile:
             self._read_first_line(ending)
         if self.form in _TABLES:
             _check_names(self._names, self.form, file)
-            self.ranges = {"start", "stop"} <= set(self._names) or {"start", "end"} <= set(self._names)
-        else:
-            self.ranges = True
-        self._sources = self._chosen(columns)
+        self._other = other_table(self._names) if self.form in _TABLES else None
+        self.ranges = self.form not in _TABLES or (
+            self._other is None and any({"start", stop} <= set(self._names) for stop in ("stop", "end"))
+        )
+        self._sources = self._chosen(columns) if columns or self.form == "audacity" else self._labels(known)
         self.columns = tuple(self._sources)
 
     def _read_first_line(self, ending: str) -> None:
@@ -154,6 +115,8 @@ class LabelFile:
                 self.form = _form(first)
             if self.form != "audacity":
                 self._names = next(self._reader(opened), [])
+            if self.form == "csv":
+                self._names = [unguarded(name) for name in self._names]
 
     def rows(self) -> Iterator[LabelRow]:
         """Yield the rows.
@@ -164,7 +127,7 @@ class LabelFile:
             If a row cannot be read, with its number.
         """
         if self._records:
-            read = {*PLACE_COLUMNS, *SPAN_COLUMNS, *self._sources.values()}
+            read = [name for name in (*PLACE_COLUMNS, *SPAN_COLUMNS, *self._sources.values()) if name in self._names]
             yield from (self._table_row(number, cells) for number, cells in enumerate(self._records.rows(read), 1))
             return
         with self._opened() as opened:
@@ -174,12 +137,22 @@ class LabelFile:
             row_of = self._raven_row if self.form == "raven" else self._table_row
             reader = self._reader(opened)
             next(reader, None)
-            joined, records = _other_command(self._names), self._cells(reader)
+            records = self._cells(reader)
             if self.form == "raven":
                 records = _with_offsets(records, self.file)
             for number, record in enumerate(records, 1):
                 row = row_of(number, record)
-                yield from _parts(row) if joined else [row]
+                yield from self._parts(row, record) if self._other else [row]
+
+    def _parts(self, row: LabelRow, cells: Mapping[str, str]) -> Iterator[LabelRow]:
+        """Yield a row for each label of a cell that has several, as the tables of other commands have them in CSV."""
+        assert self._other is not None
+        escaped = {c for c in row.values if is_escaped(self._sources[c], cells.get(NOTE.name, ""))}
+        self.escaped += [row.number] if escaped else []
+        kept = {column: value for column, value in row.values.items() if column not in escaped}
+        texts = [parted(v) if self._other.has_lists(self._sources[c]) else [v] for c, v in kept.items()]
+        for values in zip_longest(*texts, fillvalue="") if kept else [()]:
+            yield replace(row, values=dict(zip(kept, values)))
 
     def _cells(self, reader: Iterator[list[str]]) -> Iterator[dict[str, str]]:
         """Yield the cells of each row by the names of their columns. Raises `SightsoundError` for cells without one."""
@@ -222,71 +195,82 @@ class LabelFile:
             if len(columns) > 1:
                 raise SightsoundError(f"{self.file!s}: expected one column for a label track, got {len(columns)}")
             return dict.fromkeys(columns or (DEFAULT_COLUMN,), "")
-        known = [name for name in self._names if name and not self._is_place(name)]
-        if not columns:
-            if self.form in _TABLES:
-                _check_times(self._names, self.ranges, self.file)
-            labels = [name for name in known if self.form in _TABLES or not _is_of_raven(name)]
-            if self.form in _TABLES and set(CSV_COLUMNS) <= set(self._names):  # of `tag`, which says more of each label
-                labels = [DEFAULT_COLUMN]
-            if other := _other_command(self._names):
-                raise SightsoundError(
-                    f"{self.file!s}: expected a table of labels, got one of `{other}`; write one with `sightsound "
-                    "label --to`, or name its columns of labels (--column)"
-                )
-            if self.ranges and not labels:
-                raise SightsoundError(
-                    f"{self.file!s}: expected a column of labels, got {', '.join(self._names)}; name one with --column"
-                )
-            return {name: name for name in labels}
+        known = self._possible()
         by_case = {name.casefold(): name for name in reversed(known)}
         found = {}
         for column in columns:
-            source = column if column in known else by_case.get(column.casefold())
+            meant, wanted = self._other.source(column, self._names) if self._other else (column, column)
+            source = wanted if wanted in known else by_case.get(wanted.casefold())
             if source is None:
                 similar = nearest(column, known)
                 step = f"did you mean {similar!r}?" if similar else f"it has {', '.join(known) or 'none'}"
                 raise SightsoundError(f"{self.file!s}: expected a column {column!r}; {step}")
-            found[column] = source
+            found[meant] = source
         return found
+
+    def _labels(self, known: Collection[str]) -> dict[str, str]:
+        """Return the same for all columns that are labels."""
+        if self._other:
+            raise SightsoundError(
+                f"{self.file!s}: expected a table of labels, got one of `{self._other.command}`; write one with "
+                "`sightsound label --to`, or name its columns of labels (--column)"
+            )
+        labels = self._possible()
+        if self.form == "raven":
+            self.skipped = tuple(name for name in labels if _is_measurement(name) and name not in known)
+            labels = [name for name in labels if name not in self.skipped and (name not in _RAVEN_TIMES or name in known)]
+            by_case = {name.casefold(): name for name in [DEFAULT_COLUMN, *known]}
+            named = {name: by_case.get(name.casefold(), name) for name in labels}
+            found = {name if of_library in labels else of_library: name for name, of_library in named.items()}
+        else:
+            _check_times(self._names, self.ranges, self.file)
+            of_tag = set(CSV_COLUMNS) <= set(self._names)  # which says more of each label
+            found = {name: name for name in ([DEFAULT_COLUMN] if of_tag else labels)}
+        if self.ranges and not found:
+            raise SightsoundError(
+                f"{self.file!s}: expected a column of labels, got {', '.join(self._names)}; name one with --column"
+            )
+        return found
+
+    def _possible(self) -> list[str]:
+        """Return the columns that may be labels."""
+        return [name for name in self._names if name and not self._is_place(name)]
 
     def _is_place(self, name: str) -> bool:
         if self.form == "raven":
-            return name in (_BEGIN, _END, "Begin File", "Begin Path")
+            return name in RAVEN_PLACES
         return name in PLACE_COLUMNS or (self.ranges and name in SPAN_COLUMNS)
 
     def _values(self, cells: Mapping[str, str]) -> dict[str, str]:
         found = {column: cells.get(source, "") for column, source in self._sources.items()}
-        return found if self._records else {column: value_of_cell(cell) for column, cell in found.items()}
+        return {column: unguarded(cell) for column, cell in found.items()} if self.form == "csv" else found
 
-    def _table_row(self, number: int, cells: dict[str, str]) -> LabelRow:
-        path, root = cells.get("path", ""), cells.get("root", "")
+    def _table_row(self, number: int, record: dict[str, str]) -> LabelRow:
+        cells, span, problem = RowCells(self.file, number, record), None, ""
+        path, root, values = cells.get("path"), cells.get("root"), self._values(record)
         if root and not os.path.isabs(root):
-            raise self._wrong(number, "root", "an absolute folder", root)
-        span = None
-        stop = "stop" if cells.get("stop") or "end" not in cells else "end"
+            raise cells.wrong("root", "an absolute folder", root)
+        stop = "stop" if cells.get("stop") or "end" not in record else "end"
         if self.ranges and (cells.get("start") or cells.get(stop)):
-            channel = cells.get("channel", "").removesuffix(".0")  # a column of numbers, some of which are missing
-            if channel and not channel.isdecimal():
-                raise self._wrong(number, "channel", "a number from 0", channel)
-            seconds = self._seconds(number, cells, "start"), self._seconds(number, cells, stop)
-            band = self._band(number, cells, "low_hz"), self._band(number, cells, "high_hz")
-            span = self._span(number, *seconds, *band, int(channel) if channel else None)
-        return LabelRow(number, (path,) if path else (), root, self._values(cells), span)
+            seconds = cells.seconds("start"), cells.seconds(stop)
+            span = cells.span(*seconds, cells.band("low_hz"), cells.band("high_hz"), cells.channel("channel", 0))
+        elif self.ranges and any(values.values()):
+            problem = "which has a label, and no start and stop"
+        elif self._other and self._other.of_parts and cells.get("start"):
+            problem = "which is about a part of it"
+        return LabelRow(number, (path,) if path else (), root, values, span, problem)
 
-    def _raven_row(self, number: int, cells: dict[str, str]) -> LabelRow:
-        start, stop = self._seconds(number, cells, _BEGIN), self._seconds(number, cells, _END)
+    def _raven_row(self, number: int, record: dict[str, str]) -> LabelRow:
+        cells = RowCells(self.file, number, record)
+        start, stop = cells.seconds(_BEGIN), cells.seconds(_END)
         if cells.get(_OFFSET) and self.names_recordings:  # times are of all files, one after the other
-            length, start = stop - start, self._seconds(number, cells, _OFFSET)
+            length, start = stop - start, cells.seconds(_OFFSET)
             stop = round(start + length, 9)
-        channel = cells.get("Channel", "")
-        if channel and not (channel.isdecimal() and int(channel)):
-            raise self._wrong(number, "Channel", "a number from 1", channel)
-        selection = cells.get("Selection") if "View" in cells else None
-        band = self._band(number, cells, "Low Freq (Hz)"), self._band(number, cells, "High Freq (Hz)")
-        span = self._span(number, start, stop, *band, int(channel) - 1 if channel else None, selection)
-        paths = tuple(path for name in ("Begin Path", "Begin File") if (path := cells.get(name, "")))
-        return LabelRow(number, paths, "", self._values(cells), span)
+        selection = record.get("Selection") if "View" in record else None
+        band = cells.band("Low Freq (Hz)"), cells.band("High Freq (Hz)")
+        span = cells.span(start, stop, *band, cells.channel("Channel", 1), selection)
+        paths = tuple(path for name in ("Begin Path", "Begin File") if (path := cells.get(name)))
+        return LabelRow(number, paths, "", self._values(record), span)
 
     def _audacity_rows(self, opened: TextIO) -> Iterator[LabelRow]:
         """Yield the labels. A row that begins with a backslash has the band of the label before it."""
@@ -297,7 +281,8 @@ class LabelFile:
                 continue
             if fields[0] == "\\":
                 if waiting is None or len(fields) < 3:
-                    raise self._wrong(number, "band", "two frequencies below a label", line.strip())
+                    wrong = RowCells(self.file, number, {}).wrong
+                    raise wrong("band", "two frequencies below a label", line.strip())
                 waiting[2][:] = fields[1:3]
                 continue
             if waiting is not None:
@@ -307,58 +292,15 @@ class LabelFile:
             yield self._audacity_row(*waiting)
 
     def _audacity_row(self, number: int, fields: list[str], band: list[str]) -> LabelRow:
+        moment = len(fields) == 2 and number_of(fields[1]) is None  # a label without a stop
+        times = {"start": fields[0], "stop": fields[0] if moment else "".join(fields[1:2])}
+        cells = RowCells(self.file, number, {**times, **dict(zip(("low", "high"), band))})
         if len(fields) < 2:
-            raise self._wrong(number, "label", "start, stop and text with tabs between", printable(fields[0]))
-        moment = len(fields) == 2 and _number(fields[1]) is None  # a label without a stop
-        times = {"start": fields[0], "stop": fields[0] if moment else fields[1]}
+            raise cells.wrong("label", "start, stop and text with tabs between", printable(fields[0]))
         text = "\t".join(fields[1:] if moment else fields[2:])
-        hz = dict(zip(("low", "high"), band))
-        low, high = (self._band(number, hz, name, undefined=True) for name in ("low", "high"))
-        start, stop = (self._seconds(number, times, name) for name in ("start", "stop"))
-        span = self._span(number, start, stop, low, high)
+        low, high = (cells.band(name, undefined=True) for name in ("low", "high"))
+        span = cells.span(cells.seconds("start"), cells.seconds("stop"), low, high)
         return LabelRow(number, (), "", {self.columns[0]: text}, span)
-
-    def _span(
-        self,
-        number: int,
-        start: float,
-        stop: float,
-        low: float | None = None,
-        high: float | None = None,
-        channel: int | None = None,
-        selection: str | None = None,
-    ) -> Span:
-        if not 0 <= start <= stop:
-            raise self._wrong(number, "times", "a start of 0 s or more and a stop not before it", f"{start} to {stop}")
-        if low is not None and high is not None and low > high:
-            raise self._wrong(number, "band", "a low frequency not above the high one", f"{low:.10g} to {high:.10g} Hz")
-        return Span(start, stop, low, high, channel, selection)
-
-    def _seconds(self, number: int, cells: Mapping[str, str], name: str) -> float:
-        value = _number(cells.get(name, ""))
-        if value is None:
-            raise self._wrong(number, name, "seconds", cells.get(name, ""))
-        return value
-
-    def _band(self, number: int, cells: Mapping[str, str], name: str, *, undefined: bool = False) -> float | None:
-        """Return a frequency; None where there is none, or a negative one that stands for none in Audacity."""
-        text = cells.get(name, "")
-        value = _number(text)
-        if text and (value is None or (value < 0 and not undefined)):
-            raise self._wrong(number, name, "Hz", text)
-        return None if value is None or value < 0 else value
-
-    def _wrong(self, number: int, name: str, expected: str, got: str) -> SightsoundError:
-        return SightsoundError(f"{self.file!s}: row {number}: {name}: expected {expected}, got {got!r}; correct it")
-
-
-def _number(text: str) -> float | None:
-    """Return a finite number, None for any other text."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _check_names(names: Sequence[str], form: str, file: PathLike) -> None:
@@ -410,8 +352,8 @@ def _path_step(names: Sequence[str]) -> str:
     return f"rename {by_case[0]!r}" if by_case else "rename the column that has the files"
 
 
-def _is_of_raven(name: str) -> bool:
-    return name in _RAVEN_COLUMNS or name.endswith(")")
+def _is_measurement(name: str) -> bool:
+    return name in _RAVEN_MEASUREMENTS or name.endswith(")")
 
 
 def _form(line: str) -> str:
@@ -419,18 +361,6 @@ def _form(line: str) -> str:
     fields = line.rstrip("\r\n").split("\t")
     if {_BEGIN, _END} <= set(fields):
         return "raven"
-    if not line or (len(fields) > 1 and _number(fields[0]) is not None):
+    if not line or (len(fields) > 1 and number_of(fields[0]) is not None):
         return "audacity"
     return "csv"
-
-
-def _other_command(names: Sequence[str]) -> str | None:
-    """Return the command that writes a table with these columns, None if it is one of labels."""
-    return next((command for command, told in _OTHER_TABLES.items() if told <= set(names)), None)
-
-
-def _parts(row: LabelRow) -> Iterator[LabelRow]:
-    """Yield a row for each label of a cell that has several, as the tables of other commands have them in CSV."""
-    cells = [cell.split(BETWEEN) for cell in row.values.values()]
-    for values in zip_longest(*cells, fillvalue=""):
-        yield replace(row, values=dict(zip(row.values, values)))

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from sightsound.contract.errors import LibraryError, SightsoundError
 from sightsound.contract.paths import PathLike
 from sightsound.library.item_finder import Found, ItemFinder
-from sightsound.library.label_files import LabelRow
+from sightsound.library.label_files import LabelFile
+from sightsound.library.label_rows import LabelRow
 from sightsound.library.label_staging import LabelReport, LabelStaging, open_label_file
 from sightsound.library.label_tracks import stage_tracks
 from sightsound.library.library import Library, open_library
@@ -75,10 +76,7 @@ def import_labels(
         folder, roots = os.path.dirname(os.path.abspath(file)), opened.roots
         with opened.writing() as writer:
             about = None if recording is None else _recording(writer, recording, roots, opened.path.name)
-            names = writer.labels.items_named if source.form == "raven" else None
-            staging = LabelStaging(writer)
-            staging.add(source, ItemFinder(writer.read, roots, [*roots, folder], names=names), about)
-            report = staging.apply()
+            report = take_labels(source, writer, roots, [*roots, folder], about)
             if report.unmatched_count and not report.items:
                 within = " and times within them" if source.ranges else ""
                 raise SightsoundError(
@@ -86,6 +84,30 @@ def import_labels(
                     f"(the first: {report.unmatched[0]}); see `sightsound stats`"
                 )
         return report
+
+
+def take_labels(
+    source: LabelFile, writer: Writer, roots: Sequence[str], folders: Sequence[str], recording: Found | None = None
+) -> LabelReport:
+    """Give items the labels of a file that is open.
+
+    Parameters
+    ----------
+    source : LabelFile
+        The file, from `open_label_file`.
+    writer : Writer
+        The writer of the library.
+    roots : sequence of str
+        The roots of the library.
+    folders : sequence of str
+        The folders that paths may be relative to.
+    recording : Found or None
+        The item that all rows are about.
+    """
+    names = writer.labels.items_named if source.form == "raven" else None
+    staging = LabelStaging(writer)
+    staging.add(source, ItemFinder(writer.read, roots, folders, names=names), recording)
+    return staging.apply()
 
 
 def _recording(writer: Writer, path: PathLike, roots: Sequence[str], name: str) -> Found:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -54,16 +54,16 @@ class LabelRecords:
             else:
                 self.names = list(dict.fromkeys(name for record in _json_records(file) for name in record))
 
-    def rows(self, names: Container[str]) -> Iterator[dict[str, str]]:
+    def rows(self, names: Sequence[str]) -> Iterator[dict[str, str]]:
         """Yield the rows with a text in each cell, "" for none. A row with lists of texts becomes one for each text.
 
         Parameters
         ----------
-        names : container of str
-            The columns to read.
+        names : sequence of str
+            The columns to read; no others of a Parquet file are decoded.
         """
         with self._errors():
-            records = _parquet_records(self._file) if self._form == "parquet" else _json_records(self._file)
+            records = _parquet_records(self._file, names) if self._form == "parquet" else _json_records(self._file)
             for number, record in enumerate(records, 1):
                 lists = {name: _texts(value, number, name) for name, value in record.items() if name in names}
                 single = {name: texts[0] for name, texts in lists.items() if not isinstance(record[name], list)}
@@ -92,9 +92,9 @@ def _texts(value: Any, number: int, name: str) -> list[str]:
     return [json.dumps(value) if isinstance(value, bool | int | float) else str(value)]  # a time of Parquet, too
 
 
-def _parquet_records(file: PathLike) -> Iterator[dict[str, Any]]:
+def _parquet_records(file: PathLike, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     with open_parquet(file) as table:
-        for batch in table.iter_batches(_ROWS, use_threads=False):
+        for batch in table.iter_batches(_ROWS, columns=list(names), use_threads=False):
             yield from batch.to_pylist()
 
 

@@ -12,13 +12,15 @@ from itertools import islice
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, printable
 from sightsound.library.item_finder import Found, ItemFinder
-from sightsound.library.label_files import DEFAULT_COLUMN, OF_SPANS, PLACE_COLUMNS, TIMES, LabelFile, LabelRow, Span
+from sightsound.library.label_files import OF_SPANS, PLACE_COLUMNS, TIMES, LabelFile
+from sightsound.library.label_rows import LabelRow, Span
 from sightsound.library.store.label_changes import StagedRange
 from sightsound.library.store.writer import Writer
 
 MOST_NAMED = 1000
 """How many rows and files a report names; further ones are counted."""
 _BATCH = 1000  # rows that are gathered at once
+_SKIPPED = 10  # columns of selection tables that a note names
 _LIMITS = (  # the seconds and the channels of a recording
     "SELECT max(seconds), max(CASE WHEN json_valid(facts) THEN json_extract(facts, '$.channels') END)"
     " FROM outcomes WHERE item = ?"
@@ -69,13 +71,12 @@ class LabelStaging:
     ----------
     writer : Writer
         The writer of the library.
-    most_unmatched : int or None
-        How many rows that mean no item the report names; None for all.
     """
 
-    def __init__(self, writer: Writer, most_unmatched: int | None = MOST_NAMED) -> None:
-        self._writer, self._most = writer, most_unmatched
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
         self._unmatched, self._count, self._empty, self._channels = list[str](), 0, 0, 0
+        self._skipped, self._escaped = dict[str, None](), list[int]()
         self._first_channel: str | None = None
         writer.labels.begin()
 
@@ -105,6 +106,8 @@ class LabelStaging:
                 found = recording or finder.find(row)
                 if isinstance(found, Found) and file.ranges and found.modality == "image":
                     found = f"{name}: an image, expected a recording"
+                if isinstance(found, Found) and row.problem:
+                    found = f"row {row.number} of {name}, {row.problem}"
                 if isinstance(found, Found) and row.span is not None:
                     seconds, of_recording = limits(found.id)
                     late, other = _beyond(seconds, of_recording, f"row {row.number} of {name}", row.span)
@@ -116,7 +119,7 @@ class LabelStaging:
                     self._empty += row.span is not None and not any(row.values.values())
                     continue
                 self._count += 1
-                if self._most is None or self._count <= self._most:
+                if self._count <= MOST_NAMED:
                     self._unmatched.append(found)
             if file.ranges:
                 changes.stage_ranges(staged for id_, row in matched for staged in _staged_ranges(id_, row))
@@ -124,11 +127,13 @@ class LabelStaging:
                 changes.stage_labels((id_, c, v or None) for id_, row in matched for c, v in row.values.items())
         if recording is not None and self._count == before:
             changes.stage_ranges(_without_range(recording.id, column) for column in file.columns)
+        self._skipped |= dict.fromkeys(file.skipped)
+        self._escaped = [*self._escaped, *file.escaped]
 
     @contextlib.contextmanager
     def tentative(self) -> Iterator[None]:
         """Forget the rows that are gathered in the block if it raises an error."""
-        before = {**vars(self), "_unmatched": [*self._unmatched]}
+        before = {**vars(self), "_unmatched": [*self._unmatched], "_skipped": {**self._skipped}}
         try:
             with self._writer.labels.tentative():
                 yield
@@ -147,6 +152,16 @@ class LabelStaging:
                 f"{self._channels} time ranges are of a channel that their recording does not have, the first: "
                 f"{self._first_channel}"
             )
+        if self._escaped:
+            count = len(self._escaped)
+            notes.append(
+                f"{count} {'rows' if count > 1 else 'row'} with labels that CSV has with escapes left out, the first "
+                f"{self._escaped[0]}; take a table in JSON or Parquet"
+            )
+        if self._skipped:
+            named, more = [*self._skipped][:_SKIPPED], len(self._skipped) - _SKIPPED
+            names = ", ".join(map(printable, named)) + (f" and {more} more" if more > 0 else "")
+            notes.append(f"columns that are not read as labels: {names}; name those that are with `label --column`")
         return LabelReport(items, labels, ranges, tuple(self._unmatched), self._count, tuple(notes))
 
 
@@ -196,10 +211,7 @@ def open_label_file(file: PathLike, columns: Sequence[str], known: Sequence[str]
     SightsoundError
         If it cannot be read, or if a column seems to be misspelt.
     """
-    source = LabelFile(file, columns)
-    if source.form == "raven" and not columns:  # whose columns begin with a capital letter
-        by_case = {name.casefold(): name for name in [DEFAULT_COLUMN, *known]}
-        source = LabelFile(file, [by_case.get(name.casefold(), name) for name in source.columns])
+    source = LabelFile(file, columns, known)
     check_columns(source.columns, known, new_columns, file, OF_SPANS if source.ranges else ())
     return source
 
@@ -240,5 +252,5 @@ def check_columns(
             whose = "of time ranges" if by_case[similar[0]] in of_file else "of the library's"
             raise SightsoundError(
                 f"{place}column {column!r}: expected one {whose}, did you mean {by_case[similar[0]]!r}? "
-                "--new-column makes it a column of its own"
+                "`label --new-column` makes it a column of its own"
             )

@@ -6,7 +6,8 @@ import csv
 import io
 from collections.abc import Sequence
 
-from sightsound.contract.paths import csv_text, printable
+from sightsound.contract.csv_cells import guarded
+from sightsound.contract.paths import printable
 from sightsound.learn.comparison.results import ComparedModel, ModelComparison
 from sightsound.linear.report import Estimate
 
@@ -161,7 +162,7 @@ def _bounds(estimate: Estimate | None) -> tuple[float | None, ...]:
 
 def _csv_cell(name: str, value: object) -> object:
     if isinstance(value, str):
-        return csv_text(value)
+        return guarded(printable(value))
     if value is None or name in ("published_top1_percent", *_WHOLE):
         return "" if value is None else value
     return f"{value:.6f}" if name.startswith(ACCURACIES) else f"{value:.4f}"

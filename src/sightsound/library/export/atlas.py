@@ -10,6 +10,7 @@ import numpy as np
 
 from sightsound._progress import bar
 from sightsound.contract.arrays import Floats
+from sightsound.contract.csv_cells import joined
 from sightsound.contract.errors import MediaError, SightsoundError
 from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
@@ -160,7 +161,7 @@ class _Table:
             row += [self._medium(mean)] if self._media != "none" else []
             row += [next(iter(mean.best), None)] if self._scored else []
             row += fact_cells(self._facts, facts.get(mean.item.id or 0, {}))
-            cells.append([*row, *("; ".join(mean.labels.get(name, ())) or None for name in self._labels)])
+            cells.append([*row, *(joined(mean.labels.get(name, ())) or None for name in self._labels)])
         return batch_of(self.columns, cells)
 
     def _near(self, means: list[ItemMean], ids: Any, order: Any) -> list[dict[str, list[Any]]]:

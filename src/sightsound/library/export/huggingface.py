@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sightsound._atomic import atomic_folder
 from sightsound._progress import bar
 from sightsound.contract.card import Modality
+from sightsound.contract.csv_cells import joined
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, printable
 from sightsound.formats.columns import Batch, Column, batches_of
@@ -139,7 +140,7 @@ class _Export:
                 continue
             self.items += 1
             item = found.item
-            labels = ["; ".join(found.labels.get(column, ())) or None for column in self._labels]
+            labels = [joined(found.labels.get(column, ())) or None for column in self._labels]
             place = [name, item.id, item.path, item.root]
             yield [*place, found.content, found.seconds, *fact_cells(self._facts, found.facts), *labels]
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from sightsound.contract import row_names
 from sightsound.contract.arrays import Floats
+from sightsound.contract.csv_cells import parted
 from sightsound.contract.errors import SightsoundError
-from sightsound.formats.texts import BETWEEN
 from sightsound.library.incoming.row_scores import UNKNOWN_CLASSES, has_scores
 from sightsound.library.incoming.row_source import (
     CONTENTS,
@@ -166,8 +166,8 @@ class NpzRows:
 
     def _values(self, cell: Any) -> tuple[str, ...]:
         """Return the labels in a cell; `export` joins several of them."""
-        joined = self.stated.fingerprint and isinstance(cell, str)
-        return label_values(cell.split(BETWEEN) if joined else cell)
+        of_export = self.stated.fingerprint and isinstance(cell, str)
+        return label_values(parted(cell) if of_export else cell)
 
     def _spans(self, block: dict[str, NDArray[Any]]) -> NDArray[np.float64] | None:
         seconds, start, stop = self._times

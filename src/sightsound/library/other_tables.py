@@ -1,0 +1,69 @@
+"""Tables that other commands write: which columns tell them, and how the labels of items stand in them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sightsound.contract.paths import printable
+from sightsound.formats.texts import ESCAPED_CONTROLS, NOTE
+
+_LABEL = "label."  # before the name of a column of labels that a table has for another use
+
+
+@dataclass(frozen=True)
+class OtherTable:
+    """A table of a command that is none of labels, though it has columns of labels.
+
+    Parameters
+    ----------
+    command : str
+        The command that writes it.
+    told : frozenset of str
+        Columns that tell it.
+    texts : frozenset of str
+        Columns whose cells have one text, and not several as those of labels.
+    of_parts : bool
+        Whether a row with a start is about this part of a recording alone, and not about the whole one.
+    """
+
+    command: str
+    told: frozenset[str]
+    texts: frozenset[str] = frozenset()
+    of_parts: bool = False
+
+    def source(self, column: str, names: Collection[str]) -> tuple[str, str]:
+        """Return the names of a column of labels in the library and in the table, by either of them.
+
+        That of `score` is `label.score` in a table that has a `score` of its own.
+        """
+        named = column.removeprefix(_LABEL)
+        return (named, f"{_LABEL}{named}") if named in names and f"{_LABEL}{named}" in names else (column, column)
+
+    def has_lists(self, name: str) -> bool:
+        """Return whether a cell of CSV in a column may have several texts."""
+        return not self.of_parts and name not in self.texts
+
+
+_TABLES = (
+    OtherTable(
+        "list",
+        frozenset(("id", "file", "modality", "content", "status")),
+        frozenset(("modality", "content", "status", "reason")),
+    ),
+    OtherTable(
+        "search", frozenset(("id", "file", "score", "spaces")), frozenset(("query", "library", "recorded", "tag"))
+    ),
+    OtherTable("duplicates", frozenset(("group", "keep", "similarity", "reason")), of_parts=True),
+    OtherTable("export", frozenset(("item", "root", "content", "start", "stop", NOTE.name)), frozenset(("content",))),
+)
+
+
+def other_table(names: Sequence[str]) -> OtherTable | None:
+    """Return what a table with these columns is, None if it is one of labels."""
+    return next((table for table in _TABLES if table.told <= set(names)), None)
+
+
+def is_escaped(name: str, note: str) -> bool:
+    """Return whether the note of a row says that a column of it has escapes for control characters."""
+    return f"; {printable(name)}: {ESCAPED_CONTROLS}" in f"; {note}"
