@@ -230,7 +230,7 @@ def test_index_mentions_files_that_are_gone_and_folders_that_moved(command, medi
 
 def test_a_search_names_the_columns_and_facts_that_do_not_exist(command, library):
     done = command("search", "--id", "1", "-l", library, "--label", "primry=red")
-    expected = "--label primry=red: expected a column of labels, got 'primry'; there are label"
+    expected = "column 'primry': expected one of the library's; there are label"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"sightsound: {expected}\n")
     done = command("search", "--id", "1", "-l", library, "--fact", "secnds>10")
     expected = "fact 'secnds': expected one that files have, got another; did you mean 'seconds'?"

@@ -83,6 +83,24 @@ def test_index_stores_the_facts_of_each_file(library, field, tiny):
     assert facts["plain.wav"]["seconds"] == 2.0 and outcomes["plain.wav"]["channels"] == 1
 
 
+def test_index_reads_the_times_of_known_files_again_where_the_zone_is_another(tiny, field, tmp_path, command):
+    index(field, tmp_path / "lib", models=MODELS, host=tiny)
+    assert recorded(tmp_path / "lib")["SITE_20260501_223000.wav"] == "2026-05-01T22:30:00"
+    (field / "noon.jpg").rename(tmp_path / "noon.jpg")
+    words = ("index", field, "-l", tmp_path / "lib", "-m", MODELS[0], "-m", MODELS[1])
+    done = command(*words, "--time-zone", "Europe/Berlin")
+    assert "facts of 5 files in the library read again by the new zone or patterns, 2 changed\n" in done.stdout
+    assert "1 file not there, with the times of before; `sightsound facts` reads them later\n" in done.stderr
+    times = recorded(tmp_path / "lib")
+    assert times["SITE_20260501_223000.wav"] == "2026-05-01T22:30:00+02:00"
+    assert times["20260501_020000.WAV"] == "2026-05-01T04:00:00+02:00" and times["noon.jpg"] == "2026-05-02T12:00:00"
+    assert found(tmp_path / "lib", tiny, after="2026-05-01T20:00+00:00") == {"SITE_20260501_223000.wav"}
+    for again in (words, (*words, "--time-zone", "Europe/Berlin")):
+        assert "read again" not in command(*again).stdout
+    pattern = json.loads(command(*words, "--time-pattern", "%Y%m%d_%H%M%S", "--json").stdout)
+    assert pattern["facts"] == {"read": 5, "changed": 2, "missing": 1}
+
+
 def test_files_of_one_content_have_facts_of_their_own(tiny, field, tmp_path):
     whole = (field / "SITE_20260501_223000.wav").read_bytes()
     (field / "SITE_20260601_010000.wav").write_bytes(whole)

@@ -205,7 +205,7 @@ def test_options_choose_items(command, where):
 def test_a_name_that_no_item_has_is_an_error(command, where, tmp_path):
     done = command("list", "-l", where, "--label", "wo=Tom")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "sightsound: --label wo=Tom: expected a column of labels, got 'wo'; did you mean 'who'?\n"
+    assert done.stderr == "sightsound: column 'wo': expected one of the library's; did you mean 'who'?\n"
     for words in (
         ("list", "-l", where, "--labelled", "x", "-o", tmp_path / "x.csv"),
         ("list", "-l", where, "--unlabelled", "x"),
@@ -213,7 +213,7 @@ def test_a_name_that_no_item_has_is_an_error(command, where, tmp_path):
         ("label", "-l", where, "--unlabelled", "x", "--set", "mood=calm"),
     ):
         done = command(*words)
-        assert done.returncode == 2 and "expected a column of labels, got 'x'; there are mood, who" in done.stderr
+        assert done.returncode == 2 and "column 'x': expected one of the library's; there are mood, who" in done.stderr
     assert not list(tmp_path.glob("x.*"))
     wrong = command("list", "-l", where, "--fact", "secnds>1")
     assert wrong.returncode == 2 and "did you mean 'seconds'?" in wrong.stderr

@@ -196,7 +196,7 @@ def test_commands_take_labels_of_ranges(calls, tmp_path, command):
     assert sorted((hit["path"], hit["seconds"][0]) for hit in hits) == [("a.wav", 6), ("b.wav", 0)]
     assert command(*words, "--min-overlap", "0").returncode == 2
     done = command("list", "-l", calls, "--label", "wether=rain")
-    assert "--label wether=rain: expected a column of labels, got 'wether'; did you mean 'weather'?" in done.stderr
+    assert "column 'wether': expected one of the library's; did you mean 'weather'?" in done.stderr
     with pytest.raises(SightsoundError, match="min_overlap: expected a number over 0 and up to 1, got 2"):
         rows(calls, labels=("owl",), min_overlap=2)
 

@@ -127,6 +127,14 @@ def test_audiomoths_comment(tmp_path, text, recorded, zone):
     assert found.get("temperature") == (-3.5 if "temperature" in text else None)
 
 
+def test_an_offset_in_a_name_stays_where_a_zone_is_named_and_utc_is_converted_to_it(tmp_path):
+    rules = TimeRules("America/Los_Angeles")
+    here = facts(recording(tmp_path / "20230601T060000-0700_REC.wav"), rules)
+    assert (here["recorded"], here["time_zone"]) == ("2023-06-01T06:00:00-07:00", "-07:00")
+    utc = facts(recording(tmp_path / "20230601T060000Z.wav"), rules)
+    assert (utc["recorded"], utc["time_zone"]) == ("2023-05-31T23:00:00-07:00", "America/Los_Angeles")
+
+
 def test_audiomoths_utc_is_shown_in_the_zone_that_is_named(tmp_path):
     found = facts(recording(tmp_path / "a.WAV", comment(MOTH.format("", "gain setting 2", "state was", ""))), BERLIN)
     assert (found["recorded"], found["time_zone"]) == ("2018-02-21T20:00:00+01:00", "Europe/Berlin")
@@ -141,6 +149,17 @@ def test_audiomoths_utc_is_shown_in_the_zone_that_is_named(tmp_path):
         ("SITE-4_20180221_190000.wav", "2018-02-21T19:00:00", "song-meter-name"),
         ("S4A01234_20180221_190000_000.wav", "2018-02-21T19:00:00", "song-meter-name"),
         ("SM3_0+1_20180221$190000.wav", "2018-02-21T19:00:00", "song-meter-name"),
+        ("20230601T060000-0700_REC.wav", "2023-06-01T06:00:00-07:00", "name"),
+        ("20230601T060000+1000_REC.flac", "2023-06-01T06:00:00+10:00", "name"),
+        ("SITE_20230601_060000+0930.wav", "2023-06-01T06:00:00+09:30", "name"),
+        ("20230601_060000-03:30.wav", "2023-06-01T06:00:00-03:30", "name"),
+        ("SITE_20230601T060000Z.wav", "2023-06-01T06:00:00+00:00", "name"),
+        ("20230601T060000+10.wav", "2023-06-01T06:00:00+10:00", "name"),
+        ("20230601T060000+0000.wav", "2023-06-01T06:00:00+00:00", "name"),
+        ("SITE_20180221_190000-0001.wav", "2018-02-21T19:00:00", "song-meter-name"),
+        ("SITE_20180221_190000-0030.wav", "2018-02-21T19:00:00", "song-meter-name"),
+        ("20180221_190000-0000.wav", "2018-02-21T19:00:00+00:00", "audiomoth-name"),
+        ("20180221_190000-07.wav", "2018-02-21T19:00:00+00:00", "audiomoth-name"),
     ],
 )
 def test_names_of_recorders(tmp_path, name, recorded, source):

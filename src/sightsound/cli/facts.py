@@ -125,12 +125,15 @@ def _values(summary: FactSummary) -> str:
 
 def _tell_sidecars(context: click.Context, report: SidecarReport, table: TableOutput) -> None:
     failed = [{"path": item.path, "root": item.root, "reason": reason} for item, reason in report.failed]
-    counts = {"written": report.written, "unchanged": report.unchanged, "failed": failed}
+    counts = {"written": report.written, "unchanged": report.unchanged, "failed": failed, "altered": report.altered}
     table.write_objects(failed, ("path", "root", "reason"), document=lambda: counts)
     if table.shown:
         for item, reason in report.failed[:_SHOWN]:
             output.echo(f"{printable(item)}: {printable(reason)}", err=True)
         if len(report.failed) > _SHOWN:
             output.echo(f"... and {len(report.failed) - _SHOWN} more; --json has all", err=True)
+        if report.altered:
+            what = "without control characters and spaces that keywords cannot have"
+            output.echo(f"{output.count_of(report.altered, 'label')} written {what}", err=True)
         output.echo(f"{output.count_of(report.written, 'sidecar file')} written, {report.unchanged} had all keywords")
     context.exit(1 if report.failed else 0)

@@ -14,6 +14,7 @@ from sightsound.cli.settings import device_option, host, json_option, library_op
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
+    from sightsound.library.facts import FactsReport
     from sightsound.library.gone import Gone
     from sightsound.library.index_report import IndexReport
     from sightsound.pipeline.timing import Timing
@@ -93,6 +94,7 @@ def _report_json(report: IndexReport) -> dict[str, Any]:
         "failed": [{"path": o.item.path, "root": o.item.root, "reason": o.reason} for o in report.failed],
         "unmatched": report.unmatched,
         "labels": report.labels and vars(report.labels),
+        "facts": report.facts and {name: vars(report.facts)[name] for name in ("read", "changed", "missing")},
         "execution": {model: dataclasses.asdict(execution) for model, execution in report.execution.items()},
         "gone": {"items": report.gone.items, "roots": report.gone.roots},
         "timing": report.timing.to_json() if report.timing else None,
@@ -119,8 +121,19 @@ def _print_report(report: IndexReport) -> None:
     output.echo(f"{counts or 'no files'}; {rows} in {output.format_duration(report.elapsed)}")
     if report.labels is not None:
         print_labels(report.labels)
+    if report.facts is not None:
+        _print_facts(report.facts)
     for model, execution in report.execution.items():
         output.echo(f"{model}: {execution}")
+
+
+def _print_facts(facts: FactsReport) -> None:
+    """Print of how many files the facts were read again with another zone or other patterns."""
+    files = output.count_of(facts.read, "file")
+    output.echo(f"facts of {files} in the library read again by the new zone or patterns, {facts.changed} changed")
+    if facts.missing:
+        text = f"{output.count_of(facts.missing, 'file')} not there, with the times of before"
+        output.echo(f"{text}; `sightsound facts` reads them later", err=True)
 
 
 def _print_timing(timing: Timing) -> None:

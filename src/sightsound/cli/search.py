@@ -17,7 +17,6 @@ from sightsound.cli.settings import (
     filter_options,
     host,
     libraries_option,
-    require_label_columns,
     take_filter,
 )
 from sightsound.contract.errors import SightsoundError
@@ -102,7 +101,6 @@ def search(
     with contextlib.ExitStack() as stack:
         every_library = [stack.enter_context(Library(name)) for name in dict.fromkeys(libraries)]
         names = {str(each.path): name for each, name in zip(every_library, dict.fromkeys(libraries))}
-        require_label_columns(every_library, where)
         opened = every_library if len(every_library) > 1 else every_library[0]
         if tags and not files and (item, vector, text) == (None, None, None):
             how = {"k": k, "models": models, "host": here, "where": where}

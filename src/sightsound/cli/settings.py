@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sightsound.contract.errors import SightsoundError
-from sightsound.contract.paths import nearest, printable
+from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.host.host import Host
@@ -223,21 +222,7 @@ def filter_of(library: Library, host: Callable[[], Host], chosen: dict[str, Any]
     from sightsound.library.search import expand_tags
 
     where, tags = take_filter(chosen), chosen.pop("tags")
-    require_label_columns([library], where)
     return dataclasses.replace(where, tags=expand_tags(tags, library, host()) if tags else ())
-
-
-def require_label_columns(libraries: Sequence[Library], where: Filter) -> None:
-    """Raise `SightsoundError` if a filter names a column of labels that none of the libraries has."""
-    given = [(f"--label {text}", text.partition("=")[0]) for text in where.labels if "=" in text]
-    given += [(f"--labelled {name}", name) for name in where.labelled if name]
-    given += [(f"--unlabelled {name}", name) for name in where.unlabelled if name]
-    known = sorted({column for each in libraries for column in each.label_columns()}) if given else []
-    for option, name in given:
-        if name not in known:
-            similar = nearest(name, known)
-            advice = f"did you mean {similar!r}?" if similar else f"there are {', '.join(known) or 'none'}"
-            raise SightsoundError(f"{option}: expected a column of labels, got {name!r}; {advice}")
 
 
 def json_option() -> Decorator:

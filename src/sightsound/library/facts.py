@@ -15,6 +15,7 @@ from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.validation import decode_item
+from sightsound.library.store.writer import Writer
 from sightsound.media.facts.read import read_file_facts
 from sightsound.media.facts.times import TimeRules, changed_rules
 from sightsound.media.safe_open import open_file
@@ -133,21 +134,44 @@ def read_facts(
     changed_rules(TimeRules(), time_zone, time_patterns)  # raises SightsoundError before the library is touched
     with open_library(library) as opened:
         rules = changed_rules(opened.time_rules, time_zone, time_patterns)
-        report = FactsReport(rules=rules)
-        ((count,),) = opened.rows(f"SELECT count(*) {_MEDIA}")
-        with opened.writing() as writer, bar(count, "facts", progress) as shown:
+        with opened.writing() as writer:
             writer.set_time_rules(rules)
-            with ThreadPoolExecutor(cores(), "sightsound-facts") as pool:
-                for items in _pages(opened):
-                    for item, facts in zip(items, pool.map(lambda each: _of_file(each, rules), items)):
-                        if facts is None:
-                            report.missing += 1
-                        else:
-                            report.read += 1
-                            report.changed += writer.outcomes.set_file_facts(item.id or 0, facts)
-                    writer.commit()
-                    shown.update(len(items))
+            report = read_all_files(opened, writer, rules, progress)
         report.facts = summarise_facts(opened)
+    return report
+
+
+def read_all_files(library: Library, writer: Writer, rules: TimeRules, progress: bool | None = None) -> FactsReport:
+    """Read what all files of a library say of themselves, and commit it.
+
+    Parameters
+    ----------
+    library : Library
+        The library.
+    writer : Writer
+        Its writer.
+    rules : TimeRules
+        How times are read.
+    progress : bool or None
+        As of `read_facts`.
+
+    Returns
+    -------
+    FactsReport
+        Without the facts.
+    """
+    report = FactsReport(rules=rules)
+    ((count,),) = library.rows(f"SELECT count(*) {_MEDIA}")
+    with bar(count, "facts", progress) as shown, ThreadPoolExecutor(cores(), "sightsound-facts") as pool:
+        for items in _pages(library):
+            for item, facts in zip(items, pool.map(lambda each: _of_file(each, rules), items)):
+                if facts is None:
+                    report.missing += 1
+                else:
+                    report.read += 1
+                    report.changed += writer.outcomes.set_file_facts(item.id or 0, facts)
+            writer.commit()
+            shown.update(len(items))
     return report
 
 

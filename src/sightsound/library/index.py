@@ -15,6 +15,7 @@ from sightsound.contract.results import Item, Outcome
 from sightsound.host.advice import require_not_imported
 from sightsound.host.host import Host
 from sightsound.library import labels
+from sightsound.library.facts import read_all_files
 from sightsound.library.gone import count_gone
 from sightsound.library.index_report import IndexReport
 from sightsound.library.index_run import ContentEmbedder, FileRecorder, IndexProgress, IndexTarget
@@ -80,7 +81,8 @@ def index(
         The size in bytes that the library may grow to.
     time_zone : str or None
         The zone of times that files state without one, such as "Europe/Berlin"; times in UTC are converted to it.
-        "local" leaves both as they are. None stands for what the library was told last, "local" for a new one.
+        "local" leaves both as they are. None stands for what the library was told last, "local" for a new one. Where it
+        is another zone than before, the facts of all files of the library are read again.
     time_patterns : sequence of str or None
         Patterns of `strptime` for times in the names of files, such as "%Y-%m-%d_%H-%M", that count before all else. A
         pattern with a slash is searched in the path below the root. None stands for those of the library.
@@ -110,6 +112,10 @@ def index(
         if store is not None:
             writer.set_store(store)
         rules = changed_rules(opened.time_rules, time_zone, time_patterns)
+        if rules != opened.time_rules and len(
+            opened
+        ):  # before they are stored, so that a run that broke off does it again
+            report.facts = read_all_files(opened, writer, rules, progress)
         writer.set_time_rules(rules)
         found = files.unique_items(files.find_items(existing, opened.roots))
         with bar(len(found), "index", progress) as shown:
@@ -133,7 +139,7 @@ def _label_table(file: PathLike, library: PathLike | Library) -> LabelFile:
     table = open_label_file(file, (), known, new_columns=False)
     if not table.names_recordings:
         raise SightsoundError(
-            f"{file!s}: does not say which recording it is of; take it with `sightsound label --from FILE --for RECORDING`"
+            f"{file!s}: does not say which recording it is of; take it with `sightsound label --from` and `--for`"
         )
     return table
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sightsound.contract.execution import Execution
 from sightsound.contract.html import html_table
 from sightsound.contract.results import Outcome
+from sightsound.library.facts import FactsReport
 from sightsound.library.gone import Gone
 from sightsound.library.label_staging import LabelReport
 from sightsound.pipeline.timing import Timing
@@ -30,6 +31,9 @@ class IndexReport:
         How often each flag of `Outcome.flags` was set, by item and model.
     labels : LabelReport or None
         What a table of labels gave to the items, and what of it was left out; None without one.
+    facts : FactsReport or None
+        Of how many files of the library the facts were read again, since the time zone or the patterns are others than
+        before; None where they are not.
     gone : Gone
         How many items below the paths have no file any more, and which indexed folders are not there.
     windows : int
@@ -46,6 +50,7 @@ class IndexReport:
     failed: list[Outcome] = field(default_factory=list)
     flags: Counter[str] = field(default_factory=Counter)
     labels: LabelReport | None = None
+    facts: FactsReport | None = None
     gone: Gone = field(default_factory=Gone)
     windows: int = 0
     elapsed: float = 0.0

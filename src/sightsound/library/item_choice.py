@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
-from sightsound.library.fact_conditions import check_facts
+from sightsound.library.filter_checks import check_filter
 from sightsound.library.filters import Filter, conditions_on_outcomes
 from sightsound.library.store.database import Database
 from sightsound.library.store.validation import decode_path, decode_root, json_object
@@ -89,7 +89,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 def _filtered(database: Database, where: Filter) -> Ids:
     test = where.metadata_test()
-    check_facts(database, where.facts)
+    check_filter(database, where)
     needs_outcomes = bool(where.reads_facts or where.tags)
     conditions, values = conditions_on_outcomes(where, "o.item" if needs_outcomes else "i.id")
     if where.modality is not None:

@@ -13,25 +13,22 @@ from sightsound._atomic import atomic_path
 from sightsound.classify.export import RAVEN_NYQUIST, TrackNames
 from sightsound.contract.csv_cells import guarded
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.paths import PathLike, as_list, nearest, printable
+from sightsound.contract.paths import PathLike, as_list, printable
 from sightsound.contract.results import Item, TimeRange
 from sightsound.formats.columns import Column, batches_of
 from sightsound.formats.json_file import json_text_of, objects_of
 from sightsound.formats.parquet import write_parquet
+from sightsound.library.filter_checks import require_columns
 from sightsound.library.filters import Filter
 from sightsound.library.item_choice import contains
 from sightsound.library.label_cells import csv_line, escapes_of_bytes, path_cell
-from sightsound.library.label_files import PLACE_COLUMNS, RECORDED, SPAN_COLUMNS, TIMES
+from sightsound.library.label_files import PLACE_COLUMNS, RAVEN_PLACES, RECORDED, SPAN_COLUMNS, TIMES
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.validation import decode_item, decode_range, json_object, text
 from sightsound.media.facts.times import recorded_at
 
 LabelForm = Literal["csv", "json", "parquet", "raven", "audacity"]
 
-_RAVEN = (
-    *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"),
-    *("Begin File", "Begin Path", "File Offset (s)"),
-)
 _Place = tuple[float, float, float | None, float | None, int | None]
 _LINE_ENDS = frozenset("\t\r\n")  # which tables without quotes cannot have
 
@@ -74,11 +71,7 @@ class LabelExport:
     def __post_init__(self) -> None:
         known = self.library.label_columns(ranges=self.ranges)
         reserved = (*PLACE_COLUMNS, *(SPAN_COLUMNS if self.ranges else TIMES))
-        for column in self.columns:
-            if column not in known:
-                similar = nearest(column, known)
-                step = f"did you mean {similar!r}?" if similar else f"there are {', '.join(known) or 'none'}"
-                raise SightsoundError(f"column {column!r}: expected one of the library's; {step}")
+        require_columns(self.columns, known)
         wanted = list(dict.fromkeys(self.columns)) or known
         self._columns = [name for name in wanted if name not in reserved]
         self.notes += [
@@ -134,8 +127,14 @@ class LabelExport:
 
     def raven_lines(self) -> Iterator[str]:
         """Yield the lines of a selection table. Times are of all recordings, one after the other."""
-        yield "\t".join((*_RAVEN, *self._columns))
-        number, offset = 0, 0.0
+        columns = [name for name in self._columns if name not in RAVEN_PLACES and not _LINE_ENDS & set(name)]
+        self.notes += [
+            f"column '{printable(name)}' left out, which a selection table cannot have"
+            for name in self._columns
+            if name not in columns
+        ]
+        yield "\t".join((*RAVEN_PLACES, *columns))
+        number, offset, placed = 0, 0.0, 0
         for item, ranges in self._items_with_ranges():
             seconds, rate = self._length(item)
             file = escapes_of_bytes(os.fspath(item.file))
@@ -144,7 +143,8 @@ class LabelExport:
                 continue
             ranges = self._on_lines(item, ranges)
             for (start, stop, low, high, channel), labels in _by_place(ranges):
-                for cells in zip_longest(*(labels.get(column, []) for column in self._columns), fillvalue=""):
+                placed += None in (low, high, channel)
+                for cells in zip_longest(*(labels.get(column, []) for column in columns), fillvalue=""):
                     number += 1
                     place = (number, "Spectrogram 1", 1 if channel is None else channel + 1)
                     times = (_seconds(offset + start), _seconds(offset + stop))
@@ -152,6 +152,11 @@ class LabelExport:
                     where = (os.path.basename(file), file, _seconds(start))
                     yield "\t".join(map(str, (*place, *times, *band, *where, *cells)))
             offset += max([seconds, *(each.stop for each in ranges)])
+        if placed:
+            self.notes.append(
+                f"{placed} time ranges without a band or a channel have that of the recording and the first one, "
+                "which Raven needs; a CSV leaves them out"
+            )
 
     def audacity_tracks(self) -> Iterator[tuple[Item, Iterator[str]]]:
         """Yield the lines of the label track of each recording that has time ranges.

@@ -218,7 +218,9 @@ class LabelFile:
         labels = self._possible()
         if self.form == "raven":
             self.skipped = tuple(name for name in labels if _is_measurement(name) and name not in known)
-            labels = [name for name in labels if name not in self.skipped and (name not in _RAVEN_TIMES or name in known)]
+            labels = [
+                name for name in labels if name not in self.skipped and (name not in _RAVEN_TIMES or name in known)
+            ]
             by_case = {name.casefold(): name for name in [DEFAULT_COLUMN, *known]}
             named = {name: by_case.get(name.casefold(), name) for name in labels}
             found = {name if of_library in labels else of_library: name for name, of_library in named.items()}

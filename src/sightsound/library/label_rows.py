@@ -125,7 +125,9 @@ class RowCells:
 
     def wrong(self, name: str, expected: str, got: str) -> SightsoundError:
         """Return the error about a cell."""
-        return SightsoundError(f"{self._file!s}: row {self.number}: {name}: expected {expected}, got {got!r}; correct it")
+        return SightsoundError(
+            f"{self._file!s}: row {self.number}: {name}: expected {expected}, got {got!r}; correct it"
+        )
 
 
 def number_of(text: str) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Item
+from sightsound.library.filter_checks import require_columns
 from sightsound.library.filters import Filter
 from sightsound.library.label_files import DEFAULT_COLUMN
 from sightsound.library.label_staging import LabelReport, check_columns
@@ -90,8 +90,7 @@ def set_labels(
     with open_library(library) as opened:
         known = opened.label_columns()
         check_columns([*putting, *adding], known, new_columns)
-        for column in [*removing, *clear]:
-            _require_column(column, known)
+        require_columns([*removing, *clear], known)
         ids = opened.chosen_items(given, where)
         if span is not None:
             _require_recordings(opened, ids, span)
@@ -136,13 +135,6 @@ def _require_recordings(library: Library, ids: Iterable[int], span: tuple[float,
                 raise SightsoundError(
                     f"{library.item(id_)}: expected a start within its {seconds:.10g} s, got {span[0]:.10g}; correct it"
                 )
-
-
-def _require_column(column: str, known: Sequence[str]) -> None:
-    if column not in known:
-        similar = difflib.get_close_matches(column, known, 1)
-        step = f"did you mean {similar[0]!r}?" if similar else f"there are {', '.join(known) or 'none'}"
-        raise SightsoundError(f"column {column!r}: expected one of the library's; {step}")
 
 
 def _as_lists(values: Values | None) -> dict[str, list[str]]:

@@ -120,7 +120,7 @@ def list_items(
     where = where or Filter()
     test = where.metadata_test()
     with open_library(library) as opened:
-        opened.require_facts(where)
+        opened.check_filter(where)
         names = {(s.name, s.fingerprint): name for name, s, _ in named_spaces(opened.spaces)}
         found = _listed(opened, where, names, failed=failed)
         chosen = (

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightsound.contract.results import Item, Outcome
-from sightsound.library.fact_conditions import check_facts
+from sightsound.library.filter_checks import check_filter
 from sightsound.library.filters import Filter, conditions_on_outcomes, label_condition
 from sightsound.library.space_rows import RowsView, SpaceRows
 from sightsound.library.store.database import Database
@@ -97,10 +97,10 @@ def matching_contents(database: Database, space_id: int, where: Filter) -> Match
     Raises
     ------
     SightsoundError
-        If a condition has another form, or names a fact that no file has.
+        If a condition has another form, or names a fact or a column of labels that the library does not have.
     """
     test = where.metadata_test()
-    check_facts(database, where.facts)
+    check_filter(database, where)
     conditions, texts = conditions_on_outcomes(where)
     conditions = ["o.space = ?", "o.status = 'ok'", *conditions]
     values: list[int | str] = [space_id, *texts]

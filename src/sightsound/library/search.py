@@ -131,6 +131,7 @@ def search(
         every = search_several(queries, library, k, host or Host(), device, models, how)
         return every if isinstance(query, list) else every[0]
     with open_library(library) as opened:
+        opened.check_filter(where or Filter())
         reader = QueryReader(opened, host or Host(), device, models)
         found = [reader.read(each) for each in (query if isinstance(query, list) else [query])]
         modalities = {space.modality for each in found for space in each.vectors}
@@ -188,8 +189,8 @@ def search_tags(
     """
     host, how = host or Host(), dict[str, Any]()
     if not isinstance(library, str | os.PathLike | Library):
-        how = {"k": k, "models": models, "host": host, "min_score": min_score, "where": where}
-        return merge_tags(library, k, lambda each: search_tags(tags, each, **how))
+        how = {"k": k, "models": models, "host": host, "min_score": min_score}
+        return merge_tags(library, k, where, lambda each, own: search_tags(tags, each, where=own, **how))
     with open_library(library) as opened:
         expanded, ontology = _expanded([tags] if isinstance(tags, str) else tags, opened, host)
         wanted = frozenset().union(*expanded)

@@ -14,6 +14,7 @@ from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Hit
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
+from sightsound.library.filter_checks import filters_of_each
 from sightsound.library.filters import Filter
 from sightsound.library.hit_times import with_times
 from sightsound.library.library import Library, open_library
@@ -74,6 +75,7 @@ def search_several(
     if any(isinstance(query, int) for query in queries):
         raise SightsoundError("query: an id belongs to one library, got several; name a file, or one library")
     with _opened(libraries) as opened:
+        filters = _filters(opened, how["where"])
         asked = _read(queries, opened, host, device, models)
         spaces = [{space for each in asked for space in _vectors(each, n)} for n in range(len(queries))]
         fused = any(len(each) > 1 for each in spaces)
@@ -83,15 +85,21 @@ def search_several(
             (modality,) = modalities
             raise SightsoundError(f"modality {where.modality}: expected {modality}, since the query is of {modality}s")
         answers = []
-        for each in asked:
-            numbers = list(each.queries)
-            found = each.library.search_spaces([each.queries[n] for n in numbers], k, fused=fused, **how)
+        for each, own in zip(asked, filters):
+            numbers = list(each.queries) if own is not None else []
+            settings = {**how, "where": own}
+            found = each.library.search_spaces([each.queries[n] for n in numbers], k, fused=fused, **settings)
             answers.append((each, dict(zip(numbers, found))))
         merged = [_merged([(each, found.get(n, {})) for each, found in answers], k) for n in range(len(queries))]
         return [_with_times(hits, asked) for hits in merged]
 
 
-def merge_tags(libraries: Iterable[PathLike | Library], k: int, search: Callable[[Library], list[Hit]]) -> list[Hit]:
+def merge_tags(
+    libraries: Iterable[PathLike | Library],
+    k: int,
+    where: Filter | None,
+    search: Callable[[Library, Filter], list[Hit]],
+) -> list[Hit]:
     """Return the hits of a search by tags in several libraries, the highest score first.
 
     Parameters
@@ -100,14 +108,18 @@ def merge_tags(libraries: Iterable[PathLike | Library], k: int, search: Callable
         At least one.
     k : int
         How many to return at most.
+    where : Filter or None
+        Conditions on the items.
     search : callable
-        Searches one of them. One that has no such tags is left out, unless all have none.
+        Searches one of them, with what the conditions ask of it. One that has no such tags is left out, unless all have
+        none.
     """
     hits, problems, taken = list[Hit](), list[SightsoundError](), set[bytes]()
     with _opened(libraries) as opened:
-        for library, name in opened:
+        for (library, name), own in zip(opened, _filters(opened, where)):
             try:
-                found = [(library.content(hit.item.id or 0), hit) for hit in search(library)]
+                hits_here = search(library, own) if own is not None else []
+                found = [(library.content(hit.item.id or 0), hit) for hit in hits_here]
             except (LibraryError, UnknownClass) as error:
                 problems.append(error)
                 continue
@@ -116,6 +128,11 @@ def merge_tags(libraries: Iterable[PathLike | Library], k: int, search: Callable
         if len(problems) == len(opened):
             raise problems[0]
     return sorted(hits, key=lambda hit: -hit.score)[:k]
+
+
+def _filters(opened: Sequence[tuple[Library, str]], where: Filter | None) -> list[Filter | None]:
+    """Return what a filter asks of each library, None for one of which no item can match."""
+    return filters_of_each(where or Filter(), [library.label_columns() for library, _ in opened])
 
 
 @contextlib.contextmanager

@@ -181,7 +181,7 @@ class SharedLibrary(Library):
     facts = _in_reader(Library.facts)
     fact_columns = _in_reader(Library.fact_columns)
     fact_names = _in_reader(Library.fact_names)
-    require_facts = _in_reader(Library.require_facts)
+    check_filter = _in_reader(Library.check_filter)
     setting = _in_reader(Library.setting)
     chosen_items = _in_reader(Library.chosen_items)
     merge = _in_reader(Library.merge)

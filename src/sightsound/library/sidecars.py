@@ -10,8 +10,9 @@ from pathlib import Path
 
 from sightsound._atomic import atomic_path
 from sightsound.contract.errors import MediaError, SightsoundError
-from sightsound.contract.paths import PathLike, nearest, printable
+from sightsound.contract.paths import PathLike, printable
 from sightsound.contract.results import Item
+from sightsound.library.filter_checks import require_columns
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.renamed import is_missing
 from sightsound.media.facts import sidecars
@@ -34,11 +35,15 @@ class SidecarReport:
         Those that had all of them.
     failed : list of tuple of (Item, str)
         Items whose sidecar file could not be written, each with the reason.
+    altered : int
+        Labels that are written without what a keyword cannot have: control characters, and spaces at its ends or more
+        than one together; or left out, where nothing else is in them.
     """
 
     written: int = 0
     unchanged: int = 0
     failed: list[tuple[Item, str]] = field(default_factory=list)
+    altered: int = 0
 
 
 def write_sidecars(library: PathLike | Library, columns: str | Sequence[str]) -> SidecarReport:
@@ -66,14 +71,12 @@ def write_sidecars(library: PathLike | Library, columns: str | Sequence[str]) ->
     names = [columns] if isinstance(columns, str) else list(columns)
     report = SidecarReport()
     with open_library(library) as opened:
-        known = [column for (column,) in opened.rows('SELECT DISTINCT "column" FROM labels ORDER BY 1')]
-        for name in names:
-            if name not in known:
-                near = nearest(name, map(str, known))
-                advice = f"did you mean {near!r}?" if near else f"there are {', '.join(map(str, known)) or 'none'}"
-                raise SightsoundError(f"column {name!r}: expected one of the labels, got another; {advice}")
-        for item, words in _labelled(opened, names):
-            _write(item, words, report)
+        require_columns(names, opened.label_columns(ranges=False))
+        for item, labels in _labelled(opened, names):
+            words = [clean_word(label) for label in labels]
+            report.altered += sum(word != label for word, label in zip(words, labels))
+            if words := [word for word in words if word]:
+                _write(item, words, report)
     return report
 
 
@@ -84,9 +87,7 @@ def _labelled(library: Library, columns: Sequence[str]) -> Iterator[tuple[Item, 
     while found := [int(id_) for (id_,) in library.rows(query, *columns, last)]:
         for id_ in found:
             labels = library.labels(id_)
-            words = [clean_word(word) for column in columns for word in labels.get(column, ())]
-            if words := [word for word in words if word]:
-                yield library.item(id_), words
+            yield library.item(id_), [label for column in columns for label in labels.get(column, ())]
         last = found[-1]
 
 

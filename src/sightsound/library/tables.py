@@ -17,7 +17,8 @@ from sightsound.contract.results import Item, Outcome, Status, TimeRange
 from sightsound.contract.space import Space, hint
 from sightsound.formats.columns import Column
 from sightsound.library.fact_columns import read_fact_columns
-from sightsound.library.fact_conditions import check_facts, fact_names
+from sightsound.library.fact_conditions import fact_names
+from sightsound.library.filter_checks import check_filter
 from sightsound.library.filters import Filter
 from sightsound.library.item_choice import chosen_items
 from sightsound.library.store.database import Database
@@ -128,9 +129,9 @@ class LibraryTables:
         """Yield the id and the facts of every item that has an outcome, in the order of their ids."""
         return read_all_facts(self._database)
 
-    def require_facts(self, where: Filter) -> None:
-        """Raise `SightsoundError` if a filter names a fact that no file has or can have, with the nearest one."""
-        check_facts(self._database, where.facts)
+    def check_filter(self, where: Filter) -> None:
+        """Raise `SightsoundError` if a filter names a column of labels, or a fact, that is not there."""
+        check_filter(self._database, where)
 
     def fact_columns(self, modality: Modality | None = None) -> list[Column]:
         """Return the columns that tables have for the facts of items, all or those of a modality."""

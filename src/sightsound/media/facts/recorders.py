@@ -147,7 +147,8 @@ def name_facts(name: str, rules: TimeRules, notes: list[str]) -> dict[str, Any]:
     Parameters
     ----------
     name : str
-        `YYYYMMDD_HHMMSS` alone is AudioMoth's and in UTC; with a prefix before it, it is a Song Meter's and local.
+        `YYYYMMDD_HHMMSS` alone is AudioMoth's and in UTC; with a prefix before it, it is a Song Meter's and local. With
+        an offset from UTC behind it (`Z`, `+1000`, `-07:00`), as Frontier Labs and ISO 8601 have it, it is in that.
         Eight hexadecimal digits are the seconds since 1970 of older AudioMoths. An ending, and a channel or part behind
         the time, do not matter.
     rules : TimeRules
@@ -160,17 +161,27 @@ def name_facts(name: str, rules: TimeRules, notes: list[str]) -> dict[str, Any]:
         seconds = int(stem, 16)
         if _HEX_FIRST <= seconds < _HEX_LAST:
             return rules.facts(dt.datetime.fromtimestamp(seconds, dt.UTC), "audiomoth-name", notes)
-    match = re.fullmatch(r"(.*?)[_-]?(?<!\d)((?:19|20)\d{6})[_$T-](\d{6})(?!\d)(?:T|[._ -].{0,40})?", stem, re.DOTALL)
+    match = _NAME.fullmatch(stem)
     if match is None:
         return {}
     try:
         when = dt.datetime.strptime(match[2] + match[3], "%Y%m%d%H%M%S")
     except ValueError:
         return {}
+    if zone := parse_offset(match[4] or ""):
+        return rules.facts(when.replace(tzinfo=zone), "name", notes)
     if match[1]:
         return rules.facts(when, "song-meter-name", notes)
     return rules.facts(when.replace(tzinfo=dt.UTC), "audiomoth-name", notes)
 
 
+_NAME = re.compile(
+    r"(.*?)[_-]?(?<!\d)((?:19|20)\d{6})[_$T-](\d{6})(?!\d)"
+    r"(?:T|(Z|[+](?:0\d|1[0-4])(?::?(?:[03]0|45))?(?!\d)|-(?!00)(?:0\d|1[0-2]):?(?:[03]0|45)(?!\d)))?"
+    r"(?:[._ -].{0,40})?",
+    re.DOTALL,
+)
+"""A prefix, the day, the time, and its offset from UTC, if any. Offsets are those that zones have, of whole, half or three
+quarters of an hour, so that the number of a part, such as `-0001`, is none."""
 _HEX_FIRST, _HEX_LAST = 0x5000_0000, 0x7800_0000
 """From 2012 to 2033. Eight decimal digits that are a date, such as 20180221, are below."""
