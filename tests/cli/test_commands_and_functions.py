@@ -88,6 +88,6 @@ def test_a_command_has_the_module_of_its_name():
     """The other modules hold what several commands share."""
     modules = {path.stem for path in Path(sightsound.cli.__file__).parent.glob("[!_]*.py")}
     expected = {sightsound.cli.module_name(name) for name in sightsound.cli.COMMANDS}
-    assert modules - {"destinations", "exports", "output", "reports", "settings"} == expected
+    assert modules - {"destinations", "exports", "label_report", "output", "reports", "settings"} == expected
     for name in expected:
         assert isinstance(getattr(importlib.import_module(f"sightsound.cli.{name}"), name), click.Command)

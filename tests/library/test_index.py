@@ -900,7 +900,7 @@ def test_failures_and_rows_without_an_item_exit_with_1(command, zoo, tmp_path):
     (tmp_path / "table.csv").write_text("path,who\nnobody.png,Tom\n")
     done = command(*words, "--label-from", tmp_path / "table.csv")
     assert done.returncode == 1
-    assert done.stderr == "nobody.png: in the label table, but not in the library\n"
+    assert done.stderr == "no item for nobody.png\n"
     broken(older(zoo / "cats" / "1.png"))
     done = command(*words, "--json")
     assert done.returncode == 1

@@ -112,9 +112,7 @@ def index(
         if store is not None:
             writer.set_store(store)
         rules = changed_rules(opened.time_rules, time_zone, time_patterns)
-        if rules != opened.time_rules and len(
-            opened
-        ):  # before they are stored, so that a run that broke off does it again
+        if rules != opened.time_rules and len(opened):  # and then stored: a run that broke off does it again
             report.facts = read_all_files(opened, writer, rules, progress)
         writer.set_time_rules(rules)
         found = files.unique_items(files.find_items(existing, opened.roots))

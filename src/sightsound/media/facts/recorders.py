@@ -181,7 +181,7 @@ _NAME = re.compile(
     r"(?:[._ -].{0,40})?",
     re.DOTALL,
 )
-"""A prefix, the day, the time, and its offset from UTC, if any. Offsets are those that zones have, of whole, half or three
-quarters of an hour, so that the number of a part, such as `-0001`, is none."""
+"""A prefix, the day, the time, and its offset from UTC, if any. Offsets are those that zones have, of whole, half or
+three quarters of an hour, so that the number of a part, such as `-0001`, is none."""
 _HEX_FIRST, _HEX_LAST = 0x5000_0000, 0x7800_0000
 """From 2012 to 2033. Eight decimal digits that are a date, such as 20180221, are below."""
