@@ -178,6 +178,20 @@ def test_odd_labels_come_back_with_imported_rows(where, zoo, tmp_path, ending, c
     assert labels_of(tmp_path / "other") == {path: expected[path] for path in (SOUND, "dogs/1.wav")}
 
 
+@pytest.mark.parametrize("ending", ["npz", "parquet"])
+def test_columns_that_a_file_of_rows_has_for_another_use_come_back(where, zoo, tmp_path, ending, command):
+    """An archive had two arrays of one name, and the labels took the place of the paths."""
+    if ending == "parquet":
+        pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    names = ("paths", "seconds", "embeddings", "space", "content", "note", "labels.x", "fact.y", "window.z", "label.a")
+    set_labels(where, zoo / SOUND, put={name: f"of {name}" for name in names}, new_columns=True)
+    expected = labels_of(where)
+    assert command("export", where, "--space", "loudness.tiny", "--to", tmp_path / f"rows.{ending}").returncode == 0
+    taken = [name if name == "label.a" else f"label.{name}" for name in names]
+    import_rows(tmp_path / f"rows.{ending}", tmp_path / "other", labels=taken)
+    assert labels_of(tmp_path / "other") == {path: expected[path] for path in (SOUND, "dogs/1.wav")}
+
+
 def test_a_label_that_csv_cannot_hold_is_named_and_left_as_it_is(where, zoo, tmp_path, command):
     set_labels(where, zoo / SOUND, put={"kind": "a\tb"})
     set_labels(where, zoo / "dogs/1.wav", put={"kind": "c"})
@@ -211,6 +225,19 @@ def test_labels_with_an_apostrophe_come_back_from_a_selection_table(where, tmp_p
     export_labels(where, tmp_path / "r.txt", form="raven")
     import_labels(tmp_path / "r.txt", where)
     assert [each.value for each in ranges_of(where)] == ["'=x", "+hoo"]
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "raven", "audacity"])
+def test_seconds_come_back_to_the_last_digit(where, zoo, tmp_path, form):
+    seconds = [(1 / 3, 4 / 3), (0.1 + 0.2, 1.123456789123), (1e-9, 5e-7)]
+    for start, stop in seconds:
+        set_labels(where, zoo / SOUND, add={"call": "hoo"}, start=start, stop=stop)
+    before = ranges_of(where)
+    assert {(each.start, each.stop) for each in before} == set(seconds)
+    file = tmp_path / f"t.{'txt' if form in ('raven', 'audacity') else form}"
+    export_labels(where, file, form=form, ranges=True)
+    import_labels(file, where, **({"recording": zoo / SOUND, "columns": ["call"]} if form == "audacity" else {}))
+    assert [(each.start, each.stop) for each in ranges_of(where)] == [(each.start, each.stop) for each in before]
 
 
 # -- selection tables of Raven -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 from sightsound.contract.results import Hit
 from sightsound.formats.columns import Column
-from sightsound.library.row_table import label_column_names
+from sightsound.library.label_names import label_column_names
 
 _FIXED = (
     Column("query", "text", "the query, where there are several"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, Literal
@@ -366,6 +367,6 @@ def _csv_cell(cell: Any) -> str:
 
 
 def _seconds(value: float) -> str:
-    """Return seconds to a nanosecond, with six decimals or more."""
-    shown = f"{value:.9f}"
-    return shown[:-3] if shown.endswith("000") else shown
+    """Return seconds with six decimals, or as many more as they need."""
+    shown = f"{value:.6f}"
+    return shown if float(shown) == value else f"{Decimal(repr(value)):f}"

@@ -15,6 +15,7 @@ from sightsound.contract.csv_cells import parted, unguarded
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, nearest, printable
 from sightsound.formats.texts import NOTE
+from sightsound.library.label_names import named_label_column
 from sightsound.library.label_records import RECORD_FORMS, LabelRecords
 from sightsound.library.label_rows import LabelRow, RowCells, number_of
 from sightsound.library.other_tables import is_escaped, other_table
@@ -199,7 +200,7 @@ class LabelFile:
         by_case = {name.casefold(): name for name in reversed(known)}
         found = {}
         for column in columns:
-            meant, wanted = self._other.source(column, self._names) if self._other else (column, column)
+            meant, wanted = named_label_column(column, self._names) if self._other else (column, column)
             source = wanted if wanted in known else by_case.get(wanted.casefold())
             if source is None:
                 similar = nearest(column, known)
@@ -265,8 +266,8 @@ class LabelFile:
     def _raven_row(self, number: int, record: dict[str, str]) -> LabelRow:
         cells = RowCells(self.file, number, record)
         start, stop = cells.seconds(_BEGIN), cells.seconds(_END)
-        if cells.get(_OFFSET) and self.names_recordings:  # times are of all files, one after the other
-            length, start = stop - start, cells.seconds(_OFFSET)
+        if cells.get(_OFFSET) and self.names_recordings and cells.seconds(_OFFSET) != start:
+            length, start = stop - start, cells.seconds(_OFFSET)  # times are of all files, one after the other
             stop = round(start + length, 9)
         selection = record.get("Selection") if "View" in record else None
         band = cells.band("Low Freq (Hz)"), cells.band("High Freq (Hz)")

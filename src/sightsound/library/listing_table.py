@@ -7,8 +7,8 @@ from typing import Any
 
 from sightsound.formats.columns import Batch, Column, batches_of
 from sightsound.library.fact_columns import fact_cells
+from sightsound.library.label_names import label_column_names
 from sightsound.library.listing import ListedItem
-from sightsound.library.row_table import label_column_names
 
 _FIXED = (
     Column("id", "integer", "id of the item in the library"),

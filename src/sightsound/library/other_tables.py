@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sightsound.contract.paths import printable
 from sightsound.formats.texts import ESCAPED_CONTROLS, NOTE
-
-_LABEL = "label."  # before the name of a column of labels that a table has for another use
 
 
 @dataclass(frozen=True)
@@ -32,14 +30,6 @@ class OtherTable:
     texts: frozenset[str] = frozenset()
     of_parts: bool = False
 
-    def source(self, column: str, names: Collection[str]) -> tuple[str, str]:
-        """Return the names of a column of labels in the library and in the table, by either of them.
-
-        That of `score` is `label.score` in a table that has a `score` of its own.
-        """
-        named = column.removeprefix(_LABEL)
-        return (named, f"{_LABEL}{named}") if named in names and f"{_LABEL}{named}" in names else (column, column)
-
     def has_lists(self, name: str) -> bool:
         """Return whether a cell of CSV in a column may have several texts."""
         return not self.of_parts and name not in self.texts
@@ -60,7 +50,9 @@ _TABLES = (
 
 
 def other_table(names: Sequence[str]) -> OtherTable | None:
-    """Return what a table with these columns is, None if it is one of labels."""
+    """Return what a table with these columns is, None if it is one of labels, as those that begin like `label --to`."""
+    if tuple(names[:2]) == ("path", "root"):
+        return None
     return next((table for table in _TABLES if table.told <= set(names)), None)
 
 

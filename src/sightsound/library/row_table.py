@@ -14,6 +14,8 @@ from sightsound.contract.classlist import ClassList
 from sightsound.contract.space import Space
 from sightsound.formats.columns import Batch, Column
 from sightsound.library.fact_columns import fact_cells
+from sightsound.library.incoming.row_source import MEANT, MEANT_PREFIXES
+from sightsound.library.label_names import label_column_names
 from sightsound.library.row_blocks import BestClasses, RowBlock
 
 FactsOf = Callable[[Collection[int]], Iterable[tuple[int, dict[str, Any]]]]
@@ -28,28 +30,14 @@ TOP = (row_names.TOP_LABELS, row_names.TOP_IDS, row_names.TOP_SCORES)
 _FIXED = ("item", "path", "root", "content", "start", "stop", *TOP, EMBEDDING, "note")
 
 
-def label_column_names(columns: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
-    """Return the names that columns of labels have in a table, where other columns have taken some names.
-
-    A name is that of the column of labels. One that is taken becomes `label.NAME`, with more of `label.` if need be.
-    """
-    used, found = {*taken, *columns}, {}
-    for column in columns:
-        name = column
-        while name in taken or (name != column and name in used):
-            name = f"label.{name}"
-        used.add(name)
-        found[column] = name
-    return found
-
-
 def range_column(column: str) -> str:
     """Return the name of the column with the labels that windows have from time ranges in a column of labels."""
     return f"{row_names.WINDOW}{column}"
 
 
 def _label_names(labels: Sequence[str], ranges: Sequence[str], facts: Sequence[Column]) -> dict[str, str]:
-    return label_column_names(labels, (*_FIXED, *map(range_column, ranges), *(column.name for column in facts)))
+    taken = [*_FIXED, *MEANT, *map(range_column, ranges), *(column.name for column in facts)]
+    return label_column_names(labels, [*taken, *(name for name in labels if name.startswith(MEANT_PREFIXES))])
 
 
 def row_columns(

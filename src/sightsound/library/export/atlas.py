@@ -21,9 +21,10 @@ from sightsound.library.export.places import require_apart, write_dictionary
 from sightsound.library.export.projection import Projection, principal_axes
 from sightsound.library.fact_columns import fact_cells
 from sightsound.library.filters import Filter
+from sightsound.library.label_names import label_column_names
 from sightsound.library.library import Library, open_library
 from sightsound.library.query_types import QueryVectors
-from sightsound.library.row_table import label_column_names, row_metadata
+from sightsound.library.row_table import row_metadata
 from sightsound.media.preview import sound_part, thumbnail
 from sightsound.media.safe_open import open_file
 

@@ -19,9 +19,9 @@ from sightsound.formats.writing import write_table
 from sightsound.library.export.places import require_apart
 from sightsound.library.fact_columns import fact_cells
 from sightsound.library.filters import Filter
+from sightsound.library.label_names import label_column_names
 from sightsound.library.library import Library, open_library
 from sightsound.library.listing import ListedItem, list_items
-from sightsound.library.row_table import label_column_names
 
 _ENDINGS = {
     "image": [".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"],

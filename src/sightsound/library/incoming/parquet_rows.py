@@ -19,7 +19,7 @@ from sightsound.library.incoming.row_scores import StatedScores, read_scores, st
 from sightsound.library.incoming.row_source import (
     CLASSES,
     CONTENTS,
-    LABELS,
+    MEANT_PREFIXES,
     PATHS,
     ROOTS,
     SECONDS,
@@ -220,8 +220,7 @@ def _text_lists(schema: Any) -> list[str]:
     import pyarrow
 
     lists = [each.name for each in schema if pyarrow.types.is_list(each.type) and _is_text(each.type.value_type)]
-    others = (LABELS, row_names.FACT, row_names.WINDOW)
-    return [name for name in lists if name not in CLASSES and not name.startswith(others)]
+    return [name for name in lists if name not in CLASSES and not name.startswith(MEANT_PREFIXES)]
 
 
 def _is_text(kind: Any) -> bool:

@@ -11,9 +11,10 @@ import numpy as np
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
-from sightsound.contract.row_names import FACT, TOP_IDS, TOP_LABELS, TOP_SCORES
+from sightsound.contract.row_names import ABOUT, FACT, TOP_IDS, TOP_LABELS, TOP_SCORES, WINDOW
 from sightsound.formats.texts import NOTE
 from sightsound.library.incoming.row_scores import StatedScores
+from sightsound.library.label_names import named_label_column
 
 BLOCK_BYTES = 2**25
 """Bytes of vectors, as float32, that are read at once."""
@@ -26,6 +27,9 @@ STARTS, STOPS, SECONDS = ("start",), ("stop", "end"), ("seconds",)
 """The names that a column may have. The first that a file has is taken."""
 LABELS = "labels."
 """Columns whose names begin with this are taken for labels."""
+MEANT = (*VECTORS, *PATHS, *ROOTS, *CONTENTS, *STARTS, *STOPS, *SECONDS, *ABOUT)
+MEANT_PREFIXES = (LABELS, FACT, WINDOW)
+"""Names, and beginnings of names, that mean something in a file of rows, and so are none of columns of labels."""
 CLASSES = (TOP_LABELS, TOP_IDS)
 """Columns of lists of texts that are no labels: the best classes of a network."""
 
@@ -159,7 +163,8 @@ def label_columns(file: str, columns: Sequence[str], wanted: Sequence[str]) -> d
     columns : sequence of str
         What it has.
     wanted : sequence of str
-        The columns that the user named; those that begin with `labels.` are taken without being named.
+        The columns that the user named; those that begin with `labels.` are taken without being named. `label.NAME`, as
+        `export` has it for a column of labels where the table has another NAME, is NAME.
 
     Raises
     ------
@@ -168,11 +173,15 @@ def label_columns(file: str, columns: Sequence[str], wanted: Sequence[str]) -> d
     """
     found = {name.removeprefix(LABELS): name for name in columns if name.startswith(LABELS) and name != LABELS}
     for name in wanted:
-        if name not in found and name not in columns:
+        if name in found:
+            continue
+        own = name.removeprefix("label.")
+        taken = [*columns, *MEANT, *([own] if own.startswith(MEANT_PREFIXES) else [])]
+        column, source = named_label_column(name, taken)
+        if source not in columns:
             have = printable(", ".join(columns))
             raise SightsoundError(f"{file}: expected a column {name!r} with labels, got {have}; see --labels")
-        if name not in found:
-            found[name] = name
+        found[column] = source
     return found
 
 
