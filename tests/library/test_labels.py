@@ -925,7 +925,7 @@ def test_labels_with_tabs_are_left_out_of_raven_and_said_so(spectral, tmp_path):
     (tmp_path / "r.csv").write_text('path,start,stop,call\ndogs/0.wav,0,1,"a\tb"\ndogs/0.wav,0,1,c\n')
     import_labels(tmp_path / "r.csv", spectral)
     notes = export_labels(spectral, tmp_path / "r.txt", form="raven", columns=["call"])
-    assert notes == ["dogs/0.wav: 1 labels left out, which have tabs or ends of lines; write a CSV"]
+    assert notes[0] == "dogs/0.wav: 1 labels left out, which have tabs or ends of lines; write a CSV"
     assert len((tmp_path / "r.txt").read_text().splitlines()) == 2
 
 

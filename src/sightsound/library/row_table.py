@@ -27,7 +27,6 @@ FORMAT = "1"
 EMBEDDING = "embedding"
 TOP = (row_names.TOP_LABELS, row_names.TOP_IDS, row_names.TOP_SCORES)
 """The columns of the best classes, as the fields of `BestClasses`."""
-_FIXED = ("item", "path", "root", "content", "start", "stop", *TOP, EMBEDDING, "note")
 
 
 def range_column(column: str) -> str:
@@ -36,7 +35,7 @@ def range_column(column: str) -> str:
 
 
 def _label_names(labels: Sequence[str], ranges: Sequence[str], facts: Sequence[Column]) -> dict[str, str]:
-    taken = [*_FIXED, *MEANT, *map(range_column, ranges), *(column.name for column in facts)]
+    taken = ["item", *MEANT, *map(range_column, ranges), *(column.name for column in facts)]
     return label_column_names(labels, [*taken, *(name for name in labels if name.startswith(MEANT_PREFIXES))])
 
 

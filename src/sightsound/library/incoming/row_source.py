@@ -27,11 +27,12 @@ STARTS, STOPS, SECONDS = ("start",), ("stop", "end"), ("seconds",)
 """The names that a column may have. The first that a file has is taken."""
 LABELS = "labels."
 """Columns whose names begin with this are taken for labels."""
-MEANT = (*VECTORS, *PATHS, *ROOTS, *CONTENTS, *STARTS, *STOPS, *SECONDS, *ABOUT)
-MEANT_PREFIXES = (LABELS, FACT, WINDOW)
-"""Names, and beginnings of names, that mean something in a file of rows, and so are none of columns of labels."""
 CLASSES = (TOP_LABELS, TOP_IDS)
 """Columns of lists of texts that are no labels: the best classes of a network."""
+_TABLE = (*VECTORS, *PATHS, *ROOTS, *CONTENTS, *STARTS, *STOPS, *SECONDS, *CLASSES, TOP_SCORES, NOTE.name)
+MEANT = (*_TABLE, *ABOUT)
+MEANT_PREFIXES = (LABELS, FACT, WINDOW)
+"""Names, and beginnings of names, that mean something in a file of rows, and so are none of columns of labels."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def not_taken(columns: Sequence[str], labels: Iterable[str]) -> list[str]:
     labels : iterable of str
         Those that are taken as labels.
     """
-    known = {*VECTORS, *PATHS, *ROOTS, *CONTENTS, *STARTS, *STOPS, *SECONDS, *CLASSES, TOP_SCORES, NOTE.name, *labels}
+    known = {*_TABLE, *labels}
     return [name for name in columns if name not in known and not name.startswith(FACT)]
 
 
