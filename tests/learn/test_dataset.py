@@ -46,7 +46,7 @@ def test_labels_come_from_folders_or_a_table_without_being_stored(tiny, shades, 
     data = load(place, labels=Labels(text, "feel", fold_column="part", group_column="who"))
     assert data.classes == ("cold", "warm") and len(data.X) == 24
     assert set(data.folds) == {"0", "1", "2"} and len(set(data.groups)) == 6
-    assert data.notes == ("12 items without a label left out", "in the label table, but not in the library: gone.png")
+    assert data.notes == ("12 items without a label left out", "rows of the label table that mean no item: gone.png")
     with Library(place) as library:
         assert library.labels(1) == {}
 

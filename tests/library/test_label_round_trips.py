@@ -65,15 +65,13 @@ def test_a_table_of_search_labels_whole_items(where, zoo, tmp_path, command, end
         assert (labels_of(where), ranges_of(where), ranges_of(where, "dogs/1.wav")) == before
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_a_table_of_duplicates_labels_whole_items(where, tmp_path, command, ending):
     if ending == "parquet":
         pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
     add_ranges(where, tmp_path, f"{SOUND},0,1,maybe", columns="keep")
     table = tmp_path / f"same.{ending}"
     assert command("duplicates", "-l", where, "--threshold", "0.01", "-o", table).returncode == 0
-    if ending == "json":
-        return  # groups, which are no rows
     done = command("label", "--from", table, "--column", "keep", "-l", where)
     assert done.returncode == 0, done.stderr
     found = labels_of(where)
@@ -102,6 +100,30 @@ def test_a_table_of_export_labels_whole_items(where, zoo, tmp_path, command, end
     done = command("label", "--from", rows, "--column", "species", "-l", where)
     assert done.returncode == 0 and done.stdout == "4 labels of 2 items\n", done.stderr
     assert labels_of(where) == before and ranges_of(where) == []
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_the_tables_of_a_folder_for_hugging_face_label_whole_items(where, zoo, tmp_path, command, form):
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    set_labels(where, zoo, put={"species": ODD, "item": "x"})
+    before = labels_of(where)
+    words = ("export", where, "--to", tmp_path / "out", "--for", "huggingface", "--modality", "sound")
+    assert command(*words, "--metadata", form).returncode == 0
+    table = tmp_path / "out" / "train" / f"metadata.{form}"
+    assert "got one of `export`" in command("label", "--from", table, "-l", where).stderr
+    set_labels(where, zoo / "dogs", put={"species": "none", "item": "none"})
+    done = command("label", "--from", table, "--column", "species", "--column", "item", "-l", where)
+    assert done.returncode == 0 and labels_of(where) == before, done.stderr
+
+
+def test_the_index_of_a_data_frame_is_no_label(where, tmp_path):
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    frame = pandas.DataFrame({"path": ["a", SOUND], "kind": ["x", "y"]})
+    frame[frame.path == SOUND].to_parquet(tmp_path / "t.parquet")
+    import_labels(tmp_path / "t.parquet", where)
+    assert labels_of(where)[SOUND] == {"kind": ("y",)}
 
 
 def test_a_column_that_a_table_of_search_has_under_another_name_comes_back(where, zoo, tmp_path, command):

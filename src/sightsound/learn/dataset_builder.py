@@ -206,6 +206,6 @@ class DatasetBuilder:
             (self.conflicting, f"{self.conflicting} copies of one content with different labels left out"),
             (self.unlabelled_windows, f"{self.unlabelled_windows} windows without a label left out"),
             (self.crowded_windows, f"{self.crowded_windows} windows with several labels left out; see --multi-label"),
-            (unmatched, f"in the label table, but not in the library: {', '.join(unmatched[:3])}{more}"),
+            (unmatched, f"rows of the label table that mean no item: {', '.join(unmatched[:3])}{more}"),
         ]
         return tuple(text for count, text in notes if count)

@@ -74,7 +74,7 @@ class LabelTable:
     values : mapping of int to mapping of str to sequence of str
         The id of an item -> column -> values.
     unmatched : tuple of str
-        Paths of the source that are not in the library.
+        Paths of the source that mean no item of the library, with the reason where it is another.
     range_columns : tuple of str
         The columns of time ranges in the library.
     facts : tuple of str
@@ -218,7 +218,7 @@ def _from_csv(library: Library, source: str) -> LabelTable:
             f"sightsound label --from {source} --library {library.path.name}, and use --windows"
         )
     folders = [*library.roots, os.path.dirname(os.path.abspath(source))]
-    finder = ItemFinder(library.rows, library.roots, folders, first=True)
+    finder = ItemFinder(library.rows, library.roots, folders)
     values: dict[int, dict[str, list[str]]] = {}
     unmatched = []
     for row in file.rows():

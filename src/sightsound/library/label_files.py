@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -35,6 +36,7 @@ DEFAULT_COLUMN = "label"
 """The column of labels that come without the name of one: those of folders, and of Audacity."""
 
 _TABLES = ("csv", "json", "parquet")
+_INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas writes to Parquet
 _BEGIN, _END, _OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 RAVEN_PLACES = (
     *("Selection", "View", "Channel", _BEGIN, _END, "Low Freq (Hz)", "High Freq (Hz)"),
@@ -129,7 +131,9 @@ class LabelFile:
         """
         if self._records:
             read = [name for name in (*PLACE_COLUMNS, *SPAN_COLUMNS, *self._sources.values()) if name in self._names]
-            yield from (self._table_row(number, cells) for number, cells in enumerate(self._records.rows(read), 1))
+            for number, cells in enumerate(self._records.rows(read), 1):
+                row = self._table_row(number, cells)
+                yield from self._parts(row, cells) if self._other and self._other.joined else [row]
             return
         with self._opened() as opened:
             if self.form == "audacity":
@@ -237,7 +241,7 @@ class LabelFile:
 
     def _possible(self) -> list[str]:
         """Return the columns that may be labels."""
-        return [name for name in self._names if name and not self._is_place(name)]
+        return [name for name in self._names if name and not self._is_place(name) and not _INDEX.fullmatch(name)]
 
     def _is_place(self, name: str) -> bool:
         if self.form == "raven":

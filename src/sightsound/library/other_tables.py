@@ -23,15 +23,18 @@ class OtherTable:
         Columns whose cells have one text, and not several as those of labels.
     of_parts : bool
         Whether a row with a start is about this part of a recording alone, and not about the whole one.
+    joined : bool
+        Whether several labels are one text in Parquet, too, and not in CSV alone.
     """
 
     command: str
     told: frozenset[str]
     texts: frozenset[str] = frozenset()
     of_parts: bool = False
+    joined: bool = False
 
     def has_lists(self, name: str) -> bool:
-        """Return whether a cell of CSV in a column may have several texts."""
+        """Return whether a text in a column may be several."""
         return not self.of_parts and name not in self.texts
 
 
@@ -45,6 +48,8 @@ _TABLES = (
         "search", frozenset(("id", "file", "score", "spaces")), frozenset(("query", "library", "recorded", "tag"))
     ),
     OtherTable("duplicates", frozenset(("group", "keep", "similarity", "reason")), of_parts=True),
+    OtherTable("export", frozenset(("file_name", "item", "content")), frozenset(("file_name", "content")), joined=True),
+    OtherTable("export", frozenset(("x", "y", "item", NOTE.name)), frozenset(("top_label",)), joined=True),
     OtherTable("export", frozenset(("item", "root", "content", "start", "stop", NOTE.name)), frozenset(("content",))),
 )
 
