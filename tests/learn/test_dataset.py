@@ -51,6 +51,15 @@ def test_labels_come_from_folders_or_a_table_without_being_stored(tiny, shades, 
         assert library.labels(1) == {}
 
 
+def test_a_path_that_means_several_files_labels_none_of_them(tiny, shades, tmp_path):
+    made.write_shade(tmp_path / "more" / "red" / "0.png", 2, 99)
+    index([shades, tmp_path / "more"], tmp_path / "two", models=["colours.tiny"], host=tiny)
+    lines = [f"{name}/{i}.png,{name}" for name in ("red", "blue") for i in range(12)]
+    data = load(tmp_path / "two", labels=Labels(table(tmp_path / "t.csv", "path,label", *lines)))
+    assert len(data.X) == 23
+    assert data.notes[1].startswith("rows of the label table that mean no item: red/0.png: 2 files of this path; say")
+
+
 def test_the_only_column_that_is_left_has_the_classes(coloured, tmp_path):
     text = table(tmp_path / "t.csv", "path,kind,part", "red/0.png,a,1", "red/1.png,b,2")
     assert load(coloured, labels=Labels(text, fold_column="part")).feature_spec.column == "kind"
