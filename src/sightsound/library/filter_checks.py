@@ -10,7 +10,7 @@ from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import nearest
 from sightsound.library.fact_conditions import check_facts
 from sightsound.library.filters import Filter
-from sightsound.library.store.queries import read_label_columns
+from sightsound.library.store.queries import has_label_column, read_label_columns
 
 if TYPE_CHECKING:
     from sightsound.library.store.database import Database
@@ -32,8 +32,8 @@ def check_filter(database: Database, where: Filter) -> None:
         With the nearest column, or fact, that there is.
     """
     check_facts(database, where.facts)
-    if named := _columns(where):
-        require_columns(named, read_label_columns(database))
+    if missing := [column for column in _columns(where) if not has_label_column(database, column)]:
+        require_columns(missing, read_label_columns(database))
 
 
 def require_columns(columns: Sequence[str], known: Collection[str]) -> None:

@@ -16,6 +16,7 @@ from sightsound.contract.csv_cells import parted, unguarded
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, nearest, printable
 from sightsound.formats.texts import NOTE
+from sightsound.library.audacity_rows import audacity_rows
 from sightsound.library.label_names import named_label_column
 from sightsound.library.label_records import RECORD_FORMS, LabelRecords
 from sightsound.library.label_rows import LabelRow, RowCells, number_of
@@ -77,8 +78,8 @@ class LabelFile:
         The names of the label columns.
     skipped : tuple of str
         Columns of a selection table that are not read, though they may be labels.
-    escaped : list of int
-        The numbers of rows with labels that CSV has with escapes, and that are not read; complete after the last row.
+    escaped : int
+        How many rows so far have labels that CSV has with escapes, and that are not read.
     form : {"csv", "json", "parquet", "raven", "audacity"}
         The kind of file.
     ranges : bool
@@ -93,7 +94,7 @@ class LabelFile:
     def __init__(self, file: PathLike, columns: Sequence[str] = (), known: Collection[str] = ()) -> None:
         self.file = file
         self.form, self.ranges = "csv", False
-        self.skipped, self.escaped = tuple[str, ...](), list[int]()
+        self.skipped, self.escaped = tuple[str, ...](), 0
         self._names: list[str] = []
         ending = os.path.splitext(os.fspath(file))[1].lower()
         self._records = LabelRecords(file, RECORD_FORMS[ending]) if ending in RECORD_FORMS else None
@@ -137,7 +138,7 @@ class LabelFile:
             return
         with self._opened() as opened:
             if self.form == "audacity":
-                yield from self._audacity_rows(opened)
+                yield from audacity_rows(opened, self.file, self.columns[0])
                 return
             row_of = self._raven_row if self.form == "raven" else self._table_row
             reader = self._reader(opened)
@@ -153,7 +154,7 @@ class LabelFile:
         """Yield a row for each label of a cell that has several, as the tables of other commands have them in CSV."""
         assert self._other is not None
         escaped = {c for c in row.values if is_escaped(self._sources[c], cells.get(NOTE.name, ""))}
-        self.escaped += [row.number] if escaped else []
+        self.escaped += bool(escaped)
         kept = {column: value for column, value in row.values.items() if column not in escaped}
         texts = [parted(v) if self._other.has_lists(self._sources[c]) else [v] for c, v in kept.items()]
         for values in zip_longest(*texts, fillvalue="") if kept else [()]:
@@ -278,36 +279,6 @@ class LabelFile:
         span = cells.span(start, stop, *band, cells.channel("Channel", 1), selection)
         paths = tuple(path for name in ("Begin Path", "Begin File") if (path := cells.get(name)))
         return LabelRow(number, paths, "", self._values(record), span)
-
-    def _audacity_rows(self, opened: TextIO) -> Iterator[LabelRow]:
-        """Yield the labels. A row that begins with a backslash has the band of the label before it."""
-        waiting: tuple[int, list[str], list[str]] | None = None
-        for number, line in enumerate(opened, 1):
-            fields = line.rstrip("\r\n").split("\t")
-            if fields == [""]:
-                continue
-            if fields[0] == "\\":
-                if waiting is None or len(fields) < 3:
-                    wrong = RowCells(self.file, number, {}).wrong
-                    raise wrong("band", "two frequencies below a label", line.strip())
-                waiting[2][:] = fields[1:3]
-                continue
-            if waiting is not None:
-                yield self._audacity_row(*waiting)
-            waiting = number, fields, []
-        if waiting is not None:
-            yield self._audacity_row(*waiting)
-
-    def _audacity_row(self, number: int, fields: list[str], band: list[str]) -> LabelRow:
-        moment = len(fields) == 2 and number_of(fields[1]) is None  # a label without a stop
-        times = {"start": fields[0], "stop": fields[0] if moment else "".join(fields[1:2])}
-        cells = RowCells(self.file, number, {**times, **dict(zip(("low", "high"), band))})
-        if len(fields) < 2:
-            raise cells.wrong("label", "start, stop and text with tabs between", printable(fields[0]))
-        text = "\t".join(fields[1:] if moment else fields[2:])
-        low, high = (cells.band(name, undefined=True) for name in ("low", "high"))
-        span = cells.span(cells.seconds("start"), cells.seconds("stop"), low, high)
-        return LabelRow(number, (), "", {self.columns[0]: text}, span)
 
 
 def _check_names(names: Sequence[str], form: str, file: PathLike) -> None:

@@ -76,7 +76,7 @@ class LabelStaging:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._unmatched, self._count, self._empty, self._channels = list[str](), 0, 0, 0
-        self._skipped, self._escaped = dict[str, None](), list[int]()
+        self._skipped, self._escaped = dict[str, None](), 0
         self._first_channel: str | None = None
         writer.labels.begin()
 
@@ -128,7 +128,7 @@ class LabelStaging:
         if recording is not None and self._count == before:
             changes.stage_ranges(_without_range(recording.id, column) for column in file.columns)
         self._skipped |= dict.fromkeys(file.skipped)
-        self._escaped = [*self._escaped, *file.escaped]
+        self._escaped += file.escaped
 
     @contextlib.contextmanager
     def tentative(self) -> Iterator[None]:
@@ -153,10 +153,9 @@ class LabelStaging:
                 f"{self._first_channel}"
             )
         if self._escaped:
-            count = len(self._escaped)
             notes.append(
-                f"{count} {'rows' if count > 1 else 'row'} with labels that CSV has with escapes left out, the first "
-                f"{self._escaped[0]}; take a table in JSON or Parquet"
+                f"{self._escaped} rows with labels that CSV has with escapes left out; take a table in Parquet, or one of "
+                "`label --to`"
             )
         if self._skipped:
             named, more = [*self._skipped][:_SKIPPED], len(self._skipped) - _SKIPPED

@@ -219,6 +219,12 @@ def read_label_columns(database: Database, *, ranges: bool | None = None) -> lis
         return [text(column) for (column,) in rows]
 
 
+def has_label_column(database: Database, column: str) -> bool:
+    """Return whether any item, or time range, has a label in a column."""
+    tables = ("labels", "ranges")
+    return any(database.rows(f'SELECT 1 FROM {table} WHERE "column" = ? LIMIT 1', column) for table in tables)
+
+
 def read_content_hashes(database: Database, ids: Collection[int]) -> dict[int, bytes]:
     """Return the id of each of some items -> the SHA-256 of its content, of those that were ever read."""
     found: dict[int, bytes] = {}
