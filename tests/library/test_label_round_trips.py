@@ -220,7 +220,7 @@ def test_a_label_that_csv_cannot_hold_is_named_and_left_as_it_is(where, zoo, tmp
     before = labels_of(where)
     assert command("list", "-l", where, "-o", tmp_path / "t.csv").returncode == 0
     done = command("label", "--from", tmp_path / "t.csv", "--column", "kind", "-l", where)
-    assert "1 rows with labels that CSV has with escapes left out; take a table in Parquet" in done.stderr
+    assert "1 rows with labels that CSV has with escapes left out; take one in Parquet" in done.stderr
     assert labels_of(where) == before
 
 

@@ -154,7 +154,7 @@ class LabelStaging:
             )
         if self._escaped:
             notes.append(
-                f"{self._escaped} rows with labels that CSV has with escapes left out; take a table in Parquet, or one of "
+                f"{self._escaped} rows with labels that CSV has with escapes left out; take one in Parquet, or of "
                 "`label --to`"
             )
         if self._skipped:
