@@ -26,3 +26,8 @@ def cores() -> int:
 def has_gpu() -> bool:
     """Return whether there is a GPU that torch may use (NVIDIA's or AMD's on Linux), without importing it."""
     return os.path.exists("/dev/nvidia0") or os.path.exists("/dev/kfd")
+
+
+def on_cpu(device: str) -> bool:
+    """Return whether a network runs on a CPU on this machine: "auto" is a GPU where there is one."""
+    return device == "cpu" or (device == "auto" and not has_gpu())

@@ -1,6 +1,6 @@
 """Everything that a plugin needs from sightsound: `from sightsound.plugin import Card, hookimpl`."""
 
-from sightsound._threads import cores, has_gpu
+from sightsound._threads import cores, has_gpu, on_cpu
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.card import Card, Modality, WeightFile
 from sightsound.contract.classlist import ClassList
@@ -15,7 +15,7 @@ from sightsound.contract.layer_names import LAYER_OPTIONS
 from sightsound.contract.linear_head import LinearHead
 from sightsound.contract.model_settings import ModelSettings
 from sightsound.contract.options import Option, with_option
-from sightsound.contract.requirements import require_packages
+from sightsound.contract.requirements import installed_version, require_packages
 from sightsound.contract.stated_settings import SETTINGS_KEY, filled_settings, settings_json
 from sightsound.media.center_crop import CenterCrop
 from sightsound.media.framing import frames
@@ -69,6 +69,8 @@ __all__ = [
     "graph_card",
     "has_gpu",
     "hookimpl",
+    "installed_version",
+    "on_cpu",
     "require_packages",
     "settings_json",
     "with_option",

@@ -67,7 +67,7 @@ def contents(where):
         rows = {key: (spans, found.round(4).tolist()) for key, (found, spans) in all_rows(library).items()}
         items = library.rows("SELECT i.path, i.size, hex(c.hash) FROM items i LEFT JOIN contents c ON c.id = i.content")
         outcomes = library.rows("SELECT item, space, status, seconds, facts FROM outcomes")
-        return items, outcomes, library.all_labels(), repr(sorted(rows.items()))
+        return items, outcomes, list(library.all_labels()), repr(sorted(rows.items()))
 
 
 def test_rows_of_an_npz_are_a_space_with_search_stats_and_check(tmp_path, zoo, tiny):

@@ -52,6 +52,11 @@ def alive(kind):
     return sum(issubclass(type(each), kind) for each in gc.get_objects())
 
 
+def items_of(library, where=None):
+    """The items of a library with their rows and seconds."""
+    return [(each.items[0], *each.read()) for each in library.stored_items(SPACE, where)]
+
+
 @pytest.fixture
 def sizes(tmp_path):
     """Two libraries, of which one is eight times as large as the other."""
@@ -104,7 +109,7 @@ def test_a_writer_keeps_few_of_the_items_that_it_records(tmp_path, monkeypatch):
         assert len(writer.items._ids) <= 7 and not writer.items._renamed._unexamined
 
 
-@pytest.mark.parametrize("read", ["contents_in", "vectors_in", "scores_in", "items_in"])
+@pytest.mark.parametrize("read", ["contents_in", "vectors_in", "scores_in", "stored_items"])
 def test_rows_are_read_with_few_items_at_a_time(tmp_path, monkeypatch, read):
     monkeypatch.setattr(space_reader, "_PAGE", 10)
     with Library(made(tmp_path / "lib", 60)) as library:
@@ -125,20 +130,20 @@ def test_items_come_with_their_rows_in_the_order_of_their_ids(tmp_path):
             id_ = writer.space_id(SPACE)
             writer.add_rows(Rows(item, np.array([[0.0, 1]]), np.ones((1, 4), np.float32)), id_)
             writer.outcomes.record(Outcome(item, "ok", seconds=1.0), id_)
-        found = list(library.items_in(SPACE))
+        found = items_of(library)
         assert [item.id for item, _, _ in found] == list(range(1, 31))
         for item, rows, spans in found:
             expected, seconds = library.vectors(SPACE, library.content(item.id))
             assert np.array_equal(rows, expected) and np.array_equal(spans, seconds)
         where = Filter(labels=("odd=1",))
-        assert [item.id for item, _, _ in library.items_in(SPACE, where)] == [2, 12, 22]
+        assert [item.id for item, _, _ in items_of(library, where)] == [2, 12, 22]
 
 
 def test_what_was_forgotten_one_after_the_other_is_one_range(tmp_path):
     where = made(tmp_path / "lib", 60)
     forget([f"/made/{number % 10}/{number}.wav" for number in range(20, 50)], where)
     with Library(where) as library:
-        assert len(list(library.items_in(SPACE))) == 30
+        assert len(items_of(library)) == 30
         (segment,) = library._reader._rows[1]._cached.values()
         assert segment.removed == [(40, 60)]
 
@@ -148,10 +153,10 @@ def test_compact_reads_some_runs_at_a_time(tmp_path, monkeypatch):
     where = made(tmp_path / "lib", 60)
     forget("/made/3", where)
     with Library(where) as library:
-        before = {item: rows for item, rows, _ in library.items_in(SPACE)}
+        before = {item: rows for item, rows, _ in items_of(library)}
     assert compact(where) > 0 and check(where) == []
     with Library(where) as library:
-        after = {item: rows for item, rows, _ in library.items_in(SPACE)}
+        after = {item: rows for item, rows, _ in items_of(library)}
     assert len(after) == 54 and after.keys() == before.keys()
     assert all(np.array_equal(rows, before[item]) for item, rows in after.items())
 

@@ -177,11 +177,11 @@ def test_bf16_is_a_space_of_its_own_and_nearly_the_same(host):
 
 
 def test_it_is_used_by_itself_on_a_cpu_alone(monkeypatch):
-    from sightsound_openvino import runtime
+    from sightsound_openvino.runtime import OpenVinoRuntime
 
-    ours = runtime.OpenVinoRuntime()
+    ours = OpenVinoRuntime()
     for there in (True, False):
-        monkeypatch.setattr(runtime, "has_gpu", lambda there=there: there)
+        monkeypatch.setattr("sightsound._threads.has_gpu", lambda there=there: there)
         assert not ours.fits(dataclasses.replace(IMAGE, params=None), "cpu")
         assert ours.fits(IMAGE, "cpu") and ours.fits(IMAGE, "auto") is not there and not ours.fits(IMAGE, "cuda")
 

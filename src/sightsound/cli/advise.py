@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 @click.option("-m", "--model", "models", multiple=True, help="A network; may be repeated.  [all of the library]")
 @reports.column_option()
 @reports.label_options
+@reports.samples_option()
 @click.option("--plot", metavar="PNG", help="Draw class counts, accuracies, learning curve and confusions.")
 @table_options
-def advise(library: str, models: Sequence[str], plot: str | None, table: TableOutput, **labels: Any) -> None:
+def advise(
+    library: str, models: Sequence[str], plot: str | None, max_samples: int | None, table: TableOutput, **labels: Any
+) -> None:
     """Recommend a method for a labelled collection, and show the evidence.
 
     As CSV or Parquet there is a row for each method; JSON has the evidence, too.
@@ -37,7 +40,8 @@ def advise(library: str, models: Sequence[str], plot: str | None, table: TableOu
     read = [labels["source"]] if labels["source"] else []
     check_destinations(plot=plot, inputs=read, library=library)
     table.check(inputs=read, library=library)
-    found = recommend(load_datasets(library, models, Labels(**labels)))
+    most = reports.samples_setting(max_samples)
+    found = recommend(load_datasets(library, models, Labels(**labels), max_samples=most))
     if plot:
         from sightsound.plot.reports import plot_advice
 

@@ -31,6 +31,7 @@ def probe() -> None:
 @reports.column_option(multiple=True)
 @reports.label_options
 @reports.window_options
+@reports.samples_option()
 @click.option("-o", "--out", required=True, metavar="FILE", help="The file to write, usually NAME.probe.")
 @click.option("--kind", type=click.Choice(["logistic", "svm", "ridge"]), default="logistic", show_default=True)
 @click.option("--level", type=click.Choice(["item", "window"]), default="item", help="What a row is.  [item]")
@@ -89,6 +90,7 @@ def fit(
     ranges: bool,
     min_overlap: float | None,
     others: str | None,
+    max_samples: int | None,
     **settings: Any,
 ) -> None:
     """Fit a probe to the labelled items of a library, and evaluate it by cross-validation.
@@ -115,7 +117,8 @@ def fit(
         check_destinations(place, endings=_PROBE_ENDINGS, plot=plot, inputs=read, library=library)
     for place, column in wanted.items():
         labels = Labels(source, column, fold_column, group_column, multi_label, background, **windows)
-        data = load_dataset(library, model, labels, level=level, pool=pool, features=features)
+        how: dict[str, Any] = {"level": level, "pool": pool, "features": features}
+        data = load_dataset(library, model, labels, max_samples=reports.samples_setting(max_samples), **how)
         fitted = fit_probe(data, LinearProbe(**settings), curve=curve)
         fitted.save(place)
         reports.draw_report(fitted.report_, plot)
@@ -227,6 +230,7 @@ def _classified_json(found: Classified) -> dict[str, Any]:
 @reports.column_option()
 @reports.label_options
 @reports.window_options
+@reports.samples_option()
 @click.option(
     "--background", metavar="CLASS|unlabelled", help="Items that are none of the classes: how many get a class."
 )
@@ -239,6 +243,7 @@ def evaluate(
     ranges: bool,
     min_overlap: float | None,
     others: str | None,
+    max_samples: int | None,
     table: TableOutput,
     **labels: Any,
 ) -> None:
@@ -252,8 +257,8 @@ def evaluate(
     read = [file, labels["source"]] if labels["source"] else [file]
     check_destinations(plot=plot, inputs=read, library=library)
     table.check(inputs=read, library=library)
-    windows = reports.window_settings(ranges, min_overlap, others)
-    report = evaluate_stored(reports.load_linear_probe(file), library, Labels(**labels, **windows))
+    windows, most = reports.window_settings(ranges, min_overlap, others), reports.samples_setting(max_samples)
+    report = evaluate_stored(reports.load_linear_probe(file), library, Labels(**labels, **windows), max_samples=most)
     reports.draw_report(report, plot)
     reports.write_report(table, report, report.to_json)
     if table.shown:

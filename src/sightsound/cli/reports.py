@@ -44,6 +44,19 @@ def label_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def samples_option() -> Decorator:
+    """Return the option for how many labelled rows are loaded."""
+    text = "Labelled items, or windows, of which a random sample is taken if there are more.  [100000]"
+    return click.option("--max-samples", type=click.IntRange(2), metavar="N", help=text)
+
+
+def samples_setting(most: int | None) -> int:
+    """Return the parameter `max_samples` of functions."""
+    from sightsound.learn.labelled_sample import MAX_SAMPLES
+
+    return MAX_SAMPLES if most is None else most
+
+
 def window_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for windows that have the labels of time ranges."""
     overlap = "The part of a time range or a window, whichever is shorter, that must overlap.  [0.5]"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("-m", "--model", "models", multiple=True, help="A network; may be repeated.  [all of the library]")
 @reports.column_option()
 @reports.label_options
+@reports.samples_option()
 @click.option("-o", "--out", metavar="FILE", help="Write the stack; it can be used like a probe.")
 @click.option("--top", type=click.Choice(["svm", "logistic", "ridge"]), default="svm", help="The classifier.  [svm]")
 @click.option("--combine", type=click.Choice(["concatenate", "average"]), default="concatenate", show_default=True)
@@ -42,6 +43,7 @@ def stack(
     cv: int | None,
     plot: str | None,
     device: str,
+    max_samples: int | None,
     table: TableOutput,
     **labels: Any,
 ) -> None:
@@ -53,10 +55,9 @@ def stack(
     read = [labels["source"]] if labels["source"] else []
     check_destinations(out, endings=(".probe", ".safetensors"), plot=plot, inputs=read, library=library)
     table.check(inputs=read, library=library)
-    wanted = Stack(top, combine=combine, cv=cv)
-    found = compare_stored(
-        library, models, Labels(**labels), stack=wanted, fit=out is not None, host=host(context), device=device
-    )
+    how: dict[str, Any] = {"stack": Stack(top, combine=combine, cv=cv), "fit": out is not None, "device": device}
+    how["max_samples"] = reports.samples_setting(max_samples)
+    found = compare_stored(library, models, Labels(**labels), host=host(context), **how)
     if out and found.stack:
         found.stack.save(out)
     if plot:

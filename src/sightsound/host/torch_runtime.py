@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from sightsound.contract.embedder import Embedder, Output
 from sightsound.contract.errors import CannotRun
 from sightsound.contract.execution import Compiled, Execution, RegisterRuntime
 from sightsound.contract.hookspecs import hookimpl
+from sightsound.contract.requirements import installed_version
 
 
 class TorchRuntime:
@@ -28,10 +28,7 @@ class TorchRuntime:
     @property
     def version(self) -> str:
         """The version of torch without what it was built for, such as "+cpu"; "none" if it is missing."""
-        try:
-            return importlib.metadata.version("torch").partition("+")[0]
-        except importlib.metadata.PackageNotFoundError:
-            return "none"
+        return installed_version("torch").partition("+")[0] or "none"
 
     @property
     def precisions(self) -> tuple[str, ...]:

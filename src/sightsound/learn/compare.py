@@ -16,6 +16,7 @@ from sightsound.contract.paths import PathLike
 from sightsound.host.host import Host
 from sightsound.learn.dataset import Dataset, align_datasets
 from sightsound.learn.label_table import Labels
+from sightsound.learn.labelled_sample import MAX_SAMPLES
 from sightsound.learn.load import load_datasets
 from sightsound.library.library import Library
 from sightsound.linear import folds as folding
@@ -154,6 +155,7 @@ def compare_stored(
     *,
     stack: Stack | None = None,
     fit: bool = False,
+    max_samples: int | None = MAX_SAMPLES,
     host: Host | None = None,
     device: str = "auto",
     progress: bool | None = None,
@@ -172,6 +174,8 @@ def compare_stored(
         The settings of the stack. It is not changed. `Stack()` by default.
     fit : bool
         Whether to fit the stack to all items.
+    max_samples : int or None, default=100,000
+        As of `load_datasets`.
     host : Host, optional
         The networks, whose time is measured on some of the items. `Host()` by default.
     device : str
@@ -188,7 +192,7 @@ def compare_stored(
     SightsoundError
         As `load_datasets` and `compare`.
     """
-    datasets = load_datasets(library, models, labels)
+    datasets = load_datasets(library, models, labels, max_samples=max_samples)
     names = [data.model for data in datasets]
     times = measure_latency(host or Host(), names, datasets[0].items, device=device)
     found = compare(datasets, stack=stack, milliseconds=times, progress=progress)

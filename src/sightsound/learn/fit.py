@@ -16,6 +16,7 @@ from sightsound.contract.paths import PathLike
 from sightsound.learn.dataset import Dataset
 from sightsound.learn.feature_choice import compare_features, settings_for
 from sightsound.learn.label_table import Labels
+from sightsound.learn.labelled_sample import MAX_SAMPLES
 from sightsound.learn.load import load_dataset
 from sightsound.library.library import Library
 from sightsound.linear.model import LinearModel
@@ -180,7 +181,13 @@ def evaluate_probe(probe: LinearModel, dataset: Dataset) -> ProbeReport:
     return replace(report, how=f"{len(dataset.items)} items of a library", notes=tuple(notes))
 
 
-def evaluate_stored(probe: LinearModel, library: PathLike | Library, labels: Labels | None = None) -> ProbeReport:
+def evaluate_stored(
+    probe: LinearModel,
+    library: PathLike | Library,
+    labels: Labels | None = None,
+    *,
+    max_samples: int | None = MAX_SAMPLES,
+) -> ProbeReport:
     """Evaluate a probe on the labelled items of a library.
 
     Parameters
@@ -191,6 +198,8 @@ def evaluate_stored(probe: LinearModel, library: PathLike | Library, labels: Lab
         A library with vectors of the probe's network.
     labels : Labels, optional
         Where the labels come from. By default those that the library stores.
+    max_samples : int or None, default=100,000
+        As of `load_dataset`.
 
     Returns
     -------
@@ -207,7 +216,7 @@ def evaluate_stored(probe: LinearModel, library: PathLike | Library, labels: Lab
     labels = replace(labels or Labels(), multi_label=not probe.single)
     if labels.ranges and spec.level != "window":
         raise SightsoundError("labels of time ranges: expected a probe of windows, got one of items; leave them out")
-    how: dict[str, Any] = {"level": spec.level, "pool": spec.pool, "features": spec.use}
+    how: dict[str, Any] = {"level": spec.level, "pool": spec.pool, "features": spec.use, "max_samples": max_samples}
     dataset = load_dataset(library, spec.space.name, labels, min_classes=1, **how)
     return evaluate_probe(probe, dataset)
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import groupby
+from operator import itemgetter
 
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import nearest
@@ -185,7 +187,7 @@ def _with_facts(library: Library, values: _Stored, columns: Sequence[str | None]
         for column in wanted & facts.keys():
             fact = facts[column]
             texts = [str(each) for each in (fact if isinstance(fact, list) else [fact])]
-            values.setdefault(item, {})[column] = texts
+            values[item] = {**values.get(item, {}), column: texts}
             found.add(column)
     others = tuple(library.fact_names()) if wanted - found else ()
     return LabelTable(values, facts=tuple(sorted(found)), others=others)
@@ -195,9 +197,16 @@ _Stored = dict[int, dict[str, list[str]]]
 
 
 def _stored(library: Library) -> _Stored:
-    values: dict[int, dict[str, list[str]]] = {}
-    for item, column, value in library.all_labels():
-        values.setdefault(item, {}).setdefault(column, []).append(value)
+    """Return the labels that a library stores; items whose labels are the same share them, which saves memory."""
+    values: _Stored = {}
+    known: dict[tuple[tuple[str, str], ...], dict[str, list[str]]] = {}
+    for item, labels in groupby(library.all_labels(), key=itemgetter(0)):
+        pairs = tuple((column, value) for _, column, value in labels)
+        if pairs not in known:
+            known[pairs] = {}
+            for column, value in pairs:
+                known[pairs].setdefault(column, []).append(value)
+        values[item] = known[pairs]
     return values
 
 

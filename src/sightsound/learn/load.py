@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sightsound.contract.arrays import Floats, Seconds
+from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError, SightsoundError
 from sightsound.contract.paths import PathLike, nearest
 from sightsound.contract.pooling import Pool, default_pool
-from sightsound.contract.results import Item
 from sightsound.contract.space import Space
-from sightsound.learn.dataset import Dataset, FeatureParts
-from sightsound.learn.kept_features import KeptFeatures, kept_features
-from sightsound.learn.label_table import UNLABELLED, Labels, LabelTable, read_label_table
+from sightsound.learn.dataset import Dataset
+from sightsound.learn.dataset_builder import DatasetBuilder, NoLabelledItems
+from sightsound.learn.label_table import Labels, LabelTable, read_label_table
+from sightsound.learn.labelled_sample import MAX_SAMPLES, LabelledSample
+from sightsound.learn.score_features import scored_classes
 from sightsound.learn.window_labels import WindowLabels
 from sightsound.library.library import Library
 from sightsound.linear.features import USES, FeatureSpec, Level, Use
@@ -27,10 +27,6 @@ from sightsound.linear.features import USES, FeatureSpec, Level, Use
 log = logging.getLogger(__name__)
 
 _SAMPLE = 2000  # vectors whose looks decide how windows are pooled
-
-
-class _NoLabelledItems(SightsoundError):
-    """No item with a vector in a space has a label."""
 
 
 def load_dataset(
@@ -42,10 +38,12 @@ def load_dataset(
     pool: Pool | Literal["auto"] = "auto",
     features: Use | Literal["auto"] = "auto",
     min_classes: int = 2,
+    max_samples: int | None = MAX_SAMPLES,
 ) -> Dataset:
     """Load the labelled items of a library that have vectors of one network.
 
-    Items of equal content count once. They are left out if their labels differ.
+    Items of equal content count once. They are left out if their labels differ. Memory is that of `max_samples` rows,
+    and of the labels.
 
     Parameters
     ----------
@@ -66,6 +64,10 @@ def load_dataset(
         Libraries keep the scores of what is indexed, unless it was with `scores=False`.
     min_classes : int
         The least number of classes.
+    max_samples : int or None, default=100,000
+        How many rows to load at most; None loads all. Of more a random sample of whole groups is taken, always the
+        same: of each class the same share, but at least 50 rows, or fewer where all classes together would have more
+        than half of the sample. A note of the data set says so.
 
     Returns
     -------
@@ -90,19 +92,23 @@ def load_dataset(
         table = read_label_table(opened, labels)
         pool = _default_pool(opened, space, level) if pool == "auto" else pool
         spec = FeatureSpec(space, level, pool, table.class_column(labels))
-        kept = None if features == "embedding" else kept_features(opened, spec)
-        data = _load(opened, spec, labels, table, min_classes, kept)
+        classes = None if features == "embedding" else scored_classes(opened, spec)
+        data = _load(opened, spec, labels, table, min_classes, classes, max_samples)
         if features == "auto":
             return replace(data, automatic=data.parts is not None)
         if data.parts is None and features != "embedding":
-            lacking = "no scores" if kept is None else "no scores of all items"
+            lacking = "no scores" if classes is None else "no scores of all items"
             step = "keep them: sightsound index PATH --scores, or use the embedding"
             raise SightsoundError(f"{opened.path.name} has {lacking} in {space.name}; {step}")
         return data.using(features)
 
 
 def load_datasets(
-    library: PathLike | Library, models: Sequence[str] = (), labels: Labels | None = None
+    library: PathLike | Library,
+    models: Sequence[str] = (),
+    labels: Labels | None = None,
+    *,
+    max_samples: int | None = MAX_SAMPLES,
 ) -> list[Dataset]:
     """Load the labelled items of a library in several spaces, a row for each item.
 
@@ -115,6 +121,8 @@ def load_datasets(
         items in the library. A warning names those that were left out.
     labels : Labels, optional
         Where the labels come from. By default those that the library stores.
+    max_samples : int or None, default=100,000
+        As of `load_dataset`. The samples of all spaces have the same items.
 
     Returns
     -------
@@ -135,8 +143,8 @@ def load_datasets(
         spaces = [_space(opened, model) for model in models]
         table = read_label_table(opened, labels)
         if spaces:
-            return _load_spaces(opened, spaces, labels, table)
-        return _load_larger_modality(opened, labels, table)
+            return _load_spaces(opened, spaces, labels, table, max_samples)
+        return _load_larger_modality(opened, labels, table, max_samples)
 
 
 @contextlib.contextmanager
@@ -178,13 +186,15 @@ def _default_pool(library: Library, space: Space, level: Level) -> Pool:
     return default_pool(some) if len(some) else "mean"
 
 
-def _load_spaces(library: Library, spaces: Sequence[Space], labels: Labels, table: LabelTable) -> list[Dataset]:
+def _load_spaces(
+    library: Library, spaces: Sequence[Space], labels: Labels, table: LabelTable, most: int | None
+) -> list[Dataset]:
     column = table.class_column(labels)
     specs = [FeatureSpec(space, pool=_default_pool(library, space, "item"), column=column) for space in spaces]
-    return [_load(library, spec, labels, table, 2) for spec in specs]
+    return [_load(library, spec, labels, table, 2, most=most) for spec in specs]
 
 
-def _load_larger_modality(library: Library, labels: Labels, table: LabelTable) -> list[Dataset]:
+def _load_larger_modality(library: Library, labels: Labels, table: LabelTable, most: int | None) -> list[Dataset]:
     """Load all spaces of the modality with most labelled items."""
     spaces = [space for space, count in library.spaces.items() if count]
     loaded: list[list[Dataset]] = []
@@ -192,8 +202,8 @@ def _load_larger_modality(library: Library, labels: Labels, table: LabelTable) -
     for modality in sorted({space.modality for space in spaces}):
         try:
             same = [space for space in spaces if space.modality == modality]
-            loaded.append(_load_spaces(library, same, labels, table))
-        except _NoLabelledItems as error:
+            loaded.append(_load_spaces(library, same, labels, table, most))
+        except NoLabelledItems as error:
             problem = problem or error
         except SightsoundError as error:
             problem = error
@@ -208,193 +218,23 @@ def _load_larger_modality(library: Library, labels: Labels, table: LabelTable) -
 
 def _load(
     library: Library,
-    feature_spec: FeatureSpec,
+    spec: FeatureSpec,
     labels: Labels,
     table: LabelTable,
     min_classes: int,
-    kept: KeptFeatures | None = None,
+    classes: ClassList | None = None,
+    most: int | None = None,
 ) -> Dataset:
     """Load the labelled items of one space, with labels that were read before."""
     windows = WindowLabels(library, labels.min_overlap, labels.others) if labels.ranges else None
-    builder = _DatasetBuilder(feature_spec, labels, table, kept, windows)
-    for items, rows, spans in library.contents_in(feature_spec.space):
-        builder.add(items, rows, spans)
+    builder = DatasetBuilder(spec, labels, table, classes, windows, LabelledSample(most), LabelledSample(most))
+    for stored in library.stored_contents(spec.space):
+        builder.add(stored)
     builder.check_classes(min_classes, library.path.name)
-    ids = _content_ids(library)
-    lost = next((each.item for each in builder.found if (each.item.id or 0) not in ids), None)
+    data = builder.build()
+    hashes = library.contents([item.id or 0 for item in data.items])
+    lost = next((item for item in data.items if item.id not in hashes), None)
     if lost is not None:
         raise LibraryError(f"{library.path}: damaged (item {lost.id} has vectors, no content); run `sightsound check`")
-    return builder.build(ids)
-
-
-def _content_ids(library: Library) -> dict[int, int]:
-    """Return the content id of each item, see `Dataset`, by the id of the item."""
-    return {item: int.from_bytes(hash_[:8], "little") for item, hash_ in library.contents().items()}
-
-
-@dataclass(frozen=True)
-class _LabelledItem:
-    """An item with its rows, classes, fold and group; `row_classes` where each row has its own."""
-
-    item: Item
-    rows: Floats
-    spans: Seconds
-    scores: Floats | None
-    classes: tuple[str, ...]
-    fold: str
-    group: str
-    row_classes: tuple[tuple[str, ...], ...] | None = None
-
-
-@dataclass
-class _DatasetBuilder:
-    """Collects the labelled items of a library and makes a data set of them."""
-
-    feature_spec: FeatureSpec
-    labels: Labels
-    table: LabelTable
-    kept: KeptFeatures | None = None
-    windows: WindowLabels | None = None
-    found: list[_LabelledItem] = field(default_factory=list)
-    background: list[tuple[Floats, Floats | None]] = field(default_factory=list)
-    unlabelled: int = 0
-    conflicting: int = 0
-    unlabelled_windows: int = 0
-    crowded_windows: int = 0
-
-    def add(self, items: Sequence[Item], vectors: Floats, spans: Seconds) -> None:
-        """Add one of the items of a content, if they are labelled and their classes agree."""
-        if self.windows is not None:
-            self._add_windows(self.windows, items, vectors, spans)
-            return
-        labelled = [item for item in items if self._classes(item)]
-        classes = {self._classes(item) for item in labelled}
-        if items and self._is_background(classes):
-            self.background.append((self.feature_spec.rows(vectors), self._scores(items[0], vectors)))
-            return
-        self.unlabelled += len(items) - len(labelled)
-        if len(classes) > 1:
-            self.conflicting += len(labelled)
-        elif labelled:
-            self.found.append(self._labelled(labelled[0], vectors, spans))
-
-    def _add_windows(self, windows: WindowLabels, items: Sequence[Item], vectors: Floats, spans: Seconds) -> None:
-        """Add the labelled windows of one of the items of a content, if the time ranges of the items agree."""
-        ranges = {item: windows.ranges(item, self.feature_spec.column) for item in items}
-        labelled = [item for item in items if ranges[item] or self._classes(item)]
-        self.unlabelled += len(items) - len(labelled)
-        if len({(ranges[item], self._classes(item)) for item in labelled}) > 1:
-            self.conflicting += len(labelled)
-        elif labelled:
-            item = labelled[0]
-            own = self._classes(item)
-            classes = windows.classes(ranges[item], spans) if ranges[item] else [own] * len(spans)
-            several = [len(each) > 1 and not self.labels.multi_label for each in classes]
-            kept = [i for i, each in enumerate(classes) if each and not several[i]]
-            self.crowded_windows += sum(several)
-            self.unlabelled_windows += len(classes) - len(kept) - sum(several)
-            if kept:
-                whole = self._labelled(item, vectors, spans, tuple(sorted({name for i in kept for name in classes[i]})))
-                self.found.append(
-                    replace(
-                        whole,
-                        rows=whole.rows[kept],
-                        spans=spans[kept],
-                        scores=None if whole.scores is None else whole.scores[kept],
-                        row_classes=tuple(classes[i] for i in kept),
-                    )
-                )
-
-    def _is_background(self, classes: set[tuple[str, ...]]) -> bool:
-        """Return whether a content whose labelled items have these classes is background."""
-        background = self.labels.background
-        return background is not None and (classes == {(background,)} or (background == UNLABELLED and not classes))
-
-    def _classes(self, item: Item) -> tuple[str, ...]:
-        return self.table.get(item, self.feature_spec.column)
-
-    def _labelled(
-        self, item: Item, vectors: Floats, spans: Seconds, of_windows: tuple[str, ...] | None = None
-    ) -> _LabelledItem:
-        classes = self._classes(item) if of_windows is None else of_windows
-        if len(classes) > 1 and of_windows is None and not self.labels.multi_label:
-            column = self.feature_spec.column
-            raise SightsoundError(
-                f"{item}: expected one {column}, got {', '.join(classes)}; use --multi-label, or correct its labels"
-            )
-        classes = tuple(name for name in classes if name != self.labels.background)
-        fold = self.table.get_one(item, self.labels.fold_column, required=True)
-        group = self.table.get_one(item, self.labels.group_column, required=False)
-        rows, scores = self.feature_spec.rows(vectors), self._scores(item, vectors)
-        return _LabelledItem(item, rows, spans, scores, classes, fold, group or f"\0{item.id}")
-
-    def _scores(self, item: Item, vectors: Floats) -> Floats | None:
-        """Return the features of the scores of an item with these vectors."""
-        return None if self.kept is None else self.kept.get(item.id, len(vectors))
-
-    def check_classes(self, least: int, name: str) -> None:
-        """Refuse a data set with fewer than `least` classes. `name` is that of the library."""
-        if self.labels.background is not None and not self.background:
-            raise SightsoundError(
-                f"{name}: expected background items, {self.labels.background} in the column "
-                f"{self.feature_spec.column!r}, got none in {self.feature_spec.space.name}; see `sightsound stats`"
-            )
-        classes = sorted({label for each in self.found for label in each.classes})
-        if len(classes) < max(1, least):
-            raise (SightsoundError if self.found else _NoLabelledItems)(
-                f"{name}: expected items of {least} classes or more in {self.feature_spec.space.name}, "
-                f"got {len(self.found)} labelled items of {classes or 'no class'}; see --label-from"
-            )
-
-    def build(self, content_ids: dict[int, int]) -> Dataset:
-        """Return the data set, its items sorted by their id."""
-        found = sorted(self.found, key=lambda each: each.item.id or 0)
-        index = np.repeat(np.arange(len(found)), [len(each.rows) for each in found])
-        classes, y = self._targets(found)
-        y = y if self.windows is not None else y[index]
-        groups = np.unique([each.group for each in found], return_inverse=True)[1]
-        windows = self.feature_spec.level == "window" and self.feature_spec.space.modality == "sound"
-        X = np.concatenate([each.rows for each in found])
-        return Dataset(
-            feature_spec=self.feature_spec,
-            X=X,
-            y=y,
-            classes=classes,
-            items=tuple(each.item for each in found),
-            item_index=index,
-            groups=groups[index],
-            folds=np.array([each.fold for each in found])[index] if self.labels.fold_column else None,
-            spans=np.concatenate([each.spans for each in found]) if windows else None,
-            content_ids=np.array([content_ids[each.item.id or 0] for each in found], np.uint64),
-            notes=self._notes(),
-            background=tuple(rows for rows, _ in self.background),
-            parts=self._parts(found, X),
-        )
-
-    def _parts(self, found: Sequence[_LabelledItem], embeddings: Floats) -> FeatureParts | None:
-        """Return what other features are made of, if all items have scores."""
-        scores = [each.scores for each in found if each.scores is not None]
-        background = tuple((rows, kept) for rows, kept in self.background if kept is not None)
-        if self.kept is None or len(scores) < len(found) or len(background) < len(self.background):
-            return None
-        return FeatureParts(self.kept.classes, embeddings, np.concatenate(scores), background)
-
-    def _targets(self, found: Sequence[_LabelledItem]) -> tuple[tuple[str, ...], NDArray[np.generic]]:
-        """Return the names of the classes, and the targets of items, or of windows where each has its own."""
-        classes = tuple(sorted({label for each in found for label in each.classes}))
-        rows = [row for each in found for row in (each.row_classes or [each.classes])]
-        if self.labels.multi_label:
-            return classes, np.array([[name in row for name in classes] for row in rows], np.intp)
-        return classes, np.array([row[0] for row in rows])
-
-    def _notes(self) -> tuple[str, ...]:
-        unmatched = self.table.unmatched
-        more = f" and {len(unmatched) - 3} more" if len(unmatched) > 3 else ""
-        notes = [
-            (self.unlabelled, f"{self.unlabelled} items without a label left out"),
-            (self.conflicting, f"{self.conflicting} copies of one content with different labels left out"),
-            (self.unlabelled_windows, f"{self.unlabelled_windows} windows without a label left out"),
-            (self.crowded_windows, f"{self.crowded_windows} windows with several labels left out; see --multi-label"),
-            (unmatched, f"in the label table, but not in the library: {', '.join(unmatched[:3])}{more}"),
-        ]
-        return tuple(text for count, text in notes if count)
+    ids = [int.from_bytes(hashes[item.id or 0][:8], "little") for item in data.items]
+    return replace(data, content_ids=np.array(ids, np.uint64))

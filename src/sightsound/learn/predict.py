@@ -9,12 +9,14 @@ from itertools import groupby
 from operator import itemgetter
 
 from sightsound.contract.arrays import Floats, Seconds, scores_as_kept
+from sightsound.contract.classlist import ClassList
 from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Classified, Item, Outcome, WindowScores
 from sightsound.host.advice import installed_space
 from sightsound.host.host import Host
-from sightsound.learn.kept_features import KeptFeatures, kept_features
 from sightsound.learn.load import open_library
+from sightsound.learn.score_features import score_rows, scored_classes
+from sightsound.library.content_rows import ContentRows
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library
 from sightsound.linear.features import FeatureSpec
@@ -160,10 +162,11 @@ def _stored_features(
 ) -> Iterator[tuple[Item, int, _Features]]:
     """Yield each item of the space of a probe, the number of the probe, and the features, by the ids of items."""
     has_spans = spec.level == "window" and spec.space.modality == "sound"
-    kept = kept_features(library, spec, where) if spec.uses_scores else None
-    lacks = spec.lacks(None if kept is None else kept.classes)
-    for item, vectors, spans in library.items_in(spec.space, where):
-        rows = None if lacks else _stored_rows(spec, vectors, kept, item)
+    classes = scored_classes(library, spec) if spec.uses_scores else None
+    lacks = spec.lacks(classes)
+    for stored in library.stored_items(spec.space, where):
+        item, (vectors, spans) = stored.items[0], stored.read()
+        rows = None if lacks else _stored_rows(spec, vectors, classes, stored)
         reason = lacks or spec.lacks(None) or ""
         outcome = Outcome(item, "ok") if rows is not None else Outcome(item, "failed", reason)
         yield item, number, _Features(outcome, rows, spans if has_spans else None)
@@ -173,11 +176,11 @@ def _id_of(found: tuple[Item, int, _Features]) -> int:
     return found[0].id or 0
 
 
-def _stored_rows(spec: FeatureSpec, vectors: Floats, kept: KeptFeatures | None, item: Item) -> Floats | None:
+def _stored_rows(spec: FeatureSpec, vectors: Floats, classes: ClassList | None, stored: ContentRows) -> Floats | None:
     """Return the rows of an item; None where it lacks scores that are used."""
-    if kept is None:
+    if not spec.uses_scores:
         return spec.rows(vectors)
-    scores = kept.get(item.id, len(vectors))
+    scores = score_rows(spec, classes, stored)
     return None if scores is None else spec.joined(spec.using("embedding").rows(vectors), scores)
 
 

@@ -274,11 +274,11 @@ def _data(
     """Return the labelled items of a library, or of a folder with classes."""
     name = model.card.name
     if isinstance(source, Library) or (Path(source) / "library.sqlite").exists():
-        return load_dataset(source, name, labels, pool="mean", features="embedding")
+        return load_dataset(source, name, labels, pool="mean", features="embedding", max_samples=None)
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, Path(source).absolute().name or "data")  # messages name it
         index(source, library, models=[name], host=host, label_from="folder", progress=progress)
-        return load_dataset(library, name, labels, pool="mean", features="embedding")
+        return load_dataset(library, name, labels, pool="mean", features="embedding", max_samples=None)
 
 
 def _folds(data: Dataset, usable: NDArray[np.bool_], seed: int) -> NDArray[np.intp]:

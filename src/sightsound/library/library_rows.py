@@ -13,6 +13,7 @@ from sightsound.contract.errors import SightsoundError
 from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
 from sightsound.formats.parquet import arrow_schema, arrow_table
+from sightsound.library.content_rows import ContentRows
 from sightsound.library.filters import Filter
 from sightsound.library.row_blocks import RowBlock, row_blocks
 from sightsound.library.row_table import row_batches, row_columns, row_metadata, score_metadata
@@ -79,7 +80,20 @@ class LibraryRows(LibraryTables):
             Start and stop of the windows in seconds; NaN for images.
         """
         self.require(space)
+        return ((each.items, *each.read()) for each in self._reader.contents(space, where or Filter()))
+
+    def stored_contents(self, space: Space, where: Filter | None = None) -> Iterator[ContentRows]:
+        """Yield every content that has rows in a space, as `contents_in`; rows and scores are read when asked for."""
+        self.require(space)
         return self._reader.contents(space, where or Filter())
+
+    def stored_items(self, space: Space, where: Filter | None = None) -> Iterator[ContentRows]:
+        """Yield the rows of every item, in the order of their ids; memory does not grow with their number.
+
+        `space` and `where` are as of `contents_in`. Each `ContentRows` has one item.
+        """
+        self.require(space)
+        return self._reader.items(space, where or Filter())
 
     def vectors_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[list[Outcome], Floats, Seconds]]:
         """Yield every content that has rows in a space, as `contents_in`, with the outcomes of its items.
@@ -98,24 +112,6 @@ class LibraryRows(LibraryTables):
         """
         self.require(space)
         return self._reader.vectors_by_content(space, where or Filter())
-
-    def items_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[Item, Floats, Seconds]]:
-        """Yield every item that has rows in a space, in the order of their ids; memory does not grow with their number.
-
-        Parameters
-        ----------
-        space, where : Space, Filter or None
-            As of `contents_in`.
-
-        Yields
-        ------
-        item : Item
-            The item.
-        rows, spans
-            As of `contents_in`.
-        """
-        self.require(space)
-        return self._reader.vectors_by_item(space, where or Filter())
 
     def class_lists(self, spaces: Iterable[Space]) -> list[ClassList]:
         """Return the lists of classes that any rows of some spaces have scores for."""

@@ -14,6 +14,7 @@ from sightsound.contract.errors import LibraryError
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item, Outcome
 from sightsound.contract.space import Space
+from sightsound.library.content_rows import ContentRows
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library
 from sightsound.library.row_blocks import RowBlock
@@ -98,9 +99,13 @@ class SharedLibrary(Library):
         """Yield every content that has rows in a space."""
         yield from self._steps(lambda: super(SharedLibrary, self).contents_in(space, where))
 
-    def items_in(self, space: Space, where: Filter | None = None) -> Iterator[tuple[Item, Floats, Seconds]]:
-        """Yield every item that has rows in a space, in the order of their ids."""
-        yield from self._steps(lambda: super(SharedLibrary, self).items_in(space, where))
+    def stored_contents(self, space: Space, where: Filter | None = None) -> Iterator[ContentRows]:
+        """Yield every content that has rows in a space, before they are read."""
+        yield from self._steps(lambda: super(SharedLibrary, self).stored_contents(space, where))
+
+    def stored_items(self, space: Space, where: Filter | None = None) -> Iterator[ContentRows]:
+        """Yield every item that has rows in a space, before they are read."""
+        yield from self._steps(lambda: super(SharedLibrary, self).stored_items(space, where))
 
     def each_item(self) -> Iterator[Item]:
         """Yield all items in the order of their ids."""
@@ -121,6 +126,10 @@ class SharedLibrary(Library):
     def iterate(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of an SQL query one by one."""
         yield from self._steps(lambda: super(SharedLibrary, self).iterate(query, *values))
+
+    def all_labels(self) -> Iterator[tuple[int, str, str]]:
+        """Yield every label as (id of the item, column, value), sorted."""
+        yield from self._steps(super().all_labels)
 
     def facts_of(self, ids: Collection[int]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the id and the facts of some items that have an outcome, in the order of their ids."""
@@ -155,7 +164,6 @@ class SharedLibrary(Library):
     item = _in_reader(Library.item)
     labels = _in_reader(Library.labels)
     label_columns = _in_reader(Library.label_columns)
-    all_labels = _in_reader(Library.all_labels)
     contents = _in_reader(Library.contents)
     outcomes = _in_reader(Library.outcomes)
     content = _in_reader(Library.content)

@@ -11,8 +11,9 @@ import numpy as np
 from sightsound.contract.arrays import Floats, Seconds
 from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError
-from sightsound.contract.results import Item, Outcome
+from sightsound.contract.results import Outcome
 from sightsound.contract.space import Space
+from sightsound.library.content_rows import ContentRows
 from sightsound.library.filters import Filter
 from sightsound.library.matching import matching_contents
 from sightsound.library.row_places import Part, find_places
@@ -115,10 +116,11 @@ class SpaceReader:
         )
         return [(row[0], row[1], row[2]) for row in self._database.rows(query, content, space.name, space.fingerprint)]
 
-    def contents(self, space: Space, where: Filter) -> Iterator[tuple[list[Item], Floats, Seconds]]:
-        """Yield the contents that have matching items, see `Library.contents_in`."""
-        for outcomes, rows, spans in self.vectors_by_content(space, where):
-            yield [outcome.item for outcome in outcomes], rows, spans
+    def contents(self, space: Space, where: Filter) -> Iterator[ContentRows]:
+        """Yield the contents that have matching items, see `Library.stored_contents`."""
+        lists = self._class_lists_of(space)
+        for rows, outcomes, parts in self._by_content(space, where):
+            yield ContentRows([outcome.item for outcome in outcomes], rows, lists, parts)
 
     def vectors_by_content(self, space: Space, where: Filter) -> Iterator[tuple[list[Outcome], Floats, Seconds]]:
         """Yield the rows of the contents that have matching items, see `Library.vectors_in`."""
@@ -142,8 +144,8 @@ class SpaceReader:
                 if content in outcomes:
                     yield rows, outcomes[content], pieces.parts_of(content, segments)
 
-    def vectors_by_item(self, space: Space, where: Filter) -> Iterator[tuple[Item, Floats, Seconds]]:
-        """Yield the rows of the items that match, see `Library.items_in`."""
+    def items(self, space: Space, where: Filter) -> Iterator[ContentRows]:
+        """Yield the items that match, see `Library.stored_items`."""
         query = (
             "SELECT r.path, i.path, i.id, o.content FROM outcomes o JOIN items i ON i.id = o.item JOIN roots r"
             " ON r.id = i.root WHERE o.space = ? AND o.status = 'ok' AND o.item > ? ORDER BY o.item LIMIT ?"
@@ -151,6 +153,7 @@ class SpaceReader:
         with self.reading(space) as (space_id, rows):
             matching = matching_contents(self._database, space_id, where)
             pieces, segments = find_places(rows, matching.contents), [runs.segment for runs in rows.runs]
+            lists = read_class_lists(self._database, space_id)
         last = -1
         while page := self._database.rows(query, space_id, last, _PAGE):
             last = page[-1][2]
@@ -159,7 +162,7 @@ class SpaceReader:
             for item, content in items:
                 parts = pieces.parts_of(content, segments) if matching.has(item) else []
                 if parts:
-                    yield item, *rows.read(parts)
+                    yield ContentRows([item], rows, lists, parts)
 
     def class_lists(self, spaces: Iterable[Space]) -> list[ClassList]:
         """Return the lists of classes that any rows of some spaces have scores for."""
@@ -185,14 +188,18 @@ class SpaceReader:
 
     def scores(self, space: Space, where: Filter) -> Iterator[KeptScores]:
         """Yield the scores of the contents that have matching items, see `Library.scores_in`."""
-        with self.reading(space) as (space_id, _):
-            lists = read_class_lists(self._database, space_id)
+        lists = self._class_lists_of(space)
         if not lists:
             return
         for rows, outcomes, parts in self._by_content(space, where):
             kept = self.kept_scores(rows, lists, parts)
             if kept is not None:
                 yield replace(kept, outcomes=outcomes)
+
+    def _class_lists_of(self, space: Space) -> dict[int, ClassList]:
+        """Return the lists of classes that rows of a space may have scores for, by their number."""
+        with self.reading(space) as (space_id, _):
+            return read_class_lists(self._database, space_id)
 
     def kept_scores(
         self, rows: SpaceRows, lists: Mapping[int, ClassList], parts: Sequence[tuple[MappedSegment, int, int]]

@@ -91,8 +91,8 @@ class LibraryTables:
         """Return the labels of an item: column -> values."""
         return read_labels(self._database, id_)
 
-    def all_labels(self) -> list[tuple[int, str, str]]:
-        """Return every label as (id of the item, column, value), sorted."""
+    def all_labels(self) -> Iterator[tuple[int, str, str]]:
+        """Yield every label as (id of the item, column, value), sorted."""
         return read_all_labels(self._database)
 
     def label_columns(self, *, ranges: bool | None = None) -> list[str]:
@@ -140,9 +140,9 @@ class LibraryTables:
         """Return the names of all facts that items have or can have, sorted."""
         return fact_names(self._database)
 
-    def contents(self) -> dict[int, bytes]:
-        """Return the id of each item that was ever read -> the SHA-256 of its content."""
-        return read_content_hashes(self._database)
+    def contents(self, ids: Collection[int]) -> dict[int, bytes]:
+        """Return the id of each of some items -> the SHA-256 of its content, of those that were ever read."""
+        return read_content_hashes(self._database, ids)
 
     def outcomes(self, status: Status | None = None) -> list[tuple[Outcome, str]]:
         """Return every outcome, or those of a status, with the name of its space, '' where no model was run."""

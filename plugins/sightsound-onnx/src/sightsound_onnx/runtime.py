@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import threading
@@ -10,7 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sightsound.plugin import CannotRun, Card, Compiled, Embedder, Execution, Output, SightsoundError, cores, has_gpu
+from sightsound.plugin import (
+    CannotRun,
+    Card,
+    Compiled,
+    Embedder,
+    Execution,
+    Output,
+    SightsoundError,
+    cores,
+    installed_version,
+    on_cpu,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,17 +37,14 @@ class OnnxRuntime:
     @property
     def version(self) -> str:
         """The version of ONNX Runtime, "" if it is missing."""
-        try:
-            return importlib.metadata.version("onnxruntime")
-        except importlib.metadata.PackageNotFoundError:
-            return ""
+        return installed_version("onnxruntime")
 
     def fits(self, card: Card, device: str) -> bool:
         """Return whether it may run a network: one that says how many parameters it has, on a CPU.
 
         By default networks run on a GPU where there is one.
         """
-        return bool(card.params) and (device == "cpu" or (device == "auto" and not has_gpu()))
+        return bool(card.params) and on_cpu(device)
 
     def compile(
         self, embedder: Embedder, *, device: str, precision: str, weights: Mapping[str, Path], cache: Path

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 
-from sightsound.plugin import CannotRun, Card, Compiled, Embedder, Execution, cores, has_gpu
+from sightsound.plugin import CannotRun, Card, Compiled, Embedder, Execution, cores, installed_version, on_cpu
 
 BATCHES = {"image": (2, 1), "sound": (8, 1)}
 """Inputs in a batch: the shapes that a network is compiled for. A call is cut into these. Compiled for any number of
@@ -26,17 +25,14 @@ class OpenVinoRuntime:
     @property
     def version(self) -> str:
         """The version of OpenVINO, "" if it is missing."""
-        try:
-            return importlib.metadata.version("openvino")
-        except importlib.metadata.PackageNotFoundError:
-            return ""
+        return installed_version("openvino")
 
     def fits(self, card: Card, device: str) -> bool:
         """Return whether it may run a network: one that says how many parameters it has, on a CPU.
 
         By default networks run on a GPU where there is one.
         """
-        return bool(card.params) and (device == "cpu" or (device == "auto" and not has_gpu()))
+        return bool(card.params) and on_cpu(device)
 
     def compile(
         self, embedder: Embedder, *, device: str, precision: str, weights: Mapping[str, Path], cache: Path

@@ -144,9 +144,7 @@ def read_labels(database: Database, id_: int) -> dict[str, tuple[str, ...]]:
 def read_labels_of(database: Database, ids: Collection[int]) -> dict[int, dict[str, tuple[str, ...]]]:
     """Return the labels of some items: id -> column -> values."""
     found: dict[int, dict[str, tuple[str, ...]]] = {}
-    chosen = sorted(ids)
-    for first in range(0, len(chosen), _IDS):
-        part = chosen[first : first + _IDS]
+    for part in _parts(ids):
         marks = ", ".join("?" * len(part))
         rows = database.rows(
             f'SELECT item, "column", value FROM labels WHERE item IN ({marks}) ORDER BY 1, 2, 3', *part
@@ -160,9 +158,7 @@ def read_labels_of(database: Database, ids: Collection[int]) -> dict[int, dict[s
 
 def read_facts_of(database: Database, ids: Collection[int]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the id and the facts of some items that have an outcome, in the order of their ids."""
-    chosen = sorted(ids)
-    for first in range(0, len(chosen), _IDS):
-        part = chosen[first : first + _IDS]
+    for part in _parts(ids):
         yield from _read_facts(database, f"WHERE item IN ({', '.join('?' * len(part))})", *part)
 
 
@@ -180,11 +176,12 @@ def _read_facts(database: Database, condition: str, *values: Any) -> Iterator[tu
         yield item, found
 
 
-def read_all_labels(database: Database) -> list[tuple[int, str, str]]:
-    """Return every label as (id of the item, column, value), sorted."""
-    rows = database.rows('SELECT item, "column", value FROM labels ORDER BY 1, 2, 3')
-    with database.decoding():
-        return [(item, text(column), text(value)) for item, column, value in rows]
+def read_all_labels(database: Database) -> Iterator[tuple[int, str, str]]:
+    """Yield every label as (id of the item, column, value), sorted."""
+    for item, column, value in database.iterate('SELECT item, "column", value FROM labels ORDER BY 1, 2, 3'):
+        with database.decoding():
+            found = item, text(column), text(value)
+        yield found
 
 
 RANGE_COLUMNS = 'start, stop, "column", value, low_hz, high_hz, channel'
@@ -222,13 +219,25 @@ def read_label_columns(database: Database, *, ranges: bool | None = None) -> lis
         return [text(column) for (column,) in rows]
 
 
-def read_content_hashes(database: Database) -> dict[int, bytes]:
-    """Return the id of each item that was ever read -> the SHA-256 of its content."""
-    rows = database.rows(
-        "SELECT i.id, c.hash FROM items i LEFT JOIN contents c ON c.id = i.content WHERE i.content IS NOT NULL"
-    )
-    with database.decoding():
-        return {item: digest(hash_) for item, hash_ in rows}
+def read_content_hashes(database: Database, ids: Collection[int]) -> dict[int, bytes]:
+    """Return the id of each of some items -> the SHA-256 of its content, of those that were ever read."""
+    found: dict[int, bytes] = {}
+    for part in _parts(ids):
+        rows = database.rows(
+            "SELECT i.id, c.hash FROM items i LEFT JOIN contents c ON c.id = i.content"
+            f" WHERE i.content IS NOT NULL AND i.id IN ({', '.join('?' * len(part))})",
+            *part,
+        )
+        with database.decoding():
+            found |= {item: digest(hash_) for item, hash_ in rows}
+    return found
+
+
+def _parts(ids: Collection[int]) -> Iterator[list[int]]:
+    """Yield as many ids as are asked for at once, in their order."""
+    chosen = sorted(ids)
+    for first in range(0, len(chosen), _IDS):
+        yield chosen[first : first + _IDS]
 
 
 def read_outcomes(database: Database, status: Status | None = None) -> list[tuple[Outcome, str]]:
