@@ -672,7 +672,7 @@ def test_rows_that_are_added_many_at_a_time_or_one_by_one_are_the_same(tmp_path,
     imports = (tmp_path / "first.npz", []), (file, ["who"])
     monkeypatch.setattr("sightsound.library.incoming.row_source.BLOCK_BYTES", 5 * 4 * DIM)
     monkeypatch.setattr("sightsound.library.incoming.import_rows.MOST_BYTES", most_bytes)
-    monkeypatch.setattr("sightsound.library.incoming.new_items.MOST_BYTES", most_bytes)
+    monkeypatch.setattr("sightsound.library.incoming.gathered_items.MOST_BYTES", most_bytes)
     monkeypatch.setattr("sightsound.library.store.commit_pace._LEAST_ITEMS", least_items)
     for name, labels in imports:
         report = import_rows(name, tmp_path / "lib", space="mine", labels=labels)
