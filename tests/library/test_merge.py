@@ -401,7 +401,7 @@ def odd(two, tiny, tmp_path):
 def test_blocks_and_commits_of_any_size_give_the_same(odd, tiny, two, tmp_path, monkeypatch, limits):
     monkeypatch.setattr(source, "_ITEMS", limits[0])
     monkeypatch.setattr(commit_pace, "_LEAST_ITEMS", limits[1])
-    monkeypatch.setattr("sightsound.library.merging.new_items.STRETCH_BYTES", limits[2])
+    monkeypatch.setattr("sightsound.library.merging.bulk_merge.STRETCH_BYTES", limits[2])
     Library(tmp_path / "empty", create=True).close()
     report = merge_libraries(odd, tmp_path / "empty", tmp_path / "empty")
     expected = content(odd)

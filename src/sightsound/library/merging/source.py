@@ -295,6 +295,8 @@ class MergeSource:
             for (part, width), expected in zip(data, run.checksums):
                 if zlib.crc32(part[start * width : (start + run.count) * width]) != expected:
                     raise self._damaged(run)
+            if len(parts) < 3 and run.score_checksum != 0:
+                raise self._damaged(run)
         if not np.array_equal(parts[1]["content"], np.repeat(contents, counts)) or not np.isfinite(parts[0]).all():
             raise self._damaged(runs[0])
         highest = None
