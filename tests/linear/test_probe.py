@@ -20,7 +20,6 @@ from sightsound.linear.calibration import log_loss
 from sightsound.linear.cross_validation import DEFAULT_CS
 from sightsound.linear.validation import BadInput
 
-
 CS = [1e-3, 0.1]  # small, since one check wants decisions of two fits that agree to 1e-7
 
 
