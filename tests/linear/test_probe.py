@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from linear_data import rows
+from sampling import sampled
 from sightsound import LinearProbe, SightsoundError
 from sightsound.linear.calibration import log_loss
 from sightsound.linear.cross_validation import DEFAULT_CS
@@ -246,7 +247,7 @@ def families(kinds, seed):
     return (family[kinds] + 0.6 * own[kinds] + random.exponential(size=(len(kinds), 100))).astype(np.float32)
 
 
-@pytest.mark.parametrize("size", [1, *(pytest.param(size, marks=pytest.mark.slow) for size in (2, 4))])
+@pytest.mark.parametrize("size", sampled((1, 2, 4), 1))
 def test_few_examples_of_a_class_and_of_similar_ones_find_it_among_all(size):
     """What the examples share, which most other classes lack, is no sign of the class."""
     kinds = np.arange(400) % 20
