@@ -391,6 +391,20 @@ def test_a_parquet_file_of_ours_brings_its_labels(tmp_path, zoo, tiny):
     assert check(tmp_path / "lib") == []
 
 
+def test_a_file_without_a_value_keeps_its_labels(tmp_path, zoo, tiny):
+    index(zoo / "dogs", tmp_path / "lib", models=["loudness.tiny"], host=tiny)
+    with Library(tmp_path / "lib") as library, library.writing() as writer:
+        writer.items.label(1, "who", ["Tom"])
+    export_rows(tmp_path / "lib", tmp_path / "rows.parquet")
+    with Library(tmp_path / "lib") as library, library.writing() as writer:
+        writer.items.label(1, "who", ["Tim"])
+        writer.items.label(2, "who", ["Ann"])  # empty in the table
+    for _ in range(2):
+        import_rows(tmp_path / "rows.parquet", tmp_path / "lib", verify=True, host=tiny)
+        with Library(tmp_path / "lib") as library:
+            assert [library.labels(number) for number in (1, 2)] == [{"who": ("Tom",)}, {"who": ("Ann",)}]
+
+
 @pytest.mark.parametrize("prefix", ["sightsound.", ""])
 def test_columns_of_lists_of_texts_are_labels_where_a_space_is_claimed(tmp_path, prefix):
     metadata = {f"{prefix}space": "net.made", f"{prefix}fingerprint": "1" * 64}

@@ -77,7 +77,7 @@ def import_rows(
         verified.
     labels : sequence of str
         Columns of the table whose values become labels of the files, in place of those that they have in these
-        columns. The columns that `export_rows` writes are taken without being named.
+        columns; files without a value keep theirs. The columns that `export_rows` writes are taken without being named.
     root : path or None
         The folder that relative paths are below. None stands for the folder of the table.
     modality : {"image", "sound"} or None
@@ -459,7 +459,8 @@ class _Import:
                 self._writer.outcomes.record(self._outcome(current), space)
         id_ = self._writer.items.id(item)
         for column, values in current.labels.items():
-            self._writer.items.label(id_, column, values)
+            if values:
+                self._writer.items.label(id_, column, values)
 
     def _outcome(self, current: _Current) -> Outcome:
         assert current.item is not None

@@ -84,6 +84,7 @@ def _merge_into_new(
     else:
         with Library(into) as library, library.writing() as writer:  # what came to it since it was copied
             take_in(writer, first.path, "a", MergeReport(), progress)
+    report.copied = len(first)
     with Library(into) as library, library.writing() as writer:
         take_in(writer, second.path, prefer or "a", report, progress)
     return report

@@ -34,12 +34,15 @@ class MergeReport:
         Rows that were copied.
     conflicts : int
         Labels and contents that differed, and were settled by `prefer`.
+    copied : int
+        Items of the first library, where a new one was made: these are not counted above.
     """
 
     items: int = 0
     known: int = 0
     rows: int = 0
     conflicts: int = 0
+    copied: int = 0
 
 
 class Merge:
@@ -87,9 +90,8 @@ class Merge:
         if self._record(item, found, same, stat, modality):
             for stored in self._source.outcomes([found])[found.id]:
                 self._take_outcome(item, stored)
-            ranges = self._source.ranges([found]).get(found.id, ())
-            self._writer.intake.add_ranges(self._writer.items.id(item), ranges)
         id_ = self._writer.items.id(item)
+        self._writer.intake.add_ranges(id_, self._source.ranges([found]).get(found.id, ()))
         for column, values in decided.labels.items():
             self._writer.items.label(id_, column, sorted(values))
         for other, column, values in decided.others:
