@@ -96,6 +96,7 @@ from .library.duplicates.results import Duplicates as Duplicates
 from .library.duplicates.table import write_duplicates_csv as write_duplicates_csv
 from .library.duplicates.threshold import Calibration as Calibration
 from .library.duplicates.threshold import MeasuredThreshold as MeasuredThreshold
+from .library.export.atlas import AtlasExport as AtlasExport
 from .library.export.atlas import export_atlas as export_atlas
 from .library.export.huggingface import FolderExport as FolderExport
 from .library.export.huggingface import export_huggingface as export_huggingface

@@ -134,7 +134,7 @@ def _check(forms: dict[str, str], plot: str | None, data: str) -> None:
     if "parquet" in forms:
         TableOutput(parquet=forms["parquet"]).check(inputs=[data])
     for form, out in files.items():
-        check_ending(out, _ENDINGS[form])
+        check_ending(out, _ENDINGS[form], strict=True)
         check_destinations(out, plot=plot, inputs=[data])
     check_destinations(plot=plot, inputs=[data])
 

@@ -70,13 +70,13 @@ class TableOutput:
         if self.out == "-" and not self.form:
             raise SightsoundError("-: expected --csv or --json for standard output, got neither; give one")
         if self._file and self.form:
-            check_ending(self._file, _ENDINGS[self.form])
+            check_ending(self._file, _ENDINGS[self.form], strict=True)
         elif self._file:
             require_ending(self._file)
         if self.parquet:
             require_ending(self.parquet, (".parquet",))
         if self.csv:
-            check_ending(self.csv, _ENDINGS["csv"])
+            check_ending(self.csv, _ENDINGS["csv"], strict=True)
         files = self.files
         if len(set(map(os.path.abspath, files))) < len(files):
             raise SightsoundError(f"{files[0]}: expected a file for each form, got one for two; name another place")
@@ -248,7 +248,9 @@ def check(
     if form == "audacity" and not (one and not (out and os.path.isdir(out))):
         _make_folder(out)
         out = None
-    check_destinations(out, endings=_ENDINGS.get(form or "", ()), plot=plot, wordcloud=wordcloud, inputs=inputs)
+    figures = {"plot": plot, "wordcloud": wordcloud}
+    endings = _ENDINGS.get(form or "", ())
+    check_destinations(out, endings=endings, strict=True, **figures, inputs=inputs, library=library)
 
 
 def _make_folder(out: str | None) -> None:

@@ -164,7 +164,7 @@ def _write(
     else:
         if not (form == "audacity" and os.path.isdir(out)):
             _check_name(out, form)
-            check_destinations(out, endings=_ENDINGS.get(form, _TABLE_ENDINGS), inputs=paths, library=str(library.path))
+            check_destinations(out, inputs=paths)
         notes = export_labels(library, out, form=form, ranges=of_ranges, paths=paths, where=where, columns=columns)
     for note in notes:
         output.echo(note, err=True)

@@ -95,8 +95,9 @@ def search(
     from sightsound.library.search import search as run
     from sightsound.library.store.score_table import FLOOR
 
+    read = [*files, *(file.rpartition("@")[0] for file in files), *([vector] if vector else [])]
     for name in libraries:
-        table.check(inputs=[*files, *([vector] if vector else [])], library=name)
+        table.check(inputs=read, library=name)
     here, where, more = host(context), take_filter(chosen), 0
     how: dict[str, Any]
     with contextlib.ExitStack() as stack:

@@ -148,7 +148,7 @@ def tag(
     one = len(paths) == 1 and not os.path.isdir(paths[0])
     if plot and not one:
         raise click.UsageError("--plot draws one recording; name one file")
-    read = [path for path in (*paths, *probes) if path != "-"]
+    read = [path for path in (*paths, *probes, *classes[:1]) if path != "-"]
     files = {"plot": plot, "wordcloud": wordcloud, "parquet": parquet}
     exports.check(form, out, one=one, **files, inputs=read, library=library)
     where = take_filter(rules) if library else None
