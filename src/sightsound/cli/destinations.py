@@ -9,9 +9,41 @@ from pathlib import Path
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, printable
 
-_KNOWN_ENDINGS = frozenset(
-    [".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".html", ".xlsx", ".ods", ".npy", ".npz", ".parquet", ".feather", ".arrow", ".h5", ".hdf5", ".mat", ".pkl", ".pickle", ".zip", ".sqlite", ".probe", ".onnx", ".safetensors", ".pt", ".pth", ".tflite", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".svg", ".pdf", ".ppm", ".heic", ".heif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".xmp", ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64", ".bwf", ".m4a", ".aac", ".mp4"]
+_TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".html", ".xlsx", ".ods")
+_ARRAYS = (
+    ".npy",
+    ".npz",
+    ".parquet",
+    ".feather",
+    ".arrow",
+    ".h5",
+    ".hdf5",
+    ".mat",
+    ".pkl",
+    ".pickle",
+    ".zip",
+    ".sqlite",
 )
+_NETWORKS = (".probe", ".onnx", ".safetensors", ".pt", ".pth", ".tflite")
+_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".svg", ".pdf", ".ppm", ".heic", ".avif")
+_RAW_IMAGES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".xmp")
+_SOUNDS = (
+    ".wav",
+    ".bwf",
+    ".w64",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".aif",
+    ".aiff",
+    ".au",
+    ".caf",
+    ".m4a",
+    ".mp4",
+)
+_KNOWN_ENDINGS = frozenset((*_TABLES, *_ARRAYS, *_NETWORKS, *_IMAGES, *_RAW_IMAGES, *_SOUNDS))
 
 
 def check_destinations(
