@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import filter_of, filter_options, host
+from sightsound.cli.settings import Windows, filter_of, filter_options, host
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def export(
     given = {"--top": top, "--neighbours": neighbours, "--media": media, "--copy": copy or None, "--metadata": metadata}
     _check(purpose, {name: value for name, value in given.items() if value is not None}, space)
     with Library(library) as opened:
-        where = filter_of(opened, lambda: host(context), chosen)
+        where = filter_of(opened, lambda: host(context), chosen, windows=_WINDOWS[purpose])
         if purpose == "huggingface":
             whole = _folder(opened, out, where, copy, metadata)
         elif purpose == "embedding-atlas":
@@ -78,6 +78,7 @@ def export(
     context.exit(0 if whole else 1)
 
 
+_WINDOWS: dict[str | None, Windows] = {None: "written", "embedding-atlas": "found", "huggingface": "none"}
 _OPTIONS: dict[str | None, set[str]] = {
     None: {"--top"},
     "embedding-atlas": {"--neighbours", "--media"},

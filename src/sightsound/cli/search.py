@@ -17,6 +17,7 @@ from sightsound.cli.settings import (
     filter_options,
     host,
     libraries_option,
+    refuse_given,
     require_label_columns,
     take_filter,
 )
@@ -98,6 +99,8 @@ def search(
     read = [*files, *(file.rpartition("@")[0] for file in files), *([vector] if vector else [])]
     for name in libraries:
         table.check(inputs=read, library=name)
+    if tags and not files and (item, vector, text) == (None, None, None):
+        refuse_given(context, ["per", "copies", "exact", "each"], "a query: FILE, --id, --vector or --text")
     here, where, more = host(context), take_filter(chosen), 0
     how: dict[str, Any]
     with contextlib.ExitStack() as stack:
