@@ -10,7 +10,6 @@ from typing import Any
 
 from sightsound.contract.card import Card, Modality
 from sightsound.contract.embedder import Layer
-from sightsound.contract.execution import require_device
 from sightsound.contract.options import Option, with_option
 from sightsound.contract.paths import PathLike
 from sightsound.contract.space import Space
@@ -257,10 +256,7 @@ class Host:
             If a weight file is neither found nor fetched.
         PluginError
             If the plugin fails, or returns an embedder with another card.
-        SightsoundError
-            If the device has another name than those above, or is not here.
         """
-        require_device(device)
         found = self._find(name)
         key = (found.card.name, device, frozenset(without))
         model = self._kept.get(key, lambda: self._loader.load(found, *key[1:]))

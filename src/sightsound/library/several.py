@@ -134,7 +134,7 @@ def _having_facts(libraries: Sequence[Library], where: Filter | None) -> list[Li
         lacking = [each for each in libraries if not _has_fact(each, text)]
         if len(lacking) == len(libraries):
             known = sorted({name for each in libraries for name in each.fact_names()})
-            raise no_such_fact(*fact_keys([text]), known)
+            raise no_such_fact(fact_keys([text])[0], known)
         having = [each for each in having if each not in lacking]
     return having
 
