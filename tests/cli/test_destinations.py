@@ -210,6 +210,16 @@ def test_a_table_replaces_no_file_of_another_kind(command, indexed, tmp_path, mo
         assert json.loads((tmp_path / name).read_text())
 
 
+def test_a_hyphen_is_standard_output_and_no_file(command, sounds, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for form in ("--csv", "--json", "--raven"):
+        printed, done = command("tag", sounds, *MODEL, form), command("tag", sounds, *MODEL, form, "-o", "-")
+        assert (done.returncode, done.stdout) == (0, printed.stdout) and done.stdout
+    done = command("tag", sounds, *MODEL, "-o", "-")
+    assert (done.returncode, done.stdout) == (2, "") and "-: expected --csv or --json for standard" in done.stderr
+    assert not (tmp_path / "-").exists()
+
+
 def test_other_inputs_are_not_replaced_either(command, sounds, tmp_path):
     (tmp_path / "names.txt").write_text("dog,cat")
     shutil.copy(sounds / "a.wav", tmp_path / "query")

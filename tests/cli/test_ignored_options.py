@@ -71,6 +71,7 @@ IGNORED = [
     ((*FIT, "--strength", "1", "--curve"), "--curve goes with cross-validation"),
     ((*FIT, "--strength", "1", "--fold-column", "label"), "--fold-column goes with cross-validation"),
     ((*FIT, "--strength", "1", "--group-column", "label"), "--group-column goes with cross-validation"),
+    ((*FIT, "--windows", "--level", "item"), "--level goes with items; --windows is about windows"),
     ((*FIT, "--multi-label", "--scoring", "accuracy"), "--scoring goes with one class an item"),
     (("stack", "-l", "lib", "--folds", "2", "--fold-column", "label"), "--folds or --fold-column, one of the two"),
 ]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sightsound.formats.columns import Batch, Column
 
 _ENDINGS = {"json": (".json", ".txt"), "csv": (".csv", ".txt"), "audacity": (".txt", ".tsv"), "raven": (".txt", ".tsv")}
+_NO_FORM = "-: expected --csv or --json for standard output, got neither; give one"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class TableOutput:
         from sightsound.formats.writing import require_ending
 
         if self.out == "-" and not self.form:
-            raise SightsoundError("-: expected --csv or --json for standard output, got neither; give one")
+            raise SightsoundError(_NO_FORM)
         if self._file and self.form:
             check_ending(self._file, _ENDINGS[self.form], strict=True)
         elif self._file:
@@ -208,6 +209,8 @@ def form_of(out: str, parquet: str | None) -> tuple[str | None, str | None, str 
     """Return the form that the ending of a file says, the file, and the one for Parquet, where no form is given."""
     from sightsound.formats.writing import FORMATS, require_ending
 
+    if out == "-":
+        raise SightsoundError(_NO_FORM)
     ending = require_ending(out, FORMATS, "; --audacity and --raven write .txt")
     if ending != ".parquet":
         return ending.removeprefix("."), out, parquet

@@ -116,6 +116,8 @@ def fit(
     if settings["C"] is not None:
         names = ["cv", "fold_column", "group_column", "scoring", *(["curve"] if curve else [])]
         refuse_given(context, names, "cross-validation, which --strength does without")
+    if ranges and level == "item":
+        refuse_given(context, ["level"], "items; --windows is about windows")
     if multi_label and settings["scoring"] == "accuracy":
         refuse_given(context, ["scoring"], "one class an item; with --multi-label it is f1_macro")
     wanted = {_file_for_column(out, column, columns): column for column in columns or (None,)}

@@ -140,6 +140,8 @@ def tag(
     if as_json and form:
         raise click.UsageError(f"--json and --{form}: expected one of them")
     form = "json" if as_json else form
+    if out == "-" and form:
+        out = None
     if out and not form:
         form, out, parquet = exports.form_of(out, parquet)
     if bool(paths) == bool(library):
