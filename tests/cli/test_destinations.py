@@ -129,6 +129,18 @@ def test_no_command_replaces_an_item_of_its_library(command, indexed, tmp_path, 
     assert contents(tmp_path / "shades") == before
 
 
+def test_a_table_in_an_indexed_folder_can_be_written_again(command, indexed, shades):
+    for _ in range(3):
+        done = command("label", "-l", indexed, "--to", shades / "labels.csv")
+        assert done.returncode == 0, done.stderr
+        assert command("index", shades, "-l", indexed, "-m", "colours.tiny").returncode in (0, 1)
+    assert "labels.csv" in command("list", "-l", indexed).stdout
+    shutil.copy(shades / "red" / "0.png", shades / "labels.csv")
+    assert command("index", shades, "-l", indexed, "-m", "colours.tiny").returncode in (0, 1)
+    done = command("label", "-l", indexed, "--to", shades / "labels.csv")
+    assert done.returncode == 2 and "labels.csv: is an item of lib, and would be overwritten" in done.stderr
+
+
 OVER_LIBRARIES = [
     ("list", "-l", "lib", "--json", "-o", "{}"),
     ("list", "-l", "lib", "--json", "-o", "link/{}"),

@@ -137,15 +137,8 @@ def label(
         if out is not None:
             if as_json:
                 raise click.UsageError("--json goes with --from and changes")
-            _write(
-                opened,
-                out,
-                form,
-                ranges,
-                paths,
-                columns,
-                filter_of(opened, lambda: host(context), conditions, windows="none"),
-            )
+            where = filter_of(opened, lambda: host(context), conditions, windows="none")
+            _write(opened, out, form, ranges, paths, columns, where)
             return
         if source is not None:
             how: dict[str, Any] = {"columns": columns, "recording": recording, "new_columns": new_column}

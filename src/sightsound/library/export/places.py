@@ -29,24 +29,32 @@ def require_apart(place: PathLike, library: Library) -> None:
 
 
 def require_no_item(place: PathLike, library: Library) -> None:
-    """Raise `SightsoundError` if a file exists and is one of the items of a library."""
+    """Raise `SightsoundError` if a file exists and is one of the items of a library.
+
+    One that is neither an image nor a sound, such as an earlier table in an indexed folder, may be replaced.
+    """
     if os.path.isfile(place) and _is_item(place, library):
         name = printable(library.path.name)
         raise SightsoundError(f"{os.fspath(place)}: is an item of {name}, and would be overwritten; name another place")
 
 
 def _is_item(file: PathLike, library: Library) -> bool:
-    """Return whether a file is an item, also if the root of the item or the file is named through a link."""
+    """Return whether a file is an item with media, also if the root of the item or the file is named through a link."""
     with library.decoding():
         roots = [(id_, decode_root(path)) for id_, path in library.rows("SELECT id, path FROM roots")]
-    query = "SELECT 1 FROM items WHERE root = ? AND path = ?"
     names = {os.path.abspath(file), os.path.realpath(file)}
     for id_, root in roots:
         for above in {root, os.path.realpath(root)}:
             below = (os.path.relpath(name, above).replace(os.sep, "/") for name in names)
-            if any(library.rows(query, id_, os.fsencode(path)) for path in below):
+            if any(library.rows(_WITH_MEDIA, id_, os.fsencode(path)) for path in below):
                 return True
     return False
+
+
+_WITH_MEDIA = (
+    "SELECT 1 FROM items i WHERE root = ? AND path = ?"
+    " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.item = i.id AND o.status = 'not-media')"
+)
 
 
 def dictionary_of(file: PathLike) -> Path:
