@@ -121,7 +121,8 @@ def search(
     LibraryError
         If the library is missing or damaged, or has no item of this id.
     SightsoundError
-        If the query or the filter is not valid, or windows of several networks are asked for.
+        If the query or the filter is not valid, or windows of several networks are asked for. Of several libraries one
+        at least must have each fact of the filter.
     """
     if per not in get_args(Per):
         raise SightsoundError(f"per: expected one of {', '.join(get_args(Per))}, got {per!r}")
@@ -189,7 +190,7 @@ def search_tags(
     host, how = host or Host(), dict[str, Any]()
     if not isinstance(library, str | os.PathLike | Library):
         how = {"k": k, "models": models, "host": host, "min_score": min_score, "where": where}
-        return merge_tags(library, k, lambda each: search_tags(tags, each, **how))
+        return merge_tags(library, k, where, lambda each: search_tags(tags, each, **how))
     with open_library(library) as opened:
         expanded, ontology = _expanded([tags] if isinstance(tags, str) else tags, opened, host)
         wanted = frozenset().union(*expanded)

@@ -14,6 +14,7 @@ from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Hit
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
+from sightsound.library.fact_conditions import fact_keys, no_such_fact
 from sightsound.library.filters import Filter
 from sightsound.library.hit_times import with_times
 from sightsound.library.library import Library, open_library
@@ -48,7 +49,7 @@ def search_several(
     """Return the hits of each query in several libraries, best first.
 
     A file that one of them lacks is embedded once. A library that has no space of a query is left out of it with a
-    warning.
+    warning. One that lacks a fact of the filter has no hits, if another one has it.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def search_several(
     Raises
     ------
     SightsoundError
-        If no library can answer a query, or a query is an id.
+        If no library can answer a query, none has a fact of the filter, or a query is an id.
     """
     if any(isinstance(query, int) for query in queries):
         raise SightsoundError("query: an id belongs to one library, got several; name a file, or one library")
@@ -82,16 +83,19 @@ def search_several(
         if modalities and where is not None and where.modality not in (None, *modalities):
             (modality,) = modalities
             raise SightsoundError(f"modality {where.modality}: expected {modality}, since the query is of {modality}s")
+        having = _having_facts([each.library for each in asked], where)
         answers = []
         for each in asked:
-            numbers = list(each.queries)
+            numbers = list(each.queries) if each.library in having else []
             found = each.library.search_spaces([each.queries[n] for n in numbers], k, fused=fused, **how)
             answers.append((each, dict(zip(numbers, found))))
         merged = [_merged([(each, found.get(n, {})) for each, found in answers], k) for n in range(len(queries))]
         return [_with_times(hits, asked) for hits in merged]
 
 
-def merge_tags(libraries: Iterable[PathLike | Library], k: int, search: Callable[[Library], list[Hit]]) -> list[Hit]:
+def merge_tags(
+    libraries: Iterable[PathLike | Library], k: int, where: Filter | None, search: Callable[[Library], list[Hit]]
+) -> list[Hit]:
     """Return the hits of a search by tags in several libraries, the highest score first.
 
     Parameters
@@ -100,12 +104,17 @@ def merge_tags(libraries: Iterable[PathLike | Library], k: int, search: Callable
         At least one.
     k : int
         How many to return at most.
+    where : Filter or None
+        The filter of the search. A library that lacks a fact of it has no hits, unless all lack it.
     search : callable
         Searches one of them. One that has no such tags is left out, unless all have none.
     """
     hits, problems, taken = list[Hit](), list[SightsoundError](), set[bytes]()
     with _opened(libraries) as opened:
+        having = _having_facts([library for library, _ in opened], where)
         for library, name in opened:
+            if library not in having:
+                continue
             try:
                 found = [(library.content(hit.item.id or 0), hit) for hit in search(library)]
             except (LibraryError, UnknownClass) as error:
@@ -113,9 +122,32 @@ def merge_tags(libraries: Iterable[PathLike | Library], k: int, search: Callable
                 continue
             hits += [replace(hit, library=name) for content, hit in found if content not in taken]
             taken |= {content for content, _ in found}
-        if len(problems) == len(opened):
+        if problems and len(problems) == len(having):
             raise problems[0]
     return sorted(hits, key=lambda hit: -hit.score)[:k]
+
+
+def _having_facts(libraries: Sequence[Library], where: Filter | None) -> list[Library]:
+    """Return the libraries that have all facts of a filter; raise `SightsoundError` for one that none of them has."""
+    having = list(libraries)
+    for text in where.facts if where else ():
+        lacking = [each for each in libraries if not _has_fact(each, text)]
+        if len(lacking) == len(libraries):
+            known = sorted({name for each in libraries for name in each.fact_names()})
+            raise no_such_fact(fact_keys([text])[0], known)
+        having = [each for each in having if each not in lacking]
+    return having
+
+
+def _has_fact(library: Library, text: str) -> bool:
+    """Return whether a library has, or can have, the fact of a condition."""
+    try:
+        library.require_facts(Filter(facts=(text,)))
+    except LibraryError:
+        raise
+    except SightsoundError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
