@@ -17,8 +17,9 @@ MADE := $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis .fu
 QUICK := tests/test_layers.py tests/test_docstrings.py tests/contract tests/linear \
 	$(filter-out %/test_derived.py %/test_exporting.py,$(wildcard tests/host/test_*.py)) \
 	$(filter-out %/test_compare.py %/test_finetune.py %/test_probe.py,$(wildcard tests/cli/test_*.py))
-# Each worker is a process. On as many cores as workers, one thread of OpenMP for each is fastest.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 5
+# Each worker is a process. On as many cores as workers, one thread of OpenMP for each is fastest. Tests start many
+# processes, which compile each module anew where Python is told to keep no bytecode.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 5
 
 .PHONY: demo check test test-all fuzz clean style types quick
 

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, str] = {
     "plot": "_atomic contract learn linear media",
     "plugin": "_threads contract media",
     "session": "classify contract host learn library pipeline",
-    "testing": "_threads contract host media",
+    "testing": "_atomic _threads contract host media",
     "torch": "_atomic _memory _threads contract",
 }
 """Each wing and those it may import, exactly: an import that is not in the table fails, and so does a permission that

@@ -96,12 +96,13 @@ from .library.duplicates.results import Duplicates as Duplicates
 from .library.duplicates.table import write_duplicates_csv as write_duplicates_csv
 from .library.duplicates.threshold import Calibration as Calibration
 from .library.duplicates.threshold import MeasuredThreshold as MeasuredThreshold
+from .library.export.atlas import AtlasExport as AtlasExport
 from .library.export.atlas import export_atlas as export_atlas
 from .library.export.huggingface import FolderExport as FolderExport
 from .library.export.huggingface import export_huggingface as export_huggingface
 from .library.export.rows import export_rows as export_rows
+from .library.fact_counts import FactSummary as FactSummary
 from .library.facts import FactsReport as FactsReport
-from .library.facts import FactSummary as FactSummary
 from .library.facts import read_facts as read_facts
 from .library.facts import summarise_facts as summarise_facts
 from .library.filters import Filter as Filter

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sightsound.contract.errors import SightsoundError
-from sightsound.contract.paths import PathLike
+from sightsound.contract.paths import LIBRARY_FILE, LIBRARY_FILES, PathLike
 
 try:
     import fcntl
@@ -24,10 +24,11 @@ _FOLDERS = 100
 
 
 def check_writable(file: PathLike) -> None:
-    """Raise `SightsoundError` if `atomic_path` could not write this file.
+    """Raise `SightsoundError` if `atomic_path` would not write this file.
 
     Call it before a long computation, so that a wrong path is reported at once.
     """
+    _require_no_library_file(file)
     target = Path(file)
     if target.is_dir():
         raise _refused(file, "Is a directory")
@@ -61,6 +62,15 @@ def check_not_input(file: PathLike, inputs: Iterable[PathLike]) -> None:
             raise SightsoundError(f"{os.fspath(file)}: is also read, and would be overwritten; name another place")
 
 
+def _require_no_library_file(file: PathLike) -> None:
+    """Raise `SightsoundError` if a file is, or would be, one of the files of a library, which only it may write."""
+    for path in (os.path.abspath(file), os.path.realpath(file)):
+        folder, name = os.path.split(path)
+        if name.lower().startswith(LIBRARY_FILES) and os.path.lexists(os.path.join(folder, LIBRARY_FILE)):
+            what = f"has the name of a file of the library {os.path.basename(folder)}"
+            raise SightsoundError(f"{os.fspath(file)}: {what}, and would damage it; name another place")
+
+
 @contextlib.contextmanager
 def atomic_path(file: PathLike) -> Iterator[Path]:
     """Yield a temporary path to write to, and rename it to `file` when the block ends without an error.
@@ -80,8 +90,9 @@ def atomic_path(file: PathLike) -> Iterator[Path]:
     Raises
     ------
     SightsoundError
-        If the file cannot be written. An existing `file` is unchanged then.
+        If the file cannot be written, or is one of a library. An existing `file` is unchanged then.
     """
+    _require_no_library_file(file)
     target = Path(file)
     try:
         if target.exists() and not target.is_file():

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from made import RATE, loud_and_silent
+from sampling import sampled
 from sightsound import embed, index
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a shell of POSIX")
@@ -34,9 +35,7 @@ def shell(install, tmp_path):
     return run
 
 
-@pytest.mark.parametrize(
-    "closed", [">&- 2>&-", *(pytest.param(each, marks=pytest.mark.slow) for each in ("2>&-", ">&-", "<&- >&- 2>&-"))]
-)
+@pytest.mark.parametrize("closed", sampled(("2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-"), ">&- 2>&-"))
 def test_a_command_does_its_work_with_closed_streams(shell, tmp_path, closed):
     done = shell(f"$S index a.wav -l lib {MODEL} {closed} && $S embed a.wav {MODEL} -o a.npz {closed}")
     assert (done.returncode, done.stderr) == (0, "")
@@ -53,7 +52,7 @@ def test_functions_work_without_standard_error(tiny, zoo, tmp_path, monkeypatch)
     assert len(embed(zoo / "dogs", "loudness.tiny", host=tiny, progress=True).matrix()) == 2
 
 
-@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("unbuffered", sampled(("", "1"), ""))
 def test_a_reader_that_leaves_early_is_exit_code_141(shell, unbuffered):
     done = shell(
         "$S ontology tree --json 2>&1 | head -c 10; $S models --json | head -c 10", PYTHONUNBUFFERED=unbuffered
@@ -66,11 +65,7 @@ def test_a_reader_that_leaves_early_is_exit_code_141(shell, unbuffered):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize(
     "words",
-    [
-        "--help",
-        f"tag a.wav {MODEL} --csv",
-        *(pytest.param(each, marks=pytest.mark.slow) for each in ("models", "models --json")),
-    ],
+    sampled(("models", "--help", f"tag a.wav {MODEL} --csv", "models --json"), "--help", f"tag a.wav {MODEL} --csv"),
 )
 def test_a_full_disk_behind_standard_output_is_one_line_for_every_kind_of_output(shell, words):
     done = shell(f"$S {words} > /dev/full")
@@ -80,9 +75,7 @@ def test_a_full_disk_behind_standard_output_is_one_line_for_every_kind_of_output
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize(
-    "words", ["models", *(pytest.param(each, marks=pytest.mark.slow) for each in ("stats -l nowhere", "--nonsense"))]
-)
+@pytest.mark.parametrize("words", sampled(("models", "stats -l nowhere", "--nonsense"), "models"))
 def test_a_full_disk_behind_both_streams_is_exit_code_2(shell, words):
     done = shell(f"$S {words} > /dev/full 2> /dev/full")
     assert done.returncode == 2

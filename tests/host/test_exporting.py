@@ -159,6 +159,19 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path, host, out, to, messa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_file_of_a_model_is_not_replaced_by_its_export(tmp_path, host):
+    export_model("linear.tiny", tmp_path / "a.npz", host=host)
+    import_model(tmp_path / "a.npz", ModelSettings(name="mine"), host=host)
+    (own,) = (host.weights.find(file).path for file in host.card("mine").weights)
+    before = own.read_bytes()
+    for out in (own, tmp_path / "link.npz"):
+        if out != own:
+            out.hardlink_to(own)
+        with pytest.raises(SightsoundError, match="is also read, and would be overwritten"):
+            export_model("mine", out, host=host)
+    assert own.read_bytes() == before
+
+
 def test_a_file_with_other_rows_or_scores_is_not_kept(tmp_path, host, format):
     format.scale = 1.5
     with pytest.raises(

@@ -16,6 +16,7 @@ from PIL import Image
 
 import made
 from sightsound import (
+    AtlasExport,
     Filter,
     Library,
     LibraryError,
@@ -234,6 +235,23 @@ def test_nothing_is_written_into_a_library(where):
     assert sorted(path.name for path in where.iterdir()) == before
 
 
+@pytest.mark.parametrize("content", ['{"mine": 1}', "[]", '{"columns": [{"name": "x"}]}', "not JSON", "\x00", ""])
+def test_a_description_of_columns_replaces_no_file_of_the_user(command, where, tmp_path, content):
+    (tmp_path / "r.columns.json").write_text(content)
+    words = ("export", where, "-m", IMAGES, "--to")
+    for more in ((tmp_path / "r.csv",), (tmp_path / "r.npz",), (tmp_path / "r.parquet", "--for", "embedding-atlas")):
+        if ".parquet" in str(more):
+            pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+        done = command(*words, *more)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert "r.columns.json: expected a description of columns that `export` wrote, or no file" in done.stderr
+        assert (tmp_path / "r.columns.json").read_text() == content and not more[0].exists()
+    (tmp_path / "r.columns.json").unlink()
+    for _ in range(2):  # its own one is replaced
+        assert command(*words, tmp_path / "r.csv").returncode == 0
+        assert json.loads((tmp_path / "r.columns.json").read_text())["space"] == IMAGES
+
+
 def test_row_groups_have_a_bounded_number_of_rows(where, tmp_path, monkeypatch):
     pq = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
     monkeypatch.setattr(parquet, "GROUP_ROWS", 4)
@@ -290,7 +308,7 @@ def test_duckdb_reads_the_file_as_it_is(where, tmp_path):
 
 def test_an_atlas_has_coordinates_neighbours_and_thumbnails(where, tmp_path, tiny):
     pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
-    assert export_atlas(where, tmp_path / "a.parquet", space=IMAGES) == 3
+    assert export_atlas(where, tmp_path / "a.parquet", space=IMAGES) == AtlasExport(items=3)
     rows = read(tmp_path / "a.parquet").to_pylist()
     for number, row in enumerate(rows):
         near, distances = row["neighbors"]["ids"], row["neighbors"]["distances"]
@@ -364,7 +382,7 @@ def test_an_atlas_in_small_blocks_is_the_same(where, tmp_path, monkeypatch):
     wanted = {row["path"]: (row["x"], row["y"]) for row in read(tmp_path / "a.parquet").to_pylist()}
     for most in (1, 3):
         monkeypatch.setattr(row_blocks, "BLOCK_ROWS", most)
-        assert export_atlas(where, tmp_path / "b.parquet", space=SOUNDS, media="none") == 3
+        assert export_atlas(where, tmp_path / "b.parquet", space=SOUNDS, media="none") == AtlasExport(items=3)
         found = {row["path"]: (row["x"], row["y"]) for row in read(tmp_path / "b.parquet").to_pylist()}
         assert found == {path: pytest.approx(xy, abs=1e-6) for path, xy in wanted.items()}
 
@@ -373,7 +391,8 @@ def test_an_atlas_in_small_blocks_is_the_same(where, tmp_path, monkeypatch):
 def test_a_file_that_is_gone_has_no_bytes_in_an_atlas(where, zoo, tmp_path, media):
     pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
     (zoo / "cats" / "1.png").unlink()
-    export_atlas(where, tmp_path / "a.parquet", space=IMAGES, media=media, neighbours=0)
+    found = export_atlas(where, tmp_path / "a.parquet", space=IMAGES, media=media, neighbours=0)
+    assert found == AtlasExport(items=3, without_media=1)
     rows = {row["path"]: row["image"] for row in read(tmp_path / "a.parquet").to_pylist()}
     assert rows["cats/1.png"] == {"bytes": None, "path": str(zoo / "cats" / "1.png")}
     if media == "file":
@@ -456,6 +475,22 @@ def test_the_command_writes_what_the_functions_do(command, where, tmp_path):
     assert done.stdout.splitlines() == [f"3 items in {tmp_path / 'a.parquet'}", last]
     done = command("export", where, "--to", tmp_path / "a.parquet", "--for", "embedding-atlas", "-m", IMAGES)
     assert done.stdout.splitlines()[1] == f"{last} --image image"
+
+
+def test_files_that_are_gone_are_counted_and_the_exit_code_is_1(command, where, zoo, tmp_path):
+    (zoo / "cats" / "1.png").unlink()
+    words = ("export", where, "--modality", "image", "--for")
+    done = command(*words, "huggingface", "--to", tmp_path / "hf")
+    assert (done.returncode, done.stdout) == (1, f"2 items in {tmp_path / 'hf'}\n")
+    assert done.stderr.startswith("1 item left out (gone, failed, or of another ending")
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    atlas = (*words, "embedding-atlas", "-m", IMAGES, "--to", tmp_path / "a.parquet")
+    done = command(*atlas)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (1, f"3 items in {tmp_path / 'a.parquet'}")
+    assert done.stderr.startswith("1 item without media (gone, cannot be read, or over 64 MiB")
+    for media in ("path", "none"):
+        done = command(*atlas, "--media", media)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

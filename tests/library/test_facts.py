@@ -26,6 +26,7 @@ from sightsound import (
     write_sidecars,
 )
 from sightsound.contract.errors import LibraryError, SightsoundError
+from sightsound.library import fact_counts
 from sightsound.library.fact_conditions import distance_km
 from sightsound.media.facts import xmp as xmp_module
 from sightsound.media.facts.xmp_edit import with_keywords
@@ -113,6 +114,34 @@ def test_files_of_one_content_have_facts_of_their_own(tiny, field, tmp_path):
         *("2026-05-01T22:30:00", "2026-06-01T01:00:00", "2026-07-01T01:00:00"),
     ]
     assert summarise_facts(tmp_path / "lib")["keywords"].values == {"copy": 1}
+
+
+def test_the_counts_of_facts_are_true_however_many_texts_there_are(command, tiny, tmp_path, monkeypatch):
+    """`common` comes after a thousand others, and two texts are those of names that are not UTF-8, or are no texts."""
+    for number in range(60):
+        made.write_image(tmp_path / "in" / f"{number:02}.png", number)
+    index(tmp_path / "in", tmp_path / "lib", models=("colours.tiny",), host=tiny)
+    with Library(tmp_path / "lib") as opened, opened.writing() as writer:
+        for number, item in enumerate(opened.items()):
+            words = [f"word {40 * number + each}" for each in range(40)]
+            more = ["common", "\udce9"] if number >= 30 else ["first \N{SNOWMAN}"] if number < 29 else []
+            writer.outcomes.set_file_facts(item.id, {"keywords": [*words, *more, *more], "night": number % 2 == 0})
+    wanted = [("common", 30), ("\udce9", 30), ("first \N{SNOWMAN}", 29), ("word 0", 1), ("word 1", 1), ("word 10", 1)]
+    found = []
+    for most in (2**24, 2**12, 0):
+        monkeypatch.setattr(fact_counts, "_MOST_BYTES", most)
+        found.append(summarise_facts(tmp_path / "lib"))
+        words = found[-1]["keywords"]
+        assert (words.items, words.distinct, len(words.values)) == (60, 2403, 1000)
+        assert list(words.values.items())[:6] == wanted and words.values.most_common(6) == wanted
+        assert (found[-1]["night"].values, found[-1]["night"].distinct) == ({"False": 30, "True": 30}, 2)
+    assert found[0] == found[1] == found[2]
+    done = command("facts", "-l", tmp_path / "lib", "--stored")
+    assert "common (30), \\xe9 (30), first \N{SNOWMAN} (29) and 2400 more" in done.stdout, done.stderr
+    listed = json.loads(command("facts", "-l", tmp_path / "lib", "--stored", "--json").stdout)["facts"]["keywords"]
+    assert (listed["distinct"], len(listed["values"])) == (2403, 1000)
+    rows = csv.DictReader(io.StringIO(command("facts", "-l", tmp_path / "lib", "--stored", "--csv").stdout))
+    assert {row["fact"]: row["distinct"] for row in rows}["keywords"] == "2403"
 
 
 def test_a_second_network_for_known_files_has_their_facts(tiny, field, tmp_path):
@@ -439,6 +468,7 @@ def test_the_command_prints_facts(command, library, field):
         "least": None,
         "greatest": None,
         "values": {"Canon EOS R5": 2, "NIKON D850": 1},
+        "distinct": 2,
     }
     changed = json.loads(command("facts", "-l", library, "--time-zone", "UTC", "--json").stdout)
     assert (changed["time_zone"], changed["changed"], changed["missing"]) == ("UTC", 3, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -390,6 +391,20 @@ def test_a_parquet_file_of_ours_brings_its_labels(tmp_path, zoo, tiny):
     assert check(tmp_path / "lib") == []
 
 
+def test_a_file_without_a_value_keeps_its_labels(tmp_path, zoo, tiny):
+    index(zoo / "dogs", tmp_path / "lib", models=["loudness.tiny"], host=tiny)
+    with Library(tmp_path / "lib") as library, library.writing() as writer:
+        writer.items.label(1, "who", ["Tom"])
+    export_rows(tmp_path / "lib", tmp_path / "rows.parquet")
+    with Library(tmp_path / "lib") as library, library.writing() as writer:
+        writer.items.label(1, "who", ["Tim"])
+        writer.items.label(2, "who", ["Ann"])  # empty in the table
+    for _ in range(2):
+        import_rows(tmp_path / "rows.parquet", tmp_path / "lib", verify=True, host=tiny)
+        with Library(tmp_path / "lib") as library:
+            assert [library.labels(number) for number in (1, 2)] == [{"who": ("Tom",)}, {"who": ("Ann",)}]
+
+
 @pytest.mark.parametrize("prefix", ["sightsound.", ""])
 def test_columns_of_lists_of_texts_are_labels_where_a_space_is_claimed(tmp_path, prefix):
     metadata = {f"{prefix}space": "net.made", f"{prefix}fingerprint": "1" * 64}
@@ -643,3 +658,49 @@ def test_several_labels_of_a_file_in_an_exported_npz_are_taken_one_by_one(tmp_pa
     import_rows(tmp_path / "r.npz", tmp_path / "new", host=tiny, labels=["who"])
     with Library(tmp_path / "new") as new:
         assert [(column, value) for _, column, value in new.all_labels()] == [("who", "Tim"), ("who", "Tom")]
+
+
+@pytest.mark.parametrize(("most_bytes", "least_items"), [(1, 1), (4 * DIM, 2), (10 * 4 * DIM, 3), (2**22, 20_000)])
+def test_rows_that_are_added_many_at_a_time_or_one_by_one_are_the_same(tmp_path, monkeypatch, most_bytes, least_items):
+    """Copies of a file, a file that is named in two ways, one that the library has, and some that are not there."""
+    for number in range(4):
+        write_sound(tmp_path / f"{number}.wav", number, seconds=2)
+    shutil.copy(tmp_path / "1.wav", tmp_path / "copy.wav")
+    counts = {
+        "0.wav": 1,
+        "1.wav": 3,
+        "gone/a,b.wav": 2,
+        "2.wav": 1,
+        "copy.wav": 3,
+        "./2.wav": 1,
+        "gone/x.wav": 12,
+        "3.wav": 2,
+    }
+    rows, paths = some_rows(sum(counts.values())), [path for path, count in counts.items() for _ in range(count)]
+    at = {path: paths.index(path) for path in counts}
+    rows[at["copy.wav"] : at["copy.wav"] + 3] = rows[at["1.wav"] : at["1.wav"] + 3]
+    rows[at["./2.wav"]] = rows[at["2.wav"]]
+    seconds = np.array([[n, n + 1.0] for count in counts.values() for n in range(count)])
+    write_npz(tmp_path / "first.npz", ["0.wav"], rows[:1], seconds=seconds[:1])
+    file = write_npz(tmp_path / "rows.npz", paths, rows, seconds=seconds, who=[path[0] for path in paths])
+    imports = (tmp_path / "first.npz", []), (file, ["who"])
+    monkeypatch.setattr("sightsound.library.incoming.row_source.BLOCK_BYTES", 5 * 4 * DIM)
+    monkeypatch.setattr("sightsound.library.incoming.import_rows.MOST_BYTES", most_bytes)
+    monkeypatch.setattr("sightsound.library.incoming.gathered_items.MOST_BYTES", most_bytes)
+    monkeypatch.setattr("sightsound.library.store.commit_pace._LEAST_ITEMS", least_items)
+    for name, labels in imports:
+        report = import_rows(name, tmp_path / "lib", space="mine", labels=labels)
+    assert (report.items, report.rows, report.absent, report.unchanged, report.left_out) == (6, 20, 2, 2, [])
+    with Library(tmp_path / "lib") as library:
+        (space,) = library.spaces
+        assert [item.path for item in library.items()] == [path for path in counts if path != "./2.wav"]
+        for item in library.items():
+            stored, spans = library.vectors(space, library.content(item.id))
+            first, count = at[item.path], counts[item.path]
+            np.testing.assert_allclose(stored, rows[first : first + count], rtol=1e-6)
+            assert np.array_equal(spans, seconds[first : first + count])
+            assert library.labels(item.id) == {"who": ("." if item.path == "2.wav" else item.path[0],)}
+    assert check(tmp_path / "lib") == []
+    before = contents(tmp_path / "lib")
+    assert import_rows(file, tmp_path / "lib", space="mine", labels=["who"]).unchanged == len(counts)
+    assert contents(tmp_path / "lib") == before

@@ -331,6 +331,18 @@ def test_files_that_are_gone_are_not_taken_for_renamed_ones(two, tiny, tmp_path)
         assert {"1.png", "copy.png"} <= {item.path for item in library.items()}
 
 
+@pytest.mark.parametrize("prefer", ["a", "b", "both"])
+def test_time_ranges_of_a_path_with_another_content_are_kept(tiny, tmp_path, prefer):
+    for name, number in (("a", 0), ("b", 1)):
+        write_sound(tmp_path / "media" / "dawn.wav", number, seconds=4)
+        index(tmp_path / "media", tmp_path / name, models=["loudness.tiny"], host=tiny)
+        with Library(tmp_path / name) as library, library.writing() as writer:
+            writer.intake.add_ranges(1, [(number, number + 1.0, None, None, None, "call", f"of {name}")])
+    assert merge_libraries(tmp_path / "a", tmp_path / "b", tmp_path / "c", prefer=prefer).conflicts == 1
+    with Library(tmp_path / "c") as library:
+        assert [(each.start, each.value) for each in library.ranges(1)] == [(0, "of a"), (1, "of b")]
+
+
 def test_the_command_line(two, tmp_path):
     a, b = (str(each) for each in two)
     label(a, **{"0.png": ["Tom"]})
@@ -343,7 +355,10 @@ def test_the_command_line(two, tmp_path):
         str(tmp_path / "left" / "0.png"),
     ]
     ran = CliRunner().invoke(merge, [a, b, "--into", str(tmp_path / "c"), "--prefer", "b", "--json"])
-    assert json.loads(ran.output) == {"items": 6, "known": 1, "rows": 7, "conflicts": 1}
+    assert json.loads(ran.output) == {"items": 6, "known": 1, "rows": 7, "conflicts": 1, "copied": 3}
+    ran = CliRunner().invoke(merge, [a, b, "--into", str(tmp_path / "d"), "--prefer", "b"])
+    counts = f"3 items of {a}; 6 items of {b} and 7 vectors taken in; 1 known; 1 conflicts settled"
+    assert ran.output == f"{tmp_path / 'd'}: {counts}\n"
     ran = CliRunner().invoke(merge, [a, b, "--into", a, "--prefer", "a"])
     assert ran.output == f"{a}: 6 items and 7 vectors taken in; 1 known; 1 conflicts settled\n"
 
@@ -401,7 +416,7 @@ def odd(two, tiny, tmp_path):
 def test_blocks_and_commits_of_any_size_give_the_same(odd, tiny, two, tmp_path, monkeypatch, limits):
     monkeypatch.setattr(source, "_ITEMS", limits[0])
     monkeypatch.setattr(commit_pace, "_LEAST_ITEMS", limits[1])
-    monkeypatch.setattr("sightsound.library.merging.new_items.STRETCH_BYTES", limits[2])
+    monkeypatch.setattr("sightsound.library.merging.bulk_merge.STRETCH_BYTES", limits[2])
     Library(tmp_path / "empty", create=True).close()
     report = merge_libraries(odd, tmp_path / "empty", tmp_path / "empty")
     expected = content(odd)

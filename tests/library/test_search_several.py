@@ -11,7 +11,17 @@ from click.testing import CliRunner
 
 import made
 from made import write_image, write_shade, write_sound
-from sightsound import Filter, LibraryError, SightsoundError, SpaceMismatch, index, search, search_tags
+from sightsound import (
+    Filter,
+    Library,
+    LibraryError,
+    SightsoundError,
+    SpaceMismatch,
+    index,
+    list_items,
+    search,
+    search_tags,
+)
 from sightsound.cli.search import search as command
 
 MODELS = ["colours.tiny", "tints.tiny", "loudness.tiny"]
@@ -141,3 +151,34 @@ def test_the_command_line_names_the_library_of_each_hit(several, tiny, tmp_path)
     assert found and "library" not in found[0]
     found = json.loads(CliRunner().invoke(command, [*words, "--label", "b", "--json"], obj=tiny).output)
     assert {hit["labels"]["label"][0] for hit in found} == {"b"}
+
+
+def test_a_fact_that_one_of_the_libraries_has_is_a_condition(several, tiny, tmp_path):
+    with Library(several[1]) as opened, opened.writing() as writer:
+        for item in opened.items():
+            writer.outcomes.set_file_facts(item.id, {"site": "north"})
+    wanted = {each.item.path for each in list_items(several[1], where=Filter(modality="image"))} - {"copy.png"}
+    for libraries in (several, several[::-1]):
+        words = [tmp_path / "query.png", *(word for each in libraries for word in ("-l", each)), "-k", "20", "--json"]
+        done = CliRunner().invoke(command, [str(word) for word in (*words, "--fact", "site=north")], obj=tiny)
+        found = json.loads(done.stdout)
+        assert {hit["path"] for hit in found} >= wanted and {hit["library"] for hit in found} == {str(several[1])}
+        where = Filter(facts=("site=south",))
+        assert search(tmp_path / "query.png", libraries, host=tiny, where=where) == []
+        with pytest.raises(SightsoundError, match="fact 'sitee': expected one that .*; did you mean 'site'"):
+            search(tmp_path / "query.png", libraries, host=tiny, where=Filter(facts=("sitee=north",)))
+
+
+def test_a_fact_that_one_of_the_libraries_has_is_a_condition_on_tags(warm, tiny, tmp_path):
+    for i, name in enumerate("ab"):
+        write_shade(tmp_path / name / f"{name}.png", 0, i)
+        index(tmp_path / name, tmp_path / f"lib-{name}", models=[warm], host=tiny)
+    libraries = [tmp_path / "lib-a", tmp_path / "lib-b"]
+    with Library(libraries[0]) as opened, opened.writing() as writer:
+        for item in opened.items():
+            writer.outcomes.set_file_facts(item.id, {"site": "north"})
+    hits = search_tags("red", libraries, host=tiny, where=Filter(facts=("site=north",)))
+    assert [(hit.item.path, hit.library) for hit in hits] == [("a.png", str(libraries[0]))]
+    assert len(search_tags("red", libraries, host=tiny)) == 2
+    with pytest.raises(SightsoundError, match="fact 'sight': expected one that files have"):
+        search_tags("red", libraries, host=tiny, where=Filter(facts=("sight=north",)))

@@ -10,6 +10,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 
+from sampling import sampled
 from sightsound import FeatureSpec, LinearProbe, SightsoundError, Space, Stack, load_probe
 from sightsound.linear.cross_validation import COARSE_CS
 from sightsound.linear.validation import BadInput
@@ -26,13 +27,17 @@ def views(n=180, k=3, seed=0, noise=2.0):
 
 @pytest.mark.parametrize(
     ("top", "combine"),
-    [
+    sampled(
+        (
+            ("svm", "concatenate"),
+            ("logistic", "concatenate"),
+            ("ridge", "concatenate"),
+            ("svm", "average"),
+            (None, "average"),
+        ),
         ("svm", "concatenate"),
-        pytest.param("logistic", "concatenate", marks=pytest.mark.slow),
-        pytest.param("ridge", "concatenate", marks=pytest.mark.slow),
-        pytest.param("svm", "average", marks=pytest.mark.slow),
         (None, "average"),
-    ],
+    ),
 )
 def test_a_stack_of_two_networks_is_better_than_each(top, combine):
     (A, B), y = views(n=600)

@@ -13,6 +13,7 @@ import soundfile
 
 from made import write_sound
 from pipeline_runs import outcomes_of
+from sampling import sampled
 from sightsound import MediaError
 from sightsound.media import open_sound
 from sightsound.media.completeness import is_cut
@@ -68,9 +69,7 @@ def test_no_whole_recording_of_a_length_that_is_known_counts_as_cut(
     assert not truncated(recording(tmp_path / "a", format, seconds, rate))
 
 
-@pytest.mark.parametrize(
-    "rate", [8000, *(pytest.param(rate, marks=pytest.mark.slow) for rate in (16000, 24000)), 48000]
-)
+@pytest.mark.parametrize("rate", sampled((8000, 16000, 24000, 48000), 8000, 48000))
 def test_opus_counts_at_48_khz(tmp_path: Path, rate: int) -> None:
     path = recording(tmp_path / "a.opus", "OGG", 5, rate, subtype="OPUS")
     assert not truncated(path)
@@ -109,9 +108,7 @@ def test_several_ogg_files_in_one_are_flagged(tmp_path: Path, seconds: float) ->
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
-@pytest.mark.parametrize(
-    ("seconds", "hole"), [(10, 6000), *(pytest.param(30, hole, marks=pytest.mark.slow) for hole in (3000, 1))]
-)
+@pytest.mark.parametrize(("seconds", "hole"), sampled(((10, 6000), (30, 3000), (30, 1)), (10, 6000)))
 def test_an_ogg_with_a_hole_is_flagged(tmp_path: Path, subtype: str, seconds: float, hole: int) -> None:
     """A decoder leaves out a page that is damaged, and the seconds after it are wrong."""
     path = recording(tmp_path / "a.ogg", "OGG", seconds, subtype=subtype)
@@ -159,7 +156,7 @@ def film(path: Path, codec: str, container: str, seconds: float) -> Path:
     return path
 
 
-@pytest.mark.parametrize("format", ["WAV", pytest.param("MP3", marks=pytest.mark.slow), "OGG"])
+@pytest.mark.parametrize("format", sampled(("WAV", "MP3", "OGG"), "WAV", "OGG"))
 def test_seconds_that_a_long_recording_lacks_are_noticed(tmp_path: Path, format: str) -> None:
     """One hundredth of a long recording is much."""
     path = recording(tmp_path / "a", format, 400, 8000)

@@ -18,6 +18,13 @@ def test_a_golden_file_that_the_model_wrote_agrees(tmp_path):
     assert failures(CorrectSound, golden=tmp_path / "correct.npz") == {}
 
 
+def test_a_golden_file_replaces_no_file_of_a_library(tmp_path):
+    (tmp_path / "library.sqlite").write_bytes(b"rows")
+    with pytest.raises(SightsoundError, match="has the name of a file of the library"):
+        testing.write_golden(tmp_path / "library.sqlite", "correct.sound", host=host_of(CorrectSound))
+    assert (tmp_path / "library.sqlite").read_bytes() == b"rows"
+
+
 def test_a_golden_file_of_other_numbers_is_refused_with_the_distance(tmp_path):
     media = {"hum": np.sin(np.arange(1000, dtype=np.float32))}
     testing.write_golden(

@@ -9,17 +9,17 @@ import sys
 
 import pytest
 
+from sampling import sampled
 from sightsound import SightsoundError
 from sightsound.testing.plugin_package import KINDS, new_plugin
 
-QUICK = ("stage",)
-"""The first commands of the guide are a quick test of `sound`."""
 LINES = 85
 """Of code, comments and docstrings, in the module of a plugin."""
 
 
-@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k not in QUICK)) for k in KINDS])
+@pytest.mark.parametrize("kind", sampled(KINDS, "stage"))
 def test_a_new_package_passes_its_own_tests_when_it_is_installed(kind, tmp_path, install):
+    """The first commands of the guide are a quick test of `sound`."""
     if kind == "onnx" and not importlib.util.find_spec("onnxruntime"):
         pytest.skip("needs onnxruntime")
     package = new_plugin("acme-birds", kind, tmp_path)

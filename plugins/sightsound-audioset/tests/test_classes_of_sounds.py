@@ -7,6 +7,7 @@ import pytest
 
 from audioset_data import YAMNET_GOLDENS
 from esc10 import KINDS
+from sampling import sampled
 from sightsound import (
     Host,
     SegmentRules,
@@ -127,9 +128,7 @@ def test_a_hop_is_given_once(tflite_file):
         classify_sound(sounds(1), RATE, model="yamnet.audioset_i8[hop=0.24]", hop=0.1)
 
 
-@pytest.mark.parametrize(
-    "hop", [pytest.param("0.01", marks=pytest.mark.slow), pytest.param("0.11", marks=pytest.mark.slow), "1.5"]
-)
+@pytest.mark.parametrize("hop", sampled(("0.01", "0.11", "1.5"), "1.5"))
 def test_networks_with_a_hop_conform(tflite_file, hop):
     results = check_model(f"yamnet.audioset_i8[hop={hop}]")
     assert [(r.check, r.reason) for r in results if not r.passed] == []

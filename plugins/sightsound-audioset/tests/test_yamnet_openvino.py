@@ -15,6 +15,7 @@ import pytest
 
 import reference
 from audioset_data import LOG_MEL, MEAN, SCORES, YAMNET_GOLDENS, cosines, golden_patches, seeded_int8
+from sampling import sampled
 from sightsound import ClassList, SightsoundError
 from sightsound.plugin import CannotRun, LinearHead
 from sightsound_audioset import log_mel, yamnet
@@ -27,11 +28,6 @@ from sightsound_audioset import yamnet_openvino  # noqa: E402
 from sightsound_audioset.yamnet_openvino import adds_exactly, compiled, int8_model  # noqa: E402
 
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
-
-
-def some_goldens(*quick):
-    """All goldens as parameters, of which all but some are slow: in torch they are quick tests."""
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in quick)) for name in YAMNET_GOLDENS]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +51,7 @@ def in_torch(network, patches):
 
 
 @pytest.mark.parametrize("int8", [True, False])
-@pytest.mark.parametrize("batch", [1, pytest.param(4, marks=pytest.mark.slow), 16])
+@pytest.mark.parametrize("batch", sampled((1, 4, 16), 1, 16))
 def test_seeded_weights_give_the_whole_numbers_of_torch(int8, batch):
     if int8 and not adds_exactly():
         pytest.skip("needs a processor whose int8 products do not saturate (VNNI)")
@@ -76,7 +72,8 @@ def test_inputs_at_the_rounding_boundaries_are_those_of_torch(embedder, tflite_f
 
 
 @pytest.mark.parametrize(
-    "name", some_goldens("golden_chirp.npz", "golden_clip_dog_975ms.npz", "golden_short.npz", "golden_zeros.npz")
+    "name",
+    sampled(YAMNET_GOLDENS, "golden_chirp.npz", "golden_clip_dog_975ms.npz", "golden_short.npz", "golden_zeros.npz"),
 )
 def test_goldens_have_the_rows_and_scores_of_torch(name, shared, embedder):
     patches = golden_patches(np.load(shared / "goldens/yamnet" / name)["log_mel"])
@@ -125,7 +122,7 @@ def test_all_convolutions_run_in_int8_and_nothing_in_bf16():
     assert not {"u8", "i8"} & {each for some in types.values() for each in some}
 
 
-@pytest.mark.parametrize("instructions", ["AVX512_CORE", pytest.param("AVX2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("instructions", sampled(("AVX512_CORE", "AVX2"), "AVX512_CORE"))
 def test_int8_is_not_used_where_its_products_saturate(instructions):
     program = """
 import json, sys, numpy as np
@@ -164,7 +161,7 @@ def heads():
 
 
 @pytest.mark.parametrize(("kind", "head"), list(heads()))
-@pytest.mark.parametrize("with_state", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("with_state", sampled((False, True), True))
 def test_a_derived_network_has_its_head(embedder, kind, head, with_state):
     card = dataclasses.replace(
         embedder.card, name="mine", classes=ClassList("three", ("dog", "cat", "crow")), scores=kind, default_for=None

@@ -19,6 +19,7 @@ from torch import nn
 import sightsound
 import sightsound_timm
 from command_line import Finished
+from sampling import sampled
 from seeded_networks import hooked, saved, seeded
 from sightsound import Host, Library, MissingWeights, SightsoundError, UnknownModel
 from sightsound.contract.layer_names import split
@@ -91,10 +92,10 @@ def row(host: Host, name: str, inputs: NDArray[np.float32]) -> NDArray[np.float3
 
 @pytest.mark.parametrize(
     "layer",
-    [
+    sampled(
+        ("conv1", "bn1", "act1", "layer2", "layer3.1.act2", "layer4.0.downsample.1", "fc"),
         *("bn1", "layer3.1.act2", "layer4.0.downsample.1", "fc"),
-        *(pytest.param(layer, marks=pytest.mark.slow) for layer in ("conv1", "act1", "layer2")),
-    ],
+    ),
 )
 def test_a_layer_gives_what_a_plain_forward_hook_sees(zoo: Host, resnet: nn.Module, layer: str) -> None:
     """conv1 and bn1 would be other numbers in a folded network; what bn1 gives, act1 changes in place."""
@@ -106,7 +107,7 @@ def test_a_layer_gives_what_a_plain_forward_hook_sees(zoo: Host, resnet: nn.Modu
 
 @pytest.mark.parametrize(
     "pool",
-    [*("avg", "std", "max+avg", "flat"), *(pytest.param(pool, marks=pytest.mark.slow) for pool in ("max", "avg+std"))],
+    sampled(("avg", "max", "std", "avg+std", "max+avg", "flat"), "avg", "std", "max+avg", "flat"),
 )
 def test_pools(zoo: Host, resnet: nn.Module, pool: str) -> None:
     inputs = noise((3, 224, 224))
@@ -138,13 +139,9 @@ def test_of_a_module_that_is_called_twice_the_last_call_counts(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "name",
-    [
-        *("test_resnet", "test_vit"),
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("test_convnext", "test_efficientnet", "squeezenet1_1")
-        ),
-    ],
+    sampled(
+        ("test_resnet", "test_convnext", "test_vit", "test_efficientnet", "squeezenet1_1"), "test_resnet", "test_vit"
+    ),
 )
 def test_every_layer_that_is_listed_gives_what_a_hook_sees(name: str, tmp_path: Path) -> None:
     probe = Host(installed=False)
@@ -163,7 +160,7 @@ def test_every_layer_that_is_listed_gives_what_a_hook_sees(name: str, tmp_path: 
         np.testing.assert_allclose(part, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", [cards.LITE0.name, pytest.param(cards.MOBILENET.name, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", sampled((cards.LITE0.name, cards.MOBILENET.name), cards.LITE0.name))
 def test_layers_of_networks_with_real_weights(name: str, host: Host) -> None:
     layers = "blocks.3+conv_head" if name == cards.LITE0.name else "features.7+features.18.0"
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import sightsound_timm
+from sampling import sampled
 from seeded_networks import saved, seeded
 from sightsound import Card, Host, Model, SightsoundError, UnknownModel
 from sightsound.torch import forward
@@ -118,16 +120,15 @@ def test_other_sets_of_classes_have_their_names_too() -> None:
     assert "tench, Tinca tinca" in labels
 
 
-QUICK = (("mobilenetv3_small_050", ".safetensors"), ("test_vit", ".pth"))
-
-
 @pytest.mark.parametrize(
     ("name", "suffix"),
-    [
-        pytest.param(name, suffix, marks=[pytest.mark.slow] * ((name, suffix) not in QUICK))
-        for name in ("resnet18", "mobilenetv3_small_050", "test_vit", "resnetv2_50x1_bit")
-        for suffix in (".safetensors", ".pth")
-    ],
+    sampled(
+        itertools.product(
+            ("resnet18", "mobilenetv3_small_050", "test_vit", "resnetv2_50x1_bit"), (".safetensors", ".pth")
+        ),
+        ("mobilenetv3_small_050", ".safetensors"),
+        ("test_vit", ".pth"),
+    ),
 )
 def test_a_timm_network_loads_from_the_users_file(name: str, suffix: str, tmp_path: Path) -> None:
     model_card = card(name)
@@ -146,10 +147,10 @@ def test_a_timm_network_loads_from_the_users_file(name: str, suffix: str, tmp_pa
 
 @pytest.mark.parametrize(
     "name",
-    [
+    sampled(
+        ("squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v3_small", "googlenet"),
         *("squeezenet1_1", "shufflenet_v2_x0_5"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("mobilenet_v3_small", "googlenet")),
-    ],
+    ),
 )
 def test_a_torchvision_network_loads_from_the_users_file(name: str, tmp_path: Path) -> None:
     model_card = card(name)

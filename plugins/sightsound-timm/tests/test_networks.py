@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from published import DIFFERENT, TABLE, Published
+from sampling import sampled
 from seeded_networks import seeded
 from sightsound import Card, Host
 from sightsound_timm import networks, zoo
@@ -31,10 +31,6 @@ SAMPLE = (*ON_META, "resnet34.tv_in1k", "resnet18.places365")
 USUAL = [name for name, (card, _) in REGISTERED.items() if not card.weights[0].sha256 and "places365" not in name]
 
 
-def sampled(names: Iterable[str]) -> list[Any]:
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in SAMPLE)) for name in names]
-
-
 def built(card: Card, builder: str, device: str) -> nn.Module:
     """The network with seeded numbers, which its own loader read, giving features beside its scores."""
     torch.manual_seed(0)
@@ -49,7 +45,7 @@ def built(card: Card, builder: str, device: str) -> nn.Module:
 # -- the cards -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sampled(USUAL))
+@pytest.mark.parametrize("name", sampled(USUAL, *SAMPLE))
 def test_a_card_in_the_table_is_what_its_framework_says(name: str) -> None:
     card, builder = REGISTERED[name]
     if builder == "timm":
@@ -63,7 +59,9 @@ def test_a_card_in_the_table_is_what_its_framework_says(name: str) -> None:
     assert card.depth and card.top1 and card.top1_source and card.license and card.weights[0].sources
 
 
-@pytest.mark.parametrize("name", sampled(name for name in REGISTERED if name not in USUAL or name.endswith(".tv_in1k")))
+@pytest.mark.parametrize(
+    "name", sampled((name for name in REGISTERED if name not in USUAL or name.endswith(".tv_in1k")), *SAMPLE)
+)
 def test_depth_and_parameters_are_those_of_the_network_that_is_built(name: str) -> None:
     card, builder = REGISTERED[name]
     build = BUILDERS[builder]

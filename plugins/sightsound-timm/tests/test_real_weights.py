@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from sampling import sampled
 from sightsound import Host, Model
 from sightsound_timm import cards, embedder
 from sightsound_timm.frameworks import timm, torchvision
@@ -23,12 +24,6 @@ Pixels = NDArray[np.uint8]
 Load = Callable[[str], Model]
 LITES = (cards.LITE0.name, cards.LITE1.name, cards.LITE2.name)
 NAMES = tuple(card.name for card, _ in cards.AT_HAND)
-
-
-def quick(*names: str, among: Iterable[str] = NAMES) -> list[Any]:
-    """The networks as parameters, of which all but some are slow."""
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in names)) for name in among]
-
 
 AMONG_TEN = {cards.SQUEEZENET.name: 0.92}
 """Accuracy wanted on 100 pictures of Imagenette among its own ten classes; 0.98 for the others. Measured on all 400:
@@ -133,7 +128,7 @@ def plain(name: str, path: Path, pictures: Iterable[Pixels]) -> tuple[NDArray[An
         return embeddings, np.concatenate([net(x).softmax(1).numpy() for x in inputs])
 
 
-@pytest.mark.parametrize("name", quick(cards.LITE0.name, cards.SQUEEZENET.name))
+@pytest.mark.parametrize("name", sampled(NAMES, cards.LITE0.name, cards.SQUEEZENET.name))
 def test_rows_are_those_of_a_plain_loop(name: str, model: Load, host: Host, photos: dict[str, Pixels]) -> None:
     embeddings, scores = rows(model(name), photos.values())
     (file,) = host.card(name).weights
@@ -145,7 +140,7 @@ def test_rows_are_those_of_a_plain_loop(name: str, model: Load, host: Host, phot
 
 
 @pytest.mark.parametrize(
-    "name", quick(cards.LITE0.name, cards.MOBILENET.name, cards.RESNET18.name, cards.SQUEEZENET.name)
+    "name", sampled(NAMES, cards.LITE0.name, cards.MOBILENET.name, cards.RESNET18.name, cards.SQUEEZENET.name)
 )
 def test_packaged_photographs_are_recognised(name: str, model: Load, photos: dict[str, Pixels]) -> None:
     _, scores = rows(model(name), [photos["chelsea"], photos["coffee"]])
@@ -154,7 +149,7 @@ def test_packaged_photographs_are_recognised(name: str, model: Load, photos: dic
     assert coffee in {"espresso", "cup"}
 
 
-@pytest.mark.parametrize("name", quick(cards.LITE0.name))
+@pytest.mark.parametrize("name", sampled(NAMES, cards.LITE0.name))
 def test_imagenette_is_recognised(name: str, model: Load, imagenette: list[tuple[str, Pixels]]) -> None:
     _, scores = rows(model(name), [picture for _, picture in imagenette])
     labels = model(name).card.labels
@@ -165,7 +160,7 @@ def test_imagenette_is_recognised(name: str, model: Load, imagenette: list[tuple
     assert (np.argsort(-scores)[:, :5] == truth[:, None]).any(1).mean() >= TOP5.get(name, 0.88)
 
 
-@pytest.mark.parametrize("name", quick(cards.LITE0.name, among=LITES))
+@pytest.mark.parametrize("name", sampled(LITES, cards.LITE0.name))
 def test_filling_by_order_puts_every_tensor_where_its_own_name_says(name: str, model: Load, host: Host) -> None:
     model(name)  # skips where there are no weights
     (file,) = host.card(name).weights
@@ -175,7 +170,7 @@ def test_filling_by_order_puts_every_tensor_where_its_own_name_says(name: str, m
     assert [meaning(key) for key in own] == [meaning(LAYERS.sub(layer, key)) for key in theirs]
 
 
-@pytest.mark.parametrize("name", quick(cards.LITE0.name))
+@pytest.mark.parametrize("name", sampled(NAMES, cards.LITE0.name))
 def test_the_batch_does_not_change_the_rows(name: str, model: Load, photos: dict[str, Pixels]) -> None:
     loaded = model(name)
     inputs = np.concatenate([loaded.preprocess(picture).inputs for picture in photos.values()])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from on_cpu import with_reduced_precision
+from sampling import sampled
 from sightsound import Host
 from sightsound_timm import cards
 
@@ -17,12 +18,8 @@ LARGEST = {
 }
 """Of 1 - cosine to float32; on noise, which the host measures, it is larger than on pictures."""
 
-QUICK = (cards.RESNET18.name, "bf16")
 
-
-@pytest.mark.parametrize(
-    ("name", "precision"), [pytest.param(*each, marks=[pytest.mark.slow] * (each != QUICK)) for each in LARGEST]
-)
+@pytest.mark.parametrize(("name", "precision"), sampled(LARGEST, (cards.RESNET18.name, "bf16")))
 def test_rows_and_scores_are_nearly_those_of_float32(tmp_path, monkeypatch, model, imagenette, name, precision):
     exact = model(name)
     weights = [Host().weights.get(file).path for file in exact.card.weights]

@@ -11,7 +11,7 @@ import click
 from sightsound.cli import output
 from sightsound.cli.destinations import check_destinations, check_ending
 from sightsound.cli.exports import TableOutput
-from sightsound.cli.settings import Decorator, device_option, host
+from sightsound.cli.settings import Decorator, device_option, host, refuse_given
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
 
@@ -89,6 +89,8 @@ def compare(
     from sightsound.learn.comparison.compare import compare_models
     from sightsound.learn.comparison.tables import comparison_objects
 
+    if not plot:
+        refuse_given(context, ["accuracy", "time"], "--out-plot, which draws them")
     given = {"csv": csv, "json": json, "markdown": markdown, "parquet": parquet}
     forms = _with_out({form: file for form, file in given.items() if file}, out)
     _check(forms, plot, data)
@@ -134,7 +136,7 @@ def _check(forms: dict[str, str], plot: str | None, data: str) -> None:
     if "parquet" in forms:
         TableOutput(parquet=forms["parquet"]).check(inputs=[data])
     for form, out in files.items():
-        check_ending(out, _ENDINGS[form])
+        check_ending(out, _ENDINGS[form], strict=True)
         check_destinations(out, plot=plot, inputs=[data])
     check_destinations(plot=plot, inputs=[data])
 

@@ -3,40 +3,54 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike, printable
 
-_KNOWN_ENDINGS = frozenset(
-    (
-        *(".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".html", ".xlsx", ".ods"),
-        *(
-            ".npy",
-            ".npz",
-            ".parquet",
-            ".feather",
-            ".arrow",
-            ".h5",
-            ".hdf5",
-            ".mat",
-            ".pkl",
-            ".pickle",
-            ".zip",
-            ".sqlite",
-        ),
-        *(".probe", ".onnx", ".safetensors", ".pt", ".pth", ".tflite"),
-        *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".svg", ".pdf"),
-        *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".mp4"),
-    )
+_TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".html", ".xlsx", ".ods")
+_ARRAYS = (
+    ".npy",
+    ".npz",
+    ".parquet",
+    ".feather",
+    ".arrow",
+    ".h5",
+    ".hdf5",
+    ".mat",
+    ".pkl",
+    ".pickle",
+    ".zip",
+    ".sqlite",
 )
+_NETWORKS = (".probe", ".onnx", ".safetensors", ".pt", ".pth", ".tflite")
+_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".svg", ".pdf", ".ppm", ".heic", ".avif")
+_RAW_IMAGES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".xmp")
+_SOUNDS = (
+    ".wav",
+    ".bwf",
+    ".w64",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".aif",
+    ".aiff",
+    ".au",
+    ".caf",
+    ".m4a",
+    ".mp4",
+)
+_KNOWN_ENDINGS = frozenset((*_TABLES, *_ARRAYS, *_NETWORKS, *_IMAGES, *_RAW_IMAGES, *_SOUNDS))
 
 
 def check_destinations(
     out: str | None = None,
     *,
     endings: Sequence[str] = (),
+    strict: bool = False,
     plot: str | None = None,
     wordcloud: str | None = None,
     inputs: Sequence[PathLike] = (),
@@ -51,6 +65,8 @@ def check_destinations(
     endings : sequence of str
         The endings that are right for the content of `out`. Another ending is refused if it is known to stand for
         another kind of content.
+    strict : bool
+        Whether any other ending is refused.
     inputs : sequence of path
         The files and folders that the command reads.
     library : str, optional
@@ -71,7 +87,7 @@ def check_destinations(
             raise SightsoundError(f"{place}: expected a file for each output, got one for two; name another place")
     if out:
         if endings:
-            check_ending(out, endings)
+            check_ending(out, endings, strict=strict)
         check_writable(out)
     if plot or wordcloud:
         from sightsound.plot.figure import check_figure, check_wordcloud
@@ -82,10 +98,20 @@ def check_destinations(
             check_wordcloud(wordcloud)
 
 
-def check_ending(out: str, endings: Sequence[str]) -> None:
-    """Raise `SightsoundError` if the name of a file ends as files of another content do."""
+def check_ending(out: str, endings: Sequence[str], *, strict: bool = False) -> None:
+    """Raise `SightsoundError` if the name of a file ends as files of another content do.
+
+    Parameters
+    ----------
+    out : str
+        The file. A name without an ending is right for any content.
+    endings : sequence of str
+        The endings that are right.
+    strict : bool
+        Whether any other ending is refused; else only those that are known to stand for another kind of content.
+    """
     ending = Path(out).suffix.lower()
-    if ending in _KNOWN_ENDINGS and ending not in endings:
+    if ending and ending not in endings and (strict or ending in _KNOWN_ENDINGS):
         expected = " or ".join(endings)
         raise SightsoundError(f"{out}: expected a name that ends in {expected}, got {ending}; name another place")
 
@@ -93,16 +119,27 @@ def check_ending(out: str, endings: Sequence[str]) -> None:
 def _check_apart(out: str, inputs: Sequence[PathLike], library: str | None) -> None:
     from sightsound._atomic import check_not_input
 
-    check_not_input(out, [*inputs, *_files_of_library(library)])
-    if os.path.isfile(out) and any(os.path.isdir(path) and _is_below(out, path) for path in inputs) and _is_media(out):
+    check_not_input(out, inputs)
+    if not os.path.isfile(out):
+        return
+    if any(os.path.isdir(path) and _is_below(out, path) for path in inputs) and _is_media(out):
         folder = printable(os.path.dirname(out) or ".")
         raise SightsoundError(f"{out}: is one of the files to read, in {folder}; name another place")
-
-
-def _files_of_library(library: str | None) -> Iterator[Path]:
     if library:
-        for pattern in ("library.sqlite*", "writer.*"):
-            yield from Path(library).glob(pattern)
+        _check_no_item(out, library)
+
+
+def _check_no_item(out: str, library: str) -> None:
+    """Refuse an item of a library. One that cannot be opened is for the command itself to report."""
+    from sightsound.library.export.places import require_no_item
+    from sightsound.library.library import Library
+
+    try:
+        opened = Library(library)
+    except SightsoundError:
+        return
+    with opened:
+        require_no_item(out, opened)
 
 
 def _is_below(file: PathLike, folder: PathLike) -> bool:

@@ -10,7 +10,7 @@ import click
 
 from sightsound.cli import output
 from sightsound.cli.exports import TableOutput, table_options_of_files
-from sightsound.cli.settings import device_option, host, library_option
+from sightsound.cli.settings import device_option, host, library_option, refuse_given
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def duplicates(
     if calibrate is not None:
         if against or windows or exact or threshold is not None:
             raise click.UsageError("--calibrate goes with --space, --device and the form of the table alone")
+        refuse_given(context, ["keep"], "a search for near-duplicates, without --calibrate")
         from sightsound.library.duplicates.calibrate import calibrate_duplicates
 
         measured = calibrate_duplicates(library, space, files=calibrate, host=chosen, device=device)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sightsound.formats.columns import Batch, Column
 
 _ENDINGS = {"json": (".json", ".txt"), "csv": (".csv", ".txt"), "audacity": (".txt", ".tsv"), "raven": (".txt", ".tsv")}
+_NO_FORM = "-: expected --csv or --json for standard output, got neither; give one"
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,15 @@ class TableOutput:
         from sightsound.formats.writing import require_ending
 
         if self.out == "-" and not self.form:
-            raise SightsoundError("-: expected --csv or --json for standard output, got neither; give one")
+            raise SightsoundError(_NO_FORM)
         if self._file and self.form:
-            check_ending(self._file, _ENDINGS[self.form])
+            check_ending(self._file, _ENDINGS[self.form], strict=True)
         elif self._file:
             require_ending(self._file)
         if self.parquet:
             require_ending(self.parquet, (".parquet",))
         if self.csv:
-            check_ending(self.csv, _ENDINGS["csv"])
+            check_ending(self.csv, _ENDINGS["csv"], strict=True)
         files = self.files
         if len(set(map(os.path.abspath, files))) < len(files):
             raise SightsoundError(f"{files[0]}: expected a file for each form, got one for two; name another place")
@@ -208,6 +209,8 @@ def form_of(out: str, parquet: str | None) -> tuple[str | None, str | None, str 
     """Return the form that the ending of a file says, the file, and the one for Parquet, where no form is given."""
     from sightsound.formats.writing import FORMATS, require_ending
 
+    if out == "-":
+        raise SightsoundError(_NO_FORM)
     ending = require_ending(out, FORMATS, "; --audacity and --raven write .txt")
     if ending != ".parquet":
         return ending.removeprefix("."), out, parquet
@@ -248,7 +251,9 @@ def check(
     if form == "audacity" and not (one and not (out and os.path.isdir(out))):
         _make_folder(out)
         out = None
-    check_destinations(out, endings=_ENDINGS.get(form or "", ()), plot=plot, wordcloud=wordcloud, inputs=inputs)
+    figures = {"plot": plot, "wordcloud": wordcloud}
+    endings = _ENDINGS.get(form or "", ())
+    check_destinations(out, endings=endings, strict=True, **figures, inputs=inputs, library=library)
 
 
 def _make_folder(out: str | None) -> None:

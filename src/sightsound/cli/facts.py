@@ -13,10 +13,11 @@ from sightsound.cli.settings import library_option, time_options
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
-    from sightsound.library.facts import FactsReport, FactSummary
+    from sightsound.library.fact_counts import FactSummary
+    from sightsound.library.facts import FactsReport
     from sightsound.library.sidecars import SidecarReport
 
-_VALUES = 3  # texts of a fact that are printed; --json has more
+_VALUES = 3  # texts of a fact that are printed; --json has the 1,000 most frequent
 _SHOWN = 20  # failures that are printed
 
 
@@ -46,8 +47,9 @@ def facts(
 
     Prints the facts that items have. They are conditions of `--fact`, `--after`, `--hour` and `--near`. With
     --write-xmp it writes sidecar files instead; the files themselves are never changed. Exit code 1 if a file is
-    missing, or a sidecar file cannot be written. As CSV or Parquet there is a row for each fact, or for each sidecar
-    file that could not be written.
+    missing, or a sidecar file cannot be written. Of texts the most frequent are printed, and how many others there are;
+    --json has the 1,000 most frequent with their counts. As CSV or Parquet there is a row for each fact, or for each
+    sidecar file that could not be written.
     """
     from sightsound.library.facts import read_facts, summarise_facts
     from sightsound.library.sidecars import write_sidecars
@@ -74,12 +76,15 @@ def facts(
 def _write(table: TableOutput, found: Mapping[str, FactSummary], document: object) -> None:
     """Write a row for each fact."""
     rows = [{"fact": name, **summary} for name, summary in _facts_json(found).items()]
-    table.write_objects(rows, ("fact", "items", "least", "greatest", "values"), document=lambda: document)
+    table.write_objects(rows, ("fact", "items", "least", "greatest", "values", "distinct"), document=lambda: document)
 
 
 def _facts_json(found: Mapping[str, FactSummary]) -> dict[str, Any]:
     return {
-        name: {"items": each.items, "least": each.least, "greatest": each.greatest, "values": dict(each.values)}
+        name: {
+            **{"items": each.items, "least": each.least, "greatest": each.greatest},
+            **{"values": dict(each.values), "distinct": each.distinct},
+        }
         for name, each in found.items()
     }
 
@@ -119,7 +124,7 @@ def _values(summary: FactSummary) -> str:
         )
         return str(least) if least == greatest else f"{least} to {greatest}"
     first = [f"{printable(text)} ({count})" for text, count in summary.values.most_common(_VALUES)]
-    more = len(summary.values) - len(first)
+    more = summary.distinct - len(first)
     return ", ".join(first) + (f" and {more} more" if more else "")
 
 

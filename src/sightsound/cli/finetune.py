@@ -109,7 +109,8 @@ def finetune(
     from sightsound.torch import TrainingSettings
     from sightsound.torch.examples import NONE
 
-    check_destinations(log, plot=plot, inputs=[each for each in (source, data) if each], library=library)
+    read = [each for each in (source, data) if each]
+    check_destinations(log, endings=(".csv", ".txt"), strict=True, plot=plot, inputs=read, library=library)
     if how["resume"]:
         check_writable(how["resume"])
     depths = tuple(map(_depth, freeze_until))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightsound.cli import output
-from sightsound.cli.settings import device_option, host, json_option, library_option
+from sightsound.cli.settings import device_option, host, json_option, library_option, refuse_given
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def import_(
 
     if file is None and not verify:
         raise click.UsageError("expected FILE, or --verify for rows that were imported before")
+    if file is None:
+        refuse_given(context, ["labels", "root", "modality", "model", "version"], "FILE, whose rows it is about")
     here = host(context)
     if file is None:
         report = ImportReport(verified=verify_rows(library, space=space, host=here, device=device))

@@ -10,7 +10,15 @@ import click
 from sightsound.cli import output
 from sightsound.cli.destinations import check_destinations
 from sightsound.cli.label_report import print_labels, print_left_out
-from sightsound.cli.settings import Decorator, filter_of, filter_options, host, json_option, library_option
+from sightsound.cli.settings import (
+    Decorator,
+    filter_of,
+    filter_options,
+    host,
+    json_option,
+    library_option,
+    refuse_given,
+)
 from sightsound.contract.errors import SightsoundError
 
 if TYPE_CHECKING:
@@ -74,7 +82,7 @@ def _time(name: str, text: str) -> Decorator:
 @click.option("--ranges", is_flag=True, help="--to, --remove, --clear: the labels of time ranges.")
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="--from, --to: only this column.")
 @click.option("--new-column", is_flag=True, help="A column may be new though its name is similar to another.")
-@filter_options()
+@filter_options(windows="none")
 @json_option()
 @click.pass_context
 def label(
@@ -120,11 +128,14 @@ def label(
         raise click.UsageError("--start and --stop go with --set, --add, --remove and --clear")
     if columns and changes:
         raise click.UsageError("--column goes with --from and --to")
+    if not (put or add or source):
+        refuse_given(context, ["new_column"], "--from, --set and --add")
     with Library(library) as opened:
         if out is not None:
             if as_json:
                 raise click.UsageError("--json goes with --from and changes")
-            _write(opened, out, form, ranges, paths, columns, filter_of(opened, lambda: host(context), conditions))
+            where = filter_of(opened, lambda: host(context), conditions, windows="none")
+            _write(opened, out, form, ranges, paths, columns, where)
             return
         if source is not None:
             how: dict[str, Any] = {"columns": columns, "recording": recording, "new_columns": new_column}
@@ -132,7 +143,7 @@ def label(
         else:
             settings: dict[str, Any] = {"put": put, "add": add, "remove": remove, "clear": clear, "ranges": ranges}
             settings |= {"start": start, "stop": stop}
-            where = filter_of(opened, lambda: host(context), conditions)
+            where = filter_of(opened, lambda: host(context), conditions, windows="none")
             report = set_labels(opened, paths, where=where, new_columns=new_column, **settings)
     _print_report(report, as_json)
     context.exit(1 if report.unmatched_count or report.refused_count else 0)
@@ -161,7 +172,7 @@ def _write(
     else:
         if not (form == "audacity" and os.path.isdir(out)):
             _check_name(out, form)
-            check_destinations(out, endings=_ENDINGS.get(form, _TABLE_ENDINGS), inputs=paths, library=str(library.path))
+            check_destinations(out, inputs=paths)
         notes = export_labels(library, out, form=form, ranges=of_ranges, paths=paths, where=where, columns=columns)
     for note in notes:
         output.echo(note, err=True)

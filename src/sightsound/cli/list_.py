@@ -20,7 +20,7 @@ _RANGES = 3  # labels of time ranges that are shown of an item
 
 @click.command("list")
 @library_option()
-@filter_options()
+@filter_options(windows="none")
 @click.option("--failed", is_flag=True, help="Only items that a network failed on.")
 @click.option("--gone", is_flag=True, help="Only items whose file does not exist any more.")
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many items.")
@@ -49,7 +49,7 @@ def list_(
 
     table.check(library=library)
     with Library(library) as opened:
-        where = filter_of(opened, lambda: host(context), chosen)
+        where = filter_of(opened, lambda: host(context), chosen, windows="none")
         facts = [] if table.shown else opened.fact_columns()
         labels, spaces = opened.label_columns(), [name for name, *_ in named_spaces(opened.spaces)]
 

@@ -39,7 +39,11 @@ def merge(a: str, b: str, into: str, prefer: Prefer | None, as_json: bool) -> No
     if as_json:
         output.print_json(vars(report))
         return
-    parts = [f"{output.count_of(report.items, 'item')} and {output.count_of(report.rows, 'vector')} taken in"]
+    parts = [f"{output.count_of(report.copied, 'item')} of {printable(a)}"] if report.copied else []
+    whose = f" of {printable(b)}" if report.copied else ""
+    parts.append(
+        f"{output.count_of(report.items, 'item')}{whose} and {output.count_of(report.rows, 'vector')} taken in"
+    )
     parts += [f"{report.known} known"] if report.known else []
     parts += [f"{report.conflicts} conflicts settled"] if report.conflicts else []
     output.echo(f"{printable(into)}: {'; '.join(parts)}")

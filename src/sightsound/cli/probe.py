@@ -11,13 +11,14 @@ import click
 from sightsound.cli import output, reports
 from sightsound.cli.destinations import check_destinations
 from sightsound.cli.exports import TableOutput, table_options
-from sightsound.cli.settings import device_option, host, json_option, library_option, none_below_option
+from sightsound.cli.settings import device_option, host, json_option, library_option, none_below_option, refuse_given
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
     from sightsound.contract.results import Classified
 
 _PROBE_ENDINGS = (".probe", ".safetensors")
+_TOP = 3  # classes of an item in a table
 
 
 @click.group()
@@ -71,7 +72,10 @@ def probe() -> None:
 @click.option("--curve/--no-curve", default=True, help="Compute the learning curve, which takes the longest.")
 @click.option("--plot", metavar="PNG", help="Draw confusion matrix, reliability and learning curve.")
 @json_option()
+@click.pass_context
 def fit(
+    context: click.Context,
+    /,
     library: str,
     model: str,
     out: str,
@@ -109,6 +113,13 @@ def fit(
     windows = reports.window_settings(ranges, min_overlap, others)
     if plot and settings["C"]:
         raise click.UsageError("--plot draws what was held out, which --strength does not do")
+    if settings["C"] is not None:
+        names = ["cv", "fold_column", "group_column", "scoring", *(["curve"] if curve else [])]
+        refuse_given(context, names, "cross-validation, which --strength does without")
+    if ranges and level == "item":
+        refuse_given(context, ["level"], "items; --windows is about windows")
+    if multi_label and settings["scoring"] == "accuracy":
+        refuse_given(context, ["scoring"], "one class an item; with --multi-label it is f1_macro")
     wanted = {_file_for_column(out, column, columns): column for column in columns or (None,)}
     if (plot or as_json) and len(wanted) > 1:
         raise click.UsageError("--plot and --json are for one probe; name one --label-column")
@@ -143,9 +154,7 @@ def _file_for_column(out: str, column: str | None, columns: Sequence[str]) -> st
 @click.argument("file", metavar="PROBE")
 @click.argument("paths", nargs=-1, metavar="PATH...")
 @click.option("-l", "--library", metavar="FOLDER", help="Classify the items of a library instead, by its vectors.")
-@click.option(
-    "-k", "--top", default=3, show_default=True, type=click.IntRange(1), help="The number of classes of an item."
-)
+@click.option("-k", "--top", type=click.IntRange(1), help="The number of classes of an item.  [3; all in JSON]")
 @none_below_option()
 @device_option()
 @table_options
@@ -155,7 +164,7 @@ def predict(
     file: str,
     paths: Sequence[str],
     library: str | None,
-    top: int,
+    top: int | None,
     none_below: Any,
     device: str,
     table: TableOutput,
@@ -183,11 +192,11 @@ def predict(
 
     table.write(
         PREDICTION_COLUMNS,
-        lambda: prediction_batches(found(), top),
-        objects=lambda: (_classified_json(each) for each in found()),
+        lambda: prediction_batches(found(), top or _TOP),
+        objects=lambda: (_classified_json(each, top) for each in found()),
     )
     if table.shown:
-        _print_classified(list(found()), top)
+        _print_classified(list(found()), top or _TOP)
     context.exit(1 if statuses - {"ok"} else 0)
 
 
@@ -208,13 +217,13 @@ def _print_classified(found: Sequence[Classified], top: int) -> None:
         output.echo(f"{len(none)} of {len(rows)} items have no class, as all probabilities are under {none[0]:.3f}")
 
 
-def _classified_json(found: Classified) -> dict[str, Any]:
+def _classified_json(found: Classified, top: int | None) -> dict[str, Any]:
     plain: dict[str, Any] = {"path": found.item.path, "root": found.item.root, "file": found.item.shown}
     plain["status"] = found.outcome.status
     if found.outcome.status != "ok":
         return {**plain, "reason": found.outcome.reason}
     plain["label"] = found.label
-    plain["classes"] = [{"label": each.label, "score": each.score} for each in found.top]
+    plain["classes"] = [{"label": each.label, "score": each.score} for each in found.top[:top]]
     windows = found.windows
     if windows is not None and windows.spans is not None:
         plain["windows"] = [
@@ -277,6 +286,10 @@ def show(file: str, plot: str | None, reliability: bool, table: TableOutput) -> 
     """
     from sightsound.linear.load import load_probe
 
+    if reliability and not table.shown:
+        raise click.UsageError(
+            "--reliability is printed; leave it out, or --csv, --json and the like, of which JSON has it"
+        )
     check_destinations(plot=plot, inputs=[file])
     table.check(inputs=[file])
     loaded = load_probe(file)

@@ -17,6 +17,7 @@ from sightsound.cli.settings import (
     filter_options,
     host,
     libraries_option,
+    refuse_given,
     take_filter,
 )
 from sightsound.contract.errors import SightsoundError
@@ -94,15 +95,19 @@ def search(
     from sightsound.library.search import search as run
     from sightsound.library.store.score_table import FLOOR
 
+    read = [*files, *(file.rpartition("@")[0] for file in files), *([vector] if vector else [])]
     for name in libraries:
-        table.check(inputs=[*files, *([vector] if vector else [])], library=name)
+        table.check(inputs=read, library=name)
+    by_tags = bool(tags) and not files and (item, vector, text) == (None, None, None)
+    if by_tags:
+        refuse_given(context, ["per", "copies", "exact", "each"], "a query: FILE, --id, --vector or --text")
     here, where, more = host(context), take_filter(chosen), 0
     how: dict[str, Any]
     with contextlib.ExitStack() as stack:
         every_library = [stack.enter_context(Library(name)) for name in dict.fromkeys(libraries)]
         names = {str(each.path): name for each, name in zip(every_library, dict.fromkeys(libraries))}
         opened = every_library if len(every_library) > 1 else every_library[0]
-        if tags and not files and (item, vector, text) == (None, None, None):
+        if by_tags:
             how = {"k": k, "models": models, "host": here, "where": where}
             hits = search_tags(tags, opened, min_score=min_score, **how)
             found = {"": hits}

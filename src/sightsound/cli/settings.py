@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import printable
 
 if TYPE_CHECKING:
@@ -113,11 +114,52 @@ def libraries_option() -> Decorator:
     )
 
 
+def _known_device(context: click.Context, option: click.Parameter, name: str) -> str:
+    """Return the name of a device. Others are refused also where no network is loaded."""
+    from sightsound.contract.execution import require_device
+
+    try:
+        require_device(name)
+    except SightsoundError as error:
+        raise click.UsageError(f"{option.opts[-1]}: {error}") from None
+    return name
+
+
 def device_option() -> Decorator:
     """Return the option for the device."""
     return click.option(
-        "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps", help="Where networks run."
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda|mps",
+        callback=_known_device,
+        help="Where networks run; cuda:1 is a GPU by its number.",
     )
+
+
+def refuse_given(context: click.Context, names: Sequence[str], goes_with: str) -> None:
+    """Refuse options that would be ignored, where the user gave them.
+
+    Parameters
+    ----------
+    context : click.Context
+        That of the command.
+    names : sequence of str
+        The parameters of the command that have them.
+    goes_with : str
+        What they go with.
+
+    Raises
+    ------
+    click.UsageError
+        If one of them was given, on the command line or in the environment.
+    """
+    from click.core import ParameterSource
+
+    by_user = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    for option in context.command.params:
+        if option.name in names and context.get_parameter_source(option.name) in by_user:
+            raise click.UsageError(f"{option.opts[-1]} goes with {goes_with}; leave it out")
 
 
 def none_below_option() -> Decorator:
@@ -133,13 +175,20 @@ def none_below_option() -> Decorator:
     return click.option("--none-below", metavar="P|auto", callback=parse, help=text)
 
 
-def filter_options(*, tags: bool = True) -> Decorator:
+Windows = Literal["none", "found", "written"]
+"""What a command does with the windows of recordings: finds or writes those that a filter keeps, or writes each with
+its labels of time ranges, too."""
+
+
+def filter_options(*, tags: bool = True, windows: Windows = "found") -> Decorator:
     """Return the options that say which items of a library are meant; `filter_of` makes a filter of them.
 
     Parameters
     ----------
     tags : bool
         Whether `--tag` is among them; without it `take_filter` makes the filter.
+    windows : {"none", "found", "written"}
+        What the command does with windows: with "none", `--min-overlap` is refused and not shown.
     """
     options: list[Decorator] = [
         click.option(
@@ -152,6 +201,7 @@ def filter_options(*, tags: bool = True) -> Decorator:
             "--min-overlap",
             type=click.FloatRange(0, 1, min_open=True),
             metavar="PART",
+            hidden=windows == "none",
             help="--label: the part of a time range or a window, whichever is shorter, that must overlap.  [0.5]",
         ),
         click.option("--labelled", multiple=True, **_COLUMN, help="Only items with a label, in COLUMN if it is given."),
@@ -188,13 +238,27 @@ _COLUMN: dict[str, Any] = {"is_flag": False, "flag_value": "", "metavar": "[COLU
 _FILTERS = ("labels", "labelled", "unlabelled", "modality", "facts", "after", "before", "hours", "near", "min_overlap")
 
 
-def take_filter(values: dict[str, Any]) -> Filter:
+def take_filter(values: dict[str, Any], *, windows: Windows = "found") -> Filter:
     """Take the values of `filter_options` but for the tags out of those of a command, and return them as a filter.
 
-    Raises `SightsoundError` if one has another form.
+    Parameters
+    ----------
+    values : dict of str to object
+        The values of the options, which are taken out.
+    windows : {"none", "found", "written"}
+        What the command does with windows.
+
+    Raises
+    ------
+    SightsoundError
+        If one has another form.
+    click.UsageError
+        If there is a least overlap of windows that would be ignored.
     """
     from sightsound.library.filters import Filter
 
+    if values["min_overlap"] is not None and (windows == "none" or (windows == "found" and not values["labels"])):
+        raise click.UsageError("--min-overlap goes with --label of `search` and `export`, which take windows by it")
     where = Filter(paths=values.pop("globs"), **{k: v for k in _FILTERS if (v := values.pop(k)) is not None})
     where.metadata_test()
     return where
@@ -207,7 +271,9 @@ def refuse_filter(values: dict[str, Any]) -> None:
         raise click.UsageError("--label, --fact, --after and the like go with --library")
 
 
-def filter_of(library: Library, host: Callable[[], Host], chosen: dict[str, Any]) -> Filter:
+def filter_of(
+    library: Library, host: Callable[[], Host], chosen: dict[str, Any], *, windows: Windows = "found"
+) -> Filter:
     """Return the filter that `filter_options` mean, with tags.
 
     Parameters
@@ -218,10 +284,12 @@ def filter_of(library: Library, host: Callable[[], Host], chosen: dict[str, Any]
         Returns the host, which is needed where there are tags.
     chosen : dict of str to object
         The values of the options, which are taken out.
+    windows : {"none", "found", "written"}
+        As of `take_filter`.
     """
     from sightsound.library.search import expand_tags
 
-    where, tags = take_filter(chosen), chosen.pop("tags")
+    where, tags = take_filter(chosen, windows=windows), chosen.pop("tags")
     return dataclasses.replace(where, tags=expand_tags(tags, library, host()) if tags else ())
 
 

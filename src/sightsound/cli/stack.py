@@ -52,6 +52,8 @@ def stack(
     from sightsound.learn.label_table import Labels
     from sightsound.linear.stack import Stack
 
+    if labels["fold_column"] and cv:
+        raise click.UsageError("--folds or --fold-column, one of the two")
     read = [labels["source"]] if labels["source"] else []
     check_destinations(out, endings=(".probe", ".safetensors"), plot=plot, inputs=read, library=library)
     table.check(inputs=read, library=library)

@@ -20,6 +20,7 @@ from sightsound.cli.settings import (
     json_option,
     none_below_option,
     refuse_filter,
+    refuse_given,
     take_filter,
 )
 from sightsound.contract.paths import printable
@@ -91,7 +92,7 @@ _STATUS_WORDS = {"ok": "tagged", **output.FAILURE_WORDS}
     default="mean",
     help="The mean of the channels, or each separately.",
 )
-@filter_options(tags=False)
+@filter_options(tags=False, windows="none")
 @device_option()
 @json_option()
 @click.option("--csv", "form", flag_value="csv", help="CSV: a row for each segment, or class of an image.")
@@ -139,19 +140,23 @@ def tag(
     if as_json and form:
         raise click.UsageError(f"--json and --{form}: expected one of them")
     form = "json" if as_json else form
+    if out == "-" and form:
+        out = None
     if out and not form:
         form, out, parquet = exports.form_of(out, parquet)
     if bool(paths) == bool(library):
         raise click.UsageError("expected FILE... or --library")
     if library and (probes or none_below is not None or hop is not None or channels != "mean" or plot):
         raise click.UsageError("--library goes with rules, models and --classes alone: no file is read")
+    if form in ("audacity", "raven") and not parquet:
+        refuse_given(context, ["top"], "the classes of a file, which --csv, --json and the printed list have")
     one = len(paths) == 1 and not os.path.isdir(paths[0])
     if plot and not one:
         raise click.UsageError("--plot draws one recording; name one file")
-    read = [path for path in (*paths, *probes) if path != "-"]
+    read = [path for path in (*paths, *probes, *classes[:1]) if path != "-"]
     files = {"plot": plot, "wordcloud": wordcloud, "parquet": parquet}
     exports.check(form, out, one=one, **files, inputs=read, library=library)
-    where = take_filter(rules) if library else None
+    where = take_filter(rules, windows="none") if library else None
     if where is None:
         refuse_filter(rules)
     given = SegmentRules(**{name: value for name, value in rules.items() if value not in (None, ())})

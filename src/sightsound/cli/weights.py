@@ -113,6 +113,8 @@ def compiled(context: click.Context, clear: bool, table: TableOutput) -> None:
     """List the networks that runtimes have compiled on this machine, or remove them."""
     from sightsound.host.compiled_files import compiled_files, remove_compiled
 
+    if clear and table != TableOutput():
+        raise click.UsageError("--clear prints no table; leave --csv, --json, --parquet and --out out")
     table.check()
     found = compiled_files(settings.host(context).weights.compiled_folder)
     if clear:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,16 @@ from typing import Protocol
 from sightsound.contract.arrays import Floats
 from sightsound.contract.card import Card
 from sightsound.contract.embedder import Embedder, Output
-from sightsound.contract.errors import PluginError
+from sightsound.contract.errors import PluginError, SightsoundError
+
+DEVICES = "auto, cpu, cuda, cuda:NUMBER or mps"
+"""The names of devices that a user can give."""
+
+
+def require_device(name: str) -> None:
+    """Raise `SightsoundError` if a name is none of `DEVICES`. Whether the device is there, its framework says."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
+        raise SightsoundError(f"device {name!r}: expected {DEVICES}, got another name; use --device cpu")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -201,6 +201,7 @@ class ModelSettings:
         -------
         Card
         """
+        self._require_own_modality()
         if score_count is not None and self.labels and len(self.labels) != score_count:
             raise SightsoundError(
                 f"{self.name}: labels: expected {score_count}, one for each score, got {len(self.labels)}"
@@ -221,6 +222,14 @@ class ModelSettings:
             about=self.about,
             **more,
         )
+
+    def _require_own_modality(self) -> None:
+        """Refuse settings of networks of the other modality, which would be ignored."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in _OF_OTHERS[self.kind] and value != field.default:
+                what = f"expected none, since the network takes {self.kind}s"
+                raise SightsoundError(f"{self.name}: {field.name}: {what}, got {value!r}; leave it out")
 
     def _image_constants(self, shape: tuple[int, ...], layout: Literal["nchw", "nhwc"] | None) -> dict[str, Any]:
         layout = self.layout or layout or "nchw"
@@ -273,6 +282,12 @@ def _count(value: object) -> bool:
 def _text(value: object) -> bool:
     return isinstance(value, str)
 
+
+_OF_OTHERS: dict[Modality, frozenset[str]] = {
+    "image": frozenset({"rate", "window", "hop", "tail"}),
+    "sound": frozenset({"size", "layout", "channels", "scale", "mean", "std", "resize", "squash", "interpolation"}),
+}
+"""What a network takes -> the fields that only networks of the other modality use."""
 
 _KINDS: dict[str, tuple[Any, str]] = {
     "name": (_text, "a text"),

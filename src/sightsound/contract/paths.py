@@ -8,6 +8,12 @@ from collections.abc import Iterable, Sequence
 
 PathLike = str | os.PathLike[str]
 
+LIBRARY_FILE = "library.sqlite"
+"""The name of the database of a library. The folder of a library is not searched for media."""
+
+LIBRARY_FILES = ("library.", "writer.")
+"""How the names of the files of a library begin."""
+
 _NEARLY_EQUAL = 0.75  # similarity of a name with a letter or two wrong
 
 

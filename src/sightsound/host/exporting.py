@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sightsound._atomic import atomic_path, check_writable
+from sightsound._atomic import atomic_path, check_not_input, check_writable
 from sightsound.contract.arrays import Floats, unit_rows
 from sightsound.contract.card import WeightFile
 from sightsound.contract.classlist import ClassList
@@ -73,10 +73,12 @@ def export_model(
     ------
     SightsoundError
         If no plugin writes this format, if the network cannot be written in it, if the probe is for other rows, or if
-        a file cannot be written.
+        a file cannot be written or is one of the model.
     """
     host, out = host or Host(), Path(out)
     offered = _offered(host, out, to)
+    own = (host.weights.find(file) for file in host.card(name).weights)
+    check_not_input(out, [each.path for each in own if each is not None])
     check_writable(out)
     model = host.load(name, "cpu")
     head = probe.head_for(model.space) if probe is not None else None

@@ -12,7 +12,7 @@ from typing import TypeVar
 from sightsound.contract.card import Card
 from sightsound.contract.embedder import Embedder
 from sightsound.contract.errors import CannotRun, PluginError, SightsoundError
-from sightsound.contract.execution import Compiled, Execution
+from sightsound.contract.execution import Compiled, Execution, require_device
 from sightsound.contract.space import Space
 from sightsound.host import stages
 from sightsound.host.compiler import Compiler, Difference, Different, Running
@@ -85,6 +85,7 @@ class Loader:
 
     def load(self, found: Registration, device: str, without: frozenset[str] = frozenset()) -> Model:
         """Return a network with its stages; it is built by `Model.prepare`. See `Host.load`."""
+        require_device(device)
         files = self._files(found)
         self._warn_of_unused_weights(found.card)
         space, paths = self._space(found, files), {key: file.path for key, file in files.items()}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -21,7 +20,7 @@ from sightsound.learn.label_table import Labels, LabelTable, read_label_table
 from sightsound.learn.labelled_sample import MAX_SAMPLES, LabelledSample
 from sightsound.learn.score_features import scored_classes
 from sightsound.learn.window_labels import WindowLabels
-from sightsound.library.library import Library
+from sightsound.library.library import Library, open_library
 from sightsound.linear.features import USES, FeatureSpec, Level, Use
 
 log = logging.getLogger(__name__)
@@ -145,16 +144,6 @@ def load_datasets(
         if spaces:
             return _load_spaces(opened, spaces, labels, table, max_samples)
         return _load_larger_modality(opened, labels, table, max_samples)
-
-
-@contextlib.contextmanager
-def open_library(library: PathLike | Library) -> Iterator[Library]:
-    """Open a library if it is given by its path."""
-    if isinstance(library, Library):
-        yield library
-        return
-    with Library(library) as opened:
-        yield opened
 
 
 def _space(library: Library, model: str) -> Space:

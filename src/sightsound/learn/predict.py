@@ -14,11 +14,10 @@ from sightsound.contract.paths import PathLike, as_list
 from sightsound.contract.results import Classified, Item, Outcome, WindowScores
 from sightsound.host.advice import installed_space
 from sightsound.host.host import Host
-from sightsound.learn.load import open_library
 from sightsound.learn.score_features import score_rows, scored_classes
 from sightsound.library.content_rows import ContentRows
 from sightsound.library.filters import Filter
-from sightsound.library.library import Library
+from sightsound.library.library import Library, open_library
 from sightsound.linear.features import FeatureSpec
 from sightsound.linear.model import LinearModel
 from sightsound.linear.rejection import NoneBelow, threshold

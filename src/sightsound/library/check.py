@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sightsound.contract.errors import LibraryError
-from sightsound.contract.paths import PathLike
+from sightsound.contract.paths import LIBRARY_FILE, PathLike
 from sightsound.library.approximate.opened import Stamp
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.database import Database
@@ -19,7 +19,6 @@ from sightsound.library.store.queries import RANGE_COLUMNS, read_index, read_seg
 from sightsound.library.store.segments import MappedSegment, SegmentGone
 from sightsound.library.store.validation import decode_range
 from sightsound.library.store.verification import changed_contents
-from sightsound.media.files import LIBRARY_FILE
 from sightsound.media.safe_open import error_line
 
 _CHUNK = 2**14  # rows that are read at a time

@@ -12,13 +12,12 @@ from types import MappingProxyType
 from sightsound import _atomic
 from sightsound._progress import bar
 from sightsound.contract.errors import LibraryError
-from sightsound.contract.paths import PathLike
+from sightsound.contract.paths import LIBRARY_FILE, PathLike
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.database import Database, new_library, sqlite_errors
 from sightsound.library.store.files import new_file
 from sightsound.library.store.queries import read_segments, read_spaces
 from sightsound.library.store.segments import SegmentFacts, SegmentGone, find_segment_files, open_file
-from sightsound.media.files import LIBRARY_FILE
 
 _BYTES = 2**23  # that are copied at once
 _ATTEMPTS = 5  # where `compact` replaces files meanwhile

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sightsound.contract.errors import SightsoundError
@@ -188,13 +188,21 @@ def check_facts(database: Database, texts: Sequence[str]) -> None:
     SightsoundError
         With the nearest fact that there is.
     """
-    unknown = [match["key"] for text in texts if (match := _FACT.fullmatch(text))]
-    for key in unknown:
+    for key in fact_keys(texts):
         if key not in FILE_FACTS and key not in DECODER_FACTS and not _has_fact(database, key):
-            known = fact_names(database)
-            near = nearest(key, known)
-            advice = f"did you mean {near!r}?" if near else f"there are {', '.join(known)}"
-            raise SightsoundError(f"fact {key!r}: expected one that files have, got another; {advice}")
+            raise no_such_fact(key, fact_names(database))
+
+
+def fact_keys(texts: Sequence[str]) -> list[str]:
+    """Return the names of the facts of conditions, as of `fact_test`."""
+    return [match["key"] for text in texts if (match := _FACT.fullmatch(text))]
+
+
+def no_such_fact(key: str, known: Collection[str]) -> SightsoundError:
+    """Return the error for a condition on a fact that is not among those that are known, with the nearest one."""
+    near = nearest(key, known)
+    advice = f"did you mean {near!r}?" if near else f"there are {', '.join(known)}"
+    return SightsoundError(f"fact {key!r}: expected one that files have, got another; {advice}")
 
 
 def _has_fact(database: Database, key: str) -> bool:

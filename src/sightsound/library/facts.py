@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from sightsound._threads import cores
 from sightsound.contract.errors import MediaError
 from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Item
+from sightsound.library.fact_counts import FactCounts, FactSummary
 from sightsound.library.library import Library, open_library
 from sightsound.library.store.validation import decode_item
 from sightsound.library.store.writer import Writer
@@ -21,53 +21,6 @@ from sightsound.media.facts.times import TimeRules, changed_rules
 from sightsound.media.safe_open import open_file
 
 _PAGE = 1000  # items that are read and committed at a time
-_MOST_VALUES = 1000  # different texts of a fact that are counted
-
-
-@dataclass
-class FactSummary:
-    """What a library has of one fact.
-
-    Parameters
-    ----------
-    items : int
-        How many items have it.
-    least, greatest : float, str or None
-        The range of numbers, and of times; None for other texts.
-    values : dict of str to int
-        Text -> number of items, for facts that are texts. Only the first 1,000 different ones are counted.
-    """
-
-    items: int = 0
-    least: float | str | None = None
-    greatest: float | str | None = None
-    values: Counter[str] = field(default_factory=Counter)
-
-    def add(self, name: str, value: object) -> None:
-        """Count the value of an item.
-
-        Parameters
-        ----------
-        name : str
-            The fact.
-        value : object
-            Its value.
-        """
-        self.items += 1
-        if name == "recorded" or (isinstance(value, int | float) and not isinstance(value, bool)):
-            self._extend(value if isinstance(value, int | float) else str(value))
-            return
-        for each in dict.fromkeys(map(str, value if isinstance(value, list) else [value])):
-            if each in self.values or len(self.values) < _MOST_VALUES:
-                self.values[each] += 1
-
-    def _extend(self, value: float | str) -> None:
-        if self.least is None or self.greatest is None:
-            self.least = self.greatest = value
-        elif type(value) is not str and not isinstance(self.least, str) and not isinstance(self.greatest, str):
-            self.least, self.greatest = min(self.least, value), max(self.greatest, value)
-        else:
-            self.least, self.greatest = min(str(self.least), str(value)), max(str(self.greatest), str(value))
 
 
 @dataclass
@@ -207,12 +160,12 @@ def summarise_facts(library: PathLike | Library) -> dict[str, FactSummary]:
     Returns
     -------
     dict of str to FactSummary
-        Sorted by the names of the facts.
+        Sorted by the names of the facts. All texts are counted; a summary has the 1,000 most frequent ones, and the
+        number of all.
     """
-    found: dict[str, FactSummary] = {}
-    with open_library(library) as opened:
+    with open_library(library) as opened, FactCounts() as counts:
         for _, facts in opened.all_facts():
             for name, value in facts.items():
                 if value is not None:
-                    found.setdefault(name, FactSummary()).add(name, value)
-    return dict(sorted(found.items()))
+                    counts.add(name, value)
+        return counts.summaries()

@@ -19,6 +19,7 @@ from sightsound.contract.results import Item, TimeRange
 from sightsound.formats.columns import Column, batches_of
 from sightsound.formats.json_file import json_text_of, objects_of
 from sightsound.formats.parquet import write_parquet
+from sightsound.library.export.places import require_apart
 from sightsound.library.filter_checks import require_columns
 from sightsound.library.filters import Filter
 from sightsound.library.item_choice import contains
@@ -299,9 +300,10 @@ def export_labels(
     Raises
     ------
     SightsoundError
-        If there is no such column, or the file cannot be written.
+        If there is no such column, or the file cannot be written, is in the folder of the library, or is an item.
     """
     with open_library(library) as opened, opened.snapshot():
+        require_apart(out, opened)
         form = form or form_of(out)
         of_ranges = form in ("raven", "audacity") if ranges is None else ranges
         labels = LabelExport(opened, as_list(paths), where, columns, of_ranges)

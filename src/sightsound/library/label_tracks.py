@@ -85,7 +85,9 @@ def _stage(
     try:
         source = open_label_file(file, columns, known, new_columns)
     except SightsoundError as error:
-        raise (SightsoundError(found) if isinstance(found, str) else error) from error
+        if isinstance(found, str):
+            raise SightsoundError(found) from error
+        raise
     if source.names_recordings:
         staging.add(source, finder)
     elif isinstance(found, str):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sightsound.contract.errors import LibraryError
-from sightsound.contract.paths import PathLike
+from sightsound.contract.paths import LIBRARY_FILE, PathLike
 from sightsound.library.library_search import LibrarySearch
 from sightsound.library.merging.labels import Prefer
 from sightsound.library.merging.merge import MergeReport
@@ -18,7 +18,6 @@ from sightsound.library.space_reader import SpaceReader
 from sightsound.library.store import database
 from sightsound.library.store.writer import Writer, open_writer
 from sightsound.library.vector_search import VectorSearch
-from sightsound.media.files import LIBRARY_FILE
 
 
 class Library(LibrarySearch, contextlib.AbstractContextManager["Library"]):

@@ -121,7 +121,8 @@ def search(
     LibraryError
         If the library is missing or damaged, or has no item of this id.
     SightsoundError
-        If the query or the filter is not valid, or windows of several networks are asked for.
+        If the query or the filter is not valid, or windows of several networks are asked for. Of several libraries one
+        at least must have each fact of the filter.
     """
     if per not in get_args(Per):
         raise SightsoundError(f"per: expected one of {', '.join(get_args(Per))}, got {per!r}")

@@ -14,6 +14,7 @@ from sightsound.contract.paths import PathLike
 from sightsound.contract.results import Hit
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
+from sightsound.library.fact_conditions import fact_keys, no_such_fact
 from sightsound.library.filter_checks import filters_of_each
 from sightsound.library.filters import Filter
 from sightsound.library.hit_times import with_times
@@ -49,7 +50,7 @@ def search_several(
     """Return the hits of each query in several libraries, best first.
 
     A file that one of them lacks is embedded once. A library that has no space of a query is left out of it with a
-    warning.
+    warning. One that lacks a fact of the filter has no hits, if another one has it.
 
     Parameters
     ----------
@@ -70,12 +71,12 @@ def search_several(
     Raises
     ------
     SightsoundError
-        If no library can answer a query, or a query is an id.
+        If no library can answer a query, none has a fact or a column of labels of the filter, or a query is an id.
     """
     if any(isinstance(query, int) for query in queries):
         raise SightsoundError("query: an id belongs to one library, got several; name a file, or one library")
     with _opened(libraries) as opened:
-        filters = _filters(opened, how["where"])
+        filters = _filters([library for library, _ in opened], how["where"])
         asked = _read(queries, opened, host, device, models)
         spaces = [{space for each in asked for space in _vectors(each, n)} for n in range(len(queries))]
         fused = any(len(each) > 1 for each in spaces)
@@ -109,30 +110,59 @@ def merge_tags(
     k : int
         How many to return at most.
     where : Filter or None
-        Conditions on the items.
+        Conditions on the items. A library that lacks a fact, or a column of labels, of them has no hits.
     search : callable
         Searches one of them, with what the conditions ask of it. One that has no such tags is left out, unless all have
         none.
     """
     hits, problems, taken = list[Hit](), list[SightsoundError](), set[bytes]()
     with _opened(libraries) as opened:
-        for (library, name), own in zip(opened, _filters(opened, where)):
+        filters = _filters([library for library, _ in opened], where)
+        asked = [(*each, own) for each, own in zip(opened, filters) if own is not None]
+        for library, name, own in asked:
             try:
-                hits_here = search(library, own) if own is not None else []
-                found = [(library.content(hit.item.id or 0), hit) for hit in hits_here]
+                found = [(library.content(hit.item.id or 0), hit) for hit in search(library, own)]
             except (LibraryError, UnknownClass) as error:
                 problems.append(error)
                 continue
             hits += [replace(hit, library=name) for content, hit in found if content not in taken]
             taken |= {content for content, _ in found}
-        if len(problems) == len(opened):
+        if problems and len(problems) == len(asked):
             raise problems[0]
     return sorted(hits, key=lambda hit: -hit.score)[:k]
 
 
-def _filters(opened: Sequence[tuple[Library, str]], where: Filter | None) -> list[Filter | None]:
-    """Return what a filter asks of each library, None for one of which no item can match."""
-    return filters_of_each(where or Filter(), [library.label_columns() for library, _ in opened])
+def _filters(libraries: Sequence[Library], where: Filter | None) -> list[Filter | None]:
+    """Return what a filter asks of each library, None for one of which no item can match.
+
+    Raises `SightsoundError` for a fact, or a column of labels, that none of them has.
+    """
+    having = _having_facts(libraries, where)
+    found = filters_of_each(where or Filter(), [library.label_columns() for library in libraries])
+    return [own if library in having else None for library, own in zip(libraries, found)]
+
+
+def _having_facts(libraries: Sequence[Library], where: Filter | None) -> list[Library]:
+    """Return the libraries that have all facts of a filter; raise `SightsoundError` for one that none of them has."""
+    having = list(libraries)
+    for text in where.facts if where else ():
+        lacking = [each for each in libraries if not _has_fact(each, text)]
+        if len(lacking) == len(libraries):
+            known = sorted({name for each in libraries for name in each.fact_names()})
+            raise no_such_fact(fact_keys([text])[0], known)
+        having = [each for each in having if each not in lacking]
+    return having
+
+
+def _has_fact(library: Library, text: str) -> bool:
+    """Return whether a library has, or can have, the fact of a condition."""
+    try:
+        library.check_filter(Filter(facts=(text,)))
+    except LibraryError:
+        raise
+    except SightsoundError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

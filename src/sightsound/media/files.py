@@ -8,17 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sightsound.contract.errors import MediaError, SightsoundError
-from sightsound.contract.paths import PathLike, printable
+from sightsound.contract.paths import LIBRARY_FILE, LIBRARY_FILES, PathLike, printable
 from sightsound.contract.results import Item, Outcome
 from sightsound.media.safe_open import open_file
 
-LIBRARY_FILE = "library.sqlite"
-"""The name of the database of a library. The folder of a library is not searched for media."""
-
 LIBRARY_ID = 0x73736C62
 """The `application_id` of the database of a library: "sslb"."""
-
-_LIBRARY_FILES = ("library.", "writer.")  # how the names of the files of a library begin
 
 SIDECAR = ".xmp"
 """How the names of sidecar files end, which belong to other files: these have what they say as facts."""
@@ -153,7 +148,7 @@ def _is_passed_library(folder: str, names: Iterable[str]) -> bool:
             LIBRARY_FILE,
         )
         return False
-    others = [name for name in names if not name.startswith((*_LIBRARY_FILES, "."))]
+    others = [name for name in names if not name.startswith((*LIBRARY_FILES, "."))]
     if others:
         log.warning(
             "%s: a library; its %d other files and folders are not searched, move them out of it (the first: %s)",

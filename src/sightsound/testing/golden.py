@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sightsound._atomic import atomic_path
 from sightsound.contract.errors import SightsoundError
 from sightsound.contract.paths import PathLike
 from sightsound.host.host import Host
@@ -85,7 +86,8 @@ def write_golden(
     Raises
     ------
     SightsoundError
-        If the model is unknown or cannot be loaded, or if rows or scores of an item are missing.
+        If the model is unknown or cannot be loaded, if rows or scores of an item are missing, or if the file cannot be
+        written.
     """
     subject = Subject(model, host=host)
     given = dict(media) if media is not None else dict(list(subject.media.items())[-1:])
@@ -107,7 +109,7 @@ def write_golden(
         "score_tolerance": score_tolerance,
         "about": about,
     }
-    with open(file, "wb") as out:
+    with atomic_path(file) as part, part.open("wb") as out:
         np.savez_compressed(out, allow_pickle=False, **arrays, **{key: np.array(value) for key, value in facts.items()})
 
 

@@ -10,6 +10,8 @@ from sightsound.contract.paths import PathLike
 from sightsound.formats.columns import Batch, Column, batches_of, count_of
 from sightsound.formats.csv_file import CsvWriter
 from sightsound.library.duplicates.results import Duplicates
+from sightsound.library.export.places import require_no_item
+from sightsound.library.library import open_library
 
 DUPLICATE_COLUMNS = (
     Column("path", "path", "absolute path of the file"),
@@ -47,14 +49,27 @@ def write_duplicates_csv(found: Iterable[Duplicates], file: PathLike) -> int:
     Returns
     -------
     int
+
+    Raises
+    ------
+    SightsoundError
+        If the file cannot be written, or is an item of a library, or another file of one.
     """
     count = 0
     with atomic_path(file) as part, part.open("w", encoding="utf-8", newline="") as opened:
         writer = CsvWriter(opened, DUPLICATE_COLUMNS)
-        for batch in duplicate_batches(found):
+        for batch in duplicate_batches(_apart(found, file)):
             writer.write(batch)
             count += count_of(batch)
     return count
+
+
+def _apart(found: Iterable[Duplicates], file: PathLike) -> Iterator[Duplicates]:
+    """Yield near-duplicates of libraries that a file is no item of; raise `SightsoundError` at one that it is."""
+    for each in found:
+        with open_library(each.library) as opened:
+            require_no_item(file, opened)
+        yield each
 
 
 def _rows(found: Iterable[Duplicates]) -> Iterator[list[Any]]:

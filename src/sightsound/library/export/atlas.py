@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from sightsound.contract.space import Space
 from sightsound.formats.columns import Batch, Column, batch_of
 from sightsound.formats.writing import require_ending, write_table
 from sightsound.library.export.item_means import ItemMean, item_means
-from sightsound.library.export.places import require_apart, write_dictionary
+from sightsound.library.export.places import require_apart, require_room_for_dictionary, write_dictionary
 from sightsound.library.export.projection import Projection, principal_axes
 from sightsound.library.fact_columns import fact_cells
 from sightsound.library.filters import Filter
@@ -35,6 +36,23 @@ _ROWS = 256  # of a batch, which may have media
 _MOST_BYTES = 2**26  # of a file that is put into a table
 
 
+@dataclass(frozen=True)
+class AtlasExport:
+    """What `export_atlas` wrote.
+
+    Parameters
+    ----------
+    items : int
+        How many items are in the table.
+    without_media : int
+        How many of them have no bytes, though small copies or files were asked for: their files are gone, cannot be
+        read, or have over 64 MiB.
+    """
+
+    items: int
+    without_media: int = 0
+
+
 def export_atlas(
     library: PathLike | Library,
     file: PathLike,
@@ -44,7 +62,7 @@ def export_atlas(
     media: Media = "small",
     neighbours: int = 15,
     progress: bool | None = None,
-) -> int:
+) -> AtlasExport:
     """Write the items of a space to a Parquet file for Embedding Atlas.
 
     `x` and `y` are coordinates of the mean of the rows of an item, at length 1, on the two principal axes of all means.
@@ -65,7 +83,7 @@ def export_atlas(
         Which items; None for all.
     media : {"small", "file", "path", "none"}
         What the column `image` or `audio` has: thumbnails, or parts of at most 10 s of the recordings; the files
-        themselves; their paths alone; or no such column. Files that cannot be read have no bytes.
+        themselves; their paths alone; or no such column. Files that cannot be read have no bytes, and are counted.
     neighbours : int
         How many neighbours of an item; 0 for no such column.
     progress : bool or None
@@ -73,8 +91,7 @@ def export_atlas(
 
     Returns
     -------
-    int
-        The number of items.
+    AtlasExport
 
     Raises
     ------
@@ -92,13 +109,14 @@ def export_atlas(
     require_ending(file, (".parquet",))
     with open_library(library) as opened:
         require_apart(file, opened)
+        require_room_for_dictionary(file, opened)
         chosen = opened.chosen_space(space)
         table = _Table(opened, chosen, where or Filter(), media, neighbours)
         metadata = {**row_metadata(chosen), "projection": "principal component analysis of the means of items"}
         with bar(len(opened), "export", progress, unit="item") as shown:
             write_table(file, table.columns, table.batches(shown), metadata)
         write_dictionary(file, table.columns, metadata)
-        return len(table.ids)
+        return AtlasExport(len(table.ids), table.without_media)
 
 
 class _Table:
@@ -111,6 +129,7 @@ class _Table:
         self._scored = bool(library.class_lists([space]))
         self.columns = self._columns()
         self.ids = array("q")
+        self.without_media = 0
 
     def _columns(self) -> list[Column]:
         of_media = "image" if self._space.modality == "image" else "audio"
@@ -202,4 +221,5 @@ class _Table:
                 data = sound_part(file, *mean.seconds)
         except (OSError, MediaError):  # gone, or changed since it was indexed
             data = None
+        self.without_media += data is None and self._media != "path"
         return {"bytes": data, "path": str(file)}

@@ -15,7 +15,7 @@ from sightsound.contract.space import Space
 from sightsound.formats.columns import Batch, Column, count_of
 from sightsound.formats.npz import write_npz
 from sightsound.formats.writing import require_ending, write_table
-from sightsound.library.export.places import require_apart, write_dictionary
+from sightsound.library.export.places import require_apart, require_room_for_dictionary, write_dictionary
 from sightsound.library.filters import Filter
 from sightsound.library.library import Library, open_library
 from sightsound.library.row_table import EMBEDDING, row_batches, row_columns, row_metadata, score_metadata
@@ -75,6 +75,7 @@ def export_rows(
     ending = require_ending(file, ENDINGS)
     with open_library(library) as opened:
         require_apart(file, opened)
+        require_room_for_dictionary(file, opened)
         chosen = opened.chosen_space(space)
         facts = opened.fact_columns(chosen.modality)
         labels = opened.label_columns(ranges=False), opened.label_columns(ranges=True)

@@ -21,7 +21,7 @@ from sightsound.contract.paths import PathLike, printable
 from sightsound.contract.results import Item, Outcome, Rows
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
-from sightsound.library.incoming.new_items import MOST_BYTES, NewItems
+from sightsound.library.incoming.gathered_items import MOST_BYTES, GatheredItems
 from sightsound.library.incoming.open_rows import open_rows
 from sightsound.library.incoming.places import Places
 from sightsound.library.incoming.report import ImportReport
@@ -77,7 +77,7 @@ def import_rows(
         verified.
     labels : sequence of str
         Columns of the table whose values become labels of the files, in place of those that they have in these
-        columns. The columns that `export_rows` writes are taken without being named.
+        columns; files without a value keep theirs. The columns that `export_rows` writes are taken without being named.
     root : path or None
         The folder that relative paths are below. None stands for the folder of the table.
     modality : {"image", "sound"} or None
@@ -238,6 +238,11 @@ class _Current:
     waiting: list[Rows] | None = None
     labels: dict[str, dict[str, None]] = field(default_factory=dict)
 
+    def file(self, space: Space) -> tuple[tuple[int, int], Modality | None]:
+        """Return size and time of its file, and what it is; the modality of the space if it is not there."""
+        assert self.scan is not None
+        return ((0, 0), space.modality) if self.scan.content is None else (self.scan.stat, self.scan.modality)
+
 
 class _Import:
     """One run over the rows of a source.
@@ -275,13 +280,13 @@ class _Import:
         self._scores = source.stated.scores if isinstance(source.stated.scores, StatedScores) else None
         self._id: int | None = None
         self._current: _Current | None = None
-        self._pace, self._new = CommitPace(writer), NewItems(writer)
+        self._pace, self._gathered = CommitPace(writer), GatheredItems(writer)
         self._known: dict[Item, KnownItem | None] = {}
 
     def rows(self) -> Iterator[int]:
         """Import all rows; yield how many were read since the last time."""
         for block in self._source.blocks():
-            self._new.flush()
+            self._gathered.flush()
             scans, problems = self._scans(block), block.problems | _time_problems(block.spans)
             for start, stop in _runs(block):
                 key = block.paths[start], block.roots[start]
@@ -291,7 +296,7 @@ class _Import:
                 self._take(self._current, block, problems, start, stop)
             yield len(block.paths)
         self._finish()
-        self._new.flush()
+        self._gathered.flush()
         self._writer.commit()
 
     def _scans(self, block: TableBlock) -> dict[tuple[str, str], FileScan | str]:
@@ -332,7 +337,7 @@ class _Import:
         """Find the content of an item, and whether the library has rows of it."""
         scan, known = current.scan, None
         assert scan is not None and current.item is not None
-        self._new.settle(scan.item)
+        self._gathered.settle(scan.item)
         if stated and not re.fullmatch("[0-9a-f]{64}", stated):
             current.refused = f"expected the SHA-256 of the file in 64 digits, got {printable(stated)[:80]!r}"
         elif scan.content is not None:
@@ -354,10 +359,10 @@ class _Import:
             current.refused = f"cannot be examined ({scan.error})"
         if current.refused:
             return
-        self._new.settle(scan.item, current.content)
+        self._gathered.settle(scan.item, current.content)
         if self._own is not None:
             current.own = self._writer.compare_rows(current.content, self._writer.space_id(self._own)) is not None
-        if not current.own and self._find(scan.item) is None and self._new.fits(current.content):
+        if not current.own and self._find(scan.item) is None and self._gathered.fits(current.content):
             current.waiting = []
         elif not current.own and self._writer.has_space(self._space):
             current.comparison = self._writer.compare_rows(current.content, self._space_id())
@@ -411,14 +416,8 @@ class _Import:
         assert current.item is not None
         known = self._writer.items.find(current.item)
         if known is None or known.content != current.content:
-            stat, kind = self._file(current)
+            stat, kind = current.file(self._space)
             self._writer.items.record(current.item, stat, current.content, kind, renamed=False)
-
-    def _file(self, current: _Current) -> tuple[tuple[int, int], Modality | None]:
-        """Return size and time of the file of an item, and what it is; the modality of the rows if it is not there."""
-        scan = current.scan
-        assert scan is not None
-        return ((0, 0), self._space.modality) if scan.content is None else (scan.stat, scan.modality)
 
     def _finish(self) -> None:
         """Record the outcome of the item whose rows were read."""
@@ -451,16 +450,17 @@ class _Import:
                 self._report.rows += current.count
                 self._report.scores += current.count if self._scores else 0
             if current.waiting is not None:
-                stat, kind = self._file(current)
+                stat, kind = current.file(self._space)
                 labels = [(column, value) for column, values in current.labels.items() for value in values]
                 outcomes = [(space, self._outcome(current))]
-                self._new.add(NewItem(item, stat, current.content, kind, labels, (), outcomes), current.waiting)
+                self._gathered.add(NewItem(item, stat, current.content, kind, labels, (), outcomes), current.waiting)
                 return
             if not (current.own and self._writer.outcomes.copy(item, current.content, space)):
                 self._writer.outcomes.record(self._outcome(current), space)
         id_ = self._writer.items.id(item)
         for column, values in current.labels.items():
-            self._writer.items.label(id_, column, values)
+            if values:
+                self._writer.items.label(id_, column, values)
 
     def _outcome(self, current: _Current) -> Outcome:
         assert current.item is not None

@@ -26,11 +26,11 @@ from sightsound.library.incoming.row_source import (
     VECTORS,
     Stated,
     TableBlock,
-    checked,
     label_columns,
     label_values,
     named,
     not_taken,
+    note_not_finite,
     rows_at_once,
 )
 from sightsound.media.safe_open import error_line
@@ -158,7 +158,7 @@ class NpzRows:
         for first, block in self._read([self._vectors, *self._columns()]):
             problems: dict[int, str] = {}
             vectors = _numbers(block[self._vectors])
-            checked(self.file, vectors, problems)
+            note_not_finite(vectors, problems)
             labels = {name: [self._values(cell) for cell in block[at].tolist()] for name, at in self._labels.items()}
             paths, roots = _texts(block[self._paths]), self._optional(block, self._roots)
             contents = self._optional(block, self._contents)

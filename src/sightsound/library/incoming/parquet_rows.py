@@ -28,11 +28,11 @@ from sightsound.library.incoming.row_source import (
     VECTORS,
     Stated,
     TableBlock,
-    checked,
     label_columns,
     label_values,
     named,
     not_taken,
+    note_not_finite,
     rows_at_once,
 )
 from sightsound.library.label_cells import bytes_of_escapes
@@ -100,7 +100,7 @@ class ParquetRows:
             for batch in table.iter_batches(rows_at_once(wide), columns=names, use_threads=False):
                 problems: dict[int, str] = {}
                 vectors = self._rows(batch.column(self._vectors), problems)
-                checked(self.file, vectors, problems)
+                note_not_finite(vectors, problems)
                 labels = {
                     name: [label_values(value) for value in batch.column(at).to_pylist()]
                     for name, at in self._labels.items()

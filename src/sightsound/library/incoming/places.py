@@ -102,9 +102,9 @@ class Places:
             whole = os.path.normpath(whole)
         if root and not os.path.isabs(path):
             found = Item(folder, os.path.relpath(whole, folder) if whole != os.path.join(folder, path) else path)
-            if not found.path.startswith(".."):
-                if self._is_there(found, items) or not self._is_there(self._below(whole), items):
-                    return found
+            known = self._is_there(found, items) or not self._is_there(self._below(whole), items)
+            if known and not found.path.startswith(".."):
+                return found
         return self._below(whole)
 
     def _is_there(self, item: Item, items: ItemTable) -> bool:

@@ -206,13 +206,11 @@ def label_values(value: Any) -> tuple[str, ...]:
     return tuple(str(each) for each in many if each is not None and each == each and str(each) != "")
 
 
-def checked(file: str, vectors: Floats, problems: dict[int, str]) -> None:
+def note_not_finite(vectors: Floats, problems: dict[int, str]) -> None:
     """Add a problem for each row that has a number which is not finite.
 
     Parameters
     ----------
-    file : str
-        The file.
     vectors : ndarray of float32 (n, dim)
         The rows.
     problems : dict of int to str

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import get_args
 
 from sightsound.contract.errors import LibraryError, SightsoundError
-from sightsound.contract.paths import PathLike
+from sightsound.contract.paths import LIBRARY_FILE, PathLike
 from sightsound.library.copying import copy_folder
 from sightsound.library.library import Library, open_library
 from sightsound.library.merging.labels import Prefer
 from sightsound.library.merging.merge import MergeReport
 from sightsound.library.merging.take import require_agreement, take_in
-from sightsound.media.files import LIBRARY_FILE
 
 _MARK = "merged"  # the setting that names the libraries that one was merged from
 
@@ -84,6 +83,7 @@ def _merge_into_new(
     else:
         with Library(into) as library, library.writing() as writer:  # what came to it since it was copied
             take_in(writer, first.path, "a", MergeReport(), progress)
+    report.copied = len(first)
     with Library(into) as library, library.writing() as writer:
         take_in(writer, second.path, prefer or "a", report, progress)
     return report

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sightsound._progress import bar
 from sightsound.contract.card import Modality
 from sightsound.contract.results import Item
+from sightsound.library.merging.bulk_merge import BulkMerge, Roots
 from sightsound.library.merging.labels import Prefer, decide
-from sightsound.library.merging.new_items import NewItems, Roots
 from sightsound.library.merging.source import MergeSource, StoredOutcome
 from sightsound.library.store.commit_pace import CommitPace
 from sightsound.library.store.lookup import FoundItem
@@ -34,12 +34,15 @@ class MergeReport:
         Rows that were copied.
     conflicts : int
         Labels and contents that differed, and were settled by `prefer`.
+    copied : int
+        Items of the first library, where a new one was made: these are not counted above.
     """
 
     items: int = 0
     known: int = 0
     rows: int = 0
     conflicts: int = 0
+    copied: int = 0
 
 
 class Merge:
@@ -61,14 +64,14 @@ class Merge:
         self._source, self._writer, self._prefer, self._report = source, writer, prefer, report
         self._spaces: dict[int, int] = {0: 0}
         self._roots = Roots(writer)
-        self._new = NewItems(source, writer, self._roots, self._space)
+        self._bulk = BulkMerge(source, writer, self._roots, self._space)
         self._pace, self._row_bytes = CommitPace(writer), 0
 
     def run(self, progress: bool | None) -> None:
         """Take in all items. What was committed stays if it breaks off; another run goes on from there."""
         with bar(len(self._source), "merge", progress, unit="item") as shown:
             for block in self._source.blocks():
-                taken = self._new.take(block)
+                taken = self._bulk.take(block)
                 self._report.items += taken.items
                 self._report.rows += taken.rows
                 self._pace.add(taken.items, taken.row_bytes)
@@ -87,9 +90,8 @@ class Merge:
         if self._record(item, found, same, stat, modality):
             for stored in self._source.outcomes([found])[found.id]:
                 self._take_outcome(item, stored)
-            ranges = self._source.ranges([found]).get(found.id, ())
-            self._writer.intake.add_ranges(self._writer.items.id(item), ranges)
         id_ = self._writer.items.id(item)
+        self._writer.intake.add_ranges(id_, self._source.ranges([found]).get(found.id, ()))
         for column, values in decided.labels.items():
             self._writer.items.label(id_, column, sorted(values))
         for other, column, values in decided.others:

@@ -18,7 +18,6 @@ from sightsound.contract.classlist import ClassList
 from sightsound.contract.errors import LibraryError
 from sightsound.contract.results import Outcome
 from sightsound.library.store.database import Database
-from sightsound.library.store.intake import HAS_RANGES
 from sightsound.library.store.lookup import FoundItem, Lookup
 from sightsound.library.store.new_items import RANGE_COLUMNS
 from sightsound.library.store.queries import read_class_lists, read_segments, read_spaces
@@ -186,14 +185,13 @@ class MergeSource:
 
     def ranges(self, items: Sequence[FoundItem]) -> dict[int, list[tuple[Any, ...]]]:
         """Return the labels of time ranges of those of some items that have any, in the order of `RANGE_COLUMNS`."""
+        query = (
+            f"SELECT item, {', '.join(RANGE_COLUMNS)} FROM ranges"
+            " WHERE item IN (SELECT value FROM json_each(?)) ORDER BY item, id"
+        )
         found: dict[int, list[tuple[Any, ...]]] = {}
-        if HAS_RANGES:
-            query = (
-                f"SELECT item, {', '.join(RANGE_COLUMNS)} FROM ranges"
-                " WHERE item IN (SELECT value FROM json_each(?)) ORDER BY item, id"
-            )
-            for id_, *values in self._database.rows(query, _ids(items)):
-                found.setdefault(id_, []).append(tuple(values))
+        for id_, *values in self._database.rows(query, _ids(items)):
+            found.setdefault(id_, []).append(tuple(values))
         return found
 
     def runs(self, contents: Iterable[int]) -> list[StoredRun]:
@@ -295,6 +293,8 @@ class MergeSource:
             for (part, width), expected in zip(data, run.checksums):
                 if zlib.crc32(part[start * width : (start + run.count) * width]) != expected:
                     raise self._damaged(run)
+            if len(parts) < 3 and run.score_checksum != 0:
+                raise self._damaged(run)
         if not np.array_equal(parts[1]["content"], np.repeat(contents, counts)) or not np.isfinite(parts[0]).all():
             raise self._damaged(runs[0])
         highest = None

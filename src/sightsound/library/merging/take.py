@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from sightsound.contract.paths import LIBRARY_FILE
 from sightsound.library.merging.labels import Prefer, find_conflicts, require_no_conflicts
 from sightsound.library.merging.merge import Merge, MergeReport
 from sightsound.library.merging.source import MergeSource, reading
 from sightsound.library.store.database import Database
 from sightsound.library.store.lookup import Lookup
 from sightsound.library.store.writer import Writer
-from sightsound.media.files import LIBRARY_FILE
 
 
 def require_agreement(a: Path, b: Path) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sightsound import _atomic
 from sightsound.contract.errors import LibraryError
+from sightsound.contract.paths import LIBRARY_FILE
 from sightsound.library.store.index_files import StoredIndex, find_index_files, index_file, sign
 from sightsound.library.store.segments import find_segment_files
 from sightsound.library.store.transaction import Transaction
-from sightsound.media.files import LIBRARY_FILE
 from sightsound.media.safe_open import error_line
 
 

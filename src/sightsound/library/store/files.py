@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sightsound.contract.errors import LibraryError
+from sightsound.contract.paths import LIBRARY_FILE
 from sightsound.library.store.index_files import find_index_files
 from sightsound.library.store.segments import find_segment_files
-from sightsound.media.files import LIBRARY_FILE
 
 _OTHERS = ("writer.json", "writer.lock")
 _SUFFIXES = ("", "-wal", "-shm", "-journal")

@@ -14,12 +14,8 @@ from sightsound.library.store.lookup import Lookup
 from sightsound.library.store.new_items import RANGE_COLUMNS, NewItem, add_new_items
 from sightsound.library.store.outcomes import OutcomeTable
 from sightsound.library.store.row_table import RowTable
-from sightsound.library.store.schema import NAMES
 from sightsound.library.store.stretches import StretchTable
 from sightsound.library.store.transaction import Transaction
-
-HAS_RANGES = "ranges" in NAMES
-"""Whether the format of libraries has labels of time ranges."""
 
 
 class Intake:

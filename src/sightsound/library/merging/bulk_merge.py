@@ -62,7 +62,7 @@ class Roots:
         return Item(item.root, item.path)
 
 
-class NewItems:
+class BulkMerge:
     """Takes in items whose files and contents the library that is written does not have.
 
     Parameters

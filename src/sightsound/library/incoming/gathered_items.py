@@ -14,7 +14,7 @@ MOST_BYTES = 2**22
 """Bytes of vectors that are gathered."""
 
 
-class NewItems:
+class GatheredItems:
     """Gathers items whose files and contents the library does not have.
 
     Parameters
