@@ -149,7 +149,7 @@ class LabelExport:
                 for cells in zip_longest(*(labels.get(column, []) for column in columns), fillvalue=""):
                     number += 1
                     place = (number, "Spectrogram 1", 1 if channel is None else channel + 1)
-                    times = (_seconds(offset + start), _seconds(offset + stop))
+                    times = (_seconds(round(offset + each, 9) if offset else each) for each in (start, stop))
                     band = (f"{0 if low is None else low:.10g}", f"{rate / 2 if high is None else high:.10g}")
                     where = (os.path.basename(file), file, _seconds(start))
                     yield "\t".join(map(str, (*place, *times, *band, *where, *cells)))
