@@ -15,7 +15,7 @@ from sightsound.contract.paths import printable
 @click.argument("paths", nargs=-1, metavar="PATH...")
 @library_option()
 @click.option("--missing", is_flag=True, help="Remove the items whose files do not exist any more.")
-@click.option("--yes", is_flag=True, help="--missing: also if a folder is absent, or most of its files are.")
+@click.option("--yes", is_flag=True, help="Consent: --missing also where a folder is absent, or most of its files are.")
 @click.option("--space", metavar="NAME", help="Remove a model's vectors: its name, or 8 digits of the fingerprint.")
 def forget(paths: Sequence[str], library: str, missing: bool, yes: bool, space: str | None) -> None:
     """Remove files or folders, or a model's vectors, from a library; the files themselves stay."""
@@ -23,10 +23,6 @@ def forget(paths: Sequence[str], library: str, missing: bool, yes: bool, space: 
 
     if bool(paths) + missing + (space is not None) != 1:
         raise click.UsageError("expected one of PATH..., --missing and --space")
-    if yes and not missing:
-        raise click.UsageError(
-            "--yes goes with --missing, whose files may be on a drive that is unplugged; leave it out"
-        )
     if space is not None:
         output.echo(f"{maintenance.forget_space(space, library)} vectors forgotten")
         return
