@@ -59,6 +59,15 @@ def test_an_output_that_is_an_input_is_refused_before_the_work(command, sounds, 
     assert {path.name: path.read_bytes() for path in sounds.iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    "words", [("embed", "{}", *MODEL, "-o", "-"), ("tag", "{}/a.wav", *MODEL, "--plot", "-")], ids=["embed", "plot"]
+)
+def test_standard_output_is_refused_where_it_is_not_written_to(command, sounds, tmp_path, words):
+    done = command(*(word.format(sounds) for word in words))
+    assert done.returncode == 2 and "expected a file, got standard output" in done.stderr
+    assert not (tmp_path / "-").exists()
+
+
 def test_a_table_among_the_recordings_can_be_written_again(command, sounds):
     for _ in range(2):
         done = command("tag", sounds, *MODEL, "--csv", "-o", sounds / "tags.csv")

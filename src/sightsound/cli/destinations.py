@@ -80,6 +80,8 @@ def check_destinations(
     from sightsound._atomic import check_writable
 
     places = [place for place in (out, plot, wordcloud) if place]
+    if "-" in places:  # a command that writes to standard output does not ask
+        raise SightsoundError("-: expected a file, got standard output; name a file (./- for one that is called so)")
     for place in places:
         _check_apart(place, inputs, library)
     for i, place in enumerate(places):
