@@ -7,7 +7,7 @@
 PYTHON ?= python3
 PIP_OPTIONS ?=
 FOLDER ?=
-WORKERS ?= 2
+WORKERS ?=
 FUZZ_MINUTES ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,9 +17,10 @@ MADE := $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis .fu
 QUICK := tests/test_layers.py tests/test_docstrings.py tests/contract tests/linear \
 	$(filter-out %/test_derived.py %/test_exporting.py,$(wildcard tests/host/test_*.py)) \
 	$(filter-out %/test_compare.py %/test_finetune.py %/test_probe.py,$(wildcard tests/cli/test_*.py))
-# Each worker is a process. On as many cores as workers, one thread of OpenMP for each is fastest. Tests start many
-# processes, which compile each module anew where Python is told to keep no bytecode.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 5
+# Each worker is a process. One thread of OpenMP for each is fastest. Tests start many processes, which compile each module
+# anew where Python is told to keep no bytecode.
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(or $(WORKERS),$(1)) \
+	--dist worksteal --durations 5
 
 .PHONY: demo check test test-all fuzz clean style types quick
 
@@ -31,11 +32,11 @@ check: style
 
 test: style types
 	@echo "tests (about four minutes on two cores; weights come from the package index at first)"
-	@$(PYTEST) -m "not slow"
+	@$(call PYTEST,3) -m "not slow"  # the quick ones often wait for the disk, so one worker more than cores
 
 test-all: $(VENV)/all style types
 	@echo "all tests, the slow ones and those of every plugin too"
-	@$(PYTEST)
+	@$(call PYTEST,2)
 
 fuzz: $(VENV)/ready
 	@$(BIN)/python tests/attack/fuzz.py --minutes $(FUZZ_MINUTES)
@@ -49,7 +50,7 @@ types: $(VENV)/ready
 
 quick: $(VENV)/ready
 	@echo "types, and the quickest tests"
-	@$(PYTEST) -m "not slow" $(QUICK)
+	@$(call PYTEST,2) -m "not slow" $(QUICK)
 
 # All in one pip command with the constraints: a second one could replace the CPU build of torch by a CUDA build.
 $(VENV)/ready: pyproject.toml constraints.txt $(STANDARD)
