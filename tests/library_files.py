@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sightsound import Library
 from sightsound.library.store.segments import RECORD
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions or file names")
@@ -74,3 +75,20 @@ def public_copy(where):
             yield place
         finally:
             place.chmod(0o755)
+
+
+def item_id(library, path):
+    """The id of the item of a path."""
+    return next(each.id for each in library.items() if each.path == path)
+
+
+def labels_of(where):
+    """Path -> column -> labels, of all items of a library."""
+    with Library(where) as library:
+        return {each.path: library.labels(each.id) for each in library.items()}
+
+
+def ranges_of(where, path="dogs/0.wav"):
+    """The time ranges of the item of a path."""
+    with Library(where) as library:
+        return library.ranges(item_id(library, path))

@@ -6,6 +6,7 @@ import csv
 
 import pytest
 
+from library_files import labels_of, ranges_of
 from made import write_image, write_sound
 from sightsound import (
     Filter,
@@ -25,21 +26,6 @@ from sightsound import (
 SOUND = "dogs/0.wav"
 ODD = ["owl; tawny", "owl;tawny", "a;", "; ", '"b"; c', '"d"', "=1+1", "-5", "'=x", "+1 call", " e", "f"]
 """Labels that a format which joins several, or guards formulas, might change."""
-
-
-def item(library, path):
-    return next(each.id for each in library.items() if each.path == path)
-
-
-def labels_of(where):
-    """Path -> column -> labels, of all items."""
-    with Library(where) as library:
-        return {each.path: library.labels(each.id) for each in library.items()}
-
-
-def ranges_of(where, path=SOUND):
-    with Library(where) as library:
-        return library.ranges(item(library, path))
 
 
 def add_ranges(where, tmp_path, *rows, columns="call"):

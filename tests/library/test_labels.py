@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from library_files import POSIX, raw_database
+from library_files import POSIX, item_id, labels_of, ranges_of, raw_database
 from made import RATE, loud_and_silent, write_image, write_sound
 from sightsound import (
     Filter,
@@ -55,22 +55,6 @@ VALUES = [
 ]
 
 
-def item(library, path):
-    """The id of the item of a path."""
-    return next(each.id for each in library.items() if each.path == path)
-
-
-def labels_of(where):
-    """Path -> column -> labels, of all items."""
-    with Library(where) as library:
-        return {each.path: library.labels(each.id) for each in library.items()}
-
-
-def ranges_of(where, path=SOUND):
-    with Library(where) as library:
-        return library.ranges(item(library, path))
-
-
 @pytest.fixture
 def spectral(where):
     """Time ranges of one recording: with and without a band and a channel, and a moment."""
@@ -82,7 +66,7 @@ def spectral(where):
         (1.0, 1.123456789, None, None, 0, "call", "hoo"),
     ]
     with Library(where) as library:
-        id_ = item(library, SOUND)
+        id_ = item_id(library, SOUND)
         with library.writing() as writer:
             writer.labels.begin()
             writer.labels.stage_ranges((id_, *values, None) for values in ranges)

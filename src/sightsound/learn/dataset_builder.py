@@ -88,7 +88,7 @@ class DatasetBuilder:
             self.conflicting += len(labelled)
         elif labelled:
             item = labelled[0]
-            own, spans = self._classes(item), stored.read()[1]
+            own, spans = self._classes(item), stored.spans()
             classes = windows.classes(ranges[item], spans) if ranges[item] else [own] * len(spans)
             several = [len(each) > 1 and not self.labels.multi_label for each in classes]
             kept = [i for i, each in enumerate(classes) if each and not several[i]]

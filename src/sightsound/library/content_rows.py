@@ -44,6 +44,10 @@ class ContentRows:
         """
         return self.rows.read(list(self.parts))
 
+    def spans(self) -> Seconds:
+        """Return the start and stop of the windows alone, float64 (n, 2)."""
+        return self.rows.spans(self.parts)
+
     def scores(self) -> tuple[ClassList, Floats] | None:
         """Return what the scores of the rows are of, and the scores, float32 (n, classes); None if there are none."""
         found = self.rows.scores(self.parts)

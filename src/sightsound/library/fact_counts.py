@@ -109,9 +109,7 @@ class FactCounts(contextlib.AbstractContextManager["FactCounts"]):
     def _put_away(self) -> None:
         """Add the counts in memory to those in the temporary file."""
         if self._file is None:
-            self._file = sqlite3.connect(
-                "", isolation_level=None
-            )  # a file of its own that is deleted when it is closed
+            self._file = sqlite3.connect("", isolation_level=None)  # its own file, which is deleted at the end
             self._file.execute(_TABLE)
         self._file.execute("BEGIN")
         self._file.executemany(_ADD, self._rows())

@@ -32,7 +32,7 @@ def check_filter(database: Database, where: Filter) -> None:
         With the nearest column, or fact, that there is.
     """
     check_facts(database, where.facts)
-    if missing := [column for column in _columns(where) if not has_label_column(database, column)]:
+    if missing := [column for column in named_columns(where) if not has_label_column(database, column)]:
         require_columns(missing, read_label_columns(database))
 
 
@@ -65,16 +65,16 @@ def filters_of_each(where: Filter, columns: Sequence[Collection[str]]) -> list[F
     SightsoundError
         If no library has a column, with the nearest one.
     """
-    require_columns(_columns(where), {column for each in columns for column in each})
+    require_columns(named_columns(where), {column for each in columns for column in each})
     found: list[Filter | None] = []
     for each in columns:
         unlabelled = tuple(column for column in where.unlabelled if not column or column in each)
         own = replace(where, unlabelled=unlabelled)
-        found.append(own if set(_columns(own)) <= set(each) else None)
+        found.append(own if set(named_columns(own)) <= set(each) else None)
     return found
 
 
-def _columns(where: Filter) -> list[str]:
+def named_columns(where: Filter) -> list[str]:
     """Return the columns of labels that a filter names."""
     of_labels = [text.partition("=")[0] for text in where.labels if "=" in text]
     return [*of_labels, *(column for column in (*where.labelled, *where.unlabelled) if column)]

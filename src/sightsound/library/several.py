@@ -15,7 +15,7 @@ from sightsound.contract.results import Hit
 from sightsound.contract.space import Space
 from sightsound.host.host import Host
 from sightsound.library.fact_conditions import fact_keys, no_such_fact
-from sightsound.library.filter_checks import filters_of_each
+from sightsound.library.filter_checks import filters_of_each, named_columns
 from sightsound.library.filters import Filter
 from sightsound.library.hit_times import with_times
 from sightsound.library.library import Library, open_library
@@ -138,7 +138,9 @@ def _filters(libraries: Sequence[Library], where: Filter | None) -> list[Filter 
     Raises `SightsoundError` for a fact, or a column of labels, that none of them has.
     """
     having = _having_facts(libraries, where)
-    found = filters_of_each(where or Filter(), [library.label_columns() for library in libraries])
+    where = where or Filter()
+    columns = [library.label_columns() if named_columns(where) else [] for library in libraries]
+    found = filters_of_each(where, columns)
     return [own if library in having else None for library, own in zip(libraries, found)]
 
 

@@ -205,12 +205,12 @@ class SpaceReader:
         self, rows: SpaceRows, lists: Mapping[int, ClassList], parts: Sequence[tuple[MappedSegment, int, int]]
     ) -> KeptScores | None:
         """Return the scores of some rows; None if they have none."""
-        found = rows.scores(parts)
-        if found is None or found[0] not in lists:
+        stored = ContentRows([], rows, lists, parts)
+        found = stored.scores()
+        if found is None:
             return None
-        records = np.concatenate([segment.records(first, count) for segment, first, count in parts])
-        spans = None if np.isnan(records["start"]).all() else np.stack([records["start"], records["stop"]], axis=1)
-        return KeptScores([], lists[found[0]], found[1], spans)
+        spans = stored.spans()
+        return KeptScores([], *found, None if np.isnan(spans[:, 0]).all() else spans)
 
     def sample(self, space: Space, count: int) -> Floats:
         """Return about `count` rows from all over a space."""

@@ -234,10 +234,14 @@ class SpaceRows:
         """
         with np.errstate(all="ignore"):
             rows = np.concatenate([segment.rows(first, count) for segment, first, count in parts])
-        records = np.concatenate([segment.records(first, count) for segment, first, count in parts])
         if not np.isfinite(rows).all():
             raise self.damaged("a vector is not finite")
-        return rows, np.stack([records["start"], records["stop"]], axis=1)
+        return rows, self.spans(parts)
+
+    def spans(self, parts: Sequence[tuple[MappedSegment, int, int]]) -> Seconds:
+        """Return the start and stop of some rows in seconds, float64 (n, 2); NaN for images. Takes what `read` does."""
+        records = np.concatenate([segment.records(first, count) for segment, first, count in parts])
+        return np.stack([records["start"], records["stop"]], axis=1)
 
     def scores(self, parts: Sequence[tuple[MappedSegment, int, int]]) -> tuple[int, Floats] | None:
         """Return the number of the list of classes, and the scores of some rows, float32 (n, classes).
